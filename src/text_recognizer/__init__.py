@@ -1,0 +1,34 @@
+"""Reads pages of handwriting: `text_recognizer.read("page.jpg").text`."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from text_recognizer.images import ImageSource
+    from text_recognizer.page import Line, Page, Word
+    from text_recognizer.reader import Mode, Reader
+
+__version__ = "0.1.0"
+__all__ = ["Line", "Page", "Reader", "Word", "__version__", "read"]
+
+_HOMES = {"Line": "page", "Page": "page", "Reader": "reader", "Word": "page"}
+
+
+def __getattr__(name: str) -> Any:
+    # Late: `import text_recognizer` costs nothing until something is read.
+    from importlib import import_module
+
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def read(image: "ImageSource", mode: "Mode" = "accurate") -> "Page":
+    """Read a page of handwriting with the shipped model.
+
+    `image` is a path, a URL, bytes, a file object, a PIL image or an array (see `images.load_image`).
+    The model is loaded once and kept. For other models or thread counts make a `Reader`.
+    Raises `errors.ImageRejected` where the input cannot be read.
+    """
+    from text_recognizer.reader import shared_reader
+
+    return shared_reader().read(image, mode)

@@ -1,0 +1,51 @@
+"""What reading gives: a page of lines, each line with its text, its place and its words."""
+
+from dataclasses import dataclass
+
+Point = tuple[float, float]
+"""(x, y) in pixels of the image, y down, origin at the top-left corner of the image."""
+
+Polygon = tuple[Point, ...]
+"""Corner points, clockwise as seen on the page, the first not repeated at the end."""
+
+Polyline = tuple[Point, ...]
+"""Points from left to right along the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A run of text without blanks. `confidence` is the share of such words that are right, 0…1."""
+
+    text: str
+    polygon: Polygon
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of text. `alternatives` are other readings of it, best first, without `text` itself."""
+
+    text: str
+    polygon: Polygon
+    baseline: Polyline
+    confidence: float
+    words: tuple[Word, ...]
+    alternatives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The lines of an image `width` × `height` pixels, in reading order; none on a blank page.
+
+    `model` names what read it, as "name@version".
+    """
+
+    width: int
+    height: int
+    lines: tuple[Line, ...]
+    model: str = ""
+
+    @property
+    def text(self) -> str:
+        """The lines' texts, one a line, without a line break at the end."""
+        return "\n".join(line.text for line in self.lines)
