@@ -1,0 +1,253 @@
+"""Rendered lines as training batches: deterministic by seed and position, so that a run resumes where it stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
+
+from text_recognizer.recognition.normalise import normalise_line
+from text_recognizer.training.models.recognizer import BOS, EOS, FIRST_CHARACTER, PAD, UNKNOWN
+from text_recognizer.training.render.ink import Hand, compose_line
+from text_recognizer.training.render.line import degrade, render_line
+from text_recognizer.training.sources.alphabet import ALPHABET
+from text_recognizer.training.sources.fonts import HandFont, load_fonts, render_text
+from text_recognizer.training.sources.text import TextSource, normalise_text
+from text_recognizer.training.sources.unipen import load_writers
+
+WIDTH_STEP = 64  # padded widths are multiples of it: few shapes, little padding
+
+
+class Codec:
+    """Text to token ids and back, for one alphabet."""
+
+    def __init__(self, alphabet: str = ALPHABET) -> None:
+        self.alphabet = alphabet
+        self._ids = {c: i + FIRST_CHARACTER for i, c in enumerate(alphabet)}
+
+    def __len__(self) -> int:
+        return len(self.alphabet) + FIRST_CHARACTER
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids; a character outside the alphabet becomes UNKNOWN and never raises."""
+        return [self._ids.get(c, UNKNOWN) for c in normalise_text(text)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(
+            self.alphabet[i - FIRST_CHARACTER] if i >= FIRST_CHARACTER else "\ufffd" if i == UNKNOWN else "" for i in ids
+        )
+
+    def decode_ctc(self, ids: Sequence[int]) -> str:
+        """Best path: repeats merged, blanks dropped."""
+        return self.decode([i for i, before in zip(ids, [0, *ids[:-1]], strict=True) if i != before and i != 0])
+
+
+@dataclass  # not frozen: Lightning moves its fields to the device in place
+class Batch:
+    """Lines of similar width."""
+
+    images: Tensor  # (B, 1, H, W) uint8, 255 = ink, padded right with 0
+    widths: Tensor  # (B,) int64
+    tokens: Tensor  # (B, N) int64: BOS text EOS PAD…
+    lengths: Tensor  # (B,) int64, characters of each text
+
+
+def collate(samples: Sequence[tuple[NDArray[np.uint8], list[int]]]) -> Batch:
+    """Pad ink images (H, w) and token lists to one batch."""
+    height = samples[0][0].shape[0]
+    width = max(s[0].shape[1] for s in samples)
+    width = -(-width // WIDTH_STEP) * WIDTH_STEP
+    length = max(len(s[1]) for s in samples)
+    images = np.zeros((len(samples), 1, height, width), np.uint8)
+    tokens = np.full((len(samples), length + 2), PAD, np.int64)
+    for row, (image, ids) in enumerate(samples):
+        images[row, 0, :, : image.shape[1]] = image
+        tokens[row, : len(ids) + 2] = [BOS, *ids, EOS]
+    return Batch(
+        torch.from_numpy(images),
+        torch.tensor([s[0].shape[1] for s in samples]),
+        torch.from_numpy(tokens),
+        torch.tensor([len(s[1]) for s in samples]),
+    )
+
+
+class LineRenderer:
+    """Draws one training line after another from UNIPEN hands and handwriting fonts."""
+
+    def __init__(
+        self,
+        unipen: Path,
+        fonts: Path | None = None,
+        texts: Path | None = None,
+        split: str = "train",
+        height: int = 48,
+        font_share: float = 0.25,
+        variation: float = 1.0,
+        max_chars: int = 64,
+        max_width: int = 1800,
+    ) -> None:
+        self.hands = [h for h in map(Hand, load_writers(unipen, "train" if split == "train" else "heldout")) if h.writable]
+        # A writer of four phrases is not worth as many lines as one of four hundred words.
+        weights = np.array([min(1.0, sum(len(i.text) for i in h.inks) / 600 + 0.15 * h.can_print + 0.05) for h in self.hands])
+        self.cumulative = np.cumsum(weights / weights.sum())
+        self.fonts: list[HandFont] = load_fonts(fonts) if fonts is not None else []
+        self.text = TextSource(texts)
+        self.height = height
+        self.font_share = font_share if self.fonts else 0.0
+        self.variation = variation
+        self.max_chars = max_chars
+        self.max_width = max_width
+
+    def hand(self, rng: np.random.Generator) -> Hand:
+        return self.hands[min(int(np.searchsorted(self.cumulative, rng.random())), len(self.hands) - 1)]
+
+    def sample(self, rng: np.random.Generator, short: float = 0.3) -> tuple[NDArray[np.uint8], str]:
+        """A grey line image (H, W) and its text; `short` is the share of words and short phrases."""
+        for _ in range(20):
+            if rng.random() < 0.006:
+                return degrade(np.zeros((self.height, int(rng.integers(24, 600))), np.uint8), rng), ""
+            span = (1, 14) if rng.random() < short else (10, self.max_chars)
+            if rng.random() < self.font_share:
+                drawn = self._font_line(rng, span)
+                if drawn is None:
+                    continue
+                image, text = drawn
+            else:
+                hand = self.hand(rng)
+                ink = compose_line(hand, rng, span, self.text.line)
+                near = [compose_line(hand, rng, (3, 20)) for _ in range(int(rng.integers(1, 3)))] if rng.random() < 0.3 else []
+                image, text = render_line(ink, rng, self.height, near, self.variation), ink.text
+            if image.shape[1] <= self.max_width and image.shape[1] >= 8 * len(text):
+                return image, text
+        return degrade(np.zeros((self.height, 64), np.uint8), rng), ""
+
+    def _font_line(self, rng: np.random.Generator, span: tuple[int, int]) -> tuple[NDArray[np.uint8], str] | None:
+        font = self.fonts[int(rng.integers(len(self.fonts)))]
+        wanted = int(rng.integers(span[0], span[1] + 1))
+        text = self.text.line(rng, max(1, wanted - 6), wanted + 2)
+        if not text.strip() or not font.covers(text):
+            return None
+        x_height = float(self.height / np.clip(rng.normal(2.9, 0.45), 2.0, 4.2))
+        coverage, baseline = render_text(font, text, x_height, rng)
+        columns = np.flatnonzero(coverage.max(0) > 32)
+        if not len(columns):
+            return None
+        # Cut as the line finder cuts: the baseline at about two thirds of the height.
+        y = int(round(baseline - self.height * rng.uniform(0.6, 0.76)))
+        left, right = (int(v) for v in rng.uniform(0.1, 1.2, 2) * x_height)
+        canvas = np.zeros((self.height, columns[-1] - columns[0] + 1 + left + right), np.uint8)
+        source = coverage[max(0, y) : y + self.height, columns[0] : columns[-1] + 1]
+        canvas[max(0, -y) : max(0, -y) + source.shape[0], left : left + source.shape[1]] = source
+        return degrade(canvas, rng), text
+
+
+class Pools(Dataset[list[Batch]]):
+    """Pool k of lines, sorted by width into batches; the same for the same seed, whoever renders it."""
+
+    def __init__(self, renderer: LineRenderer, seed: int, batches: int = 16, batch_size: int = 32) -> None:
+        self.renderer, self.seed, self.batches, self.batch_size = renderer, seed, batches, batch_size
+        self.codec = Codec()
+
+    def __len__(self) -> int:
+        return 1 << 31
+
+    def __getitem__(self, index: int) -> list[Batch]:
+        cv2.setNumThreads(0)
+        rng = np.random.default_rng([self.seed, index])
+        # Short texts first: an alignment is found much sooner on words than on lines.
+        short = max(0.25, 1.0 - index / 50)
+        samples = []
+        for _ in range(self.batches * self.batch_size):
+            image, text = self.renderer.sample(rng, short)
+            samples.append((normalise_line(image, self.renderer.height), self.codec.encode(text)))
+        samples.sort(key=lambda s: s[0].shape[1])
+        groups = [samples[i : i + self.batch_size] for i in range(0, len(samples), self.batch_size)]
+        return [collate(groups[int(i)]) for i in rng.permutation(len(groups))]
+
+
+class _From(Sampler[int]):
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def __iter__(self) -> Iterator[int]:
+        index = self.start
+        while True:
+            yield index
+            index += 1
+
+
+class _Stream(IterableDataset[Batch]):
+    """Batches from batch number `start` on."""
+
+    def __init__(self, pools: Pools, start: int, workers: int) -> None:
+        self.pools, self.start, self.workers = pools, start, workers
+
+    def __iter__(self) -> Iterator[Batch]:
+        first, skip = divmod(self.start, self.pools.batches)
+        loader = DataLoader(
+            self.pools,
+            batch_size=None,
+            sampler=_From(first),
+            num_workers=self.workers,
+            prefetch_factor=2 if self.workers else None,
+            worker_init_fn=_be_nice,
+        )
+        for pool in loader:
+            yield from pool[skip:]
+            skip = 0
+
+
+def _be_nice(_: int) -> None:
+    torch.set_num_threads(1)
+    os.nice(2)
+
+
+class RenderedLines(L.LightningDataModule):
+    """Lines rendered as training goes; validation on fixed lines of held-out writers.
+
+    Args:
+        unipen: the cache made by `text-recognizer data prepare`.
+        fonts: folder of fonts made by `text-recognizer data fonts`, None for pen strokes only.
+        texts: folder of texts, None for the built-in wording.
+    """
+
+    def __init__(
+        self,
+        unipen: Path,
+        fonts: Path | None = None,
+        texts: Path | None = None,
+        height: int = 48,
+        batch_size: int = 32,
+        workers: int = 1,
+        seed: int = 1,
+        font_share: float = 0.25,
+        validation_lines: int = 384,
+        max_chars: int = 64,
+    ) -> None:
+        super().__init__()
+        self.paths = (Path(unipen), Path(fonts) if fonts else None, Path(texts) if texts else None)
+        self.height, self.batch_size, self.workers, self.seed = height, batch_size, workers, seed
+        self.font_share, self.validation_lines, self.max_chars = font_share, validation_lines, max_chars
+
+    def train_dataloader(self) -> Any:
+        unipen, fonts, texts = self.paths
+        renderer = LineRenderer(unipen, fonts, texts, height=self.height, font_share=self.font_share, max_chars=self.max_chars)
+        start = self.trainer.global_step if self.trainer else 0
+        stream = _Stream(Pools(renderer, self.seed, batch_size=self.batch_size), start, self.workers)
+        return DataLoader(stream, batch_size=None)
+
+    def val_dataloader(self) -> Any:
+        unipen, _, texts = self.paths
+        renderer = LineRenderer(unipen, None, texts, split="heldout", height=self.height, variation=0.0)
+        pools = Pools(renderer, 20_000_000 + 1, batches=self.validation_lines // 32, batch_size=32)
+        return DataLoader([b for b in pools[1000]], batch_size=None)

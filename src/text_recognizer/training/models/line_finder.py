@@ -1,0 +1,161 @@
+"""Full definition of the line finder: a small fully-convolutional network that marks text lines on a page.
+
+A gray page at low resolution goes in; maps at a quarter of that resolution come out: where baselines run, where the
+bodies of letters lie (between baseline and x-height), where lines begin and end, and how tall the letters are. What
+becomes of the maps (polygons, reading order) is classical geometry and lives in `text_recognizer.layout.finder`.
+
+References
+- Ronneberger et al., "U-Net", MICCAI 2015, arXiv:1505.04597
+- Lin et al., "Feature Pyramid Networks for Object Detection", CVPR 2017, arXiv:1612.03144
+- Grüning et al., "A two-stage method for text line detection in historical documents", IJDAR 2019, arXiv:1802.03345
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STRIDE = 4  # pixels of the page a pixel of the maps stands for
+MULTIPLE = 32  # the page's sides must be multiples of it: the deepest stage halves five times
+MAPS = ("baseline", "core", "ends", "log_x_height")
+X_HEIGHT_UNIT = 10.0  # pixels; the height map holds ln(x-height / X_HEIGHT_UNIT), so that 0 is a usual page
+
+
+@dataclass(frozen=True)
+class LineFinderConfig:
+    """Channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the page, and of the pyramid that brings them together."""
+
+    channels: tuple[int, int, int, int, int] = (12, 24, 40, 64, 96)
+    pyramid: int = 32
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut (He et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)
+        y = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(x + self.norm2(self.conv2(y)))
+
+
+def convolve(c_in: int, c_out: int, size: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution, normalisation, rectifier."""
+    return nn.Sequential(
+        nn.Conv2d(c_in, c_out, size, stride, size // 2, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)
+    )
+
+
+class LineFinderNet(nn.Module):
+    """Page in, maps out. Works on any size whose sides are multiples of 32; 0.5 M parameters."""
+
+    def __init__(self, config: LineFinderConfig | None = None) -> None:
+        super().__init__()
+        config = config or LineFinderConfig()
+        self.config = config
+        c2, c4, c8, c16, c32 = config.channels
+        p = config.pyramid
+        self.stem = nn.Sequential(convolve(1, c2, 3, 2), convolve(c2, c4, 3, 2))
+        self.stage4 = Block(c4)
+        self.stage8 = nn.Sequential(convolve(c4, c8, 3, 2), Block(c8))
+        self.stage16 = nn.Sequential(convolve(c8, c16, 3, 2), Block(c16), Block(c16))
+        self.stage32 = nn.Sequential(convolve(c16, c32, 3, 2), Block(c32))
+        # Each level of the pyramid: what the coarser one knows of the line, and what this one sees of the ink.
+        self.lateral32 = convolve(c32, p, 1)
+        self.lateral16 = convolve(c16, p, 1)
+        self.lateral8 = convolve(c8, p, 1)
+        self.lateral4 = convolve(c4, p, 1)
+        self.smooth16 = convolve(p, p)
+        self.smooth8 = convolve(p, p)
+        self.smooth4 = convolve(p, p)
+        self.head = nn.Conv2d(p, len(MAPS), 1)
+        # Most of a page is no baseline: start from there, not from a half.
+        nn.init.constant_(self.head.bias[:3], -2.5)  # type: ignore[index, arg-type]
+        nn.init.zeros_(self.head.bias[3:])  # type: ignore[index, arg-type]
+
+    def forward(self, page: Tensor) -> Tensor:
+        """Maps as logits.
+
+        Args:
+            page: (B, 1, H, W) float, 0 = paper … 1 = ink; H and W multiples of 32.
+
+        Returns:
+            (B, 4, H/4, W/4): logits of baseline, core and line ends; ln(x-height / 10 px), x-height in pixels of `page`.
+        """
+        f4 = self.stage4(self.stem(page))  # (B, 24, H/4, W/4)
+        f8 = self.stage8(f4)  # (B, 40, H/8, W/8)
+        f16 = self.stage16(f8)  # (B, 64, H/16, W/16)
+        f32 = self.stage32(f16)  # (B, 96, H/32, W/32)
+        top = self.lateral32(f32)  # (B, P, H/32, W/32)
+        top = self.smooth16(_double(top) + self.lateral16(f16))  # (B, P, H/16, W/16)
+        top = self.smooth8(_double(top) + self.lateral8(f8))  # (B, P, H/8, W/8)
+        top = self.smooth4(_double(top) + self.lateral4(f4))  # (B, P, H/4, W/4)
+        return self.head(top)
+
+
+def _double(x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, 2H, 2W)
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+class ExportedLineFinder(nn.Module):
+    """What the bundle's graph computes: bytes in, probabilities out."""
+
+    def __init__(self, net: LineFinderNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, page: Tensor) -> Tensor:
+        """(1, 1, H, W) uint8, 255 = paper … 0 = ink → (1, 4, H/4, W/4) float: three probabilities, ln height."""
+        ink = (255.0 - page.to(torch.float32)) / 255.0
+        maps = self.net(ink)
+        return torch.cat([maps[:, :3].sigmoid(), maps[:, 3:]], dim=1)
+
+
+def export_line_finder(checkpoint: Path, out: Path) -> None:
+    """Write the network of a training checkpoint as an ONNX graph, and its weights beside it as safetensors.
+
+    The graph (opset 18) takes `page`, uint8 (1, 1, H, W), 255 = paper, H and W multiples of 32, and gives `maps`,
+    float32 (1, 4, H/4, W/4): probabilities of baseline, core and line end, and ln(x-height / 10 px).
+
+    Args:
+        checkpoint: written by `training.finder_lit` (averaged weights where it holds them).
+        out: the `.onnx` file; `out` with the suffix `.safetensors` is written too.
+    """
+    from safetensors.torch import save_file
+
+    net = load_line_finder(checkpoint)
+    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, out.with_suffix(".safetensors"))
+    page = torch.full((1, 1, 256, 320), 255, dtype=torch.uint8)
+    height, width = torch.export.Dim("h32", min=1, max=512), torch.export.Dim("w32", min=1, max=512)
+    program = torch.onnx.export(
+        ExportedLineFinder(net).eval(),
+        (page,),
+        dynamo=True,
+        opset_version=18,
+        input_names=["page"],
+        output_names=["maps"],
+        dynamic_shapes=({2: MULTIPLE * height, 3: MULTIPLE * width},),
+        verbose=False,
+    )
+    assert program is not None
+    program.save(str(out))
+
+
+def load_line_finder(checkpoint: Path) -> LineFinderNet:
+    """The network of a checkpoint of `training.finder_lit`, ready to infer."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    prefix = "network."
+    weights = {k[len(prefix) :]: v for k, v in state["state_dict"].items() if k.startswith(prefix)}
+    config = state.get("hyper_parameters", {}).get("network", {})
+    net = LineFinderNet(LineFinderConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
+    net.load_state_dict(weights)
+    return net.eval()

@@ -1,0 +1,96 @@
+"""Draw pen strokes as ink coverage: the width of a stroke follows the pen, its slant and the writer's pressure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_SHIFT = 4  # cv2 draws at 1/16 pixel
+
+
+@dataclass(frozen=True)
+class Pen:
+    """How a pen marks the paper. Widths are in x-heights."""
+
+    width: float = 0.1
+    nib: float = 0.0  # 0 = round tip, 1 = broad nib: strokes along `nib_angle` are thinner by this share
+    nib_angle: float = 0.8  # radians
+    pressure: float = 0.0  # share by which down-strokes are heavier than up-strokes
+
+    @staticmethod
+    def sample(rng: np.random.Generator) -> Pen:
+        """Pens seen on paper: mostly ballpoint and fineliner, some pencil, felt tip and broad nib."""
+        width = float(np.clip(rng.lognormal(np.log(0.125), 0.35), 0.05, 0.34))
+        kind = rng.random()
+        if kind < 0.6:
+            return Pen(width)
+        if kind < 0.85:
+            return Pen(width, pressure=float(rng.uniform(0.15, 0.6)))
+        return Pen(width * 1.15, nib=float(rng.uniform(0.3, 0.75)), nib_angle=float(rng.uniform(0.4, 1.2)))
+
+
+def draw_ink(
+    strokes: Sequence[NDArray[np.float32]],
+    x_height: float,
+    origin: tuple[float, float],
+    canvas: NDArray[np.uint8],
+    pen: Pen,
+) -> None:
+    """Draw `strokes` (unit: x-height, y down, baseline 0) into `canvas` (H, W) uint8 coverage, in place.
+
+    `x_height` is in pixels, `origin` the pixel (x, y) of the strokes' (0, 0).
+    """
+    thickness = pen.width * x_height
+    offset = np.float32(origin)
+    if pen.nib == 0.0 and pen.pressure == 0.0:
+        lines = [np.round((s * x_height + offset) * (1 << _SHIFT)).astype(np.int32) for s in strokes]
+        _polylines(canvas, [line for line in lines if len(line) > 1], thickness)
+        for line in lines:
+            if len(line) == 1 or np.ptp(line, axis=0).max() < 8:
+                _dot(canvas, line[0], thickness)
+        return
+    # One polyline a thickness level: cv2 has no varying width, and a level of half a pixel can't be seen.
+    levels: dict[int, list[NDArray[np.int32]]] = {}
+    for stroke in strokes:
+        line = np.round((stroke * x_height + offset) * (1 << _SHIFT)).astype(np.int32)
+        if len(line) == 1 or np.ptp(line, axis=0).max() < 8:
+            _dot(canvas, line[0], thickness)
+            continue
+        delta = np.diff(stroke, axis=0)
+        angle = np.arctan2(-delta[:, 1], delta[:, 0])
+        factor = 1.0 - pen.nib * np.abs(np.cos(angle - pen.nib_angle)) + pen.pressure * (-np.sin(angle)) * 0.5
+        factor = np.convolve(np.pad(factor, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
+        level = np.maximum(1, np.round(factor * thickness * 2)).astype(int)
+        starts = np.flatnonzero(np.diff(level, prepend=-1))
+        for begin, end in zip(starts, [*starts[1:], len(level)], strict=True):
+            levels.setdefault(int(level[begin]), []).append(line[begin : end + 1])
+    for level_index, lines in sorted(levels.items()):
+        _polylines(canvas, lines, level_index / 2)
+
+
+def _polylines(canvas: NDArray[np.uint8], lines: list[NDArray[np.int32]], thickness: float) -> None:
+    """Antialiased polylines of any width: cv2's widths are whole pixels, so thin ones are drawn in grey."""
+    if not lines:
+        return
+    whole = max(1, int(np.floor(thickness)))
+    share = thickness - whole
+    if thickness < 1:
+        cv2.polylines(canvas, lines, False, int(255 * max(0.35, thickness)), 1, cv2.LINE_AA, _SHIFT)
+        return
+    if share > 0.15:
+        # The rim that a wider pen would add, at its share of darkness.
+        rim = np.zeros_like(canvas)
+        cv2.polylines(rim, lines, False, int(255 * share), whole + 1, cv2.LINE_AA, _SHIFT)
+        np.maximum(canvas, rim, out=canvas)
+    body = np.zeros_like(canvas)
+    cv2.polylines(body, lines, False, 255, whole, cv2.LINE_AA, _SHIFT)
+    np.maximum(canvas, body, out=canvas)
+
+
+def _dot(canvas: NDArray[np.uint8], point: NDArray[np.int32], thickness: float) -> None:
+    radius = max(0.6, thickness * 0.6)
+    cv2.circle(canvas, (int(point[0]), int(point[1])), int(radius * (1 << _SHIFT)), 255, -1, cv2.LINE_AA, _SHIFT)

@@ -1,0 +1,488 @@
+"""Read the published UNIPEN train_r01_v07 distribution into pen strokes of known writers.
+
+Format: "UNIPEN 1.0 Format Definition" (Guyon, Schomaker, Plamondon, Liberman, Janet, ICPR 1994,
+doi 10.1109/ICPR.1994.576870). Data: Zenodo, doi 10.5281/zenodo.1195803, CC BY 4.0.
+
+A writer's ink is stored in that writer's own unit, the x-height, with y down and the baseline at y = 0, so
+that words of one writer can be set side by side without looking at tablets and resolutions again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import tarfile
+import tempfile
+import urllib.request
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+ARCHIVE_URL = (
+    "https://github.com/GreenCappuccino/train_r01_v07/archive/552a4d440bc9.tar.gz"  # public, patched for parsing
+)
+ARCHIVE_SHA256 = {"ae403b7997a3e2b332b8cbc024e38b0d55ff6a711f04c6904e86ed361b29c667"}
+
+# German, partly Dutch, random letters, program code, segmentation marks in the labels.
+EXCLUDED_DONORS = frozenset({"abm", "atu", "sie", "nic", "lav", "att", "kai"})
+# Word lists written in columns inside one segment: their text segments are not lines.
+COLUMN_DONORS = frozenset({"apb", "apc", "apd", "ape"})
+TEXT_CATEGORIES = ("7", "8")
+CHARACTER_CATEGORIES = ("1a", "1b", "1c", "1d")
+
+# Donors that share people: one person must not be in training under one donor and held out under another.
+_FAMILIES = {"ce": ("cea", "ceb", "cec", "ced", "cee"), "ap": ("apa", "apb", "apc", "apd", "ape", "app"),
+             "hp": ("hpb", "hpp", "sta"), "bb": ("bba", "bbb", "bbc", "bbd")}  # fmt: skip
+_FAMILY_OF = {donor: family for family, donors in _FAMILIES.items() for donor in donors}
+
+HELDOUT_LIST = Path(__file__).with_name("heldout_writers.txt")
+
+UNITS_PER_X_HEIGHT = 256  # the cache holds int16 points: ±128 x-heights at 1/256 x-height
+_ASCENDERS = frozenset("bdfhklt0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ!?&%$#@()[]{}/\\|€£\"'’“”")
+_DESCENDERS = frozenset("gjpqyQ()[]{}/\\|")
+_X_HEIGHT_LETTERS = frozenset("acemnorsuvwxz")
+
+Points = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Ink:
+    """Pen strokes of one line or less. Unit: the writer's x-height; x right, y down, baseline at y = 0."""
+
+    text: str
+    strokes: tuple[Points, ...]  # each (n, 2) float32
+
+    @property
+    def width(self) -> float:
+        return max((float(s[:, 0].max()) for s in self.strokes), default=0.0)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """One hand: its words and phrases, and its isolated characters."""
+
+    id: str
+    inks: tuple[Ink, ...]
+    chars: dict[str, tuple[Ink, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _RawSegment:
+    writer: str
+    donor: str
+    category: str
+    text: str
+    strokes: list[Points]  # tablet units, aspect corrected, y down
+
+
+# --------------------------------------------------------------------------------------------------- parsing
+
+
+def _read_components(path: Path) -> tuple[list[tuple[bool, Points]], dict[str, str], float]:
+    """Pen components of one data file: (is pen down, (n, 2) points with y down), header words, x/y aspect."""
+    header: dict[str, str] = {}
+    components: list[tuple[bool, Points]] = []
+    current: list[tuple[float, float]] | None = None
+    down = False
+    x_column, y_column = 0, 1
+
+    def close() -> None:
+        # Blocks without points are not components: counting them shifts every label behind them.
+        if current:
+            components.append((down, np.asarray(current, dtype=np.float32)))
+
+    for line in path.read_text(encoding="latin-1").splitlines():
+        if line.startswith("."):
+            key, _, value = line[1:].partition(" ")
+            key = key.strip()
+            if key in ("PEN_DOWN", "PEN_UP"):
+                close()
+                current, down = [], key == "PEN_DOWN"
+            else:
+                # Any other keyword but a time stamp ends the block.
+                if key not in ("DT", "COMMENT"):
+                    close()
+                    current = None
+                if key == "COORD":
+                    names = value.split()
+                    if "X" in names and "Y" in names:
+                        x_column, y_column = names.index("X"), names.index("Y")
+                elif value.strip():
+                    header.setdefault(key, value.strip())
+        elif current is not None:
+            numbers = line.split()
+            if len(numbers) > max(x_column, y_column):
+                try:
+                    current.append((float(numbers[x_column]), -float(numbers[y_column])))
+                except ValueError:
+                    continue
+    close()
+    aspect = 1.0
+    for unit in ("INCH", "MM"):
+        try:
+            aspect = float(header[f"X_POINTS_PER_{unit}"].split()[0]) / float(
+                header[f"Y_POINTS_PER_{unit}"].split()[0]
+            )
+            break
+        except (KeyError, ValueError, ZeroDivisionError, IndexError):
+            continue
+    return components, header, aspect
+
+
+_SEGMENT = re.compile(r'^\.SEGMENT\s+(\S+)\s+([\d:,\-\s]+?)\s+(\S+)\s+"(.*)"\s*$')
+_RANGE = re.compile(r"(\d+)(?::(\d+))?(?:-(\d+)(?::(\d+))?)?")
+
+
+def _select(components: list[tuple[bool, Points]], delineation: str) -> list[Points] | None:
+    """Pen-down strokes named by a delineation such as `3-7`, `4:10-6:3` or `1,3-5`; None if it is out of range."""
+    strokes: list[Points] = []
+    for part in delineation.replace(" ", "").split(","):
+        match = _RANGE.fullmatch(part)
+        if match is None:
+            return None
+        first, first_point, last, last_point = match.groups()
+        begin, end = int(first), int(last if last is not None else first)
+        if end >= len(components) or begin > end:
+            return None
+        for index in range(begin, end + 1):
+            is_down, points = components[index]
+            if not is_down:
+                continue
+            low = int(first_point) if index == begin and first_point is not None else 0
+            high = int(last_point) + 1 if index == end and last_point is not None else len(points)
+            if len(points[low:high]):
+                strokes.append(points[low:high])
+    return strokes
+
+
+def writer_id(donor: str, name: str) -> str:
+    """Anonymous, stable id of the person behind a donor's writer name (the data's owners ask to name nobody)."""
+    family = _FAMILY_OF.get(donor, donor)
+    person = name.lower().removesuffix(".dat")
+    if family == "ce" and (number := re.search(r"\d{3,}", person)):
+        person = number[0]  # the same number comes back under several abbreviations
+    elif family == "hp":
+        person = re.sub(r"\d+$", "", re.sub(r"^hpb\d-", "", person))
+    elif family == "ap":
+        person = re.sub(r"^text|split$|[^a-z]", "", person)
+    elif family == "kar":
+        person = person.split("_")[0]
+    elif re.fullmatch(r"[a-z]{3,}\d{1,2}", person) and not person.startswith(("writer", "eng")):
+        person = person.rstrip("0123456789")  # two sessions of one person
+    return f"{family}-{hashlib.sha256(f'{family}/{person}'.encode()).hexdigest()[:10]}"
+
+
+def clean_label(label: str) -> str:
+    r"""Undo the label's escapes and the tokenisation of some donors (`wasn ' t , he` → `wasn't, he`)."""
+    text = label.replace('\\"', '"').replace("\\\\", "\\")
+    text = re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r" ([,.;:!?])(?= |$)", r"\1", text)
+    text = re.sub(r"(?<=\w) ' (?=(?:s|t|d|m|ll|re|ve)\b)", "'", text)
+    return re.sub(r"(?<=\w) - ?$", "-", text)
+
+
+def _donor_folders(root: Path) -> Path:
+    for candidate in (root, *(p for p in root.iterdir() if p.is_dir())):
+        if (candidate / "data").is_dir() and (candidate / "include").is_dir():
+            return candidate
+    raise FileNotFoundError(f"{root} holds no UNIPEN distribution: expected the folders 'data' and 'include' in it.")
+
+
+def read_segments(root: Path) -> list[_RawSegment]:
+    """Every usable segment of a distribution unpacked at `root`, in a fixed order."""
+    root = _donor_folders(root)
+    segments: list[_RawSegment] = []
+    cache: dict[Path, tuple[list[tuple[bool, Points]], dict[str, str], float]] = {}
+    skipped = 0
+    donors = sorted({p.name for c in TEXT_CATEGORIES for p in (root / "data" / c).iterdir()})
+    for donor in donors:
+        if donor in EXCLUDED_DONORS:
+            continue
+        cache.clear()
+        for category in TEXT_CATEGORIES + CHARACTER_CATEGORIES:
+            for listing in sorted((root / "data" / category / donor).rglob("*")):
+                if not listing.is_file():
+                    continue
+                lines = listing.read_text(encoding="latin-1").splitlines()
+                includes = [root / "include" / line.split(None, 1)[1].strip() for line in lines if line.startswith(".INCLUDE")]
+                sources = [p for p in includes if p.suffix not in (".doc", ".lex", ".freq") and p.is_file() and "data" in p.parts]
+                if len(sources) != 1:
+                    continue
+                source = sources[0]
+                if source not in cache:
+                    aspect = 1.0
+                    components, header, aspect = _read_components(source)
+                    if aspect == 1.0:
+                        for doc in includes:
+                            if doc != source and doc.is_file() and doc.suffix != ".lex":
+                                aspect = _doc_aspect(doc)
+                                if aspect != 1.0:
+                                    break
+                    cache[source] = (components, header, aspect)
+                components, header, aspect = cache[source]
+                name = header.get("WRITER_ID", "").split()
+                writer = writer_id(donor, name[0] if name else source.stem)
+                for line in lines:
+                    match = _SEGMENT.match(line)
+                    if match is None:
+                        continue
+                    _, delineation, quality, label = match.groups()
+                    if quality.upper() == "BAD":
+                        continue
+                    strokes = _select(components, delineation)
+                    text = clean_label(label)
+                    if not strokes or not text or category == "8" and donor in COLUMN_DONORS:
+                        skipped += 1
+                        continue
+                    scaled = [s * np.float32([1.0, aspect]) for s in strokes]
+                    if np.ptp(np.concatenate(scaled), axis=0).max() <= 0:  # withheld: blanked to 0 0
+                        skipped += 1
+                        continue
+                    segments.append(_RawSegment(writer, donor, category, text, scaled))
+    log.info("UNIPEN: %d segments, %d skipped", len(segments), skipped)
+    return segments
+
+
+def _doc_aspect(doc: Path) -> float:
+    values: dict[str, float] = {}
+    for line in doc.read_text(encoding="latin-1").splitlines():
+        match = re.match(r"^\.([XY])_POINTS_PER_(INCH|MM)\s+([\d.]+)", line)
+        if match:
+            values.setdefault(match[1] + match[2], float(match[3]))
+    for unit in ("INCH", "MM"):
+        if values.get("X" + unit) and values.get("Y" + unit):
+            return values["X" + unit] / values["Y" + unit]
+    return 1.0
+
+
+# ------------------------------------------------------------------------------------------------ geometry
+
+
+def _expected_height(text: str) -> float:
+    """Height of a word's ink in x-heights, by which letters it has (ascenders reach 0.9, descenders 0.75)."""
+    height = 1.0
+    if any(c in _ASCENDERS for c in text):
+        height += 0.9
+    if any(c in _DESCENDERS for c in text):
+        height += 0.75
+    return height
+
+
+def _bottoms(strokes: list[Points], x_height: float) -> NDArray[np.float32]:
+    """Local low points of the pen, (n, 2): where letters touch the baseline or a descender turns."""
+    found = []
+    for stroke in strokes:
+        if len(stroke) < 3:
+            continue
+        y = stroke[:, 1]
+        reach = 0.15 * x_height
+        index, rising, low = 0, False, 0
+        # A turn counts when the pen climbed by `reach` after it: smaller wiggles are sensor noise.
+        for index in range(1, len(y)):
+            if y[index] >= y[low]:
+                low, rising = index, True
+            elif rising and y[low] - y[index] > reach:
+                found.append(stroke[low])
+                rising = False
+                low = index
+            elif not rising and y[index] < y[low]:
+                low = index
+        if rising and low == len(y) - 1:
+            found.append(stroke[low])
+    return np.asarray(found, dtype=np.float32).reshape(-1, 2)
+
+
+def _fit_baseline(strokes: list[Points], text: str, x_height: float) -> tuple[float, float]:
+    """Slope and offset of the baseline y = slope · x + offset, by a vote of low points (descenders are outvoted)."""
+    points = np.concatenate(strokes)
+    bottom = float(points[:, 1].max())
+    if not any(c in _DESCENDERS for c in text) and np.ptp(points[:, 0]) < 6 * x_height:
+        if text[-1:] in ",;" and len(strokes) > 1:
+            bottom = float(np.concatenate(strokes[:-1])[:, 1].max())
+        return 0.0, bottom
+    lows = _bottoms(strokes, x_height)
+    if len(lows) < 2:
+        return 0.0, bottom - (0.75 * x_height if any(c in _DESCENDERS for c in text) else 0.0)
+    best, best_votes = (0.0, float(np.median(lows[:, 1]))), -1.0
+    wide = np.ptp(lows[:, 0]) > 6 * x_height
+    for slope in np.linspace(-0.12, 0.12, 25) if wide else (0.0,):
+        offsets = lows[:, 1] - slope * lows[:, 0]
+        votes = np.exp(-(((offsets[:, None] - offsets[None]) / (0.12 * x_height)) ** 2)).sum(0)
+        # Between two equal votes the upper one is the baseline: the lower one is a row of descenders.
+        winner = int(np.argmax(votes - 1e-3 * (offsets - offsets.min()) / x_height))
+        if votes[winner] - 2 * abs(slope) > best_votes:
+            best_votes = votes[winner] - 2 * abs(slope)
+            near = offsets[np.abs(offsets - offsets[winner]) < 0.2 * x_height]
+            best = (float(slope), float(near.mean()))
+    return best
+
+
+def _normalise(segment: _RawSegment, x_height: float) -> Ink | None:
+    slope, offset = _fit_baseline(segment.strokes, segment.text, x_height)
+    left = min(float(s[:, 0].min()) for s in segment.strokes)
+    out = []
+    for stroke in segment.strokes:
+        x = (stroke[:, 0] - left) / x_height
+        y = (stroke[:, 1] - slope * stroke[:, 0] - offset) / x_height
+        line = np.stack([x, y], axis=1).astype(np.float32)
+        # 0.02 x-heights are below half a pixel at every size we render.
+        line = cv2.approxPolyDP(line.reshape(-1, 1, 2), 0.02, False).reshape(-1, 2)
+        if np.abs(line).max() > 120:
+            return None
+        out.append(line)
+    ink = Ink(segment.text, tuple(out))
+    points = np.concatenate(out)
+    if points[:, 1].min() < -4.2 or points[:, 1].max() > 2.6:  # more than one line, or stray marks
+        return None
+    length = sum(float(np.linalg.norm(np.diff(s, axis=0), axis=1).sum()) for s in out)
+    letters = len(segment.text.replace(" ", ""))
+    # Scribbles, crossings-out and labels without their ink stand out by ink length and width a letter.
+    if not 0.5 < length / letters < 14 or not 0.2 < ink.width / letters < 4.5:
+        return None
+    return ink
+
+
+def _estimate_x_height(segments: list[_RawSegment]) -> float | None:
+    plain, any_word = [], []
+    for segment in segments:
+        if len(segment.text) > 24 or segment.text.count(" ") > 2:
+            continue
+        height = float(np.ptp(np.concatenate(segment.strokes)[:, 1]))
+        letters = set(segment.text) - {" "}
+        if letters <= _X_HEIGHT_LETTERS and len(segment.text) >= 2:
+            plain.append(height)
+        elif segment.category in TEXT_CATEGORIES and len(segment.text) >= 2:
+            any_word.append(height / _expected_height(segment.text))
+    if len(plain) >= 5:
+        return float(np.median(plain)) * 0.92  # the tallest letter of a word sets its height
+    values = plain + any_word
+    if len(values) >= 5:
+        return float(np.median(values)) * 0.95
+    # Only long lines: the spread of the ink about its middle is about an x-height.
+    spreads = [float(np.subtract(*np.percentile(np.concatenate(s.strokes)[:, 1], [85, 15]))) for s in segments]
+    return float(np.median(spreads)) if spreads else None
+
+
+# ------------------------------------------------------------------------------------------------- public
+
+
+def fetch_unipen(folder: Path) -> Path:
+    """Download the public archive into `folder`, check its sha256, return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / "unipen-train_r01_v07.tar.gz"
+    partial = target.with_suffix(".part")
+    with urllib.request.urlopen(ARCHIVE_URL, timeout=60) as answer, partial.open("wb") as out:  # noqa: S310
+        while block := answer.read(1 << 20):
+            out.write(block)
+    check_archive(partial)
+    partial.rename(target)
+    return target
+
+
+def check_archive(archive: Path) -> None:
+    """Raise ValueError if `archive` is not a known UNIPEN archive."""
+    digest = hashlib.sha256()
+    with archive.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    if digest.hexdigest() not in ARCHIVE_SHA256:
+        raise ValueError(
+            f"{archive} has sha256 {digest.hexdigest()}, not that of UNIPEN train_r01_v07: "
+            "download it again, or unpack it and give the folder if you trust it."
+        )
+
+
+def prepare_unipen(archive_or_folder: Path, cache: Path) -> int:
+    """Parse a distribution (archive or unpacked folder) into the compact `cache` (.npz); returns the inks kept."""
+    if archive_or_folder.is_file():
+        check_archive(archive_or_folder)
+        with tempfile.TemporaryDirectory() as scratch, tarfile.open(archive_or_folder) as tar:
+            tar.extractall(scratch, filter="data")
+            segments = read_segments(Path(scratch))
+    else:
+        segments = read_segments(archive_or_folder)
+
+    by_writer: dict[str, list[_RawSegment]] = defaultdict(list)
+    for segment in segments:
+        by_writer[segment.writer].append(segment)
+    points: list[NDArray[np.int16]] = []
+    stroke_lengths: list[int] = []
+    ink_strokes: list[int] = []
+    texts: list[str] = []
+    writers: list[str] = []
+    is_char: list[bool] = []
+    dropped = 0
+    for writer in sorted(by_writer):
+        # A person who wrote for two donors did so on two tablets.
+        x_heights = {
+            donor: _estimate_x_height([s for s in by_writer[writer] if s.donor == donor])
+            for donor in sorted({s.donor for s in by_writer[writer]})
+        }
+        for segment in by_writer[writer]:
+            x_height = x_heights[segment.donor]
+            ink = _normalise(segment, x_height) if x_height and np.isfinite(x_height) else None
+            if ink is None:
+                dropped += 1
+                continue
+            for stroke in ink.strokes:
+                points.append(np.round(stroke * UNITS_PER_X_HEIGHT).astype(np.int16))
+                stroke_lengths.append(len(stroke))
+            ink_strokes.append(len(ink.strokes))
+            texts.append(ink.text)
+            writers.append(writer)
+            is_char.append(segment.category in CHARACTER_CATEGORIES)
+    log.info("UNIPEN: %d inks of %d writers kept, %d dropped", len(texts), len(set(writers)), dropped)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        cache,
+        points=np.concatenate(points),
+        stroke_lengths=np.asarray(stroke_lengths, np.int32),
+        ink_strokes=np.asarray(ink_strokes, np.int32),
+        texts=np.asarray(texts),
+        writers=np.asarray(writers),
+        is_char=np.asarray(is_char),
+    )
+    return len(texts)
+
+
+def heldout_writers() -> frozenset[str]:
+    """Writers that are never rendered for training (the committed list)."""
+    return frozenset(
+        line.strip() for line in HELDOUT_LIST.read_text().splitlines() if line.strip() and not line.startswith("#")
+    )
+
+
+def load_writers(cache: Path, split: Literal["train", "heldout", "all"]) -> list[Writer]:
+    """Writers of a split, sorted by id, from the cache made by `prepare_unipen`."""
+    if not cache.is_file():
+        raise FileNotFoundError(f"{cache} is not there: make it with 'text-recognizer data prepare ARCHIVE --cache {cache}'.")
+    held = heldout_writers()
+    data = np.load(cache, allow_pickle=False)
+    points = data["points"].astype(np.float32) / UNITS_PER_X_HEIGHT
+    strokes = np.split(points, np.cumsum(data["stroke_lengths"])[:-1])
+    inks: dict[str, list[Ink]] = defaultdict(list)
+    chars: dict[str, dict[str, list[Ink]]] = defaultdict(lambda: defaultdict(list))
+    start = 0
+    for text, writer, count, is_char in zip(
+        data["texts"].tolist(), data["writers"].tolist(), data["ink_strokes"].tolist(), data["is_char"].tolist(), strict=True
+    ):
+        end = start + count
+        if split == "all" or (writer in held) == (split == "heldout"):
+            ink = Ink(text, tuple(strokes[start:end]))
+            if is_char:
+                chars[writer][text].append(ink)
+            else:
+                inks[writer].append(ink)
+        start = end
+    return [
+        Writer(w, tuple(inks[w]), {c: tuple(v) for c, v in chars[w].items()})
+        for w in sorted(inks.keys() | chars.keys())
+    ]
