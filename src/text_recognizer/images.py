@@ -1,0 +1,291 @@
+"""The one door for pixels: path, URL, bytes, file object, PIL image or array in; one known kind of image out.
+
+What comes from outside is not trusted. Only the formats below are tried; the size in the header is checked before
+anything is decoded; whatever a decoder says about damaged bytes becomes one `ImageRejected` of one line.
+"""
+
+import math
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from text_recognizer.errors import ImageRejected
+
+ImageSource = str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[Any]
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
+MAX_BYTES = 64 * 2**20
+MAX_PIXELS = 64_000_000  # A3 at 500 dpi, a 50-megapixel phone; some 500 MB while it is decoded
+MAX_SIDE = 32_000  # OpenCV's warps address pixels with 16 bits
+MIN_SIDE = 8  # nobody can read writing that is lower than this
+
+_KINDS = "PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000 or AVIF"
+# Things that people take for images, by how their bytes begin (offset, bytes).
+_NOT_IMAGES = (
+    (0, b"%PDF", "a PDF; export its pages as images, for instance with `pdftoppm -r 200 -png`"),
+    (4, b"ftyphei", "a HEIC photograph; save it as JPEG"),
+    (4, b"ftypmif1", "a HEIF photograph; save it as JPEG"),
+    (0, b"<svg", "an SVG drawing; export it as PNG"),
+    (0, b"<?xml", "an XML file, not an image"),
+    (0, b"<!DOCTYPE", "a web page, not an image; give the address of the image itself"),
+    (0, b"<html", "a web page, not an image; give the address of the image itself"),
+    (0, b"PK\x03\x04", "an archive; unpack it and give the images in it"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedImage:
+    """Pixels of one page, upright.
+
+    `rgb` is what a person sees, uint8 (H, W, 3). `gray` is uint8 (H, W) with dark ink on light paper,
+    whatever the image was: `inverted` tells that the page was light on dark.
+    """
+
+    rgb: NDArray[np.uint8]
+    gray: NDArray[np.uint8]
+    inverted: bool
+
+
+def load_image(
+    source: ImageSource, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+) -> LoadedImage:
+    """Bring an image from anywhere into the form that reading needs.
+
+    `source`: a path, a `data:`, `http:` or `https:` URL, bytes, a binary file object, a PIL image, or an array
+    (H, W), (H, W, 1), (H, W, 3) in the order R, G, B, or (H, W, 4) with alpha; of bool, uint8, uint16, or floats
+    in 0…1 or 0…255.
+
+    EXIF rotation is applied, transparency lies on white paper, 16 bits become 8, CMYK and palettes become RGB. Of an
+    animation the first frame is taken; a TIFF of several pages is refused, since the other pages would be lost.
+    Raises `ImageRejected`: more than `max_bytes` or `max_pixels`, a side over 32,000 or under 8 pixels, truncated,
+    empty, not an image.
+    """
+    if isinstance(source, np.ndarray):
+        rgb = _from_array(source, max_pixels)
+    elif isinstance(source, Image.Image):
+        _check_size(source.width, source.height, max_pixels)
+        with _refusing_damage():
+            rgb = _to_rgb(source)
+    else:
+        rgb = _decode(_read_bytes(source, max_bytes), max_pixels)
+    gray: NDArray[np.uint8] = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
+    inverted = is_light_on_dark(gray)
+    return LoadedImage(rgb, cv2.bitwise_not(gray) if inverted else gray, inverted)  # type: ignore[arg-type]
+
+
+def is_light_on_dark(gray: NDArray[np.uint8]) -> bool:
+    """Whether `gray`, uint8 (H, W), shows light writing on a dark ground, such as an inverted scan or a blackboard.
+
+    The mean brightness cannot tell: a letter photographed on a dark table is mostly dark. So look at the thin things.
+    Where strokes lie, the median of the neighbourhood is the ground; ink stands out from it to one side. The bright
+    and the dark parts of the image vote apart, so that the grain of a table does not outvote the paper on it.
+    """
+    scale = min(1.0, 800 / max(gray.shape), math.sqrt(0.3e6 / gray.size))
+    if scale < 1:
+        size = (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale)))
+        gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    # A window of about two lines of a page; larger than a stroke of a single line that fills the image.
+    window = max(31, min(gray.shape) // 8) | 1
+    padded = cv2.copyMakeBorder(gray, window, window, window, window, cv2.BORDER_REFLECT)
+    ground = cv2.medianBlur(padded, window)[window:-window, window:-window].astype(np.int16)
+    residual = gray.astype(np.int16) - ground
+    noise = 16
+    light = np.maximum(residual - noise, 0)
+    dark = np.maximum(-residual - noise, 0)
+
+    split, _ = cv2.threshold(ground.astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    bright = ground > split
+    has_paper = False
+    if 0.1 < bright.mean() < 0.9:
+        step = float(np.median(ground[bright])) - float(np.median(ground[~bright]))
+        has_paper = step > 50
+    if has_paper:
+        # Bright paper on something dark, or a blackboard on a bright wall. The edge between the two is neither.
+        kernel = np.ones((9, 9), np.uint8)
+        inside = cv2.erode(bright.astype(np.uint8), kernel).astype(bool)
+        outside = cv2.erode((~bright).astype(np.uint8), kernel).astype(bool)
+        ink_on_bright = float(dark[inside].sum())
+        ink_on_dark = float(light[outside].sum())
+        return ink_on_dark > 4 * ink_on_bright and float(light[outside].mean() if outside.any() else 0) > 0.2
+    light_mass, dark_mass = float(light.mean()), float(dark.mean())
+    if max(light_mass, dark_mass) < 0.02:  # nothing stands out: a blank page is paper, whatever its shade
+        return bool(np.median(gray) < 64)
+    return light_mass > dark_mass
+
+
+def _read_bytes(source: str | Path | bytes | bytearray | memoryview | BinaryIO, max_bytes: int) -> bytes:
+    if isinstance(source, str) and source.startswith(("data:", "http://", "https://")):
+        from text_recognizer.web import fetch  # late: sockets and TLS are for those who give a URL
+
+        data = fetch(source, max_bytes)
+    elif isinstance(source, bytes | bytearray | memoryview):
+        data = bytes(source)
+    elif isinstance(source, str | Path):
+        data = _read_file(Path(source), max_bytes)
+    elif hasattr(source, "read"):
+        data = source.read(max_bytes + 1)
+        if not isinstance(data, bytes):
+            raise ImageRejected("the file object gives text, not bytes; open it with mode 'rb'")
+    else:
+        raise ImageRejected(
+            f"cannot take an image from a {type(source).__name__}; give a path, a URL, bytes, "
+            "a binary file object, a PIL image or an array"
+        )
+    if len(data) > max_bytes:
+        raise ImageRejected(
+            f"larger than {max_bytes / 2**20:.0f} MiB; save it as JPEG or PNG, or scale it down"
+        )
+    if not data:
+        raise ImageRejected("empty, 0 bytes; copy or download it again")
+    return data
+
+
+def _read_file(path: Path, max_bytes: int) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                return stream.read(max_bytes + 1)
+            parts, size = [], 0  # a pipe gives what it has, not what was asked for
+            while size <= max_bytes and (part := stream.read(min(1 << 20, max_bytes + 1 - size))):
+                parts.append(part)
+                size += len(part)
+            return b"".join(parts)
+    except FileNotFoundError:
+        raise ImageRejected("no such file; check the path") from None
+    except IsADirectoryError:
+        raise ImageRejected("a folder; name the images in it, for instance FOLDER/*.jpg") from None
+    except PermissionError:
+        raise ImageRejected("not allowed to read this file; check its permissions") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        raise ImageRejected(f"cannot be opened ({error}); check the path") from None
+
+
+def _decode(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
+    """Encoded image → rgb uint8 (H, W, 3), upright."""
+    with _refusing_damage():
+        try:
+            image = Image.open(BytesIO(data), formats=FORMATS)
+        except UnidentifiedImageError:
+            raise ImageRejected(_what_it_is(data)) from None
+        except Image.DecompressionBombError:
+            raise ImageRejected(
+                f"claims far more than {max_pixels / 1e6:.0f} million pixels; scale it down or cut it"
+            ) from None
+        with image:
+            _check_size(image.width, image.height, max_pixels)
+            _check_single_page(image)
+            return _to_rgb(image)
+
+
+@contextmanager
+def _refusing_damage() -> Iterator[None]:
+    try:
+        yield
+    except ImageRejected:
+        raise
+    except Exception as error:  # decoders of damaged bytes raise anything: OSError, SyntaxError, struct.error…
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageRejected(
+            f"damaged or truncated ({reason}); copy, download or export it again"
+        ) from error
+
+
+def _what_it_is(data: bytes) -> str:
+    start = data[:64].lstrip()
+    for offset, mark, words in _NOT_IMAGES:
+        if start[offset : offset + len(mark)].lower() == mark.lower():
+            return f"this is {words}"
+    return f"not an image, or its beginning is damaged; give a {_KINDS} file"
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ImageRejected(
+            f"{width} × {height} is {width * height / 1e6:.0f} million pixels, more than the "
+            f"{max_pixels / 1e6:.0f} million that are read; scale it down or cut it"
+        )
+    if max(width, height) > MAX_SIDE:
+        raise ImageRejected(
+            f"{width} × {height} pixels: a side is longer than {MAX_SIDE}; scale it down or cut it"
+        )
+    if min(width, height) < MIN_SIDE:
+        raise ImageRejected(
+            f"{width} × {height} pixels is too small to hold writing; give at least {MIN_SIDE} pixels a side"
+        )
+
+
+def _check_single_page(image: Image.Image) -> None:
+    if image.format != "TIFF":  # the frames of the other formats are an animation, or copies of a photograph
+        return
+    pages = 1
+    for frame in range(1, getattr(image, "n_frames", 1)):
+        image.seek(frame)
+        subfile_type = image.tag_v2.get(254, 0)  # type: ignore[attr-defined]
+        pages += not subfile_type & 0b101  # bit 0: a thumbnail, bit 2: a mask
+    image.seek(0)
+    if pages > 1:
+        raise ImageRejected(
+            f"a TIFF of {pages} pages; split it, for instance with `tiffsplit`, and give the pages one by one"
+        )
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Any PIL image → rgb uint8 (H, W, 3), upright, transparency on paper."""
+    image.load()
+    # Damaged EXIF says nothing about the pixels: then take them as they lie.
+    with suppress(Exception):
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        return _from_array(np.asarray(image), max_pixels=image.width * image.height)
+    if image.has_transparency_data:
+        image = _on_paper(image.convert("RGBA"))
+    return np.array(image.convert("RGB"))
+
+
+def _on_paper(image: Image.Image) -> Image.Image:
+    """RGBA → RGB over white, or over black where white would hide the ink (white strokes on nothing)."""
+    alpha = image.getchannel("A")
+    paper = Image.new("RGB", image.size, "white")
+    paper.paste(image, mask=alpha)
+    darkest = paper.convert("L").getextrema()[0]
+    if darkest > 200 and alpha.getextrema() == (0, 255):  # type: ignore[operator]
+        paper.paste("black", (0, 0, *image.size))
+        paper.paste(image, mask=alpha)
+    return paper
+
+
+def _from_array(array: NDArray[Any], max_pixels: int) -> NDArray[np.uint8]:
+    """Array of any known kind → rgb uint8 (H, W, 3). 16 bits and floats are brought to 0…255."""
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise ImageRejected(
+            f"an array of shape {array.shape}; give (height, width), (height, width, 3) or (height, width, 4)"
+        )
+    _check_size(array.shape[1], array.shape[0], max_pixels)
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8) * 255
+    elif array.dtype.kind in "iuf" and array.dtype != np.uint8:
+        array = np.nan_to_num(array.astype(np.float32), nan=0.0, posinf=65535.0, neginf=0.0)
+        # Scanners put 10, 12 or 14 bits into 16 without saying so: take the least range that holds the image.
+        top = float(array.max(initial=0.0))
+        ranges = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+        full = next((r for r in ranges if top <= r), top)
+        array = np.clip(array * (255.0 / full) + 0.5, 0, 255).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise ImageRejected(f"an array of {array.dtype}; give bool, uint8, uint16 or float")
+    if array.ndim == 2:
+        return np.repeat(array[..., None], 3, axis=2)
+    if array.shape[2] == 4:
+        return np.array(_on_paper(Image.fromarray(np.ascontiguousarray(array), "RGBA")))
+    return np.ascontiguousarray(array)
