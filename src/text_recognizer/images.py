@@ -110,8 +110,9 @@ def is_light_on_dark(gray: NDArray[np.uint8]) -> bool:
         step = float(np.median(ground[bright])) - float(np.median(ground[~bright]))
         has_paper = step > 50
     if has_paper:
-        # Bright paper on something dark, or a blackboard on a bright wall. The edge between the two is neither.
-        kernel = np.ones((9, 9), np.uint8)
+        # Bright paper on something dark, or a blackboard on a bright wall. The edge between the two is neither,
+        # nor are its corners, which the median rounds.
+        kernel = np.ones((window // 2, window // 2), np.uint8)
         inside = cv2.erode(bright.astype(np.uint8), kernel).astype(bool)
         outside = cv2.erode((~bright).astype(np.uint8), kernel).astype(bool)
         ink_on_bright = float(dark[inside].sum())
