@@ -1,0 +1,85 @@
+"""Open a bundle: a model as a folder that describes itself and is checked file by file before it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from text_recognizer.errors import BundleInvalid
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+FORMAT = 1
+SHIPPED = Path(__file__).parent / "bundles" / "default"
+DESCRIPTION = "bundle.json"
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class Bundle:
+    """A verified model folder. Nothing in it is unpickled; graphs are ONNX, weights are safetensors."""
+
+    def __init__(self, path: Path, info: dict[str, Any]) -> None:
+        self.path = path
+        self.info = info
+        self.name = str(info["name"])
+        self.version = str(info["version"])
+
+    @classmethod
+    def open(cls, path: Path | str | None = None) -> Bundle:
+        """Open and verify the bundle at `path`, or the one that ships with the package.
+
+        Raises BundleInvalid if the folder is missing, was not made by this project, or a file is damaged.
+        """
+        folder = Path(path) if path is not None else SHIPPED
+        description = folder / DESCRIPTION
+        try:
+            info = json.loads(description.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise BundleInvalid(f"{folder} holds no {DESCRIPTION}: give the folder of a bundle made by 'stage'.") from None
+        except (OSError, ValueError) as error:
+            raise BundleInvalid(f"{description} can't be read ({type(error).__name__}): get the bundle again.") from None
+        if not isinstance(info, dict) or info.get("format") != FORMAT:
+            raise BundleInvalid(f"{description} is not of bundle format {FORMAT}: get a bundle for this version.")
+        for key, kind in (("name", str), ("version", str), ("files", dict), ("alphabet", str), ("recognizer", dict)):
+            if not isinstance(info.get(key), kind):
+                raise BundleInvalid(f"{description} lacks '{key}': it was not made by this project's 'stage'.")
+        for needed in ("encoder.onnx", "decoder.onnx", "line_finder.onnx"):
+            if needed not in info["files"]:
+                raise BundleInvalid(f"{description} does not list {needed}: get the bundle again.")
+        for name, digest in info["files"].items():
+            if Path(name).name != name:
+                raise BundleInvalid(f"{description} names a file outside the bundle ({name!r}): do not use it.")
+            file = folder / name
+            if not file.is_file():
+                raise BundleInvalid(f"{file} is missing: get the bundle again.")
+            if sha256(file) != digest:
+                raise BundleInvalid(f"{file} is damaged or was changed (its sha256 differs): get the bundle again.")
+        return cls(folder, info)
+
+    def session(self, name: str, threads: int | None = None) -> ort.InferenceSession:
+        """ONNX Runtime session of graph `name` ("encoder", "decoder", "line_finder") on the CPU."""
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        # The arena keeps the largest activation of every shape it ever saw: a server would only grow.
+        options.enable_cpu_mem_arena = False
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        try:
+            return ort.InferenceSession(
+                str(self.path / f"{name}.onnx"), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime raises its own classes, and only says what by name
+            raise BundleInvalid(
+                f"{self.path / name}.onnx can't be loaded ({type(error).__name__}): get the bundle again."
+            ) from None

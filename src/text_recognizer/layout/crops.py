@@ -1,0 +1,114 @@
+"""Cut a text line out of a page: straightened along its baseline, other lines masked, at one height."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Point = tuple[float, float]
+
+MAX_WIDTH = 4096
+
+
+def crop_line(
+    gray: NDArray[np.uint8],
+    polygon: Sequence[Point],
+    baseline: Sequence[Point] | None = None,
+    height: int = 64,
+) -> NDArray[np.uint8]:
+    """Grey image (height, W) uint8 of one line, dark on light, straightened so that its baseline is level.
+
+    gray: (H, W) uint8 page, dark on light. polygon, baseline: pixels of the page, y down; without a baseline the
+    polygon's longer axis gives the direction. What lies outside the polygon is painted with the line's paper colour.
+    A polygon without area or outside the page gives a blank crop one pixel wide.
+    """
+    outline = np.asarray(polygon, np.float32).reshape(-1, 2)
+    blank = np.full((height, 1), 255, np.uint8)
+    if len(outline) < 3 or cv2.contourArea(outline) < 4:
+        return blank
+    spine = _spine(outline, baseline)
+    # Work on the page's part around the line: masks of the whole page would cost more than reading.
+    page_height, page_width = gray.shape
+    x0, y0 = np.floor(outline.min(0)).astype(int) - 2
+    x1, y1 = np.ceil(outline.max(0)).astype(int) + 3
+    x0, y0, x1, y1 = max(0, x0), max(0, y0), min(page_width, x1), min(page_height, y1)
+    if x1 - x0 < 2 or y1 - y0 < 2:
+        return blank
+    origin = np.float32([x0, y0])
+    part = gray[y0:y1, x0:x1]
+    mask = np.zeros(part.shape, np.uint8)
+    cv2.fillPoly(mask, [np.round(outline - origin).astype(np.int32)], 255)
+    inside = part[mask > 0]
+    if inside.size == 0:
+        return blank
+    paper = int(np.percentile(inside, 80))
+    masked = np.where(mask > 0, part, np.uint8(paper)).astype(np.uint8)
+
+    spine = spine - origin
+    outline = outline - origin
+    along, up = _frame(spine)
+    # Extent of the polygon in the line's own frame: u along the baseline, v away from it (down is positive).
+    start = spine[0]
+    u = (outline - start) @ along
+    v = (outline - start) @ -up - _bend(spine, start, along, up, u)
+    u_min, u_max, v_min, v_max = float(u.min()), float(u.max()), float(v.min()), float(v.max())
+    scale = height / max(v_max - v_min, 2.0)
+    width = int(np.clip(round((u_max - u_min) * scale), 1, MAX_WIDTH))
+    columns = u_min + (np.arange(width, dtype=np.float32) + 0.5) * ((u_max - u_min) / width)
+    rows = v_min + (np.arange(height, dtype=np.float32) + 0.5) / scale
+    bend = _bend(spine, start, along, up, columns)
+    depth = rows[:, None] + bend[None].astype(np.float32)  # (height, W)
+    map_x = (start[0] + columns[None] * along[0] - depth * up[0]).astype(np.float32) - 0.5
+    map_y = (start[1] + columns[None] * along[1] - depth * up[1]).astype(np.float32) - 0.5
+    if scale < 0.6:  # shrink by area first: sampling alone would lose thin strokes
+        factor = scale / 0.9
+        small = cv2.resize(masked, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        fx, fy = small.shape[1] / masked.shape[1], small.shape[0] / masked.shape[0]
+        masked = np.asarray(small, np.uint8)
+        map_x, map_y = (map_x + 0.5) * np.float32(fx) - 0.5, (map_y + 0.5) * np.float32(fy) - 0.5
+    crop = cv2.remap(masked, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=paper)
+    return np.asarray(crop, np.uint8)
+
+
+def _spine(outline: NDArray[np.float32], baseline: Sequence[Point] | None) -> NDArray[np.float32]:
+    """Baseline points from left to right, at least two of them."""
+    if baseline is not None and len(baseline) >= 2:
+        points = np.asarray(baseline, np.float32).reshape(-1, 2)
+        if float(np.linalg.norm(points[-1] - points[0])) > 1:
+            return points
+    (cx, cy), (a, b), angle = cv2.minAreaRect(outline)
+    if a < b:
+        angle += 90.0
+    angle = (angle + 90.0) % 180.0 - 90.0
+    # A steep box is a short word or a single tall letter, not a line that runs up the page.
+    if abs(angle) > 45 or max(a, b) < 2.5 * min(a, b):
+        angle = 0.0
+    half = max(a, b) / 2
+    direction = np.float32([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+    centre = np.float32([cx, cy])
+    return np.stack([centre - direction * half, centre + direction * half])
+
+
+def _frame(spine: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Unit vectors along the line and up from it."""
+    along = spine[-1] - spine[0]
+    along = along / max(float(np.linalg.norm(along)), 1e-6)
+    return along.astype(np.float32), np.float32([along[1], -along[0]])
+
+
+def _bend(
+    spine: NDArray[np.float32],
+    start: NDArray[np.float32],
+    along: NDArray[np.float32],
+    up: NDArray[np.float32],
+    u: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """How far the baseline lies below its chord at positions `u` along it."""
+    if len(spine) < 3:
+        return np.zeros_like(u)
+    su, sv = (spine - start) @ along, (spine - start) @ -up
+    order = np.argsort(su)
+    return np.interp(u, su[order], sv[order]).astype(np.float32)

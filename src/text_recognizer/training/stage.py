@@ -1,0 +1,260 @@
+"""Make a bundle from checkpoints: export to ONNX, parity with torch, calibration, description. `text-recognizer stage`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from text_recognizer.bundle import DESCRIPTION, FORMAT, Bundle, sha256
+from text_recognizer.errors import DataInvalid
+from text_recognizer.recognition.normalise import WIDTH_SCALE, normalise_line
+from text_recognizer.recognition.recognizer import Mode, Recognizer
+from text_recognizer.training.data import Codec, LineRenderer, collate
+from text_recognizer.training.models import recognizer as model
+from text_recognizer.training.models.recognizer import RecognizerConfig
+
+log = logging.getLogger(__name__)
+
+LICENCES = [
+    {
+        "data": "UNIPEN train_r01_v07 pen strokes",
+        "licence": "CC-BY-4.0",
+        "source": "doi:10.5281/zenodo.1195803",
+        "cite": "Guyon, Schomaker, Plamondon, Liberman, Janet, ICPR 1994, doi:10.1109/ICPR.1994.576870",
+    },
+    {"data": "handwriting fonts named in training/sources/fonts.lock.json", "licence": "OFL-1.1 or Apache-2.0"},
+    {"data": "texts named in training/sources/texts.lock.json", "licence": "public domain or as listed there"},
+]
+
+
+class _EncoderGraph(nn.Module):
+    """What the bundle's encoder.onnx computes."""
+
+    def __init__(self, network: model.Recognizer) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor, widths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """images (B, 1, H, W) uint8, widths (B,) int64 → log_probs (B, T, V), line (L, 2, B, heads, T, d), mask."""
+        features, ctc, mask = self.network.encoder(images.to(torch.float32) / 255, widths)
+        return ctc.log_softmax(-1), self.network.decoder.line_keys_values(features), mask
+
+
+class _DecoderGraph(nn.Module):
+    """What the bundle's decoder.onnx computes: a step or a whole text, with a cache of any length, zero too."""
+
+    def __init__(self, network: model.Recognizer) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, tokens: Tensor, line: Tensor, mask: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        logits, cache = self.network.decoder(tokens, line, mask, past)
+        return logits.log_softmax(-1), cache
+
+
+def load_network(checkpoint: Path) -> tuple[model.Recognizer, dict[str, Any]]:
+    """The averaged network of a Lightning checkpoint, in evaluation mode, and facts about its run."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    hyper = state["hyper_parameters"]
+    fields = RecognizerConfig.__dataclass_fields__
+    config = RecognizerConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in hyper.items() if k in fields})
+    network = model.Recognizer(config)
+    weights = {k.removeprefix("network."): v for k, v in state["state_dict"].items() if k.startswith("network.")}
+    network.load_state_dict(weights)
+    return network.eval(), {"steps": int(state["global_step"]), "config": {k: hyper[k] for k in hyper if k in fields}}
+
+
+def export_recognizer(network: model.Recognizer, folder: Path) -> None:
+    """Write encoder.onnx, decoder.onnx and recognizer.safetensors."""
+    c = network.config
+    d_head = c.d_model // c.heads
+    images = torch.zeros(2, 1, c.height, 256, dtype=torch.uint8)
+    widths = torch.tensor([256, 200])
+    batch, tokens, past = torch.export.Dim("batch"), torch.export.Dim("tokens"), torch.export.Dim("past")
+    blocks = torch.export.Dim("blocks", min=1, max=256)
+    torch.onnx.export(
+        _EncoderGraph(network), (images, widths), str(folder / "encoder.onnx"), dynamo=True, external_data=False,
+        input_names=["images", "widths"], output_names=["log_probs", "line", "mask"],
+        dynamic_shapes={"images": {0: batch, 3: 64 * blocks}, "widths": {0: batch}}, verbose=False,
+    )  # fmt: skip
+    t = 64
+    example = (
+        torch.randint(4, c.vocabulary, (2, 3)),
+        torch.randn(c.decoder_layers, 2, 2, c.heads, t, d_head),
+        torch.zeros(2, 1, 1, t),
+        torch.randn(c.decoder_layers, 2, 2, c.heads, 5, d_head),
+    )
+    steps = torch.export.Dim("steps", min=2)
+    torch.onnx.export(
+        _DecoderGraph(network), example, str(folder / "decoder.onnx"), dynamo=True, external_data=False,
+        input_names=["tokens", "line", "mask", "past"], output_names=["log_probs", "cache"],
+        dynamic_shapes={
+            "tokens": {0: batch, 1: tokens}, "line": {2: batch, 4: steps}, "mask": {0: batch, 3: steps},
+            "past": {2: batch, 4: past},
+        }, verbose=False,
+    )  # fmt: skip
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, str(folder / "recognizer.safetensors"))
+
+
+def parity(network: model.Recognizer, recognizer: Recognizer, crops: Sequence[NDArray[np.uint8]]) -> tuple[int, int]:
+    """(lines whose cached greedy tokens are the same in torch and ONNX Runtime, lines compared)."""
+    theirs = recognizer.decode_greedy(crops)
+    same = 0
+    for crop, tokens in zip(crops, theirs, strict=True):
+        batch = collate([(normalise_line(crop, network.config.height), [])])
+        images = batch.images.to(torch.float32) / 255
+        limit = recognizer._budget(int(batch.widths[0]))
+        same += network.greedy(images, batch.widths, limit)[0] == tokens
+    return same, len(theirs)
+
+
+def calibrate(recognizer: Recognizer, crops: Sequence[NDArray[np.uint8]], texts: Sequence[str], mode: Mode) -> dict[str, list[float]]:
+    """Isotonic table from raw to true confidence of words: `raw` ascending, `right` the share of right words.
+
+    A word is right if the same word stands at its place in the truth, by the alignment of least edits between the two
+    sequences of words. Pool-adjacent-violators (Ayer et al. 1955).
+    """
+    from rapidfuzz.distance import Levenshtein
+    from scipy.optimize import isotonic_regression
+
+    recognizer._calibration = {}
+    raw: list[float] = []
+    right: list[float] = []
+    for reading, text in zip(recognizer.read_lines(crops, mode), texts, strict=True):
+        read, truth = [w.text for w in reading.words], text.split()
+        matched = {
+            block.a + k for block in Levenshtein.opcodes(read, truth).as_matching_blocks() for k in range(block.size)
+        }
+        for index, word in enumerate(reading.words):
+            raw.append(word.confidence)
+            right.append(float(index in matched))
+    if len(raw) < 50:
+        raise DataInvalid(f"only {len(raw)} words to calibrate on: give more held-out lines.")
+    order = np.argsort(raw)
+    x, y = np.asarray(raw)[order], np.asarray(right)[order]
+    # Bins of equal size first: single words make a staircase of noise.
+    bins = np.array_split(np.arange(len(x)), min(40, len(x) // 15))
+    centres = [float(x[b].mean()) for b in bins]
+    fitted = isotonic_regression([float(y[b].mean()) for b in bins], weights=[len(b) for b in bins]).x
+    return {"raw": [round(c, 5) for c in centres], "right": [round(float(v), 4) for v in fitted]}
+
+
+def stage(
+    checkpoint: Path,
+    finder: Path,
+    out: Path,
+    unipen: Path,
+    name: str = "pen",
+    version: str = "0.1",
+    fonts: Path | None = None,
+    texts: Path | None = None,
+    ctc_weight: float = 0.5,
+    beam: int = 8,
+) -> Path:
+    """Write a verified bundle to the folder `out`; an older one there is replaced only when the new one is whole."""
+    from text_recognizer.training.finder_lit import export_line_finder
+
+    network, run = load_network(checkpoint)
+    codec = Codec()
+    c = network.config
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".stage-") as scratch:
+        folder = Path(scratch) / "bundle"
+        folder.mkdir()
+        export_recognizer(network, folder)
+        finder_settings = export_line_finder(finder, folder / "line_finder.onnx")
+        info: dict[str, Any] = {
+            "format": FORMAT,
+            "name": name,
+            "version": version,
+            "files": {},
+            "alphabet": codec.alphabet,
+            "line_height": c.height,
+            "recognizer": {
+                "width_scale": WIDTH_SCALE,
+                "stride": c.stride,
+                "cache": [c.decoder_layers, c.heads, c.d_model // c.heads],
+                "max_tokens": c.max_tokens,
+                "ctc_weight": ctc_weight,
+                "beam": beam,
+                "calibration": {},
+            },
+            "line_finder": finder_settings or {},
+            "run": {"checkpoint_sha256": sha256(checkpoint), "finder_sha256": sha256(finder), **run},
+            "git_commit": _commit(),
+            "data": ["UNIPEN train_r01_v07, training writers"] + (["handwriting fonts"] if fonts else []),
+            "licences": LICENCES,
+            "metrics": {},
+        }
+        _describe(folder, info)
+        recognizer = Recognizer(Bundle.open(folder))
+        # Lines of held-out writers other than those of the evaluation sets (another seed).
+        renderer = LineRenderer(unipen, None, texts, split="heldout", height=c.height, variation=0.0, max_width=1400)
+        rng = np.random.default_rng(7_777)
+        lines = [renderer.sample(rng, 0.3) for _ in range(600)]
+        crops, truths = [image for image, _ in lines], [text for _, text in lines]
+        same, compared = parity(network, recognizer, crops[:240])
+        log.info("parity: %d of %d lines token for token", same, compared)
+        if same < compared:
+            raise DataInvalid(f"ONNX Runtime and torch read {compared - same} of {compared} lines differently: nothing was staged.")
+        calibration = {mode: calibrate(recognizer, crops, truths, mode) for mode in ("fast", "accurate")}
+        info["recognizer"]["calibration"] = calibration
+        info["metrics"]["parity"] = {"lines": compared, "same": same}
+        _describe(folder, info)
+        Bundle.open(folder)
+        if out.exists():
+            shutil.rmtree(out)
+        shutil.copytree(folder, out)
+    return out
+
+
+def _describe(folder: Path, info: dict[str, Any]) -> None:
+    info["files"] = {p.name: sha256(p) for p in sorted(folder.iterdir()) if p.name != DESCRIPTION}
+    (folder / DESCRIPTION).write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _commit() -> str:
+    try:
+        return subprocess.run(  # noqa: S603
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, cwd=Path(__file__).parent  # noqa: S607
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def main(argv: list[str]) -> int:
+    """Command line of `text-recognizer stage`."""
+    parser = argparse.ArgumentParser(prog="text-recognizer stage", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="checkpoint of 'text-recognizer train'")
+    parser.add_argument("--finder", type=Path, required=True, help="checkpoint of the line finder")
+    parser.add_argument("--unipen", type=Path, required=True, help="cache made by 'text-recognizer data prepare'")
+    parser.add_argument("--fonts", type=Path)
+    parser.add_argument("--texts", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle to write")
+    parser.add_argument("--name", default="pen")
+    parser.add_argument("--version", default="0.1")
+    parser.add_argument("--ctc-weight", type=float, default=0.5)
+    parser.add_argument("--beam", type=int, default=8)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for path in (args.checkpoint, args.finder, args.unipen):
+        if not path.is_file():
+            raise DataInvalid(f"{path} is not there: give the file that training or 'data prepare' wrote.")
+    out = stage(
+        args.checkpoint, args.finder, args.out, args.unipen, args.name, args.version, args.fonts, args.texts,
+        args.ctc_weight, args.beam,
+    )  # fmt: skip
+    print(out)
+    return 0
