@@ -21,8 +21,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from text_recognizer.errors import ImageRejected
 
-ImageSource = str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[Any]
-
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 64_000_000  # A3 at 500 dpi, a 50-megapixel phone; some 500 MB while it is decoded
@@ -56,20 +54,23 @@ class LoadedImage:
     inverted: bool
 
 
-def load_image(
-    source: ImageSource, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
-) -> LoadedImage:
+ImageSource = str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[Any] | LoadedImage
+
+
+def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> LoadedImage:
     """Bring an image from anywhere into the form that reading needs.
 
     `source`: a path, a `data:`, `http:` or `https:` URL, bytes, a binary file object, a PIL image, or an array
     (H, W), (H, W, 1), (H, W, 3) in the order R, G, B, or (H, W, 4) with alpha; of bool, uint8, uint16, or floats
-    in 0…1 or 0…255.
+    in 0…1 or 0…255. What was loaded already is given back as it is.
 
     EXIF rotation is applied, transparency lies on white paper, 16 bits become 8, CMYK and palettes become RGB. Of an
     animation the first frame is taken; a TIFF of several pages is refused, since the other pages would be lost.
     Raises `ImageRejected`: more than `max_bytes` or `max_pixels`, a side over 32,000 or under 8 pixels, truncated,
     empty, not an image.
     """
+    if isinstance(source, LoadedImage):
+        return source
     if isinstance(source, np.ndarray):
         rgb = _from_array(source, max_pixels)
     elif isinstance(source, Image.Image):
@@ -143,9 +144,7 @@ def _read_bytes(source: str | Path | bytes | bytearray | memoryview | BinaryIO, 
             "a binary file object, a PIL image or an array"
         )
     if len(data) > max_bytes:
-        raise ImageRejected(
-            f"larger than {max_bytes / 2**20:.0f} MiB; save it as JPEG or PNG, or scale it down"
-        )
+        raise ImageRejected(f"larger than {max_bytes / 2**20:.0f} MiB; save it as JPEG or PNG, or scale it down")
     if not data:
         raise ImageRejected("empty, 0 bytes; copy or download it again")
     return data
@@ -196,9 +195,7 @@ def _refusing_damage() -> Iterator[None]:
         raise
     except Exception as error:  # decoders of damaged bytes raise anything: OSError, SyntaxError, struct.error…
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageRejected(
-            f"damaged or truncated ({reason}); copy, download or export it again"
-        ) from error
+        raise ImageRejected(f"damaged or truncated ({reason}); copy, download or export it again") from error
 
 
 def _what_it_is(data: bytes) -> str:
@@ -216,9 +213,7 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
             f"{max_pixels / 1e6:.0f} million that are read; scale it down or cut it"
         )
     if max(width, height) > MAX_SIDE:
-        raise ImageRejected(
-            f"{width} × {height} pixels: a side is longer than {MAX_SIDE}; scale it down or cut it"
-        )
+        raise ImageRejected(f"{width} × {height} pixels: a side is longer than {MAX_SIDE}; scale it down or cut it")
     if min(width, height) < MIN_SIDE:
         raise ImageRejected(
             f"{width} × {height} pixels is too small to hold writing; give at least {MIN_SIDE} pixels a side"

@@ -27,6 +27,7 @@ class Reader:
     def __init__(self, bundle: Bundle | Path | str | None = None, threads: int | None = None) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self.threads = threads
+        self.model = f"{self.bundle.name}@{self.bundle.version}"
 
     def read(
         self,
@@ -46,7 +47,7 @@ class Reader:
         readings = self._recognizer.read_lines(crops, mode)
         read = (_line(polygon, base, got) for (polygon, base), got in zip(lines, readings, strict=True) if got.text)
         height, width = gray.shape
-        return Page(width, height, tuple(read), f"{self.bundle.name}@{self.bundle.version}")
+        return Page(width, height, tuple(read), self.model)
 
     def read_line(self, image: ImageSource, mode: Mode = "accurate") -> Line:
         """Read an image that shows one line of text and nothing else; its text is empty where nothing is written."""

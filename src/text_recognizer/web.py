@@ -1,7 +1,7 @@
 """Bytes behind a `data:`, `http:` or `https:` URL that a stranger may have given.
 
-The threat is a URL that makes this machine talk to what only it can reach: cloud metadata, a database, a printer. So the
-name is resolved once, every address must be a public one, the connection goes to that very address (no second
+The threat is a URL that makes this machine talk to what only it can reach: cloud metadata, a database, a printer. So
+the name is resolved once, every address must be a public one, the connection goes to that very address (no second
 look-up that could answer otherwise), and each redirect starts from the beginning. Proxies of the environment are
 not used. Size and total time are capped, also against a server that sends one byte at a time.
 """
@@ -96,9 +96,7 @@ def _get(url: str, max_bytes: int, seconds: float) -> bytes | str:
     except (OSError, http.client.HTTPException, ValueError) as error:
         slow = late.is_set() or isinstance(error, TimeoutError)
         reason = f"not within {seconds:.0f} seconds" if slow else str(error) or type(error).__name__
-        raise ImageRejected(
-            f"could not be fetched ({reason}); download it and give the file"
-        ) from None
+        raise ImageRejected(f"could not be fetched ({reason}); download it and give the file") from None
     finally:
         watchdog.cancel()
         connection.close()

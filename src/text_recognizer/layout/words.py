@@ -8,9 +8,7 @@ from text_recognizer.layout.crops import _frame, _spine
 from text_recognizer.page import Point, Polygon
 
 
-def word_polygon(
-    polygon: Sequence[Point], baseline: Sequence[Point] | None, start: float, end: float
-) -> Polygon:
+def word_polygon(polygon: Sequence[Point], baseline: Sequence[Point] | None, start: float, end: float) -> Polygon:
     """The part of a line's polygon between two fractions, 0…1, of the width of its crop.
 
     `polygon` and `baseline` are those given to `crop_line`, in pixels of the page; so is the result. A column of the

@@ -1,0 +1,252 @@
+"""The command `text-recognizer`. Everything heavy is imported late: asking for help costs no model."""
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from text_recognizer import __version__, formats
+from text_recognizer.errors import ExtraMissing, OutputFailed, TextRecognizerError, UsageError
+
+if TYPE_CHECKING:
+    from text_recognizer.page import Page
+    from text_recognizer.reader import Reader
+
+EXIT_STATUSES = """\
+exit status:
+  0    everything was read (a blank page is read too: its text is empty)
+  1    an error in this program; please report it
+  2    wrong arguments
+  3    an image was refused: missing, empty, damaged, too large, or not an image
+  4    the model (bundle) is missing, damaged, or not of this project
+  5    the result could not be written
+  6    the command needs the packages of an extra
+  7    data for training or evaluation is missing or damaged
+  130  interrupted
+
+With several images the others are still read; the status is that of the first failure.
+"""
+
+# Commands of the `train` extra: module with `main(argv) -> int`, and what it is for.
+_TRAINING = {
+    "evaluate": ("text_recognizer.training.evaluate", "measure CER and WER on a set of lines or pages"),
+    "data": ("text_recognizer.training.data_cli", "prepare and preview training data"),
+    "train": ("text_recognizer.training.lit", "train the recogniser"),
+    "stage": ("text_recognizer.training.stage", "turn a training run into a bundle"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if arguments and arguments[0] in _TRAINING:
+            return _run_training(arguments[0], arguments[1:])
+        options = _parser().parse_args(arguments)
+        return _read(options)
+    except TextRecognizerError as error:
+        _complain(error)
+        return error.exit_status
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does; the interpreter must not trip over it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OutputFailed.exit_status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="text-recognizer",
+        description="Reads pages of handwriting.",
+        epilog=EXIT_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"text-recognizer {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    read = commands.add_parser(
+        "read",
+        help="read images of pages and print their text",
+        description="Read images of handwritten pages and print their text.",
+        epilog=EXIT_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    read.add_argument(
+        "images",
+        nargs="+",
+        metavar="PATH",
+        help="PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000 or AVIF; an http(s) or data URL; - for standard input",
+    )
+    read.add_argument(
+        "--format",
+        choices=formats.NAMES,
+        default="text",
+        help="text (default), or json: one object an image on one line, with places and confidences",
+    )
+    read.add_argument(
+        "--output",
+        metavar="FILE|DIR",
+        help="write here instead of to standard output; with several images, or with a / at the end, a folder "
+        "that gets one file an image",
+    )
+    read.add_argument(
+        "--mode",
+        choices=("fast", "accurate"),
+        default="accurate",
+        help="accurate (default), or fast: one pass, more errors",
+    )
+    read.add_argument(
+        "--lines-only",
+        action="store_true",
+        help="each image shows one line of text: read it whole, without looking for lines",
+    )
+    read.add_argument(
+        "--bundle", metavar="DIR", help="the model to read with; default: the one that ships with the package"
+    )
+    read.add_argument("--threads", type=_positive, metavar="N", help="processor threads to use; default: all cores")
+    for name, (_, purpose) in _TRAINING.items():
+        commands.add_parser(name, help=f"{purpose} (needs the 'train' extra)", add_help=False)
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("give 1 or more")
+    return number
+
+
+def _read(options: argparse.Namespace) -> int:
+    """`text-recognizer read`: every image is tried; the status is that of the first failure."""
+    # Pillow warns of oddities in files that it reads well all the same; what it cannot read becomes our one line.
+    warnings.filterwarnings("ignore", module="PIL")
+    targets = _targets(options)
+    from text_recognizer.reader import Reader
+
+    reader = Reader(options.bundle, options.threads)
+    write = formats.get_format(options.format).write
+    statuses = []
+    with _progress(targets) as advance:
+        for source, target in targets:
+            try:
+                page = _read_one(reader, source, options)
+                _put(write(page, source), source, target, options)
+            except TextRecognizerError as error:
+                _complain(error, source)
+                statuses.append(error.exit_status)
+            except (KeyboardInterrupt, BrokenPipeError):
+                raise
+            except Exception as error:  # one page that trips us up must not cost the other thousand
+                import traceback
+
+                traceback.print_exc()
+                _complain(f"an error in this program ({type(error).__name__}); please report it", source)
+                statuses.append(1)
+            advance()
+    return next(iter(statuses), 0)
+
+
+def _read_one(reader: "Reader", source: str, options: argparse.Namespace) -> "Page":
+    from text_recognizer.images import load_image
+    from text_recognizer.page import Page
+
+    image = load_image(sys.stdin.buffer if source == "-" else source)
+    if not options.lines_only:
+        return reader.read(image, options.mode)
+    height, width = image.gray.shape
+    line = reader.read_line(image, options.mode)  # kept even if empty: one line of output for each image
+    return Page(width, height, (line,), reader.model)
+
+
+def _targets(options: argparse.Namespace) -> list[tuple[str, Path | None]]:
+    """Each image with the file that its result goes to, or None for standard output."""
+    sources: list[str] = options.images
+    if options.output is None:
+        return [(source, None) for source in sources]
+    output = Path(options.output)
+    if len(sources) == 1 and not options.output.endswith(("/", os.sep)) and not output.is_dir():
+        return [(sources[0], output)]
+    suffix = formats.get_format(options.format).suffix
+    targets: dict[Path, str] = {}
+    for source in sources:
+        target = output / (_stem(source) + suffix)
+        if target in targets:
+            raise UsageError(
+                f"{targets[target]} and {source} would both be written to {target}; read them one after the other"
+            )
+        targets[target] = source
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFailed(f"cannot make the folder {output} ({error.strerror}); choose another --output") from None
+    return [(source, target) for target, source in targets.items()]
+
+
+def _stem(source: str) -> str:
+    if source == "-":
+        return "stdin"
+    if source.startswith(("http://", "https://")):
+        return PurePosixPath(unquote(urlsplit(source).path)).stem or "image"
+    return "image" if source.startswith("data:") else Path(source).stem
+
+
+def _put(document: bytes, source: str, target: Path | None, options: argparse.Namespace) -> None:
+    if target is not None:
+        try:
+            target.write_bytes(document)
+        except OSError as error:
+            raise OutputFailed(f"cannot write {target} ({error.strerror}); choose another --output") from None
+        return
+    out = sys.stdout.buffer  # bytes: the same UTF-8 whatever the terminal's locale is
+    if formats.get_format(options.format).heads_several and len(options.images) > 1 and not options.lines_only:
+        separator = "" if source == options.images[0] else "\n"
+        out.write(f"{separator}==> {_shown(source)} <==\n".encode())
+    out.write(document)
+    out.flush()
+
+
+@contextmanager
+def _progress(targets: Sequence[tuple[str, Path | None]]) -> Iterator[Callable[[], None]]:
+    """A bar on standard error, where it helps: several images, a person watching, and no text running past."""
+    to_terminal = any(target is None for _, target in targets) and sys.stdout.isatty()
+    if len(targets) < 2 or not sys.stderr.isatty() or to_terminal:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
+        task = bar.add_task("", total=len(targets))
+        yield lambda: bar.advance(task)
+
+
+def _run_training(command: str, arguments: list[str]) -> int:
+    module, _ = _TRAINING[command]
+    try:
+        run: Callable[[list[str]], int] = import_module(module).main
+        return run(arguments)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing == __package__:
+            raise
+        raise ExtraMissing(
+            f"'{command}' needs the package '{missing}'; run: pip install 'text-recognizer[train]'"
+        ) from None
+
+
+def _shown(source: str, longest: int = 200) -> str:
+    """A source's name fit for a message: data URLs are long."""
+    return source if len(source) <= longest else source[:longest] + "…"
+
+
+def _complain(what: TextRecognizerError | str, source: str | None = None) -> None:
+    place = f"{'standard input' if source == '-' else _shown(source)}: " if source else ""
+    print(f"text-recognizer: {place}{what}", file=sys.stderr, flush=True)
