@@ -1,0 +1,58 @@
+# `make read` reads a sample page, `make test` runs every check. Both need Python 3.11 or newer and pip, and make their
+# own environment in .venv. PIP_FLAGS is passed to each pip install (an index of your own, a cache).
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PIP_FLAGS ?=
+SAMPLE ?= samples/page.png
+BIN := .venv/bin
+INSTALL = PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet $(PIP_FLAGS) --constraint constraints.txt
+
+# The data sets that some tests and benchmarks measure on, where they lie beside the repository.
+ifneq ($(wildcard ../shared/data),)
+export TEXT_RECOGNIZER_DATA ?= $(abspath ../shared/data)
+endif
+
+.PHONY: read test lint types rooms unit install clean
+
+read: .venv/read.stamp
+	@$(BIN)/text-recognizer read $(SAMPLE)
+
+test: lint types rooms unit
+
+lint: .venv/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/test.stamp
+	$(BIN)/mypy
+
+rooms: .venv/test.stamp
+	$(BIN)/lint-imports
+
+unit: .venv/test.stamp
+	$(BIN)/pytest -q
+
+# Everything a developer needs: training, checks and hooks.
+install: .venv/test.stamp
+	-$(BIN)/pre-commit install
+
+.venv/read.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing into .venv (once, about a minute)…" >&2
+	@$(INSTALL) --editable .
+	@touch $@
+
+.venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing the tools and torch into .venv (once, some minutes)…" >&2
+	@$(INSTALL) --editable '.[train,dev]'
+	@touch $@ .venv/read.stamp
+
+# Some systems ship Python without ensurepip; then the pip beside it fills the environment.
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; install it, or give its path: make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv >/dev/null 2>&1 || { \
+		rm -rf .venv; $(PYTHON) -m venv --without-pip .venv && \
+		$(PYTHON) -m pip --python .venv/bin/python install --quiet $(PIP_FLAGS) pip; }
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
