@@ -1,0 +1,90 @@
+"""A page as text and as JSON."""
+
+import json
+
+import numpy as np
+import pytest
+
+from text_recognizer import formats
+from text_recognizer.page import Line, Page, Word
+
+BOX = ((1.0, 2.0), (np.float32(33.333333), 2.0), (33.3, 20.0), (1.0, 20.0))
+PAGE = Page(
+    640,
+    480,
+    (
+        Line("Café – “5 £”", BOX, ((1.0, 15.0), (33.0, 15.04)), 0.87654321, (Word("Café", BOX, 0.9),), ("Cafe - 5 £",)),
+        Line('a "quoted\\" line', BOX, (), 0.5, ()),
+    ),
+    "pen@0.1",
+)
+BLANK = Page(640, 480, (), "pen@0.1")
+
+
+def test_text_is_utf8_and_ends_with_a_line_feed():
+    assert formats.get_format("text").write(PAGE, "p.png") == 'Café – “5 £”\na "quoted\\" line\n'.encode()
+
+
+def test_blank_page_is_no_text_at_all():
+    assert formats.get_format("text").write(BLANK, "p.png") == b""
+
+
+def test_json_is_one_line_so_that_several_pages_make_json_lines():
+    document = formats.get_format("json").write(PAGE, "p.png")
+    assert document.count(b"\n") == 1
+    assert document.endswith(b"\n")
+
+
+def test_json_holds_what_the_documentation_says():
+    page = json.loads(formats.get_format("json").write(PAGE, "p.png"))
+    assert page == {
+        "format": 1,
+        "source": "p.png",
+        "model": "pen@0.1",
+        "width": 640,
+        "height": 480,
+        "text": PAGE.text,
+        "lines": [
+            {
+                "text": "Café – “5 £”",
+                "confidence": 0.8765,
+                "polygon": [[1.0, 2.0], [33.3, 2.0], [33.3, 20.0], [1.0, 20.0]],
+                "baseline": [[1.0, 15.0], [33.0, 15.0]],
+                "alternatives": ["Cafe - 5 £"],
+                "words": [
+                    {
+                        "text": "Café",
+                        "confidence": 0.9,
+                        "polygon": [[1.0, 2.0], [33.3, 2.0], [33.3, 20.0], [1.0, 20.0]],
+                    }
+                ],
+            },
+            {
+                "text": 'a "quoted\\" line',
+                "confidence": 0.5,
+                "polygon": [[1.0, 2.0], [33.3, 2.0], [33.3, 20.0], [1.0, 20.0]],
+                "baseline": [],
+                "alternatives": [],
+                "words": [],
+            },
+        ],
+    }
+
+
+def test_blank_page_is_json_without_lines():
+    page = json.loads(formats.get_format("json").write(BLANK, ""))
+    assert page["text"] == ""
+    assert page["lines"] == []
+
+
+@pytest.mark.parametrize("name", formats.NAMES)
+def test_every_format_can_be_had_by_its_name(name):
+    found = formats.get_format(name)
+    assert found.name == name
+    assert found.suffix.startswith(".")
+    assert isinstance(found.write(PAGE, "p.png"), bytes)
+
+
+def test_unknown_format_is_a_key_error():
+    with pytest.raises(KeyError):
+        formats.get_format("docx")
