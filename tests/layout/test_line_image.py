@@ -20,7 +20,7 @@ def box(gray: np.ndarray) -> tuple[float, float, float, float]:
 def test_wide_margins_are_trimmed():
     left, top, right, bottom = box(written(300, 600, (200, 150)))
     assert 180 < left < 205
-    assert 280 < right < 320
+    assert 255 < right < 280
     assert 110 < top < 135
     assert 150 < bottom < 180
 
@@ -36,7 +36,8 @@ def test_trimming_leaves_all_ink_inside():
 
 
 def test_tight_image_and_blank_image_stay_whole():
-    assert box(written(30, 100, (5, 24))) == (0, 0, 100, 30)
+    tight = written(300, 600, (200, 150))[130:152, 202:258]
+    assert box(tight) == (0, 0, 56, 22)
     assert box(np.full((64, 400), 200, np.uint8)) == (0, 0, 400, 64)
 
 
@@ -44,3 +45,10 @@ def test_a_speck_does_not_widen_the_line():
     gray = written(300, 600, (200, 150))
     gray[5, 590] = 0
     assert box(gray)[2] < 320
+
+
+def test_pencil_beside_a_blot_stays_in_the_line():
+    gray = written(300, 600, (200, 150))
+    gray[gray < 230] = 180
+    gray[130:150, 500:520] = 0
+    assert box(gray)[0] < 205
