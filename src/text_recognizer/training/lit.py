@@ -109,6 +109,7 @@ class LitRecognizer(L.LightningModule):
             [{"params": decay, "weight_decay": self.weight_decay}, {"params": rest, "weight_decay": 0.0}],
             lr=self.learning_rate,
             betas=(0.9, 0.98),
+            foreach=True,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.rate), "interval": "step"}}
 
