@@ -1,0 +1,54 @@
+"""The README's picture: a sample page beside what was read, made by the shipped model.
+
+python docs/picture.py samples/page.png docs/images/page.png
+"""
+
+import argparse
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from text_recognizer import Line, Page, read
+
+HEIGHT = 900  # of the picture, pixels
+INK, DOUBT, FRAME = (20, 30, 60), (200, 70, 30), (70, 130, 230)
+
+
+def picture(image: Image.Image, page: Page) -> Image.Image:
+    """The page with its lines framed on the left; on the right each line's text at the same height."""
+    scale = HEIGHT / page.height
+    width = round(page.width * scale)
+    canvas = Image.new("RGB", (2 * width, HEIGHT), "white")
+    canvas.paste(image.convert("RGB").resize((width, HEIGHT), Image.Resampling.LANCZOS))
+    draw = ImageDraw.Draw(canvas)
+    for line in page.lines:
+        outline = [(x * scale, y * scale) for x, y in line.polygon]
+        draw.line([*outline, outline[0]], fill=FRAME, width=1)
+    size = min(26, HEIGHT / max(len(page.lines), 1) * 0.6)
+    widest = max((draw.textlength(line.text, ImageFont.load_default(size)) for line in page.lines), default=1)
+    font = ImageFont.load_default(min(size, size * (width - 60) / widest))
+    for line in page.lines:
+        write(draw, line, width + 30, middle(line) * scale, font)
+    return canvas
+
+
+def write(draw: ImageDraw.ImageDraw, line: Line, x: float, y: float, font: ImageFont.FreeTypeFont) -> None:
+    """A line's words, the doubtful ones in another colour."""
+    for word in line.words:
+        draw.text((x, y), word.text, fill=DOUBT if word.confidence < 0.5 else INK, font=font, anchor="lm")
+        x += draw.textlength(word.text + " ", font)
+
+
+def middle(line: Line) -> float:
+    """Height of the middle of a line on the page, in pixels."""
+    return sum(y for _, y in line.polygon) / len(line.polygon)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("page", type=Path)
+    parser.add_argument("picture", type=Path)
+    options = parser.parse_args()
+    with Image.open(options.page) as sample:
+        made = picture(sample, read(options.page))
+    made.quantize(64, dither=Image.Dither.NONE).save(options.picture, optimize=True)

@@ -1,0 +1,269 @@
+"""The command line: what it prints, where it writes, and how it ends."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from text_recognizer.cli import EXIT_STATUSES, main
+
+
+@pytest.fixture(scope="module")
+def line_image(letter, tmp_path_factory) -> Path:
+    """One line of the letter: 'must extend to you, who knew'."""
+    path = tmp_path_factory.mktemp("lines") / "line.png"
+    with Image.open(letter) as image:
+        image.crop((30, 610, 1280, 740)).save(path)
+    return path
+
+
+@pytest.fixture
+def blank(tmp_path) -> Path:
+    path = tmp_path / "blank.png"
+    Image.new("L", (300, 200), 255).save(path)
+    return path
+
+
+@pytest.fixture
+def broken(tmp_path, letter) -> Path:
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(letter.read_bytes()[:20_000])
+    return path
+
+
+def run(capsysbinary, *arguments) -> tuple[int, str, list[str]]:
+    """Exit status, standard output, lines of standard error."""
+    status = main([str(argument) for argument in arguments])
+    out, err = capsysbinary.readouterr()
+    return status, out.decode(), err.decode().splitlines()
+
+
+def process(*arguments, **options) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "text_recognizer", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False, **options)
+
+
+# What it prints
+
+
+def test_page_is_printed_as_text(capsysbinary, letter):
+    status, out, err = run(capsysbinary, "read", "--mode", "fast", letter)
+    assert status == 0
+    assert len(out.splitlines()) >= 8
+    assert err == []
+
+
+def test_blank_page_prints_nothing_and_succeeds(capsysbinary, blank):
+    assert run(capsysbinary, "read", blank) == (0, "", [])
+
+
+def test_json_is_one_object_a_page_with_its_source(capsysbinary, letter, blank):
+    status, out, _ = run(capsysbinary, "read", "--mode", "fast", "--format", "json", letter, blank)
+    assert status == 0
+    first, second = (json.loads(line) for line in out.splitlines())
+    assert first["source"] == str(letter)
+    assert first["lines"][0]["words"][0]["polygon"]
+    assert second["lines"] == []
+
+
+def test_several_texts_are_headed_by_their_names(capsysbinary, line_image, blank):
+    status, out, _ = run(capsysbinary, "read", "--mode", "fast", blank, line_image)
+    assert status == 0
+    assert out.startswith(f"==> {blank} <==\n\n==> {line_image} <==\n")
+
+
+def test_lines_only_prints_one_line_for_each_image(capsysbinary, line_image, blank):
+    status, out, _ = run(capsysbinary, "read", "--mode", "fast", "--lines-only", line_image, blank, line_image)
+    first, second, third, rest = out.split("\n")
+    assert status == 0
+    assert first == third != ""
+    assert second == rest == ""
+
+
+def test_standard_input_is_an_image_too(capsysbinary, monkeypatch, line_image):
+    _, expected, _ = run(capsysbinary, "read", "--mode", "fast", line_image)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(line_image.read_bytes())))
+    status, out, _ = run(capsysbinary, "read", "--mode", "fast", "-")
+    assert (status, out) == (0, expected)
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize("first", ["broken", "blank"])
+def test_others_are_still_read_when_one_fails(capsysbinary, line_image, blank, broken, first):
+    order = [broken, line_image, blank] if first == "broken" else [blank, line_image, broken]
+    status, out, err = run(capsysbinary, "read", "--mode", "fast", "--format", "json", *order)
+    assert status == 3
+    assert [json.loads(line)["source"] for line in out.splitlines()] == [str(p) for p in order if p != broken]
+    assert len(err) == 1
+    assert err[0].startswith(f"text-recognizer: {broken}: ")
+
+
+def refused_files(folder: Path) -> dict[str, bytes]:
+    tiff = io.BytesIO()
+    Image.effect_noise((200, 100), 50).save(tiff, "TIFF", compression="tiff_lzw")
+    pages = io.BytesIO()
+    Image.new("L", (50, 50)).save(pages, "TIFF", save_all=True, append_images=[Image.new("L", (50, 50))])
+    thin = io.BytesIO()
+    Image.new("L", (1, 400)).save(thin, "PNG")
+    bomb = bytearray(thin.getvalue())
+    bomb[16:24] = (30_000).to_bytes(4, "big") * 2
+    return {
+        "empty.png": b"",
+        "letter.txt": b"Dear Sir",
+        "scan.pdf": b"%PDF-1.4",
+        "cut.tif": tiff.getvalue()[:-3000],
+        "pages.tif": pages.getvalue(),
+        "thin.png": thin.getvalue(),
+        "bomb.png": bytes(bomb),
+    }
+
+
+def test_each_refusal_is_one_line_that_names_the_file(tmp_path):
+    files = refused_files(tmp_path)
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    done = process("read", *files, "missing.png", ".", cwd=tmp_path)
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 3
+    assert done.stdout == b""
+    assert [line.split(": ")[1] for line in lines] == [*files, "missing.png", "."]
+
+
+def test_missing_and_foreign_bundles_end_with_4(capsysbinary, tmp_path, blank):
+    for folder in (tmp_path, tmp_path / "nothing"):
+        status, out, err = run(capsysbinary, "read", "--bundle", folder, blank)
+        assert (status, out, len(err)) == (4, "", 1)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["read"], ["read", "--format", "docx", "x.png"], ["read", "--threads", "0", "x.png"], ["write"]]
+)
+def test_wrong_arguments_end_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert "usage: text-recognizer" in capsys.readouterr().err
+
+
+def test_help_lists_the_exit_statuses(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["read", "--help"])
+    assert end.value.code == 0
+    assert EXIT_STATUSES in capsys.readouterr().out
+
+
+def test_documentation_lists_the_same_exit_statuses():
+    documented = (Path(__file__).parent.parent / "docs" / "cli.md").read_text()
+    for line in EXIT_STATUSES.splitlines()[1:10]:
+        code, meaning = line.split(maxsplit=1)
+        assert f"| {code} | {meaning} |" in documented
+
+
+def test_reader_that_leaves_early_is_no_traceback(letter):
+    command = f"{sys.executable} -m text_recognizer read --mode fast --format json {letter} {letter} | head -c 10"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60, check=False)
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("command", "package"), [("train", "torch"), ("stage", "torch"), ("evaluate", "defusedxml"), ("data", "fontTools")]
+)
+def test_missing_extra_says_what_to_install(command, package):
+    arguments = {"data": ["data", "fonts", "nowhere"]}.get(command, [command, "--help"])
+    code = (
+        f"import sys\nsys.modules[{package!r}] = None\n"
+        f"from text_recognizer.cli import main\nsys.exit(main({arguments}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 6
+    assert b"pip install 'text-recognizer[train]'" in done.stderr
+
+
+# Where it writes
+
+
+def test_output_to_a_file(capsysbinary, tmp_path, line_image):
+    _, expected, _ = run(capsysbinary, "read", "--mode", "fast", line_image)
+    target = tmp_path / "line.txt"
+    status, out, _ = run(capsysbinary, "read", "--mode", "fast", "--output", target, line_image)
+    assert (status, out) == (0, "")
+    assert target.read_text(encoding="utf-8") == expected
+
+
+def test_output_of_several_goes_to_a_folder_that_is_made(capsysbinary, tmp_path, line_image, blank):
+    folder = tmp_path / "new" / "texts"
+    status, *_ = run(capsysbinary, "read", "--mode", "fast", "--format", "json", "--output", folder, line_image, blank)
+    assert status == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["blank.json", "line.json"]
+
+
+def test_output_of_one_goes_to_a_folder_that_is_there(capsysbinary, tmp_path, blank):
+    status, *_ = run(capsysbinary, "read", "--output", tmp_path, blank)
+    assert status == 0
+    assert (tmp_path / "blank.txt").read_bytes() == b""
+
+
+def test_two_images_for_one_output_file_are_refused_before_reading(capsysbinary, tmp_path):
+    status, _, err = run(capsysbinary, "read", "--output", tmp_path / "out", "a/page.png", "b/page.jpg")
+    assert (status, len(err)) == (2, 1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_output_that_cannot_be_written_ends_with_5(capsysbinary, tmp_path, blank):
+    (tmp_path / "file").write_text("")
+    for target in (tmp_path / "missing" / "x.txt", tmp_path / "file" / "x.txt", f"{tmp_path}/file/"):
+        status, _, err = run(capsysbinary, "read", "--output", target, blank)
+        assert (status, len(err)) == (5, 1)
+
+
+# How it starts
+
+
+def test_reading_never_imports_what_only_training_needs(blank):
+    code = (
+        "import sys\nfrom text_recognizer.cli import main\n"
+        f"status = main(['read', {str(blank)!r}])\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))\nsys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
+    modules = set(done.stdout.decode().split())
+    assert "onnxruntime" in modules
+    assert not modules & {"torch", "lightning", "scipy", "onnx", "safetensors", "rich", "matplotlib", "pandas"}
+
+
+def test_help_loads_no_numpy():
+    code = (
+        "import sys\nfrom text_recognizer.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: print('numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
+    assert done.stdout.decode().splitlines()[-1] == "False"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of Unix")
+def test_progress_bar_shows_on_a_terminal_and_leaves_standard_output_alone(blank, tmp_path):
+    import pty
+
+    other = tmp_path / "other.png"
+    Image.fromarray(np.full((100, 100), 200, np.uint8)).save(other)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "text_recognizer", "read", "--format", "json", str(blank), str(other)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, timeout=60, check=True)
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 4096):
+            shown += part
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(ours)
+    assert b"2/2" in shown
+    assert [json.loads(line)["width"] for line in done.stdout.splitlines()] == [300, 100]
