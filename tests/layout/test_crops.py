@@ -47,7 +47,12 @@ def test_ink_outside_the_polygon_is_painted_over() -> None:
 
 @pytest.mark.parametrize(
     "polygon",
-    [[], [(1.0, 1.0)], [(5.0, 5.0), (5.0, 5.0), (5.0, 5.0)], [(900.0, 900.0), (950.0, 900.0), (950.0, 950.0), (900.0, 950.0)]],
+    [
+        [],
+        [(1.0, 1.0)],
+        [(5.0, 5.0), (5.0, 5.0), (5.0, 5.0)],
+        [(900.0, 900.0), (950.0, 900.0), (950.0, 950.0), (900.0, 950.0)],
+    ],
 )
 def test_polygon_without_area_or_off_the_page_gives_a_blank_crop(polygon: list[tuple[float, float]]) -> None:
     page = np.zeros((100, 100), np.uint8)

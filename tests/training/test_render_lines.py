@@ -74,7 +74,7 @@ def test_pen_draws_about_its_width(width: float) -> None:
     canvas = np.zeros((80, 200), np.uint8)
     draw_ink([np.float32([[0, 0], [4, 0]])], 40.0, (20, 40), canvas, Pen(width))
     thickness = canvas[:, 100].astype(float).sum() / 255
-    assert thickness == pytest.approx(width * 40, abs=0.8)
+    assert thickness == pytest.approx(width * 40, abs=0.5)
 
 
 def test_faint_noise_on_blank_paper_is_not_stretched_into_ink() -> None:

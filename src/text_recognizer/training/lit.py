@@ -197,9 +197,11 @@ def main(argv: list[str]) -> int:
         font_share=args.font_share, max_chars=args.max_chars,
     )  # fmt: skip
     checkpoints = ModelCheckpoint(
-        args.out, filename="best-{step}", monitor="val/cer_decoder", save_top_k=2, save_last=True,
+        args.out, filename="best-{step}", monitor="val/cer_decoder", save_top_k=2,
         auto_insert_metric_name=False,
     )  # fmt: skip
+    # A machine that is taken away costs at most this many steps.
+    latest = ModelCheckpoint(args.out, filename="last", every_n_train_steps=250, save_top_k=1, enable_version_counter=False)
     trainer = L.Trainer(
         default_root_dir=args.out,
         max_steps=args.total_steps,
@@ -214,6 +216,7 @@ def main(argv: list[str]) -> int:
         logger=CSVLogger(args.out, name="log"),
         callbacks=[
             checkpoints,
+            latest,
             EMAWeightAveraging(decay=0.999, update_starting_at_step=800),
             LearningRateMonitor("step"),
             TQDMProgressBar(refresh_rate=50),

@@ -17,9 +17,9 @@ def draw_line(ink: Ink, rng: np.random.Generator, height: int, neighbours: list[
     """Ink coverage (height, W) uint8 of a line as it is cut from a page, pieces of `neighbours` at its edges."""
     points = np.concatenate(ink.strokes)
     top, bottom = float(points[:, 1].min()), float(points[:, 1].max())
-    if rng.random() < 0.35:
+    if rng.random() < 0.4:
         # Cut to the ink, as tight polygons do.
-        above, below = -top + rng.uniform(0.0, 0.35), bottom + rng.uniform(0.0, 0.35)
+        above, below = -top + rng.uniform(-0.12, 0.35), bottom + rng.uniform(-0.12, 0.35)
         above, below = max(above, 0.9), max(below, 0.15)
     else:
         # Cut by baseline and x-height, as the line finder does.
@@ -91,7 +91,7 @@ def degrade(coverage: Gray, rng: np.random.Generator) -> Gray:
     out = np.clip(image, 0, 255).astype(np.uint8)
     kind = rng.random()
     if kind < 0.15:  # binarised, by a threshold that is a little off
-        threshold = float(out.min()) + (paper - float(out.min())) * float(rng.uniform(0.4, 0.72))
+        threshold = float(out.min()) + (paper - float(out.min())) * float(rng.uniform(0.5, 0.85))
         out = np.where(out > threshold, 255, 0).astype(np.uint8)
         if rng.random() < 0.6:
             out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.3, 0.7)))

@@ -72,22 +72,28 @@ def draw_ink(
         _polylines(canvas, lines, level_index / 2)
 
 
-def _polylines(canvas: NDArray[np.uint8], lines: list[NDArray[np.int32]], thickness: float) -> None:
-    """Antialiased polylines of any width: cv2's widths are whole pixels, so thin ones are drawn in grey."""
+# What cv2 draws antialiased is wider than asked, and goes in steps of two pixels: (width drawn, cv2's thickness).
+_DRAWN = [(1.4, 1), (3.55, 2), *((n + 2.55, n) for n in range(3, 40, 2))]
+
+
+def _polylines(canvas: NDArray[np.uint8], lines: list[NDArray[np.int32]], width: float) -> None:
+    """Antialiased polylines `width` pixels wide; widths between cv2's steps get a rim in grey."""
     if not lines:
         return
-    whole = max(1, int(np.floor(thickness)))
-    share = thickness - whole
-    if thickness < 1:
-        cv2.polylines(canvas, lines, False, int(255 * max(0.35, thickness)), 1, cv2.LINE_AA, _SHIFT)
-        return
-    if share > 0.15:
-        # The rim that a wider pen would add, at its share of darkness.
-        rim = np.zeros_like(canvas)
-        cv2.polylines(rim, lines, False, int(255 * share), whole + 1, cv2.LINE_AA, _SHIFT)
-        np.maximum(canvas, rim, out=canvas)
+    index = 0
+    while index + 1 < len(_DRAWN) and _DRAWN[index + 1][0] <= width:
+        index += 1
+    drawn, thickness = _DRAWN[index]
+    if width > drawn and index + 1 < len(_DRAWN):
+        wider, rim_thickness = _DRAWN[index + 1]
+        share = (width - drawn) / (wider - drawn)
+        if share > 0.08:
+            rim = np.zeros_like(canvas)
+            cv2.polylines(rim, lines, False, int(255 * share), rim_thickness, cv2.LINE_AA, _SHIFT)
+            np.maximum(canvas, rim, out=canvas)
     body = np.zeros_like(canvas)
-    cv2.polylines(body, lines, False, 255, whole, cv2.LINE_AA, _SHIFT)
+    darkness = int(255 * min(1.0, max(0.3, width / drawn)))
+    cv2.polylines(body, lines, False, darkness, thickness, cv2.LINE_AA, _SHIFT)
     np.maximum(canvas, body, out=canvas)
 
 

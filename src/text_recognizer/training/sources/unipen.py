@@ -325,7 +325,25 @@ def _fit_baseline(strokes: list[Points], text: str, x_height: float) -> tuple[fl
     return best
 
 
+def _returns_to_margin(strokes: list[Points]) -> bool:
+    """True if the pen goes back to the left and down, as at the end of a line: the segment holds several lines."""
+    points = np.concatenate(strokes)
+    width, height = np.ptp(points, axis=0)
+    if len(strokes) < 6 or width <= 0:
+        return False
+    centres = np.asarray([[s[:, 0].mean(), s[:, 1].mean()] for s in strokes])
+    for k in range(2, len(strokes) - 2):
+        jump = centres[k - 1, 0] - centres[k, 0]
+        if jump > 0.35 * width and (
+            np.median(centres[k : k + 5, 1]) - np.median(centres[max(0, k - 5) : k, 1]) > 0.3 * height
+        ):
+            return True
+    return False
+
+
 def _normalise(segment: _RawSegment, x_height: float) -> Ink | None:
+    if _returns_to_margin(segment.strokes):
+        return None
     slope, offset = _fit_baseline(segment.strokes, segment.text, x_height)
     left = min(float(s[:, 0].min()) for s in segment.strokes)
     out = []
