@@ -135,6 +135,7 @@ def test_exif_rotation_is_undone(orientation, drawn):
         assert np.array_equal(load_image(encoded(stored, kind, exif=exif)).gray, drawn)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_damaged_exif_does_not_cost_the_page(page, drawn):
     data = encoded(page, "JPEG", quality=95, exif=b"Exif\0\0II*\0\xff\xff\xff\x7f garbage")
     assert np.abs(load_image(data).gray.astype(int) - drawn).mean() < 4

@@ -17,13 +17,13 @@ from typing import Any, BinaryIO
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from text_recognizer.errors import ImageRejected
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
 MAX_BYTES = 64 * 2**20
-MAX_PIXELS = 64_000_000  # A3 at 500 dpi, a 50-megapixel phone; some 500 MB while it is decoded
+MAX_PIXELS = 64_000_000  # A3 at 500 dpi, a 50-megapixel phone; some 10 bytes a pixel while it is decoded
 MAX_SIDE = 32_000  # OpenCV's warps address pixels with 16 bits
 MIN_SIDE = 8  # nobody can read writing that is lower than this
 
@@ -240,12 +240,14 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     image.load()
     # Damaged EXIF says nothing about the pixels: then take them as they lie.
     with suppress(Exception):
-        image = ImageOps.exif_transpose(image)
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
         return _from_array(np.asarray(image), max_pixels=image.width * image.height)
     if image.has_transparency_data:
         image = _on_paper(image.convert("RGBA"))
-    return np.array(image.convert("RGB"))
+    # No copy that is not needed: a page may have 64 million pixels.
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _on_paper(image: Image.Image) -> Image.Image:
