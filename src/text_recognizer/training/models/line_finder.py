@@ -89,7 +89,7 @@ class LineFinderNet(nn.Module):
             page: (B, 1, H, W) float, 0 = paper … 1 = ink; H and W multiples of 32.
 
         Returns:
-            (B, 4, H/4, W/4): logits of baseline, core and line ends; ln(x-height / 10 px), x-height in pixels of `page`.
+            (B, 4, H/4, W/4): logits of baseline, core and line ends; ln(x-height / 10 px of `page`).
         """
         f4 = self.stage4(self.stem(page))  # (B, 24, H/4, W/4)
         f8 = self.stage8(f4)  # (B, 40, H/8, W/8)

@@ -1,0 +1,156 @@
+"""Find the text lines of a page: a small network marks them, geometry gives polygons and reading order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from text_recognizer.layout.order import LineBox, reading_order
+from text_recognizer.layout.outline import OutlineSettings, outline_lines
+from text_recognizer.layout.prepare import flatten_paper
+from text_recognizer.layout.trace import Trace, TraceSettings, trace_baselines
+from text_recognizer.page import Polygon, Polyline
+
+Gray = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLine:
+    """A text line, in pixels of the page given; `confidence` 0…1 that it is one."""
+
+    polygon: Polygon
+    baseline: Polyline
+    confidence: float
+    x_height: float
+
+
+@dataclass(frozen=True, slots=True)
+class FinderSettings:
+    """How the network looks at a page. Pixels are those of the page that the network sees."""
+
+    side: int = 1024  # of the longer side at the first look
+    max_side: int = 2048  # at any look
+    max_enlarge: float = 2.0  # of small images
+    step: int = 128  # sides are padded to multiples of it: few shapes keep the memory small
+    x_height: float = 11.0  # where the network is at its best
+    low: float = 6.5  # median x-height below or above which the page is looked at again at another scale
+    high: float = 22.0
+
+    @staticmethod
+    def from_bundle(settings: Mapping[str, Any]) -> FinderSettings:
+        """Settings named in a bundle over the defaults; what is unknown here is left alone."""
+        known = {f.name: type(getattr(FinderSettings(), f.name)) for f in fields(FinderSettings)}
+        return replace(FinderSettings(), **{k: known[k](v) for k, v in settings.items() if k in known})
+
+
+class LineFinder:
+    """Finds lines with the network of a bundle."""
+
+    def __init__(self, session: ort.InferenceSession, settings: Mapping[str, Any] | None = None) -> None:
+        self._session = session
+        self.settings = FinderSettings.from_bundle(settings or {})
+
+    def find(self, gray: Gray) -> list[FoundLine]:
+        """Lines of a page in reading order; none where there is no text.
+
+        Args:
+            gray: (H, W) uint8, dark ink on light paper.
+        """
+        if min(gray.shape) < 4 or int(gray.max()) - int(gray.min()) < 12:
+            return []
+        return lines_from_traces(gray, self._look_until_sharp(gray))
+
+    def maps(self, gray: Gray, scale: float) -> tuple[NDArray[np.float32], tuple[float, float]]:
+        """What the network sees at `scale` network pixels a page pixel.
+
+        Returns:
+            (4, h, w) maps at a quarter of the network's page (see `training.models.line_finder`), and the exact
+            scales in x and y after rounding to whole pixels.
+        """
+        height, width = (max(1, round(side * scale)) for side in gray.shape)
+        page = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        step = self.settings.step
+        padded = np.full((-(-height // step) * step, -(-width // step) * step), 255, np.uint8)
+        padded[:height, :width] = flatten_paper(np.asarray(page, np.uint8))
+        out = np.asarray(self._session.run(None, {"page": padded[None, None]})[0], np.float32)[0]
+        # What lies in the padding is no line.
+        out[:3, -(-height // 4) :, :] = 0
+        out[:3, :, -(-width // 4) :] = 0
+        return out, (width / gray.shape[1], height / gray.shape[0])
+
+    def _look(self, gray: Gray, scale: float) -> list[Trace]:
+        maps, (scale_x, scale_y) = self.maps(gray, scale)
+        factor = np.float32([1 / scale_x, 1 / scale_y])
+        return [
+            Trace(t.points * factor, t.x_height / scale_y, t.confidence) for t in trace_baselines(maps, TraceSettings())
+        ]
+
+    def _look_until_sharp(self, gray: Gray) -> list[Trace]:
+        """Traces in pixels of the page, at a scale where the writing has the size that the network knows."""
+        settings = self.settings
+        longer = max(gray.shape)
+        largest = min(settings.max_side / longer, settings.max_enlarge)
+        scale = min(settings.side / longer, settings.max_enlarge)
+        traces = self._look(gray, scale)
+        if not traces:
+            # Writing that fills the image, or is too fine for the first look.
+            for other in (scale / 3, min(2 * scale, largest)):
+                if (
+                    abs(other / scale - 1) > 0.2
+                    and min(gray.shape) * other >= 8
+                    and (traces := self._look(gray, other))
+                ):
+                    scale = other
+                    break
+        for _ in range(2):
+            if not traces:
+                return []
+            seen = _usual_x_height(traces) * scale
+            if settings.low <= seen <= settings.high:
+                break
+            better = float(np.clip(scale * settings.x_height / seen, scale / 5, largest))
+            if abs(better / scale - 1) < 0.15:
+                break
+            again = self._look(gray, better)
+            if not again:
+                break
+            traces, scale = again, better
+        return traces
+
+
+def lines_from_traces(gray: Gray, traces: Sequence[Trace]) -> list[FoundLine]:
+    """Polygons around the ink of `traces` (pixels of `gray`), in reading order."""
+    found: list[FoundLine] = []
+    boxes: list[LineBox] = []
+    for trace, outline in zip(traces, outline_lines(gray, traces, OutlineSettings()), strict=True):
+        if outline is None:
+            continue
+        base = outline.baseline
+        boxes.append(
+            LineBox(
+                float(base[0, 0]), float(base[-1, 0]), float(base[:, 1].mean()) - trace.x_height / 2, trace.x_height
+            )
+        )
+        found.append(
+            FoundLine(
+                polygon=tuple((float(x), float(y)) for x, y in outline.polygon),
+                baseline=tuple((float(x), float(y)) for x, y in base),
+                confidence=trace.confidence,
+                x_height=trace.x_height,
+            )
+        )
+    return [found[i] for i in reading_order(boxes)]
+
+
+def _usual_x_height(traces: Sequence[Trace]) -> float:
+    """Median x-height over the written length."""
+    heights = np.array([t.x_height for t in traces])
+    lengths = np.array([float(np.ptp(t.points[:, 0])) + t.x_height for t in traces])
+    order = np.argsort(heights)
+    return float(heights[order][np.searchsorted(lengths[order].cumsum(), 0.5 * lengths.sum())])

@@ -1,0 +1,35 @@
+"""Bring a page to the size, the paper tone and the contrast that the line finder's network knows."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Gray = NDArray[np.uint8]
+
+# Faint writing is made darker by at most this factor: more would turn the noise of blank paper into marks.
+MAX_GAIN = 2.5
+
+
+def flatten_paper(gray: Gray) -> Gray:
+    """Divide by the local paper tone, so that paper is near 255 under shadows, on grey and on coloured paper.
+
+    Args:
+        gray: (H, W) uint8, dark ink on light paper, at the network's scale (x-height about 5 to 30 pixels).
+
+    Returns:
+        (H, W) uint8.
+    """
+    height, width = gray.shape
+    small = cv2.resize(gray, (max(1, width // 4), max(1, height // 4)), interpolation=cv2.INTER_AREA)
+    # The lightest tone in reach is paper, as no stroke is this wide.
+    paper = cv2.dilate(small, np.ones((13, 13), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    paper = cv2.blur(paper, (17, 17), borderType=cv2.BORDER_REPLICATE)
+    tone = cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    ink = 1.0 - gray.astype(np.float32) / np.maximum(tone, 24.0)  # 0 paper … 1 black
+    np.clip(ink, 0.0, 1.0, out=ink)
+    # The darkest hundredth of a written page is ink.
+    dark = float(np.percentile(ink[::2, ::2], 99.0)) if ink.size else 0.0
+    gain = float(np.clip(0.85 / max(dark, 1e-3), 1.0, MAX_GAIN))
+    return np.asarray(np.clip(255.0 * (1.0 - gain * ink), 0, 255), np.uint8)

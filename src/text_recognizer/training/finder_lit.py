@@ -1,0 +1,429 @@
+"""Train the line finder with Lightning on rendered pages: `python -m text_recognizer.training.finder_lit`.
+
+Pages are rendered once, at a low resolution, into one flat file of bytes with the truth beside it; training cuts
+crops of random scale, turn, light and noise out of it, so that the renderer never holds the training up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import lightning as L
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader, IterableDataset
+
+from text_recognizer.layout.prepare import flatten_paper
+from text_recognizer.training.models.line_finder import STRIDE, X_HEIGHT_UNIT, LineFinderConfig, LineFinderNet
+from text_recognizer.training.render.ink import Hand
+from text_recognizer.training.render.page import PageStyle, render_page
+from text_recognizer.training.sources.fonts import HandFont, load_fonts
+from text_recognizer.training.sources.text import TextSource
+from text_recognizer.training.sources.unipen import load_writers
+
+log = logging.getLogger(__name__)
+
+Gray = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class FinderTraining:
+    """Knobs of a run."""
+
+    pages: int = 2000  # rendered once
+    blank_share: float = 0.05  # pages with paper and marks but no text
+    font_share: float = 0.3
+    crop: int = 512  # pixels of a side
+    batch_size: int = 8
+    total_steps: int = 1400
+    warmup_steps: int = 60
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.02
+    average: float = 0.99  # of the weights over steps
+    seed: int = 1
+    workers: int = 0
+
+
+# ------------------------------------------------------------------------------------------------------- pages
+
+
+@dataclass(frozen=True)
+class LineTruth:
+    """What training needs of a line, in pixels of the cached page."""
+
+    baseline: NDArray[np.float32]  # (n, 2)
+    x_height: float
+
+
+class PageCache:
+    """Rendered gray pages in one flat file, `pages.u8`, and their truth in `pages.json`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        index = json.loads((folder / "pages.json").read_text())
+        self.pages: list[dict[str, Any]] = index["pages"]
+        self.bytes = np.memmap(folder / "pages.u8", np.uint8, "r")
+
+    def __len__(self) -> int:
+        return len(self.pages)
+
+    def page(self, index: int) -> tuple[Gray, list[LineTruth]]:
+        """Gray page (H, W) and its lines."""
+        entry = self.pages[index]
+        height, width, start = entry["height"], entry["width"], entry["start"]
+        gray = np.asarray(self.bytes[start : start + height * width]).reshape(height, width)
+        lines = [LineTruth(np.asarray(b, np.float32).reshape(-1, 2), x) for b, x in entry["lines"]]
+        return gray, lines
+
+    @staticmethod
+    def render(
+        folder: Path,
+        unipen: Path,
+        fonts: Path | None,
+        texts: Path | None,
+        config: FinderTraining,
+        split: Literal["train", "heldout"] = "train",
+    ) -> PageCache:
+        """Render the pages of `config` into `folder`; kept as they are when they are there already."""
+        settings = {"pages": config.pages, "seed": config.seed, "split": split, "font_share": config.font_share}
+        index = folder / "pages.json"
+        if index.is_file() and json.loads(index.read_text())["settings"] == settings:
+            return PageCache(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        hands = page_hands(unipen, split)
+        faces: list[HandFont] = load_fonts(fonts) if fonts is not None else []
+        text = TextSource(texts)
+        entries: list[dict[str, Any]] = []
+        start = 0
+        with (folder / "pages.u8").open("wb") as out:
+            for number in range(config.pages):
+                rng = np.random.default_rng([config.seed, number])
+                from_font = bool(faces) and rng.random() < config.font_share
+                hand = faces[int(rng.integers(len(faces)))] if from_font else hands[int(rng.integers(len(hands)))]
+                back = hands[int(rng.integers(len(hands)))] if rng.random() < 0.12 else None
+                style = PageStyle.sample(rng, float(rng.uniform(11, 18)))
+                page = render_page(hand, rng, style, text, blank=rng.random() < config.blank_share, other_side=back)
+                gray = cv2.cvtColor(page.rgb, cv2.COLOR_RGB2GRAY)
+                out.write(gray.tobytes())
+                lines = [(np.round(line.baseline, 1).ravel().tolist(), round(line.x_height, 2)) for line in page.lines]
+                entries.append({"height": gray.shape[0], "width": gray.shape[1], "start": start, "lines": lines})
+                start += gray.size
+                if number % 100 == 99:
+                    log.info("%d of %d pages rendered", number + 1, config.pages)
+        index.write_text(json.dumps({"settings": settings, "pages": entries}))
+        return PageCache(folder)
+
+
+def page_hands(unipen: Path, split: Literal["train", "heldout"]) -> list[Hand]:
+    """Writers with enough words to fill a page."""
+    # The phrases of donor "scr" run over two lines: their truth would be wrong.
+    hands = [Hand(writer) for writer in load_writers(unipen, split) if not writer.id.startswith("scr-")]
+    return [h for h in hands if len(h.word_list) >= 8 or h.can_print or len(h.phrases) >= 3]
+
+
+# ----------------------------------------------------------------------------------------------------- targets
+
+
+def draw_targets(
+    lines: list[LineTruth], transform: NDArray[np.floating], scale: float, size: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Maps that the network should give for a view of a page.
+
+    Args:
+        transform: (2, 3) affine from page pixels to view pixels.
+        scale: its scale, view pixels a page pixel.
+        size: (height, width) of the view, multiples of 4.
+
+    Returns:
+        (4, H/4, W/4): baseline, core, ends in 0…1, ln(x-height / 10 px); and (H/4, W/4), 1 where the height counts.
+    """
+    half = 2  # drawn at half of the view's size, then averaged down: soft edges
+    height, width = size
+    canvas = np.zeros((3, height // half, width // half), np.uint8)
+    tall = np.zeros((height // STRIDE, width // STRIDE), np.float32)
+    seen = np.zeros((height // STRIDE, width // STRIDE), np.uint8)
+    for line in lines:
+        x_height = line.x_height * scale
+        base = line.baseline @ transform[:, :2].T + transform[:, 2]  # (n, 2) view pixels
+        if base[:, 1].max() < -2 * x_height or base[:, 1].min() > height + 2 * x_height:
+            continue
+        along = base[-1] - base[0]
+        along = along / max(1e-6, float(np.linalg.norm(along)))
+        up = np.array([along[1], -along[0]])  # y grows downwards
+        top = base + up * x_height
+
+        def fixed(points: NDArray[np.floating], step: int) -> NDArray[np.int32]:
+            return np.asarray(np.round(((points + 0.5) / step - 0.5) * 16), np.int32)
+
+        core = np.concatenate([base, top[::-1]])
+        cv2.fillPoly(canvas[1], [fixed(core, half)], 255, cv2.LINE_AA, 4)
+        thick = max(2, round(0.3 * x_height / half))
+        cv2.polylines(canvas[0], [fixed(base, half)], False, 255, thick, cv2.LINE_AA, 4)
+        for at, side in ((base[0], -0.15), (base[-1], 0.15)):
+            foot = at + along * side * x_height
+            mark = np.stack([foot - up * 0.25 * x_height, foot + up * 1.25 * x_height])
+            cv2.polylines(canvas[2], [fixed(mark, half)], False, 255, thick, cv2.LINE_AA, 4)
+        cv2.fillPoly(tall, [fixed(core, STRIDE)], math.log(x_height / X_HEIGHT_UNIT), cv2.LINE_8, 4)
+        cv2.fillPoly(seen, [fixed(core, STRIDE)], 1, cv2.LINE_8, 4)
+    soft = [cv2.resize(c, (width // STRIDE, height // STRIDE), interpolation=cv2.INTER_AREA) for c in canvas]
+    maps = np.stack([*(s.astype(np.float32) / 255 for s in soft), tall])
+    return maps, seen.astype(np.float32)
+
+
+def cut_view(
+    gray: Gray, lines: list[LineTruth], rng: np.random.Generator, size: int
+) -> tuple[Gray, NDArray[np.float32], NDArray[np.float32]]:
+    """A crop of a page at a random scale and turn, worn as scanners and phones wear it, and its targets.
+
+    Returns the view (size, size) uint8 as the network gets it, and what `draw_targets` gives.
+    """
+    # One page in the range that one look of the finder has to cover.
+    usual = float(np.median([line.x_height for line in lines])) if lines else 14.0
+    wanted = float(np.clip(rng.lognormal(np.log(10.5), 0.45), 4.5, 30))
+    scale = float(np.clip(wanted / usual, 0.25, 2.6))
+    height, width = max(8, round(gray.shape[0] * scale)), max(8, round(gray.shape[1] * scale))
+    image = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    angle = math.radians(float(rng.normal(0, 0.8) if rng.random() < 0.85 else rng.normal(0, 4.0)))
+    cos, sin = math.cos(angle), math.sin(angle)
+    # The view's middle: anywhere on the page; pages smaller than the view lie anywhere in it.
+    middle = [float(rng.uniform(*_span(side, size))) for side in (width, height)]
+    turn = np.array([[cos, -sin], [sin, cos]])
+    shift = np.array([size / 2, size / 2]) - turn @ np.array(middle)
+    matrix = np.concatenate([turn, shift[:, None]], axis=1)
+    outside = float(np.median(image)) if rng.random() < 0.7 else float(rng.uniform(0, 255))
+    view = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=outside)
+    view = _wear(np.asarray(view, np.uint8), rng)
+    whole = matrix @ np.array([[scale, 0, 0.5 * scale - 0.5], [0, scale, 0.5 * scale - 0.5], [0, 0, 1]])
+    maps, seen = draw_targets(lines, whole, scale, (size, size))
+    return flatten_paper(view), maps, seen
+
+
+def _span(side: int, size: int) -> tuple[float, float]:
+    if side > size:
+        return 0.4 * size, side - 0.4 * size
+    return side / 2 - (size - side) / 2, side / 2 + (size - side) / 2 + 1e-3
+
+
+def _wear(view: Gray, rng: np.random.Generator) -> Gray:
+    """Contrast, uneven light, blur, noise, thresholds and JPEG."""
+    image = view.astype(np.float32)
+    size = view.shape[0]
+    paper, dark = (float(v) for v in np.percentile(image[::3, ::3], [80, 1]))
+    contrast = max(20.0, paper - dark)
+    if rng.random() < 0.5:
+        # No fainter than an eye can still read.
+        factor = float(rng.uniform(min(1.0, max(0.25, 28 / contrast)), 1.2))
+        image = paper - (paper - image) * factor
+        contrast *= factor
+    if rng.random() < 0.4:
+        light = rng.normal(1, rng.uniform(0.02, 0.2), (4, 4)).astype(np.float32)
+        image *= cv2.resize(light, (size, size), interpolation=cv2.INTER_CUBIC)
+    if rng.random() < 0.3:
+        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.6)))
+    if rng.random() < 0.4:
+        noise = rng.standard_normal((size, size), np.float32) * min(float(rng.uniform(2, 14)), 0.3 * contrast)
+        image += cv2.GaussianBlur(noise, (0, 0), 0.7) * 2 if rng.random() < 0.3 else noise
+    out = np.clip(image, 0, 255).astype(np.uint8)
+    if rng.random() < 0.1:
+        local = cv2.blur(out, (61, 61)).astype(np.float32) - float(rng.uniform(0.25, 0.5)) * contrast
+        out = np.where(out > local, 255, 0).astype(np.uint8)
+    elif rng.random() < 0.2:
+        ok, data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 75))])
+        if ok:
+            out = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
+    return out
+
+
+@dataclass  # not frozen: Lightning moves its fields to the device in place
+class Views:
+    """A batch of views."""
+
+    pages: Tensor  # (B, 1, S, S) uint8, 255 = paper
+    maps: Tensor  # (B, 4, S/4, S/4)
+    seen: Tensor  # (B, S/4, S/4)
+
+
+class ViewStream(IterableDataset[Views]):
+    """Batch after batch from number `start` on: the same for the same seed, wherever a run was stopped."""
+
+    def __init__(self, cache: PageCache, config: FinderTraining, start: int = 0, count: int | None = None) -> None:
+        self.cache, self.config, self.start, self.count = cache, config, start, count
+
+    def batch(self, number: int) -> Views:
+        views = []
+        for row in range(self.config.batch_size):
+            rng = np.random.default_rng([self.config.seed, 7, number, row])
+            gray, lines = self.cache.page(int(rng.integers(len(self.cache))))
+            views.append(cut_view(gray, lines, rng, self.config.crop))
+        pages, maps, seen = (np.stack(part) for part in zip(*views, strict=True))
+        return Views(torch.from_numpy(pages)[:, None], torch.from_numpy(maps), torch.from_numpy(seen))
+
+    def __iter__(self) -> Iterator[Views]:
+        cv2.setNumThreads(0)
+        number = self.start
+        while self.count is None or number < self.start + self.count:
+            yield self.batch(number)
+            number += 1
+
+
+class FinderPages(L.LightningDataModule):
+    """Views of rendered pages of training writers; fixed views of held-out writers for validation."""
+
+    def __init__(self, train: PageCache, heldout: PageCache, config: FinderTraining) -> None:
+        super().__init__()
+        self.train_cache, self.heldout_cache, self.config = train, heldout, config
+
+    def train_dataloader(self) -> Any:
+        start = self.trainer.global_step if self.trainer else 0
+        stream = ViewStream(self.train_cache, self.config, start)
+        return DataLoader(stream, batch_size=None, num_workers=self.config.workers)
+
+    def val_dataloader(self) -> Any:
+        stream = ViewStream(self.heldout_cache, self.config, start=10_000_000)
+        return DataLoader([stream.batch(stream.start + i) for i in range(5)], batch_size=None)
+
+
+# ---------------------------------------------------------------------------------------------------- training
+
+
+def dice_loss(probability: Tensor, target: Tensor) -> Tensor:
+    """1 − Dice overlap of soft masks (B, H, W), over the whole batch: most lines are a small part of a page."""
+    overlap = (probability * target).sum()
+    return 1 - (2 * overlap + 1) / (probability.square().sum() + target.square().sum() + 1)
+
+
+class LitLineFinder(L.LightningModule):
+    """Binary cross-entropy and Dice on the three masks, L1 on ln x-height inside the cores."""
+
+    def __init__(self, config: FinderTraining, network: LineFinderConfig | None = None) -> None:
+        super().__init__()
+        network = network or LineFinderConfig()
+        self.save_hyperparameters({"network": asdict(network), "training": asdict(config)})
+        self.config = config
+        self.network = LineFinderNet(network)
+
+    def losses(self, batch: Views) -> dict[str, Tensor]:
+        ink = ((255.0 - batch.pages.float()) / 255.0).contiguous(memory_format=torch.channels_last)
+        out = self.network(ink).float()  # (B, 4, S/4, S/4)
+        masks, heights = out[:, :3], out[:, 3]
+        truth = batch.maps[:, :3]
+        # Thin targets: a missed baseline pixel weighs as much as four of paper.
+        weight = 1 + 3 * truth
+        cross = F.binary_cross_entropy_with_logits(masks, truth, weight, reduction="none").mean((0, 2, 3))  # (3,)
+        losses = {}
+        for i, name in enumerate(("baseline", "core", "ends")):
+            losses[f"bce_{name}"] = cross[i]
+            losses[f"dice_{name}"] = dice_loss(masks[:, i].sigmoid(), truth[:, i])
+        losses["x_height"] = ((heights - batch.maps[:, 3]).abs() * batch.seen).sum() / batch.seen.sum().clamp(min=1)
+        return losses
+
+    def total(self, losses: dict[str, Tensor]) -> Tensor:
+        weights = {"bce_baseline": 3.0, "bce_core": 1.5, "bce_ends": 3.0, "dice_ends": 0.3, "x_height": 0.7}
+        return torch.stack([weights.get(name, 0.5) * value for name, value in losses.items()]).sum()
+
+    def training_step(self, batch: Views, _: int) -> Tensor:
+        losses = self.losses(batch)
+        loss = self.total(losses)
+        self.log("loss", loss, prog_bar=True, batch_size=len(batch.pages))
+        self.log("dice", losses["dice_baseline"], prog_bar=True, batch_size=len(batch.pages))
+        return loss
+
+    def validation_step(self, batch: Views, _: int) -> None:
+        losses = self.losses(batch)
+        size = len(batch.pages)
+        self.log("val/loss", self.total(losses), prog_bar=True, batch_size=size)
+        for name in ("dice_baseline", "dice_core", "dice_ends", "x_height"):
+            self.log(f"val/{name}", losses[name], prog_bar=name == "dice_baseline", batch_size=size)
+
+    def rate(self, step: int) -> float:
+        """Learning rate factor: warm-up, then a cosine to nearly nothing."""
+        if step < self.config.warmup_steps:
+            return (step + 1) / self.config.warmup_steps
+        x = min(1.0, (step - self.config.warmup_steps) / max(1, self.config.total_steps - self.config.warmup_steps))
+        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * x))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": [p for p in self.parameters() if p.ndim >= 2], "weight_decay": self.config.weight_decay},
+                {"params": [p for p in self.parameters() if p.ndim < 2], "weight_decay": 0.0},
+            ],
+            lr=self.config.learning_rate,
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.rate), "interval": "step"},
+        }
+
+
+def main(argv: list[str]) -> int:
+    """Command line: render the pages where they are missing, then train, or go on where a run stopped."""
+    defaults = FinderTraining()
+    parser = argparse.ArgumentParser(prog="text-recognizer train-lines", description=__doc__)
+    parser.add_argument("--unipen", type=Path, required=True, help="cache made by 'text-recognizer data prepare'")
+    parser.add_argument("--fonts", type=Path, help="folder of handwriting fonts")
+    parser.add_argument("--texts", type=Path, help="folder of texts")
+    parser.add_argument("--out", type=Path, default=Path("runs/line-finder"))
+    parser.add_argument("--max-time", help="DD:HH:MM:SS")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--validate-every", type=int, default=200)
+    parser.add_argument("--render-only", action="store_true")
+    for name, value in asdict(defaults).items():
+        parser.add_argument("--" + name.replace("_", "-"), type=type(value), default=value)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    warnings.filterwarnings("ignore", ".*(num_workers|isinstance|many workers|does not have).*")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    config = FinderTraining(**{name: getattr(args, name) for name in asdict(defaults)})
+    args.out.mkdir(parents=True, exist_ok=True)
+    heldout_config = FinderTraining(pages=max(8, config.pages // 25), seed=config.seed + 1, font_share=0.0)
+    heldout = PageCache.render(args.out / "heldout", args.unipen, None, args.texts, heldout_config, "heldout")
+    train = PageCache.render(args.out / "train", args.unipen, args.fonts, args.texts, config)
+    if args.render_only:
+        return 0
+    L.seed_everything(config.seed)
+    module = LitLineFinder(config)
+    module.network.to(memory_format=torch.channels_last)
+    trainer = L.Trainer(
+        default_root_dir=args.out,
+        max_steps=config.total_steps,
+        max_epochs=-1,
+        max_time=args.max_time,
+        precision="bf16-mixed",
+        gradient_clip_val=2.0,
+        val_check_interval=args.validate_every,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        log_every_n_steps=20,
+        logger=CSVLogger(args.out, name="log"),
+        callbacks=[
+            ModelCheckpoint(args.out, filename="best", monitor="val/loss", save_last=True),
+            EMAWeightAveraging(decay=config.average, update_starting_at_step=config.warmup_steps),
+            TQDMProgressBar(refresh_rate=20),
+        ],
+    )
+    last = args.out / "last.ckpt"
+    trainer.fit(module, FinderPages(train, heldout, config), ckpt_path=last if last.is_file() else None)
+    return 0
+
+
+if __name__ == "__main__":
+    import sys
+
+    raise SystemExit(main(sys.argv[1:]))
