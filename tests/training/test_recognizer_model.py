@@ -1,0 +1,79 @@
+"""The network: both heads learn a batch by heart, caching changes nothing, padding does not leak."""
+
+import pytest
+import torch
+from text_recognizer.training.data import Batch
+from text_recognizer.training.lit import LitRecognizer
+from text_recognizer.training.models.recognizer import BOS, EOS, FIRST_CHARACTER, Recognizer, RecognizerConfig
+
+SMALL = RecognizerConfig(
+    vocabulary=12, channels=(8, 16, 16, 32), blocks=(1, 1, 1), d_model=48, conv_layers=1, encoder_layers=1,
+    decoder_layers=2, heads=4, d_ff=96, max_tokens=32, dropout=0.0,
+)  # fmt: skip
+
+
+def bars(texts: list[list[int]]) -> Batch:
+    """Each symbol is a bar of its own height, 24 pixels apart."""
+    images = torch.zeros(len(texts), 1, 48, 192, dtype=torch.uint8)
+    tokens = torch.zeros(len(texts), 10, dtype=torch.long)
+    for row, text in enumerate(texts):
+        for place, symbol in enumerate(text):
+            images[row, 0, 44 - 5 * (symbol - 3) : 44, 12 + 24 * place : 20 + 24 * place] = 255
+        tokens[row, : len(text) + 2] = torch.tensor([BOS, *text, EOS])
+    widths = torch.tensor([24 * len(t) + 12 for t in texts])
+    return Batch(images, widths, tokens, torch.tensor([len(t) for t in texts]))
+
+
+TEXTS = [[4, 5, 6], [7, 7, 4, 8], [9], [10, 4, 11, 5, 6, 7], [8, 9], [6, 6, 6]]
+
+
+def test_network_learns_a_batch_by_heart_with_both_heads() -> None:
+    torch.manual_seed(0)
+    lit = LitRecognizer(SMALL, token_noise=0.0, label_smoothing=0.0)
+    batch = bars(TEXTS)
+    optimizer = torch.optim.AdamW(lit.parameters(), 3e-3)
+    lit.train()
+    for _ in range(150):
+        ctc, ce = lit.losses(batch)
+        optimizer.zero_grad()
+        (ctc + ce).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    lit.eval()
+    images = batch.images.float() / 255
+    assert lit.network.greedy(images, batch.widths, 12) == TEXTS
+    _, logits, mask = lit.network.encoder(images, batch.widths)
+    best = logits.argmax(-1).masked_fill(mask[:, 0, 0] < 0, 0)
+    merged = [[i for i, b in zip(p, [0, *p[:-1]], strict=True) if i != b and i != 0] for p in best.tolist()]
+    assert merged == TEXTS
+
+
+def test_cached_steps_give_the_scores_of_the_whole_text_at_once() -> None:
+    torch.manual_seed(1)
+    network = Recognizer(SMALL).eval()
+    images, widths = torch.rand(2, 1, 48, 128), torch.tensor([128, 100])
+    tokens = torch.randint(FIRST_CHARACTER, 12, (2, 7))
+    features, _, mask = network.encoder(images, widths)
+    line = network.decoder.line_keys_values(features)
+    whole, _ = network.decoder(tokens, line, mask)
+    past, steps = None, []
+    for n in range(tokens.shape[1]):
+        logits, past = network.decoder(tokens[:, n : n + 1], line, mask, past)
+        steps.append(logits)
+    torch.testing.assert_close(torch.cat(steps, dim=1), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_line_is_padded_with_does_not_change_its_reading() -> None:
+    torch.manual_seed(2)
+    network = Recognizer(SMALL).eval()
+    line = torch.rand(1, 1, 48, 96)
+    alone = network.encoder(line, torch.tensor([96]))[1]
+    padded = torch.nn.functional.pad(line, (0, 160))
+    beside = network.encoder(padded, torch.tensor([96]))[1][:, :24]
+    # The last feature sees a pixel or two of the padding through the convolutions, no more.
+    torch.testing.assert_close(beside[:, :20].argmax(-1), alone[:, :20].argmax(-1))
+    torch.testing.assert_close(beside[:, :12], alone[:, :12], rtol=0.15, atol=0.15)
+
+
+@pytest.mark.parametrize(("step", "factor"), [(0, 1 / 400), (399, 1.0), (5000, 1.0), (20_000, 0.02)])
+def test_rate_warms_up_stays_and_falls_at_the_end(step: int, factor: float) -> None:
+    assert LitRecognizer(SMALL).rate(step) == pytest.approx(factor)
