@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from text_recognizer.training.sources.unipen import (
-    check_archive,
     clean_label,
     heldout_writers,
     load_writers,
@@ -52,7 +51,7 @@ def distribution(tmp_path: Path) -> Path:
 
 def test_segments_name_components_with_points_only(distribution: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache.npz"
-    prepare_unipen(distribution, cache)
+    prepare_unipen(distribution, cache, check=False)
     (writer,) = load_writers(cache, "all")
     by_text: dict[str, list[int]] = {}
     for ink in writer.inks:
@@ -67,7 +66,7 @@ def test_segments_name_components_with_points_only(distribution: Path, tmp_path:
 
 def test_ink_stands_on_its_baseline_in_x_heights(distribution: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache.npz"
-    prepare_unipen(distribution, cache)
+    prepare_unipen(distribution, cache, check=False)
     (writer,) = load_writers(cache, "all")
     ink = next(i for i in writer.inks if i.text == "oo")
     points = np.concatenate(ink.strokes)
@@ -101,15 +100,21 @@ def test_heldout_list_names_nobody_and_splits_cleanly(distribution: Path, tmp_pa
     assert 40 <= len(held) <= 80
     assert all(len(i.split("-")[1]) == 10 and set(i.split("-")[1]) <= set("0123456789abcdef") for i in held)
     cache = tmp_path / "cache.npz"
-    prepare_unipen(distribution, cache)
+    prepare_unipen(distribution, cache, check=False)
     assert not {w.id for w in load_writers(cache, "train")} & {w.id for w in load_writers(cache, "heldout")}
 
 
-def test_foreign_archive_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     archive = tmp_path / "x.tar.xz"
     archive.write_bytes(b"not the archive")
-    with pytest.raises(ValueError, match="sha256"):
-        check_archive(archive)
+    with pytest.raises(ValueError, match="can't be unpacked"):
+        prepare_unipen(archive, tmp_path / "cache.npz")
+
+
+def test_another_distribution_is_refused_by_its_hashes(distribution: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="donors differ by sha256"):
+        prepare_unipen(distribution, tmp_path / "cache.npz")
+    assert not (tmp_path / "cache.npz").exists()
 
 
 def test_folder_without_a_distribution_says_what_it_expects(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ that words of one writer can be set side by side without looking at tablets and 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+import lzma
 import re
 import tarfile
 import tempfile
@@ -26,10 +28,12 @@ from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
-ARCHIVE_URL = (
-    "https://github.com/GreenCappuccino/train_r01_v07/archive/552a4d440bc9.tar.gz"  # public, patched for parsing
-)
-ARCHIVE_SHA256 = {"ae403b7997a3e2b332b8cbc024e38b0d55ff6a711f04c6904e86ed361b29c667"}
+# The distribution with the parsing patches of that repository; the commit fixes the content.
+ARCHIVE_URL = "https://github.com/GreenCappuccino/train_r01_v07/archive/552a4d440bc9.tar.gz"
+# sha256 of each donor's files. Archives of one content differ in their bytes, so the content is what is checked.
+CONTENT_LOCK = Path(__file__).with_name("unipen.lock.json")
+# Copies are known that lack a few files; more donors that differ are another data set.
+DONORS_THAT_MAY_DIFFER = 3
 
 # German, partly Dutch, random letters, program code, segmentation marks in the labels.
 EXCLUDED_DONORS = frozenset({"abm", "atu", "sie", "nic", "lav", "att", "kai"})
@@ -393,39 +397,65 @@ def _estimate_x_height(segments: list[_RawSegment]) -> float | None:
 
 
 def fetch_unipen(folder: Path) -> Path:
-    """Download the public archive into `folder`, check its sha256, return its path."""
+    """Download the public archive into `folder` and return its path; `prepare_unipen` checks its content."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "unipen-train_r01_v07.tar.gz"
     partial = target.with_suffix(".part")
     with urllib.request.urlopen(ARCHIVE_URL, timeout=60) as answer, partial.open("wb") as out:  # noqa: S310
         while block := answer.read(1 << 20):
             out.write(block)
-    check_archive(partial)
     partial.rename(target)
     return target
 
 
-def check_archive(archive: Path) -> None:
-    """Raise ValueError if `archive` is not a known UNIPEN archive."""
-    digest = hashlib.sha256()
-    with archive.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    if digest.hexdigest() not in ARCHIVE_SHA256:
+def content_digests(root: Path) -> dict[str, str]:
+    """sha256 over names and contents of each donor's files in a distribution."""
+    root = _donor_folders(root)
+    digests = {}
+    for donor in sorted(p.name for p in (root / "include").iterdir() if p.is_dir()):
+        digest = hashlib.sha256()
+        for file in sorted(
+            f for base in (root / "include", *sorted((root / "data").iterdir())) for f in (base / donor).rglob("*")
+        ):
+            if file.is_file():
+                digest.update(file.relative_to(root).as_posix().encode() + b"\0")
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+        digests[donor] = digest.hexdigest()
+    return digests
+
+
+def check_content(root: Path) -> None:
+    """Raise ValueError if the distribution at `root` is not the published one."""
+    expected: dict[str, str] = json.loads(CONTENT_LOCK.read_text())
+    found = content_digests(root)
+    differing = sorted(d for d in expected if found.get(d) != expected[d])
+    if len(differing) > DONORS_THAT_MAY_DIFFER:
         raise ValueError(
-            f"{archive} has sha256 {digest.hexdigest()}, not that of UNIPEN train_r01_v07: "
-            "download it again, or unpack it and give the folder if you trust it."
+            f"{root} is not UNIPEN train_r01_v07 as published: {len(differing)} of {len(expected)} donors differ by "
+            f"sha256 ({', '.join(differing[:5])}, …): download it again."
         )
+    if differing:
+        log.warning("UNIPEN: files of %s differ from the known copy; going on", ", ".join(differing))
 
 
-def prepare_unipen(archive_or_folder: Path, cache: Path) -> int:
-    """Parse a distribution (archive or unpacked folder) into the compact `cache` (.npz); returns the inks kept."""
+def prepare_unipen(archive_or_folder: Path, cache: Path, check: bool = True) -> int:
+    """Parse a distribution (archive or unpacked folder) into the compact `cache` (.npz); returns the inks kept.
+
+    Raises ValueError if, with `check`, the content is not that of the published distribution.
+    """
     if archive_or_folder.is_file():
-        check_archive(archive_or_folder)
-        with tempfile.TemporaryDirectory() as scratch, tarfile.open(archive_or_folder) as tar:
-            tar.extractall(scratch, filter="data")
+        with tempfile.TemporaryDirectory() as scratch:
+            try:
+                with tarfile.open(archive_or_folder) as tar:
+                    tar.extractall(scratch, filter="data")
+            except (tarfile.TarError, EOFError, lzma.LZMAError) as error:
+                raise ValueError(f"{archive_or_folder} can't be unpacked ({error}): download it again.") from error
+            if check:
+                check_content(Path(scratch))
             segments = read_segments(Path(scratch))
     else:
+        if check:
+            check_content(archive_or_folder)
         segments = read_segments(archive_or_folder)
 
     by_writer: dict[str, list[_RawSegment]] = defaultdict(list)
