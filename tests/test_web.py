@@ -15,7 +15,7 @@ class Answers(BaseHTTPRequestHandler):
     """A server with one path for each way of misbehaving."""
 
     def do_GET(self):
-        if self.path == "/image":
+        if self.path in ("/image", "/a%20page/caf%C3%A9.png?size=1"):
             self.reply(b"pixels")
         elif self.path == "/big":
             self.reply(bytes(5000))
@@ -82,6 +82,10 @@ def test_data_urls_in_both_encodings():
 
 def test_image_is_fetched(server, reachable):
     assert web.fetch(server + "/image", 100) == b"pixels"
+
+
+def test_blanks_and_accents_in_an_address_are_encoded(server, reachable):
+    assert web.fetch(server + "/a page/café.png?size=1", 100) == b"pixels"
 
 
 def test_redirect_is_followed(server, reachable):

@@ -157,9 +157,10 @@ def _read_one(reader: "Reader", source: str, options: argparse.Namespace) -> "Pa
     from text_recognizer.images import load_image
     from text_recognizer.page import Page
 
-    image = load_image(sys.stdin.buffer if source == "-" else source)
+    given = sys.stdin.buffer if source == "-" else source
     if not options.lines_only:
-        return reader.read(image, options.mode)
+        return reader.read(given, options.mode)
+    image = load_image(given)
     height, width = image.gray.shape
     line = reader.read_line(image, options.mode)  # kept even if empty: one line of output for each image
     return Page(width, height, (line,), reader.model)

@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 from contextlib import suppress
-from urllib.parse import unquote_to_bytes, urljoin, urlsplit
+from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 from text_recognizer.errors import ImageRejected
 
@@ -59,7 +59,7 @@ def _get(url: str, max_bytes: int, seconds: float) -> bytes | str:
     if parts.scheme not in ("http", "https") or not host:
         raise ImageRejected("only http and https addresses are fetched; check the URL")
     port = port or (443 if parts.scheme == "https" else 80)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe="%/?:@!$&'()*+,;=~[]")
     address = public_address(host, port)
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
     late = threading.Event()
@@ -77,9 +77,7 @@ def _get(url: str, max_bytes: int, seconds: float) -> bytes | str:
         if parts.scheme == "https":
             sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
         connection.sock = sock
-        connection.request(
-            "GET", target.replace(" ", "%20"), headers={"User-Agent": "text-recognizer", "Accept": "image/*"}
-        )
+        connection.request("GET", target, headers={"User-Agent": "text-recognizer", "Accept": "image/*"})
         response = connection.getresponse()
         location = response.getheader("Location")
         if response.status in (301, 302, 303, 307, 308) and location:
