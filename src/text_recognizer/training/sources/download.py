@@ -31,7 +31,8 @@ def read_lock(path: Path) -> list[Package]:
     fields = ("registry", "package", "version", "sha256", "licence")
     entries = json.loads(path.read_text(encoding="utf-8"))
     return [
-        Package(**{f: e[f] for f in fields}, about={k: str(v) for k, v in e.items() if k not in fields}) for e in entries
+        Package(**{f: e[f] for f in fields}, about={k: str(v) for k, v in e.items() if k not in fields})
+        for e in entries
     ]
 
 
@@ -41,7 +42,9 @@ def unpack(package: Package, folder: Path) -> Path:
         archive = _fetch(package, Path(scratch))
         digest = hashlib.sha256(archive.read_bytes()).hexdigest()
         if digest != package.sha256:
-            raise ValueError(f"{package.package} {package.version} has sha256 {digest}, not the {package.sha256} of the lock file")
+            raise ValueError(
+                f"{package.package} {package.version} has sha256 {digest}, not the {package.sha256} of the lock file"
+            )
         if archive.suffix == ".deb":
             _call(["dpkg-deb", "--extract", str(archive), str(folder)], folder, package)
         else:
@@ -68,9 +71,13 @@ def _call(command: list[str], folder: Path, package: Package) -> None:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
     except FileNotFoundError:
-        raise ValueError(f"{package.package} needs the program {command[0]}; install it or leave this source out") from None
+        raise ValueError(
+            f"{package.package} needs the program {command[0]}; install it or leave this source out"
+        ) from None
     except subprocess.TimeoutExpired:
         raise ValueError(f"{package.package} did not arrive within {SECONDS} s") from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise ValueError(f"{package.package} {package.version}: {command[0]} failed: {said[-1] if said else 'no message'}")
+        raise ValueError(
+            f"{package.package} {package.version}: {command[0]} failed: {said[-1] if said else 'no message'}"
+        )

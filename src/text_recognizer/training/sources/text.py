@@ -25,12 +25,16 @@ WEIGHTS = {"speeches": 0.45, "phrases": 0.30, "older": 0.11, "novel": 0.09, "bib
 
 _MAP = str.maketrans(
     {
-        "‘": "'", "‛": "'", "‚": ",", "′": "'", "´": "'", "`": "`", "ʼ": "’", "„": "“", "‟": "“", "″": '"', "«": "“", "»": "”",
-        "‹": "'", "›": "'", "‐": "-", "‑": "-", "‒": "–", "−": "-", "―": "—", "\u00ad": None, "\ufeff": None, "\u200b": None,
-        "\u200c": None, "\u200d": None, "\u2060": None, "ﬁ": "fi", "ﬂ": "fl", "ﬀ": "ff", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st",
-        "ﬆ": "st", "ĳ": "ij", "ſ": "s", "º": "°", "˚": "°", "⁄": "/", "∕": "/", "‥": "..", "·": "·", "×": "x",
+        **dict.fromkeys("‘‛′´‹›", "'"),
+        **dict.fromkeys("„‟«»", "“"),
+        **dict.fromkeys("‐‑−", "-"),
+        **dict.fromkeys("\u00ad\ufeff\u200b\u200c\u200d\u2060"),  # soft hyphens and marks without width
+        **dict.fromkeys("º˚", "°"),
+        **dict.fromkeys("⁄∕", "/"),
+        "ʼ": "’", "‚": ",", "″": '"', "‒": "–", "―": "—", "‥": "..", "×": "x",
+        "ﬁ": "fi", "ﬂ": "fl", "ﬀ": "ff", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "ĳ": "ij", "ſ": "s",
     }
-)  # fmt: skip
+)
 
 
 def normalise_text(text: str) -> str:
@@ -64,7 +68,9 @@ def fetch_texts(folder: Path, report: Callable[[str], None] = lambda m: print(m,
             kept += len(clean)
             report(f"{name}: {len(clean)} paragraphs from {package.package} {package.version} ({package.licence})")
     if not kept:
-        raise ValueError("no corpus could be fetched; training also works with no folder of texts, from built-in wording")
+        raise ValueError(
+            "no corpus could be fetched; training also works with no folder of texts, from built-in wording"
+        )
 
 
 _KNOWN = frozenset(ALPHABET)
@@ -73,7 +79,9 @@ _KNOWN = frozenset(ALPHABET)
 def _speeches(folder: Path) -> dict[str, list[str]]:
     out: dict[str, list[str]] = {"speeches": [], "older": []}
     for path in sorted((folder / "package" / "data").glob("*.txt")):
-        text = re.sub(r"[\[(](?:applause|laughter)[^\])]*[\])]", "", path.read_text(encoding="utf-8"), flags=re.IGNORECASE)
+        text = re.sub(
+            r"[\[(](?:applause|laughter)[^\])]*[\])]", "", path.read_text(encoding="utf-8"), flags=re.IGNORECASE
+        )
         out["speeches" if int(path.name[:4]) >= 1934 else "older"] += text.split("\n")
     return out
 
@@ -173,7 +181,7 @@ class TextSource:
             if start < 0:
                 break
             start += 2
-            if text[start : start + 1].isupper() or text[start : start + 1] in "\"“":
+            if text[start : start + 1].isupper() or text[start : start + 1] in '"“':
                 return start
         return text.find(" ", int(rng.integers(max(1, len(text) - room)))) + 1
 
