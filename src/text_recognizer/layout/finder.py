@@ -86,7 +86,7 @@ class LineFinder:
 
     def _look(self, gray: Gray, scale: float) -> list[Trace]:
         maps, (scale_x, scale_y) = self.maps(gray, scale)
-        factor = np.float32([1 / scale_x, 1 / scale_y])
+        factor = np.array([1 / scale_x, 1 / scale_y], np.float32)
         return [
             Trace(t.points * factor, t.x_height / scale_y, t.confidence) for t in trace_baselines(maps, TraceSettings())
         ]

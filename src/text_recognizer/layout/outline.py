@@ -55,7 +55,7 @@ def outline_lines(gray: Gray, traces: Sequence[Trace], settings: OutlineSettings
     scale = min(1.0, WORK_X_HEIGHT / usual)
     height, width = max(1, round(gray.shape[0] * scale)), max(1, round(gray.shape[1] * scale))
     small = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA) if scale < 1 else gray
-    factor = np.float32([width / gray.shape[1], height / gray.shape[0]])
+    factor = np.array([width / gray.shape[1], height / gray.shape[0]], np.float32)
     lines = [_Line(t.points * factor, t.x_height * float(factor[1])) for t in traces]
     ink = _ink(np.asarray(small, np.uint8), lines)
     owner = _owners(ink, lines)
@@ -65,7 +65,7 @@ def outline_lines(gray: Gray, traces: Sequence[Trace], settings: OutlineSettings
         if found is None:
             outlines.append(None)
             continue
-        limit = np.float32([gray.shape[1], gray.shape[0]])
+        limit = np.array([gray.shape[1], gray.shape[0]], np.float32)
         polygon = np.clip(found.polygon / factor, 0, limit)
         outlines.append(Outline(polygon.astype(np.float32), np.clip(found.baseline / factor, 0, limit)))
     return outlines

@@ -221,7 +221,7 @@ def _span(side: int, size: int) -> tuple[float, float]:
 
 def _wear(view: Gray, rng: np.random.Generator) -> Gray:
     """Contrast, uneven light, blur, noise, thresholds and JPEG."""
-    image = view.astype(np.float32)
+    image: NDArray[np.float32] = view.astype(np.float32)
     size = view.shape[0]
     paper, dark = (float(v) for v in np.percentile(image[::3, ::3], [80, 1]))
     contrast = max(20.0, paper - dark)
@@ -234,7 +234,7 @@ def _wear(view: Gray, rng: np.random.Generator) -> Gray:
         light = rng.normal(1, rng.uniform(0.02, 0.2), (4, 4)).astype(np.float32)
         image *= cv2.resize(light, (size, size), interpolation=cv2.INTER_CUBIC)
     if rng.random() < 0.3:
-        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.6)))
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.6))), np.float32)
     if rng.random() < 0.4:
         noise = rng.standard_normal((size, size), np.float32) * min(float(rng.uniform(2, 14)), 0.3 * contrast)
         image += cv2.GaussianBlur(noise, (0, 0), 0.7) * 2 if rng.random() < 0.3 else noise
@@ -295,7 +295,8 @@ class FinderPages(L.LightningDataModule):
 
     def val_dataloader(self) -> Any:
         stream = ViewStream(self.heldout_cache, self.config, start=10_000_000)
-        return DataLoader([stream.batch(stream.start + i) for i in range(5)], batch_size=None)
+        views: Any = [stream.batch(stream.start + i) for i in range(5)]
+        return DataLoader(views, batch_size=None)
 
 
 # ---------------------------------------------------------------------------------------------------- training
@@ -399,7 +400,7 @@ def main(argv: list[str]) -> int:
         return 0
     L.seed_everything(config.seed)
     module = LitLineFinder(config)
-    module.network.to(memory_format=torch.channels_last)
+    module.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer = L.Trainer(
         default_root_dir=args.out,
         max_steps=config.total_steps,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -79,8 +80,8 @@ class LineFinderNet(nn.Module):
         self.smooth4 = convolve(p, p)
         self.head = nn.Conv2d(p, len(MAPS), 1)
         # Most of a page is no baseline: start from there, not from a half.
-        nn.init.constant_(self.head.bias[:3], -2.5)  # type: ignore[index, arg-type]
-        nn.init.zeros_(self.head.bias[3:])  # type: ignore[index, arg-type]
+        nn.init.constant_(self.head.bias[:3], -2.5)  # type: ignore[index]
+        nn.init.zeros_(self.head.bias[3:])  # type: ignore[index]
 
     def forward(self, page: Tensor) -> Tensor:
         """Maps as logits.
@@ -155,7 +156,7 @@ def load_line_finder(checkpoint: Path) -> LineFinderNet:
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     prefix = "network."
     weights = {k[len(prefix) :]: v for k, v in state["state_dict"].items() if k.startswith(prefix)}
-    config = state.get("hyper_parameters", {}).get("network", {})
-    net = LineFinderNet(LineFinderConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
+    sizes: dict[str, Any] = state.get("hyper_parameters", {}).get("network", {})
+    net = LineFinderNet(LineFinderConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()}))
     net.load_state_dict(weights)
     return net.eval()

@@ -251,7 +251,7 @@ class _PenScript(_Script):
             )
         left = min(float(s[:, 0].min()) for s in strokes)
         right = max(float(s[:, 0].max()) for s in strokes)
-        shifted = [(s - np.float32([left, 0])).astype(np.float32) for s in strokes]
+        shifted = [(s - np.array([left, 0], np.float32)).astype(np.float32) for s in strokes]
         return _StrokePiece(ink.text, shifted, right - left, self.pen, self.x_height)
 
 
@@ -622,14 +622,19 @@ def _furnish(style: PageStyle, rng: np.random.Generator) -> Gray:
         for _ in range(int(rng.integers(1, 4))):
             x, y = spot()
             end = min(width, x + float(rng.uniform(0.2, 1)) * width)
-            _polyline(marks, np.float32([[x, y], [end, y + rng.normal(0, 0.3) * xh]]), pen, int(rng.integers(90, 256)))
+            _polyline(
+                marks,
+                np.array([[x, y], [end, y + rng.normal(0, 0.3) * xh]], np.float32),
+                pen,
+                int(rng.integers(90, 256)),
+            )
     if rng.random() < chance * 0.25:  # a box or a table
         x, y = spot()
         w, h = float(rng.uniform(0.2, 0.9)) * width, float(rng.uniform(0.1, 0.6)) * height
         for fx in np.linspace(0, 1, int(rng.integers(2, 5))):
-            _polyline(marks, np.float32([[x + fx * w, y], [x + fx * w, y + h]]), pen, 180)
+            _polyline(marks, np.array([[x + fx * w, y], [x + fx * w, y + h]], np.float32), pen, 180)
         for fy in np.linspace(0, 1, int(rng.integers(2, 7))):
-            _polyline(marks, np.float32([[x, y + fy * h], [x + w, y + fy * h]]), pen, 180)
+            _polyline(marks, np.array([[x, y + fy * h], [x + w, y + fy * h]], np.float32), pen, 180)
     if rng.random() < chance * 0.3:  # a round stamp
         x, y = spot()
         radius = float(rng.uniform(3, 8)) * xh
@@ -639,7 +644,7 @@ def _furnish(style: PageStyle, rng: np.random.Generator) -> Gray:
         for _ in range(int(rng.integers(1, 4))):
             x, y = spot()
             turn = rng.normal(0, 1.2 * xh, (int(rng.integers(2, 5)), 2)).cumsum(0)
-            _polyline(marks, turn + np.float32([x, y]), pen, 230)
+            _polyline(marks, turn + np.array([x, y], np.float32), pen, 230)
     if rng.random() < chance * 0.3:  # a scribble, a drawing
         x, y = spot()
         t = np.linspace(0, rng.uniform(6, 40), 160)
@@ -650,8 +655,10 @@ def _furnish(style: PageStyle, rng: np.random.Generator) -> Gray:
     if rng.random() < chance * 0.3:  # blots
         for _ in range(int(rng.integers(1, 6))):
             x, y = spot()
-            r = (max(1, int(rng.uniform(0.1, 1.2) * xh)), max(1, int(rng.uniform(0.1, 1.2) * xh)))
-            cv2.ellipse(marks, (int(x), int(y)), r, float(rng.uniform(0, 180)), 0, 360, int(rng.integers(80, 256)), -1)
+            axes = (max(1, int(rng.uniform(0.1, 1.2) * xh)), max(1, int(rng.uniform(0.1, 1.2) * xh)))
+            cv2.ellipse(
+                marks, (int(x), int(y)), axes, float(rng.uniform(0, 180)), 0, 360, int(rng.integers(80, 256)), -1
+            )
     return marks
 
 
@@ -706,7 +713,9 @@ def _simple_sheet(height: int, width: int, rng: np.random.Generator, spacing: fl
         elif kind < 0.3:
             x = int(rng.uniform(0.05, 0.2) * width)
             cv2.line(rule, (x, 0), (x, height), 255, 1)
-    colour = rng.uniform(0.1, 0.6) * np.float32([rng.uniform(20, 160), rng.uniform(20, 120), rng.uniform(0, 100)])
+    colour = rng.uniform(0.1, 0.6) * np.array(
+        [rng.uniform(20, 160), rng.uniform(20, 120), rng.uniform(0, 100)], np.float32
+    )
     page -= rule[..., None].astype(np.float32) / 255 * colour
     return np.clip(page + rng.normal(0, rng.uniform(0.5, 5), page.shape), 0, 255).astype(np.uint8)
 

@@ -1,0 +1,75 @@
+"""Polygons hold the ink of their own line, whatever touches it."""
+
+import cv2
+import numpy as np
+
+from text_recognizer.layout.finder import lines_from_traces
+from text_recognizer.layout.trace import Trace
+
+X_HEIGHT = 20
+
+
+def page_of(words: list[tuple[str, int, int]], size: tuple[int, int] = (320, 620)) -> np.ndarray:
+    page = np.full(size, 235, np.uint8)
+    for word, x, y in words:
+        cv2.putText(page, word, (x, y), cv2.FONT_HERSHEY_SIMPLEX, X_HEIGHT / 14, 30, 3, cv2.LINE_AA)
+    return page
+
+
+def trace(x0: int, x1: int, y: float) -> Trace:
+    return Trace(np.float32([[x0, y], [(x0 + x1) / 2, y], [x1, y]]), float(X_HEIGHT), 0.9)
+
+
+def inside(polygon: tuple[tuple[float, float], ...], page: np.ndarray) -> np.ndarray:
+    mask = np.zeros(page.shape, np.uint8)
+    cv2.fillPoly(mask, [np.round(polygon).astype(np.int32)], 1)
+    return mask.astype(bool)
+
+
+def test_ascenders_and_descenders_belong_to_their_line():
+    page = page_of([("holy type", 40, 100)])
+    (line,) = lines_from_traces(page, [trace(45, 250, 100)])
+    ink = page < 100
+    assert ink[inside(line.polygon, page)].sum() > 0.99 * ink.sum()
+
+
+def test_tight_lines_keep_each_their_own_ink():
+    first = page_of([("happy gypsy", 40, 100)])
+    second = page_of([("tall hills", 40, 152)])
+    page = np.minimum(first, second)
+    upper, lower = lines_from_traces(page, [trace(45, 300, 100), trace(45, 240, 152)])
+    for line, own in ((upper, first < 100), (lower, second < 100)):
+        assert own[inside(line.polygon, page)].sum() > 0.97 * own.sum()
+    # What the upper polygon takes of the lower line is crumbs.
+    strange = (second < 100) & ~(first < 100)
+    assert strange[inside(upper.polygon, page)].sum() < 0.12 * strange.sum()
+
+
+def test_a_ruled_margin_does_not_draw_the_polygon_out():
+    page = page_of([("some words", 60, 100)])
+    page[:, 52] = 90
+    page[104, :] = 120
+    (line,) = lines_from_traces(page, [trace(60, 300, 100)])
+    ys = np.array(line.polygon)[:, 1]
+    assert ys.min() > 100 - 2.4 * X_HEIGHT
+    assert ys.max() < 100 + 1.4 * X_HEIGHT
+
+
+def test_a_bent_baseline_has_a_bent_polygon():
+    page = np.full((300, 700), 235, np.uint8)
+    xs = np.arange(40, 680, 40)
+    ys = 150 + 40 * np.sin(xs / 200)
+    for x, y in zip(xs[:-1], ys[:-1], strict=True):
+        cv2.putText(page, "no", (int(x), round(y)), cv2.FONT_HERSHEY_SIMPLEX, 1.0, 30, 2, cv2.LINE_AA)
+    points = np.stack([xs, ys], axis=1).astype(np.float32)
+    (line,) = lines_from_traces(page, [Trace(points, 14.0, 0.9)])
+    ink = page < 100
+    area = inside(line.polygon, page)
+    assert ink[area].sum() > 0.98 * ink.sum()
+    assert area.sum() < 650 * 14 * 3.5  # it follows the bend: no box
+
+
+def test_a_trace_without_ink_is_no_line():
+    page = np.full((200, 400), 235, np.uint8)
+    page[:3, :3] = 0
+    assert lines_from_traces(page, [trace(50, 300, 100)]) == []
