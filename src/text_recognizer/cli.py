@@ -38,6 +38,7 @@ _TRAINING = {
     "evaluate": ("text_recognizer.training.evaluate", "measure CER and WER on a set of lines or pages"),
     "data": ("text_recognizer.training.data_cli", "prepare and preview training data"),
     "train": ("text_recognizer.training.lit", "train the recogniser"),
+    "train-lines": ("text_recognizer.training.finder_lit", "train the line finder"),
     "stage": ("text_recognizer.training.stage", "turn a training run into a bundle"),
 }
 

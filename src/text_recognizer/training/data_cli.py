@@ -10,13 +10,17 @@ from text_recognizer.errors import DataInvalid
 def main(argv: list[str]) -> int:
     """Command line of `text-recognizer data`; returns the exit status."""
     if argv[:1] == ["preview"]:
-        from text_recognizer.training import preview
+        from text_recognizer.training.preview import main as preview
 
-        return preview.main(argv[1:])
+        return preview(argv[1:])
     options = _parser().parse_args(argv)
     try:
         if options.command == "prepare":
             _prepare(options.source, options.download, options.output)
+        elif options.command == "texts":
+            from text_recognizer.training.sources.text import fetch_texts
+
+            fetch_texts(options.folder)
         else:
             from text_recognizer.training.sources.fonts import fetch_fonts
 
@@ -51,5 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--output", type=Path, default=Path("data/unipen.npz"), help="default: %(default)s")
     fonts = commands.add_parser("fonts", help="fetch the openly licensed handwriting fonts of the lock file")
     fonts.add_argument("folder", nargs="?", type=Path, default=Path("data/fonts"), help="default: %(default)s")
+    texts = commands.add_parser("texts", help="fetch the public-domain English of the lock file")
+    texts.add_argument("folder", nargs="?", type=Path, default=Path("data/texts"), help="default: %(default)s")
     commands.add_parser("preview", help="write a contact sheet of rendered samples", add_help=False)
     return parser
