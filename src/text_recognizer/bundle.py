@@ -43,9 +43,13 @@ class Bundle:
         try:
             info = json.loads(description.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise BundleInvalid(f"{folder} holds no {DESCRIPTION}: give the folder of a bundle made by 'stage'.") from None
+            raise BundleInvalid(
+                f"{folder} holds no {DESCRIPTION}: give the folder of a bundle made by 'stage'."
+            ) from None
         except (OSError, ValueError) as error:
-            raise BundleInvalid(f"{description} can't be read ({type(error).__name__}): get the bundle again.") from None
+            raise BundleInvalid(
+                f"{description} can't be read ({type(error).__name__}): get the bundle again."
+            ) from None
         if not isinstance(info, dict) or info.get("format") != FORMAT:
             raise BundleInvalid(f"{description} is not of bundle format {FORMAT}: get a bundle for this version.")
         for key, kind in (("name", str), ("version", str), ("files", dict), ("alphabet", str), ("recognizer", dict)):
@@ -76,9 +80,7 @@ class Bundle:
             options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         try:
-            return ort.InferenceSession(
-                str(self.path / f"{name}.onnx"), options, providers=["CPUExecutionProvider"]
-            )
+            return ort.InferenceSession(str(self.path / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises its own classes, and only says what by name
             raise BundleInvalid(
                 f"{self.path / name}.onnx can't be loaded ({type(error).__name__}): get the bundle again."

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+
 from text_recognizer.layout.crops import crop_line
 
 

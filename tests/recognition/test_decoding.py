@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from text_recognizer.recognition.decoding import align, best_path, ctc_scores, log_softmax, prefix_beam
 from text_recognizer.recognition.recognizer import _loops
 

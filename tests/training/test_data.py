@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from text_recognizer.training.data import Codec, Pools, _Stream, collate
 from text_recognizer.training.models.recognizer import BOS, EOS, PAD, UNKNOWN
 

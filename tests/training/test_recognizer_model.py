@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from text_recognizer.training.data import Batch
 from text_recognizer.training.lit import LitRecognizer
 from text_recognizer.training.models.recognizer import BOS, EOS, FIRST_CHARACTER, Recognizer, RecognizerConfig

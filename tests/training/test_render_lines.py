@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.training.render.ink import Hand, compose_line, vary
 from text_recognizer.training.render.line import render_line
@@ -19,7 +20,9 @@ def word(text: str) -> Ink:
 @pytest.fixture
 def writer() -> Writer:
     texts = ["the", "ship", "came", "in", "with", "morning", "tide", "a quiet sea", "over the old bridge"]
-    return Writer("xyz-0000000000", tuple(word(t) for t in texts), {c: (word(c),) for c in "abcdefghijklmnopqrstuvwxyz"})
+    return Writer(
+        "xyz-0000000000", tuple(word(t) for t in texts), {c: (word(c),) for c in "abcdefghijklmnopqrstuvwxyz"}
+    )
 
 
 def test_composed_line_is_as_wide_as_its_words_and_gaps(writer: Writer) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from text_recognizer.training.sources.unipen import (
     clean_label,
     heldout_writers,

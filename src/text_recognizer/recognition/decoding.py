@@ -8,6 +8,7 @@ References
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,12 +41,19 @@ def prefix_beam(log_probs: Scores, beam: int = 8, cutoff: float = -7.0) -> list[
     beams: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, float(NEGATIVE))}  # ends in blank, in a symbol
     for step in log_probs:
         if step[BLANK] > -0.0005:  # only blank: every beam goes on alike
-            beams = {p: (float(np.logaddexp(b, s)) + float(step[BLANK]), float(NEGATIVE)) for p, (b, s) in beams.items()}
+            beams = {
+                p: (float(np.logaddexp(b, s)) + float(step[BLANK]), float(NEGATIVE)) for p, (b, s) in beams.items()
+            }
             continue
         symbols = [int(i) for i in np.flatnonzero(step > cutoff) if i != BLANK]
         grown: dict[tuple[int, ...], tuple[float, float]] = {}
 
-        def add(prefix: tuple[int, ...], blank: float, symbol: float, grown: dict[tuple[int, ...], tuple[float, float]] = grown) -> None:
+        def add(
+            prefix: tuple[int, ...],
+            blank: float,
+            symbol: float,
+            grown: dict[tuple[int, ...], tuple[float, float]] = grown,
+        ) -> None:
             b, s = grown.get(prefix, (float(NEGATIVE), float(NEGATIVE)))
             grown[prefix] = (float(np.logaddexp(b, blank)), float(np.logaddexp(s, symbol)))
 
@@ -124,7 +132,7 @@ def align(log_probs: Scores, text: Sequence[int]) -> tuple[list[tuple[int, int]]
     state = states - 1 if score[-1] >= score[-2] else states - 2
     if score[state] < -1e20:
         edges = np.linspace(0, steps, n + 1).astype(int)
-        return [(int(a), int(max(a, b - 1))) for a, b in zip(edges[:-1], edges[1:], strict=True)], np.zeros(n, np.float32)
+        return [(int(a), int(max(a, b - 1))) for a, b in itertools.pairwise(edges)], np.zeros(n, np.float32)
     spans: list[list[int]] = [[] for _ in range(n)]
     for t in range(steps - 1, -1, -1):
         if state % 2 == 1:

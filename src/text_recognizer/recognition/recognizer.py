@@ -79,9 +79,7 @@ class Recognizer:
 
     # ------------------------------------------------------------------------------------------------- public
 
-    def read_lines(
-        self, crops: Sequence[NDArray[np.uint8]], mode: Mode = "accurate"
-    ) -> list[LineReading]:
+    def read_lines(self, crops: Sequence[NDArray[np.uint8]], mode: Mode = "accurate") -> list[LineReading]:
         """Read grey line images (H, W) uint8, dark on light, one reading each in the order given.
 
         fast: best path of the CTC head. accurate: the decoder's reading and the CTC head's best texts, ranked by both.
@@ -117,7 +115,8 @@ class Recognizer:
     def text(self, ids: Sequence[int]) -> str:
         """Characters of token ids."""
         return "".join(
-            self.alphabet[i - FIRST_CHARACTER] if i >= FIRST_CHARACTER else REPLACEMENT if i == UNKNOWN else "" for i in ids
+            self.alphabet[i - FIRST_CHARACTER] if i >= FIRST_CHARACTER else REPLACEMENT if i == UNKNOWN else ""
+            for i in ids
         )
 
     # ------------------------------------------------------------------------------------------------ batches
@@ -184,9 +183,7 @@ class Recognizer:
                 if token == EOS:
                     continue
                 texts[index].append(token)
-                if len(texts[index]) >= self._budget(widths[index]) or (
-                    stop_loops and _loops(texts[index])
-                ):
+                if len(texts[index]) >= self._budget(widths[index]) or (stop_loops and _loops(texts[index])):
                     continue
                 keep.append(row)
             if len(keep) < len(alive):
@@ -212,9 +209,7 @@ class Recognizer:
                 "past": past,
             },
         )
-        return [
-            log_probs[row, np.arange(len(text) + 1), [*text, EOS]] for row, text in enumerate(texts)
-        ]
+        return [log_probs[row, np.arange(len(text) + 1), [*text, EOS]] for row, text in enumerate(texts)]
 
     def _rank(self, line: _Encoded, greedy: list[int]) -> tuple[list[list[int]], Scores]:
         """Texts best first by both heads, and the decoder's probability of each token of the first."""

@@ -46,7 +46,8 @@ class Codec:
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(
-            self.alphabet[i - FIRST_CHARACTER] if i >= FIRST_CHARACTER else "\ufffd" if i == UNKNOWN else "" for i in ids
+            self.alphabet[i - FIRST_CHARACTER] if i >= FIRST_CHARACTER else "\ufffd" if i == UNKNOWN else ""
+            for i in ids
         )
 
     def decode_ctc(self, ids: Sequence[int]) -> str:
@@ -99,9 +100,13 @@ class LineRenderer:
         max_chars: int = 64,
         max_width: int = 1800,
     ) -> None:
-        self.hands = [h for h in map(Hand, load_writers(unipen, "train" if split == "train" else "heldout")) if h.writable]
+        self.hands = [
+            h for h in map(Hand, load_writers(unipen, "train" if split == "train" else "heldout")) if h.writable
+        ]
         # A writer of four phrases is not worth as many lines as one of four hundred words.
-        weights = np.array([min(1.0, sum(len(i.text) for i in h.inks) / 600 + 0.15 * h.can_print + 0.05) for h in self.hands])
+        weights = np.array(
+            [min(1.0, sum(len(i.text) for i in h.inks) / 600 + 0.15 * h.can_print + 0.05) for h in self.hands]
+        )
         self.cumulative = np.cumsum(weights / weights.sum())
         self.fonts: list[HandFont] = load_fonts(fonts) if fonts is not None else []
         self.text = TextSource(texts)
@@ -128,7 +133,11 @@ class LineRenderer:
             else:
                 hand = self.hand(rng)
                 ink = compose_line(hand, rng, span, self.text.line)
-                near = [compose_line(hand, rng, (3, 20)) for _ in range(int(rng.integers(1, 3)))] if rng.random() < 0.3 else []
+                near = (
+                    [compose_line(hand, rng, (3, 20)) for _ in range(int(rng.integers(1, 3)))]
+                    if rng.random() < 0.3
+                    else []
+                )
                 image, text = render_line(ink, rng, self.height, near, self.variation), ink.text
             if image.shape[1] <= self.max_width and image.shape[1] >= 8 * len(text):
                 return image, text
@@ -146,7 +155,7 @@ class LineRenderer:
         if not len(columns):
             return None
         # Cut as the line finder cuts: the baseline at about two thirds of the height.
-        y = int(round(baseline - self.height * rng.uniform(0.6, 0.76)))
+        y = round(baseline - self.height * rng.uniform(0.6, 0.76))
         left, right = (int(v) for v in rng.uniform(0.1, 1.2, 2) * x_height)
         canvas = np.zeros((self.height, columns[-1] - columns[0] + 1 + left + right), np.uint8)
         source = coverage[max(0, y) : y + self.height, columns[0] : columns[-1] + 1]
@@ -244,7 +253,9 @@ class RenderedLines(L.LightningDataModule):
 
     def train_dataloader(self) -> Any:
         unipen, fonts, texts = self.paths
-        renderer = LineRenderer(unipen, fonts, texts, height=self.height, font_share=self.font_share, max_chars=self.max_chars)
+        renderer = LineRenderer(
+            unipen, fonts, texts, height=self.height, font_share=self.font_share, max_chars=self.max_chars
+        )
         start = self.trainer.global_step if self.trainer else 0
         stream = _Stream(Pools(renderer, self.seed, batch_size=self.batch_size), start, self.workers)
         return DataLoader(stream, batch_size=None)
@@ -253,4 +264,4 @@ class RenderedLines(L.LightningDataModule):
         unipen, _, texts = self.paths
         renderer = LineRenderer(unipen, None, texts, split="heldout", height=self.height, variation=0.0)
         pools = Pools(renderer, 20_000_000 + 1, batches=self.validation_lines // 32, batch_size=32)
-        return DataLoader([b for b in pools[1000]], batch_size=None)
+        return DataLoader(list(pools[1000]), batch_size=None)

@@ -19,11 +19,11 @@ from lightning.pytorch.callbacks import (
     TQDMProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger
+from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from text_recognizer.training.data import Batch, Codec, RenderedLines
-from rapidfuzz.distance import Levenshtein
 from text_recognizer.training.models.recognizer import BLANK, FIRST_CHARACTER, PAD, Recognizer, RecognizerConfig
 
 
@@ -111,7 +111,10 @@ class LitRecognizer(L.LightningModule):
             betas=(0.9, 0.98),
             foreach=True,
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.rate), "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.rate), "interval": "step"},
+        }
 
     # ---------------------------------------------------------------------------------------------- validation
 
@@ -178,7 +181,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--validate-every", type=int, default=1000)
-    parser.add_argument("--resume", type=Path, help="checkpoint to go on from ('last.ckpt' in --out is found by itself)")
+    parser.add_argument(
+        "--resume", type=Path, help="checkpoint to go on from ('last.ckpt' in --out is found by itself)"
+    )
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args(argv)
     if args.threads:
@@ -201,7 +206,9 @@ def main(argv: list[str]) -> int:
         auto_insert_metric_name=False,
     )  # fmt: skip
     # A machine that is taken away costs at most this many steps.
-    latest = ModelCheckpoint(args.out, filename="last", every_n_train_steps=250, save_top_k=1, enable_version_counter=False)
+    latest = ModelCheckpoint(
+        args.out, filename="last", every_n_train_steps=250, save_top_k=1, enable_version_counter=False
+    )
     trainer = L.Trainer(
         default_root_dir=args.out,
         max_steps=args.total_steps,

@@ -1,4 +1,4 @@
-"""Make a bundle from checkpoints: export to ONNX, parity with torch, calibration, description. `text-recognizer stage`."""
+"""Make a bundle from checkpoints: export to ONNX, parity with torch, calibration, description."""
 
 from __future__ import annotations
 
@@ -121,7 +121,9 @@ def parity(network: model.Recognizer, recognizer: Recognizer, crops: Sequence[ND
     return same, len(theirs)
 
 
-def calibrate(recognizer: Recognizer, crops: Sequence[NDArray[np.uint8]], texts: Sequence[str], mode: Mode) -> dict[str, list[float]]:
+def calibrate(
+    recognizer: Recognizer, crops: Sequence[NDArray[np.uint8]], texts: Sequence[str], mode: Mode
+) -> dict[str, list[float]]:
     """Isotonic table from raw to true confidence of words: `raw` ascending, `right` the share of right words.
 
     A word is right if the same word stands at its place in the truth, by the alignment of least edits between the two
@@ -208,7 +210,9 @@ def stage(
         same, compared = parity(network, recognizer, crops[:240])
         log.info("parity: %d of %d lines token for token", same, compared)
         if same < compared:
-            raise DataInvalid(f"ONNX Runtime and torch read {compared - same} of {compared} lines differently: nothing was staged.")
+            raise DataInvalid(
+                f"ONNX Runtime and torch read {compared - same} of {compared} lines differently: nothing was staged."
+            )
         calibration = {mode: calibrate(recognizer, crops, truths, mode) for mode in ("fast", "accurate")}
         info["recognizer"]["calibration"] = calibration
         info["metrics"]["parity"] = {"lines": compared, "same": same}
@@ -227,8 +231,12 @@ def _describe(folder: Path, info: dict[str, Any]) -> None:
 
 def _commit() -> str:
     try:
-        return subprocess.run(  # noqa: S603
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, cwd=Path(__file__).parent  # noqa: S607
+        return subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parent,
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -194,7 +194,9 @@ class DecoderLayer(nn.Module):
     def forward(
         self, x: Tensor, past: Tensor | None, mask: Tensor, line: Tensor, line_mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """`x` (B, N, d), `past` (2, B, heads, P, d_head) or None, `mask` (N, P + N), `line` (2, B, heads, T, d_head)."""
+        """`x` (B, N, d); `past` (2, B, heads, P, d_head) or None;
+        `mask` (N, P + N); `line` (2, B, heads, T, d_head).
+        """
         h = self.norm1(x)
         own = self.attention.keys_values(h)  # (2, B, heads, N, d_head)
         if past is not None:

@@ -33,6 +33,7 @@ def _mark(char: str, rng: np.random.Generator) -> tuple[Points, ...] | None:
         return np.float32([[x + 0.08 + j[2], y], [x + 0.06, y + 0.5 * size], [x - 0.12 + j[3], y + size + j[4]]])
 
     top = -1.75 + j[5]
+    tall, drop = np.float32([0.8, 1.5]), np.float32([0, 0.4])
     shapes: dict[str, Callable[[], tuple[Points, ...]]] = {
         ".": lambda: (dot(0.1, -0.03),),
         "…": lambda: (dot(0.1, -0.03), dot(0.45 + j[2], -0.03), dot(0.8 + j[3], -0.03)),
@@ -51,11 +52,13 @@ def _mark(char: str, rng: np.random.Generator) -> tuple[Points, ...] | None:
         "–": lambda: (np.float32([[0, -0.5 + j[0]], [0.9 + 2 * abs(j[2]), -0.5 + j[1]]]),),
         "—": lambda: (np.float32([[0, -0.5 + j[0]], [1.5 + 2 * abs(j[2]), -0.5 + j[1]]]),),
         "!": lambda: (np.float32([[0.15 + j[0], -1.9], [0.1, -0.5]]), dot(0.1, -0.05)),
-        "(": lambda: (_arc(0.75, -0.75, 0.75 + j[0], np.pi * 1.35, np.pi * 0.65)[::1] * np.float32([0.8, 1.5]) + np.float32([0, 0.4]),),
-        ")": lambda: (_arc(-0.2, -0.75, 0.75 + j[0], -np.pi * 0.35, np.pi * 0.35) * np.float32([0.8, 1.5]) + np.float32([0, 0.4]),),
+        "(": lambda: (_arc(0.75, -0.75, 0.75 + j[0], np.pi * 1.35, np.pi * 0.65) * tall + drop,),
+        ")": lambda: (_arc(-0.2, -0.75, 0.75 + j[0], -np.pi * 0.35, np.pi * 0.35) * tall + drop,),
         "/": lambda: (np.float32([[0.6 + j[0], -1.9], [0.0, 0.25 + j[1]]]),),
         "?": lambda: (
-            np.concatenate([_arc(0.3, -1.5, 0.32, -np.pi * 0.95, np.pi * 0.4, 9), np.float32([[0.25, -0.9], [0.25, -0.55]])]),
+            np.concatenate(
+                [_arc(0.3, -1.5, 0.32, -np.pi * 0.95, np.pi * 0.4, 9), np.float32([[0.25, -0.9], [0.25, -0.55]])]
+            ),
             dot(0.25, -0.05),
         ),
         "=": lambda: (np.float32([[0, -0.75], [0.7, -0.75 + j[0]]]), np.float32([[0, -0.35], [0.7, -0.35 + j[1]]])),
@@ -66,7 +69,9 @@ def _mark(char: str, rng: np.random.Generator) -> tuple[Points, ...] | None:
             np.float32([[0.5, -1.55], [0.0, -1.25 + j[2]]]),
         ),
         "£": lambda: (
-            np.concatenate([_arc(0.6, -1.45, 0.35, -np.pi * 0.1, -np.pi, 8), np.float32([[0.3, -0.4], [0.0, 0.0], [0.85, -0.05]])]),
+            np.concatenate(
+                [_arc(0.6, -1.45, 0.35, -np.pi * 0.1, -np.pi, 8), np.float32([[0.3, -0.4], [0.0, 0.0], [0.85, -0.05]])]
+            ),
             np.float32([[0.05, -0.8], [0.65, -0.8 + j[0]]]),
         ),
         "€": lambda: (
@@ -77,8 +82,6 @@ def _mark(char: str, rng: np.random.Generator) -> tuple[Points, ...] | None:
         "°": lambda: (_arc(0.2, -1.6, 0.18, 0, 2 * np.pi, 9),),
     }  # fmt: skip
     return shapes[char]() if char in shapes else None
-
-
 
 
 class Hand:
@@ -113,7 +116,11 @@ class Hand:
         core = token.strip(_OPENING + _CLOSING)
         if core and core != token and core in self.words:
             head, tail = token.split(core, 1) if core else ("", token)
-            parts = [self._glyph(c, rng) for c in head] + [_pick(self.words[core], rng)] + [self._glyph(c, rng) for c in tail]
+            parts = (
+                [self._glyph(c, rng) for c in head]
+                + [_pick(self.words[core], rng)]
+                + [self._glyph(c, rng) for c in tail]
+            )
             return _join(parts, token, rng)
         if allow_print:
             return _join([self._glyph(c, rng) for c in token], token, rng)
@@ -125,9 +132,7 @@ class Hand:
             ink = _pick(known, rng)
             points = np.concatenate(ink.strokes)
             # An isolated character keeps no place on a baseline: set capitals and digits on it, hang descenders.
-            if char.isupper() or char.isdigit() or char in "bdfhklit!?&%#$":
-                shift = -float(points[:, 1].max()) + float(rng.normal(0, 0.04))
-            elif char in "acemnorsuvwxz":
+            if char.isupper() or char.isdigit() or char in "bdfhklit!?&%#$" or char in "acemnorsuvwxz":
                 shift = -float(points[:, 1].max()) + float(rng.normal(0, 0.04))
             elif char in "gpqy":
                 shift = -float(points[:, 1].max()) + 0.75 + float(rng.normal(0, 0.08))
@@ -198,7 +203,10 @@ def set_line(words: list[Ink], rng: np.random.Generator) -> Ink:
 
 
 def compose_line(
-    hand: Hand | Writer, rng: np.random.Generator, target_chars: tuple[int, int] = (1, 60), wording: Wording | None = None
+    hand: Hand | Writer,
+    rng: np.random.Generator,
+    target_chars: tuple[int, int] = (1, 60),
+    wording: Wording | None = None,
 ) -> Ink:
     """A line in one writer's hand of about `target_chars` characters; unit x-height, baseline at y = 0.
 

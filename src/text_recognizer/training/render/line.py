@@ -42,7 +42,11 @@ def draw_line(ink: Ink, rng: np.random.Generator, height: int, neighbours: list[
         strip = np.zeros_like(canvas)
         draw_ink(neighbour.strokes, x_height, (x, baseline + shift * x_height), strip, pen)
         # Line polygons follow the ink: only the part far from this line's middle is left of a neighbour.
-        keep = slice(0, int(height * rng.uniform(0.05, 0.25))) if shift < 0 else slice(int(height * rng.uniform(0.75, 0.95)), height)
+        keep = (
+            slice(0, int(height * rng.uniform(0.05, 0.25)))
+            if shift < 0
+            else slice(int(height * rng.uniform(0.75, 0.95)), height)
+        )
         np.maximum(canvas[keep], strip[keep], out=canvas[keep])
     return canvas
 
@@ -70,7 +74,8 @@ def degrade(coverage: Gray, rng: np.random.Generator) -> Gray:
         rule = np.zeros((h, w), np.uint8)
         step = h * rng.uniform(0.35, 1.1)
         for k in (0, 1, -1, 2, -2) if rng.random() < 0.35 else (0,):
-            cv2.line(rule, (0, int((y + k * step) * 16)), (w * 16, int((y + k * step + slope * w) * 16)), 255, 1 if rng.random() < 0.8 else 2, cv2.LINE_AA, 4)  # fmt: skip
+            start, end = (int((y + k * step + slope * x) * 16) for x in (0, w))
+            cv2.line(rule, (0, start), (w * 16, end), 255, 1 if rng.random() < 0.8 else 2, cv2.LINE_AA, 4)
         if rng.random() < 0.25:
             for x in np.arange(rng.uniform(0, step), w, step):
                 cv2.line(rule, (int(x), 0), (int(x), h), 255, 1)

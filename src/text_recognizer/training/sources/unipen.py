@@ -132,9 +132,7 @@ def _read_components(path: Path) -> tuple[list[tuple[bool, Points]], dict[str, s
     aspect = 1.0
     for unit in ("INCH", "MM"):
         try:
-            aspect = float(header[f"X_POINTS_PER_{unit}"].split()[0]) / float(
-                header[f"Y_POINTS_PER_{unit}"].split()[0]
-            )
+            aspect = float(header[f"X_POINTS_PER_{unit}"].split()[0]) / float(header[f"Y_POINTS_PER_{unit}"].split()[0])
             break
         except (KeyError, ValueError, ZeroDivisionError, IndexError):
             continue
@@ -216,8 +214,14 @@ def read_segments(root: Path) -> list[_RawSegment]:
                 if not listing.is_file():
                     continue
                 lines = listing.read_text(encoding="latin-1").splitlines()
-                includes = [root / "include" / line.split(None, 1)[1].strip() for line in lines if line.startswith(".INCLUDE")]
-                sources = [p for p in includes if p.suffix not in (".doc", ".lex", ".freq") and p.is_file() and "data" in p.parts]
+                includes = [
+                    root / "include" / line.split(None, 1)[1].strip() for line in lines if line.startswith(".INCLUDE")
+                ]
+                sources = [
+                    p
+                    for p in includes
+                    if p.suffix not in (".doc", ".lex", ".freq") and p.is_file() and "data" in p.parts
+                ]
                 if len(sources) != 1:
                     continue
                 source = sources[0]
@@ -243,7 +247,7 @@ def read_segments(root: Path) -> list[_RawSegment]:
                         continue
                     strokes = _select(components, delineation)
                     text = clean_label(label)
-                    if not strokes or not text or category == "8" and donor in COLUMN_DONORS:
+                    if not strokes or not text or (category == "8" and donor in COLUMN_DONORS):
                         skipped += 1
                         continue
                     scaled = [s * np.float32([1.0, aspect]) for s in strokes]
@@ -401,7 +405,7 @@ def fetch_unipen(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "unipen-train_r01_v07.tar.gz"
     partial = target.with_suffix(".part")
-    with urllib.request.urlopen(ARCHIVE_URL, timeout=60) as answer, partial.open("wb") as out:  # noqa: S310
+    with urllib.request.urlopen(ARCHIVE_URL, timeout=60) as answer, partial.open("wb") as out:
         while block := answer.read(1 << 20):
             out.write(block)
     partial.rename(target)
@@ -511,7 +515,9 @@ def heldout_writers() -> frozenset[str]:
 def load_writers(cache: Path, split: Literal["train", "heldout", "all"]) -> list[Writer]:
     """Writers of a split, sorted by id, from the cache made by `prepare_unipen`."""
     if not cache.is_file():
-        raise FileNotFoundError(f"{cache} is not there: make it with 'text-recognizer data prepare ARCHIVE --cache {cache}'.")
+        raise FileNotFoundError(
+            f"{cache} is not there: make it with 'text-recognizer data prepare ARCHIVE --cache {cache}'."
+        )
     held = heldout_writers()
     data = np.load(cache, allow_pickle=False)
     points = data["points"].astype(np.float32) / UNITS_PER_X_HEIGHT
@@ -520,7 +526,11 @@ def load_writers(cache: Path, split: Literal["train", "heldout", "all"]) -> list
     chars: dict[str, dict[str, list[Ink]]] = defaultdict(lambda: defaultdict(list))
     start = 0
     for text, writer, count, is_char in zip(
-        data["texts"].tolist(), data["writers"].tolist(), data["ink_strokes"].tolist(), data["is_char"].tolist(), strict=True
+        data["texts"].tolist(),
+        data["writers"].tolist(),
+        data["ink_strokes"].tolist(),
+        data["is_char"].tolist(),
+        strict=True,
     ):
         end = start + count
         if split == "all" or (writer in held) == (split == "heldout"):

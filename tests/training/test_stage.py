@@ -1,0 +1,96 @@
+"""Staging: the shipped graphs are the shipped weights, confidences are shares, a bundle is whole or not there."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from text_recognizer.bundle import Bundle
+from text_recognizer.errors import BundleInvalid, DataInvalid
+from text_recognizer.recognition.recognizer import LineReading, Recognizer, WordReading
+from text_recognizer.training import stage
+from text_recognizer.training.models import recognizer as model
+
+
+def lines(count: int, seed: int = 0) -> list[np.ndarray]:
+    """Grey line images of drawn words, 30 to 900 pixels wide."""
+    rng = np.random.default_rng(seed)
+    vocabulary = ["the", "quick", "brown", "fox", "jumps", "over", "lazy", "dog", "1905", "Bath,", "yours", "&"]
+    out = []
+    for _ in range(count):
+        text = " ".join(rng.choice(vocabulary, int(rng.integers(1, 7))))
+        image = np.full((64, 26 * len(text) + 30), int(rng.integers(190, 250)), np.uint8)
+        cv2.putText(image, text, (8, 44), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 1.1, 40, 2, cv2.LINE_AA)
+        out.append(image)
+    return out
+
+
+@pytest.fixture(scope="module")
+def bundle(bundle_dir: Path) -> Bundle:
+    return Bundle.open(bundle_dir)
+
+
+def test_shipped_graphs_read_token_for_token_as_the_shipped_weights(bundle: Bundle) -> None:
+    config = {k: tuple(v) if isinstance(v, list) else v for k, v in bundle.info["run"]["config"].items()}
+    network = model.Recognizer(model.RecognizerConfig(**config)).eval()
+    network.load_state_dict(load_file(bundle.path / "recognizer.safetensors"))
+    torch.set_num_threads(1)
+    same, compared = stage.parity(network, Recognizer(bundle, 1), lines(24))
+    assert (same, compared) == (24, 24)
+
+
+def test_shipped_bundle_says_where_it_comes_from_and_fits(bundle: Bundle) -> None:
+    assert bundle.info["metrics"]["parity"]["lines"] >= 200
+    assert bundle.info["metrics"]["parity"]["same"] == bundle.info["metrics"]["parity"]["lines"]
+    assert any("UNIPEN" in licence["data"] for licence in bundle.info["licences"])
+    assert len(bundle.info["git_commit"]) == 40
+    assert sum(f.stat().st_size for f in bundle.path.iterdir()) <= 40e6
+
+
+class _Sure:
+    """A reader that is sure of everything and right about the words that begin with r."""
+
+    def __init__(self) -> None:
+        self._calibration: dict[str, dict[str, list[float]]] = {}
+
+    def read_lines(self, crops: list[np.ndarray], mode: str) -> list[LineReading]:
+        rng = np.random.default_rng(1)
+        out = []
+        for _ in crops:
+            words = tuple(
+                WordReading("right" if raw > rng.random() else "wrong", 0, 1, float(raw)) for raw in rng.random(10)
+            )
+            out.append(LineReading(" ".join(w.text for w in words), 1.0, words))
+        return out
+
+
+def test_calibration_gives_the_share_of_right_words() -> None:
+    crops = [np.zeros((48, 48), np.uint8)] * 200
+    truths = [" ".join(["right"] * 10)] * 200
+    table = stage.calibrate(_Sure(), crops, truths, "fast")  # type: ignore[arg-type]
+    assert table["raw"] == sorted(table["raw"])
+    assert table["right"] == sorted(table["right"])
+    # Words of raw confidence p are right with probability p here, up to words that match at another place.
+    assert np.interp(0.9, table["raw"], table["right"]) == pytest.approx(0.9, abs=0.08)
+    assert np.interp(0.2, table["raw"], table["right"]) == pytest.approx(0.2, abs=0.12)
+
+
+def test_too_few_words_to_calibrate_on_is_said() -> None:
+    with pytest.raises(DataInvalid, match="held-out"):
+        stage.calibrate(_Sure(), [np.zeros((48, 48), np.uint8)], ["right"], "fast")  # type: ignore[arg-type]
+
+
+def test_missing_checkpoint_is_named_before_any_work(tmp_path: Path) -> None:
+    arguments = [str(tmp_path / "no.ckpt"), "--finder", "f", "--unipen", "u", "--out", str(tmp_path / "out")]
+    with pytest.raises(DataInvalid, match=r"no\.ckpt"):
+        stage.main(arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_graph_that_is_no_graph_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "encoder.onnx").write_bytes(b"no graph")
+    with pytest.raises(BundleInvalid, match=r"encoder\.onnx"):
+        Bundle(tmp_path, bundle.info).session("encoder")
