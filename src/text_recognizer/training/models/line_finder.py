@@ -12,13 +12,15 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from text_recognizer.layout.finder import FinderSettings
 
 STRIDE = 4  # pixels of the page a pixel of the maps stands for
 MULTIPLE = 32  # the page's sides must be multiples of it: the deepest stage halves five times
@@ -121,7 +123,7 @@ class ExportedLineFinder(nn.Module):
         return torch.cat([maps[:, :3].sigmoid(), maps[:, 3:]], dim=1)
 
 
-def export_line_finder(checkpoint: Path, out: Path) -> None:
+def export_line_finder(checkpoint: Path, out: Path) -> dict[str, Any]:
     """Write the network of a training checkpoint as an ONNX graph, and its weights beside it as safetensors.
 
     The graph (opset 18) takes `page`, uint8 (1, 1, H, W), 255 = paper, H and W multiples of 32, and gives `maps`,
@@ -130,6 +132,9 @@ def export_line_finder(checkpoint: Path, out: Path) -> None:
     Args:
         checkpoint: written by `training.finder_lit` (averaged weights where it holds them).
         out: the `.onnx` file; `out` with the suffix `.safetensors` is written too.
+
+    Returns:
+        The settings for `layout.finder.LineFinder` that belong to the network, as a bundle holds them.
     """
     from safetensors.torch import save_file
 
@@ -149,6 +154,7 @@ def export_line_finder(checkpoint: Path, out: Path) -> None:
     )
     assert program is not None
     program.save(str(out))
+    return asdict(FinderSettings())
 
 
 def load_line_finder(checkpoint: Path) -> LineFinderNet:
@@ -157,6 +163,6 @@ def load_line_finder(checkpoint: Path) -> LineFinderNet:
     prefix = "network."
     weights = {k[len(prefix) :]: v for k, v in state["state_dict"].items() if k.startswith(prefix)}
     sizes: dict[str, Any] = state.get("hyper_parameters", {}).get("network", {})
-    net = LineFinderNet(LineFinderConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()}))
+    net = LineFinderNet(LineFinderConfig(tuple(sizes["channels"]), sizes["pyramid"]) if sizes else None)
     net.load_state_dict(weights)
     return net.eval()

@@ -151,7 +151,8 @@ class _StrokePiece:
         placed = []
         for stroke in self.strokes:
             at = stroke[:, 0] + np.float32(x)
-            placed.append(np.stack([at, stroke[:, 1] + baseline(at)], axis=1) / np.float32(self.x_height))
+            points = np.stack([at, stroke[:, 1] + baseline(at)], axis=1) / self.x_height
+            placed.append(points.astype(np.float32))
         draw_ink(placed, self.x_height, (0.0, 0.0), canvas, self.pen)
 
 
@@ -224,11 +225,11 @@ class _PenScript(_Script):
 
     def more(self, rng: np.random.Generator) -> list[_Piece]:
         hand = self.hand
-        if hand.phrases and rng.random() < (0.3 if hand.word_list or hand.can_print else 1.0):
+        if hand.phrases and rng.random() < (0.25 if hand.word_list or hand.can_print else 1.0):
             return [self._piece(hand.phrases[int(rng.integers(len(hand.phrases)))], rng)]
         inks: list[Ink] = []
         if hand.can_print or rng.random() < 0.7:
-            inks = compose_words(hand, self.text.line(rng, 10, 60), rng)
+            inks = compose_words(hand, self.text.paragraph(rng, int(rng.integers(40, 240))), rng)
         if not inks and hand.word_list:
             words = [hand.word_list[int(i)] for i in rng.integers(len(hand.word_list), size=4)]
             inks = [hand.words[w][int(rng.integers(len(hand.words[w])))] for w in words]
@@ -245,10 +246,9 @@ class _PenScript(_Script):
         strokes = []
         for stroke in ink.strokes:
             x, y = stroke[:, 0], stroke[:, 1]
-            y = y + (self.tall - 1) * (np.minimum(y + 1, 0) + np.maximum(y, 0))
-            strokes.append(
-                np.stack([(x - self.slant * y) * self.stretch, y + offset], axis=1) * np.float32(self.x_height)
-            )
+            tall = y + (self.tall - 1) * (np.minimum(y + 1, 0) + np.maximum(y, 0))
+            points = np.stack([(x - self.slant * tall) * self.stretch, tall + offset], axis=1) * self.x_height
+            strokes.append(points.astype(np.float32))
         left = min(float(s[:, 0].min()) for s in strokes)
         right = max(float(s[:, 0].max()) for s in strokes)
         shifted = [(s - np.array([left, 0], np.float32)).astype(np.float32) for s in strokes]
@@ -264,7 +264,7 @@ class _FontScript(_Script):
         return _FontScript(self.font, self.x_height * scale, self.text)
 
     def more(self, rng: np.random.Generator) -> list[_Piece]:
-        words = [self.word(w, rng) for w in self.text.line(rng, 10, 60).split()]
+        words = [self.word(w, rng) for w in self.text.paragraph(rng, int(rng.integers(40, 240))).split()]
         return [w for w in words if w is not None]
 
     def word(self, text: str, rng: np.random.Generator) -> _Piece | None:
