@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from text_recognizer import Line, Page, read
 
 HEIGHT = 900  # of the picture, pixels
-INK, DOUBT, FRAME = (20, 30, 60), (200, 70, 30), (70, 130, 230)
+LARGEST = 32  # letters, pixels
+INK, DOUBT, FRAME = (20, 30, 60), (225, 95, 0), (70, 130, 230)
 
 
 def picture(image: Image.Image, page: Page) -> Image.Image:
@@ -24,12 +25,16 @@ def picture(image: Image.Image, page: Page) -> Image.Image:
     for line in page.lines:
         outline = [(x * scale, y * scale) for x, y in line.polygon]
         draw.line([*outline, outline[0]], fill=FRAME, width=1)
-    size = min(26, HEIGHT / max(len(page.lines), 1) * 0.6)
-    widest = max((draw.textlength(line.text, ImageFont.load_default(size)) for line in page.lines), default=1)
-    font = ImageFont.load_default(min(size, size * (width - 60) / widest))
+    # The largest letters with which every line ends on the paper; indents are kept.
+    size = min((font_size(draw, line.text, width - left(line) * scale - 15) for line in page.lines), default=LARGEST)
     for line in page.lines:
-        write(draw, line, width + 30, middle(line) * scale, font)
+        write(draw, line, width + left(line) * scale, middle(line) * scale, ImageFont.load_default(size))
     return canvas
+
+
+def font_size(draw: ImageDraw.ImageDraw, text: str, width: float) -> float:
+    """The largest size, up to `LARGEST`, at which `text` is at most `width` pixels wide."""
+    return min(LARGEST, LARGEST * width / draw.textlength(text, ImageFont.load_default(LARGEST)))
 
 
 def write(draw: ImageDraw.ImageDraw, line: Line, x: float, y: float, font: ImageFont.FreeTypeFont) -> None:
@@ -37,6 +42,11 @@ def write(draw: ImageDraw.ImageDraw, line: Line, x: float, y: float, font: Image
     for word in line.words:
         draw.text((x, y), word.text, fill=DOUBT if word.confidence < 0.5 else INK, font=font, anchor="lm")
         x += draw.textlength(word.text + " ", font)
+
+
+def left(line: Line) -> float:
+    """Where a line begins on the page, in pixels."""
+    return min(x for x, _ in line.polygon)
 
 
 def middle(line: Line) -> float:
@@ -51,4 +61,4 @@ if __name__ == "__main__":
     options = parser.parse_args()
     with Image.open(options.page) as sample:
         made = picture(sample, read(options.page))
-    made.quantize(64, dither=Image.Dither.NONE).save(options.picture, optimize=True)
+    made.quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(options.picture, optimize=True)

@@ -197,6 +197,11 @@ def test_missing_extra_says_what_to_install(command):
     assert b"pip install 'text-recognizer[train]'" in done.stderr
 
 
+def test_missing_data_ends_with_7(capsysbinary, tmp_path):
+    status, _, err = run(capsysbinary, "data", "prepare", tmp_path / "nothing.tar.xz", "--output", tmp_path / "x.npz")
+    assert (status, len(err)) == (7, 1)
+
+
 # Where it writes
 
 
