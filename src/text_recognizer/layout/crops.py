@@ -37,7 +37,7 @@ def crop_line(
     x0, y0, x1, y1 = max(0, x0), max(0, y0), min(page_width, x1), min(page_height, y1)
     if x1 - x0 < 2 or y1 - y0 < 2:
         return blank
-    origin = np.float32([x0, y0])
+    origin = np.asarray([x0, y0], np.float32)
     part = gray[y0:y1, x0:x1]
     mask = np.zeros(part.shape, np.uint8)
     cv2.fillPoly(mask, [np.round(outline - origin).astype(np.int32)], 255)
@@ -87,8 +87,8 @@ def _spine(outline: NDArray[np.float32], baseline: Sequence[Point] | None) -> ND
     if abs(angle) > 45 or max(a, b) < 2.5 * min(a, b):
         angle = 0.0
     half = max(a, b) / 2
-    direction = np.float32([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
-    centre = np.float32([cx, cy])
+    direction = np.asarray([np.cos(np.radians(angle)), np.sin(np.radians(angle))], np.float32)
+    centre = np.asarray([cx, cy], np.float32)
     return np.stack([centre - direction * half, centre + direction * half])
 
 
@@ -96,7 +96,7 @@ def _frame(spine: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.
     """Unit vectors along the line and up from it."""
     along = spine[-1] - spine[0]
     along = along / max(float(np.linalg.norm(along)), 1e-6)
-    return along.astype(np.float32), np.float32([along[1], -along[0]])
+    return along.astype(np.float32), np.asarray([along[1], -along[0]], np.float32)
 
 
 def _bend(

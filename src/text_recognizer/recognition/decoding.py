@@ -102,7 +102,7 @@ def ctc_scores(log_probs: Scores, texts: Sequence[Sequence[int]]) -> Scores:
     ends = np.asarray([2 * len(t) for t in texts])
     last = alpha[rows, ends]
     before = np.where(ends > 0, alpha[rows, np.maximum(ends - 1, 0)], NEGATIVE)
-    return np.logaddexp(last, before).astype(np.float32)
+    return np.asarray(np.logaddexp(last, before), np.float32)
 
 
 def align(log_probs: Scores, text: Sequence[int]) -> tuple[list[tuple[int, int]], Scores]:

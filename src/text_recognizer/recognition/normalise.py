@@ -32,4 +32,4 @@ def normalise_line(gray: NDArray[np.uint8], height: int, width_scale: float = WI
     ink = int(np.searchsorted(histogram, 0.005 * total))
     span = max(paper - ink, MIN_CONTRAST)
     table = np.clip((paper - np.arange(256)) * (255.0 / span), 0, 255).astype(np.uint8)
-    return table[gray]
+    return np.asarray(table[gray], np.uint8)

@@ -264,4 +264,5 @@ class RenderedLines(L.LightningDataModule):
         unipen, _, texts = self.paths
         renderer = LineRenderer(unipen, None, texts, split="heldout", height=self.height, variation=0.0)
         pools = Pools(renderer, 20_000_000 + 1, batches=self.validation_lines // 32, batch_size=32)
-        return DataLoader(list(pools[1000]), batch_size=None)
+        fixed: Any = pools[1000]
+        return DataLoader(fixed, batch_size=None)

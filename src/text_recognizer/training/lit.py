@@ -196,7 +196,7 @@ def main(argv: list[str]) -> int:
     module = LitRecognizer(
         config, learning_rate=args.learning_rate, total_steps=args.total_steps, decay_share=args.decay_share
     )
-    module.network.to(memory_format=torch.channels_last)
+    module.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     data = RenderedLines(
         args.unipen, args.fonts, args.texts, batch_size=args.batch_size, workers=args.workers, seed=args.seed,
         font_share=args.font_share, max_chars=args.max_chars,

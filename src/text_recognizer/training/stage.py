@@ -70,7 +70,8 @@ def load_network(checkpoint: Path) -> tuple[model.Recognizer, dict[str, Any]]:
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     hyper = state["hyper_parameters"]
     fields = RecognizerConfig.__dataclass_fields__
-    config = RecognizerConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in hyper.items() if k in fields})
+    sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in hyper.items() if k in fields}
+    config = RecognizerConfig(**sizes)
     network = model.Recognizer(config)
     weights = {k.removeprefix("network."): v for k, v in state["state_dict"].items() if k.startswith("network.")}
     network.load_state_dict(weights)
@@ -167,7 +168,7 @@ def stage(
     beam: int = 8,
 ) -> Path:
     """Write a verified bundle to the folder `out`; an older one there is replaced only when the new one is whole."""
-    from text_recognizer.training.finder_lit import export_line_finder
+    from text_recognizer.training.models.line_finder import export_line_finder
 
     network, run = load_network(checkpoint)
     codec = Codec()

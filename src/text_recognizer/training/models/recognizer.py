@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -221,7 +222,8 @@ class Decoder(nn.Module):
 
     def line_keys_values(self, features: Tensor) -> Tensor:
         """Keys and values of a line for all layers, computed once: (B, T, d) -> (L, 2, B, heads, T, d_head)."""
-        return torch.stack([layer.cross.keys_values(features) for layer in self.layers])
+        crosses: list[Any] = [layer.cross for layer in self.layers]
+        return torch.stack([cross.keys_values(features) for cross in crosses])
 
     def forward(
         self, tokens: Tensor, line: Tensor, line_mask: Tensor, past: Tensor | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,10 @@ _OPENING = "\"'([“£$€"
 _CLOSING = ".,;:!?\"')]’”…-–—%"
 
 
+def _points(values: Sequence[float] | Sequence[Sequence[float]]) -> Points:
+    return np.asarray(values, np.float32)
+
+
 def _arc(cx: float, cy: float, r: float, a0: float, a1: float, n: int = 7) -> Points:
     t = np.linspace(a0, a1, n)
     return np.stack([cx + r * np.cos(t), cy + r * np.sin(t)], axis=1).astype(np.float32)
@@ -27,13 +31,13 @@ def _mark(char: str, rng: np.random.Generator) -> tuple[Points, ...] | None:
     j = rng.normal(0, 0.04, 8)
 
     def dot(x: float, y: float) -> Points:
-        return np.float32([[x, y], [x + 0.03 + j[0], y + 0.02 + j[1]]])
+        return _points([[x, y], [x + 0.03 + j[0], y + 0.02 + j[1]]])
 
     def tick(x: float, y: float, size: float = 0.35) -> Points:
-        return np.float32([[x + 0.08 + j[2], y], [x + 0.06, y + 0.5 * size], [x - 0.12 + j[3], y + size + j[4]]])
+        return _points([[x + 0.08 + j[2], y], [x + 0.06, y + 0.5 * size], [x - 0.12 + j[3], y + size + j[4]]])
 
     top = -1.75 + j[5]
-    tall, drop = np.float32([0.8, 1.5]), np.float32([0, 0.4])
+    tall, drop = _points([0.8, 1.5]), _points([0, 0.4])
     shapes: dict[str, Callable[[], tuple[Points, ...]]] = {
         ".": lambda: (dot(0.1, -0.03),),
         "…": lambda: (dot(0.1, -0.03), dot(0.45 + j[2], -0.03), dot(0.8 + j[3], -0.03)),
@@ -45,39 +49,39 @@ def _mark(char: str, rng: np.random.Generator) -> tuple[Points, ...] | None:
         '"': lambda: (tick(0.1, top, 0.4), tick(0.35 + j[6], top + j[2], 0.4)),
         "”": lambda: (tick(0.12, top, 0.45), tick(0.42 + j[6], top + j[2], 0.45)),
         "“": lambda: (
-            np.float32([[0.15, top], [0.0, top + 0.2], [0.08, top + 0.42]]),
-            np.float32([[0.45 + j[2], top], [0.3, top + 0.2], [0.38, top + 0.42]]),
+            _points([[0.15, top], [0.0, top + 0.2], [0.08, top + 0.42]]),
+            _points([[0.45 + j[2], top], [0.3, top + 0.2], [0.38, top + 0.42]]),
         ),
-        "-": lambda: (np.float32([[0, -0.5 + j[0]], [0.5 + 2 * abs(j[2]), -0.5 + j[1]]]),),
-        "–": lambda: (np.float32([[0, -0.5 + j[0]], [0.9 + 2 * abs(j[2]), -0.5 + j[1]]]),),
-        "—": lambda: (np.float32([[0, -0.5 + j[0]], [1.5 + 2 * abs(j[2]), -0.5 + j[1]]]),),
-        "!": lambda: (np.float32([[0.15 + j[0], -1.9], [0.1, -0.5]]), dot(0.1, -0.05)),
+        "-": lambda: (_points([[0, -0.5 + j[0]], [0.5 + 2 * abs(j[2]), -0.5 + j[1]]]),),
+        "–": lambda: (_points([[0, -0.5 + j[0]], [0.9 + 2 * abs(j[2]), -0.5 + j[1]]]),),
+        "—": lambda: (_points([[0, -0.5 + j[0]], [1.5 + 2 * abs(j[2]), -0.5 + j[1]]]),),
+        "!": lambda: (_points([[0.15 + j[0], -1.9], [0.1, -0.5]]), dot(0.1, -0.05)),
         "(": lambda: (_arc(0.75, -0.75, 0.75 + j[0], np.pi * 1.35, np.pi * 0.65) * tall + drop,),
         ")": lambda: (_arc(-0.2, -0.75, 0.75 + j[0], -np.pi * 0.35, np.pi * 0.35) * tall + drop,),
-        "/": lambda: (np.float32([[0.6 + j[0], -1.9], [0.0, 0.25 + j[1]]]),),
+        "/": lambda: (_points([[0.6 + j[0], -1.9], [0.0, 0.25 + j[1]]]),),
         "?": lambda: (
             np.concatenate(
-                [_arc(0.3, -1.5, 0.32, -np.pi * 0.95, np.pi * 0.4, 9), np.float32([[0.25, -0.9], [0.25, -0.55]])]
+                [_arc(0.3, -1.5, 0.32, -np.pi * 0.95, np.pi * 0.4, 9), _points([[0.25, -0.9], [0.25, -0.55]])]
             ),
             dot(0.25, -0.05),
         ),
-        "=": lambda: (np.float32([[0, -0.75], [0.7, -0.75 + j[0]]]), np.float32([[0, -0.35], [0.7, -0.35 + j[1]]])),
-        "+": lambda: (np.float32([[0, -0.55], [0.8, -0.55 + j[0]]]), np.float32([[0.4, -0.95], [0.4 + j[1], -0.1]])),
+        "=": lambda: (_points([[0, -0.75], [0.7, -0.75 + j[0]]]), _points([[0, -0.35], [0.7, -0.35 + j[1]]])),
+        "+": lambda: (_points([[0, -0.55], [0.8, -0.55 + j[0]]]), _points([[0.4, -0.95], [0.4 + j[1], -0.1]])),
         "*": lambda: (
-            np.float32([[0.25, -1.7], [0.25 + j[0], -1.1]]),
-            np.float32([[0.0, -1.55], [0.5, -1.25 + j[1]]]),
-            np.float32([[0.5, -1.55], [0.0, -1.25 + j[2]]]),
+            _points([[0.25, -1.7], [0.25 + j[0], -1.1]]),
+            _points([[0.0, -1.55], [0.5, -1.25 + j[1]]]),
+            _points([[0.5, -1.55], [0.0, -1.25 + j[2]]]),
         ),
         "£": lambda: (
             np.concatenate(
-                [_arc(0.6, -1.45, 0.35, -np.pi * 0.1, -np.pi, 8), np.float32([[0.3, -0.4], [0.0, 0.0], [0.85, -0.05]])]
+                [_arc(0.6, -1.45, 0.35, -np.pi * 0.1, -np.pi, 8), _points([[0.3, -0.4], [0.0, 0.0], [0.85, -0.05]])]
             ),
-            np.float32([[0.05, -0.8], [0.65, -0.8 + j[0]]]),
+            _points([[0.05, -0.8], [0.65, -0.8 + j[0]]]),
         ),
         "€": lambda: (
             _arc(0.6, -0.85, 0.75 + j[0], -np.pi * 0.25, -np.pi * 1.75, 14),
-            np.float32([[-0.2, -1.0], [0.65, -1.0]]),
-            np.float32([[-0.2, -0.65], [0.55, -0.65]]),
+            _points([[-0.2, -1.0], [0.65, -1.0]]),
+            _points([[-0.2, -0.65], [0.55, -0.65]]),
         ),
         "°": lambda: (_arc(0.2, -1.6, 0.18, 0, 2 * np.pi, 9),),
     }  # fmt: skip
@@ -141,7 +145,7 @@ class Hand:
             if char in ".,:;'\"-’“”–—…" or abs(shift) > 1.5:
                 shape = _mark(char, rng)
                 return Ink(char, shape) if shape else ink
-            return Ink(char, tuple(s + np.float32([0, shift]) for s in ink.strokes))
+            return Ink(char, tuple(s + _points([0, shift]) for s in ink.strokes))
         shape = _mark(char, rng)
         if shape is not None:
             return Ink(char, shape)
@@ -163,7 +167,7 @@ def _join(parts: list[Ink | None], text: str, rng: np.random.Generator) -> Ink |
         assert part is not None
         left = min(float(s[:, 0].min()) for s in part.strokes)
         right = max(float(s[:, 0].max()) for s in part.strokes)
-        strokes.extend(s + np.float32([x - left, 0]) for s in part.strokes)
+        strokes.extend(s + _points([x - left, 0]) for s in part.strokes)
         x += right - left + max(0.04, gap + float(rng.normal(0, 0.06)))
     return Ink(text, tuple(strokes))
 
@@ -196,7 +200,7 @@ def set_line(words: list[Ink], rng: np.random.Generator) -> Ink:
         left = min(float(s[:, 0].min()) for s in word.strokes)
         right = max(float(s[:, 0].max()) for s in word.strokes)
         size = 1 + float(np.clip(rng.normal(0, 0.04), -0.1, 0.1))
-        strokes.extend((s - np.float32([left, 0])) * np.float32(size) + np.float32([x, y]) for s in word.strokes)
+        strokes.extend((s - _points([left, 0])) * np.float32(size) + _points([x, y]) for s in word.strokes)
         x += (right - left) * size + max(0.5, gap * (1 + float(rng.normal(0, 0.2))))
         texts.append(word.text)
     return Ink(" ".join(texts), tuple(strokes))
@@ -270,4 +274,4 @@ def vary(ink: Ink, rng: np.random.Generator, strength: float = 1.0) -> Ink:
         new_x = (x - slant * y) * stretch + dx
         out.append(np.stack([new_x, y + dy + slope * x], axis=1).astype(np.float32))
     left = min(float(s[:, 0].min()) for s in out)
-    return Ink(ink.text, tuple(s - np.float32([left, 0]) for s in out))
+    return Ink(ink.text, tuple(s - _points([left, 0]) for s in out))

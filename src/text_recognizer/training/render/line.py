@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +82,7 @@ def degrade(coverage: Gray, rng: np.random.Generator) -> Gray:
             for x in np.arange(rng.uniform(0, step), w, step):
                 cv2.line(rule, (int(x), 0), (int(x), h), 255, 1)
         page -= rule.astype(np.float32) * (dark / 255)
-    image = page * (1 - ink * contrast)
+    image: Any = page * (1 - ink * contrast)
     if rng.random() < 0.55:  # lens, scanner, a small picture made large
         if rng.random() < 0.5:
             image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.1)))
@@ -89,11 +91,11 @@ def degrade(coverage: Gray, rng: np.random.Generator) -> Gray:
             small = cv2.resize(image, (max(1, int(w * scale)), max(1, int(h * scale))), interpolation=cv2.INTER_AREA)
             image = cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC)
     if rng.random() < 0.5:
-        noise = rng.standard_normal((h, w), np.float32)
+        noise: Any = rng.standard_normal((h, w), np.float32)
         if rng.random() < 0.4:
             noise = cv2.GaussianBlur(noise, (0, 0), 0.8) * 2
         image += noise * float(rng.uniform(1, 13))
-    out = np.clip(image, 0, 255).astype(np.uint8)
+    out: Any = np.clip(image, 0, 255).astype(np.uint8)
     kind = rng.random()
     if kind < 0.15:  # binarised, by a threshold that is a little off
         threshold = float(out.min()) + (paper - float(out.min())) * float(rng.uniform(0.5, 0.85))

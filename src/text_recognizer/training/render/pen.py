@@ -45,7 +45,7 @@ def draw_ink(
     `x_height` is in pixels, `origin` the pixel (x, y) of the strokes' (0, 0).
     """
     thickness = pen.width * x_height
-    offset = np.float32(origin)
+    offset = np.asarray(origin, np.float32)
     if pen.nib == 0.0 and pen.pressure == 0.0:
         lines = [np.round((s * x_height + offset) * (1 << _SHIFT)).astype(np.int32) for s in strokes]
         _polylines(canvas, [line for line in lines if len(line) > 1], thickness)

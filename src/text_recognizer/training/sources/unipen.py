@@ -250,7 +250,7 @@ def read_segments(root: Path) -> list[_RawSegment]:
                     if not strokes or not text or (category == "8" and donor in COLUMN_DONORS):
                         skipped += 1
                         continue
-                    scaled = [s * np.float32([1.0, aspect]) for s in strokes]
+                    scaled = [s * np.asarray([1.0, aspect], np.float32) for s in strokes]
                     if np.ptp(np.concatenate(scaled), axis=0).max() <= 0:  # withheld: blanked to 0 0
                         skipped += 1
                         continue
@@ -360,7 +360,7 @@ def _normalise(segment: _RawSegment, x_height: float) -> Ink | None:
         y = (stroke[:, 1] - slope * stroke[:, 0] - offset) / x_height
         line = np.stack([x, y], axis=1).astype(np.float32)
         # 0.02 x-heights are below half a pixel at every size we render.
-        line = cv2.approxPolyDP(line.reshape(-1, 1, 2), 0.02, False).reshape(-1, 2)
+        line = np.asarray(cv2.approxPolyDP(line.reshape(-1, 1, 2), 0.02, False), np.float32).reshape(-1, 2)
         if np.abs(line).max() > 120:
             return None
         out.append(line)
