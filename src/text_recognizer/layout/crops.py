@@ -29,7 +29,7 @@ def crop_line(
     blank = np.full((height, 1), 255, np.uint8)
     if len(outline) < 3 or cv2.contourArea(outline) < 4:
         return blank
-    spine = _spine(outline, baseline)
+    spine = spine_of(outline, baseline)
     # Work on the page's part around the line: masks of the whole page would cost more than reading.
     page_height, page_width = gray.shape
     x0, y0 = np.floor(outline.min(0)).astype(int) - 2
@@ -49,7 +49,7 @@ def crop_line(
 
     spine = spine - origin
     outline = outline - origin
-    along, up = _frame(spine)
+    along, up = frame(spine)
     # Extent of the polygon in the line's own frame: u along the baseline, v away from it (down is positive).
     start = spine[0]
     u = (outline - start) @ along
@@ -65,7 +65,8 @@ def crop_line(
     map_y = (start[1] + columns[None] * along[1] - depth * up[1]).astype(np.float32) - 0.5
     if scale < 0.6:  # shrink by area first: sampling alone would lose thin strokes
         factor = scale / 0.9
-        small = cv2.resize(masked, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        size = (max(1, round(masked.shape[1] * factor)), max(1, round(masked.shape[0] * factor)))
+        small = cv2.resize(masked, size, interpolation=cv2.INTER_AREA)
         fx, fy = small.shape[1] / masked.shape[1], small.shape[0] / masked.shape[0]
         masked = np.asarray(small, np.uint8)
         map_x, map_y = (map_x + 0.5) * np.float32(fx) - 0.5, (map_y + 0.5) * np.float32(fy) - 0.5
@@ -73,7 +74,7 @@ def crop_line(
     return np.asarray(crop, np.uint8)
 
 
-def _spine(outline: NDArray[np.float32], baseline: Sequence[Point] | None) -> NDArray[np.float32]:
+def spine_of(outline: NDArray[np.float32], baseline: Sequence[Point] | None) -> NDArray[np.float32]:
     """Baseline points from left to right, at least two of them."""
     if baseline is not None and len(baseline) >= 2:
         points = np.asarray(baseline, np.float32).reshape(-1, 2)
@@ -92,7 +93,7 @@ def _spine(outline: NDArray[np.float32], baseline: Sequence[Point] | None) -> ND
     return np.stack([centre - direction * half, centre + direction * half])
 
 
-def _frame(spine: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def frame(spine: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Unit vectors along the line and up from it."""
     along = spine[-1] - spine[0]
     along = along / max(float(np.linalg.norm(along)), 1e-6)

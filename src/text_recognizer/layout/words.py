@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from text_recognizer.layout.crops import _frame, _spine
+from text_recognizer.layout.crops import frame, spine_of
 from text_recognizer.page import Point, Polygon
 
 
@@ -15,7 +15,7 @@ def word_polygon(polygon: Sequence[Point], baseline: Sequence[Point] | None, sta
     crop is a cut across the line's chord, so the part is the polygon between two such cuts.
     """
     outline = np.asarray(polygon, np.float32).reshape(-1, 2)
-    along, _ = _frame(_spine(outline, baseline))
+    along, _ = frame(spine_of(outline, baseline))
     u = outline @ along
     left, right = (float(u.min() + f * (u.max() - u.min())) for f in (start, end))
     direction = (float(along[0]), float(along[1]))
