@@ -262,6 +262,16 @@ def photograph(
     return np.ascontiguousarray(out), [p.astype(np.float32) for p in moved]
 
 
+def picture_line(
+    coverage: Gray, rng: Random, paper: str | None = None, ink: str | None = None, camera: str | None = None
+) -> Gray:
+    """Ink coverage (H, W) of one line to a grey image (H, W), dark on light, by a camera that keeps the geometry."""
+    h, w = coverage.shape
+    sheet = make_sheet(h, w, rng, paper, h * float(rng.uniform(0.7, 1.6)))
+    camera = camera or _choose(STRIP_CAMERAS[:4], (0.3, 0.35, 0.2, 0.15), rng)
+    return _flat(photograph(put_ink(sheet.rgb, coverage, rng, ink), (), rng, camera)[0])
+
+
 _Moved = tuple[Rgb, list[NDArray[np.float64]]]
 
 
