@@ -34,8 +34,12 @@ class TraceSettings:
     seen: float = 0.1
     join_step: float = 0.5  # x-heights that they may lie above one another
     barrier: float = 0.5  # height of an end mark that is not crossed
-    min_length: float = 0.5  # x-heights
-    min_confidence: float = 0.4
+    min_length: float = 1.0  # x-heights
+    min_confidence: float = 0.45
+    short: float = 8.0  # x-heights; what is shorter is a word, or a flourish, a tick, the bar of a t
+    short_confidence: float = 0.65
+    shadow: tuple[float, float] = (-1.2, 1.5)  # x-heights over a longer line's baseline: its own loops and bars
+    shadow_confidence: float = 0.75
 
 
 @dataclass(slots=True)
@@ -62,14 +66,40 @@ def trace_baselines(maps: Floats, settings: TraceSettings | None = None) -> list
     """Baselines in the network's `maps`, (4, h, w): probabilities of baseline, core, line end; ln x-height."""
     settings = settings or TraceSettings()
     pieces = _follow(maps, settings)
-    pieces = _join(_without_doubles(pieces), maps, settings)
-    traces = []
-    for piece in _without_doubles(pieces):
-        confidence = float(np.clip(piece.height, 0, 1).mean())
-        if np.ptp(piece.x) + 1 < settings.min_length * piece.x_height or confidence < settings.min_confidence:
+    pieces = _without_doubles(_join(_without_doubles(pieces), maps, settings))
+    return [_smooth(piece, _confidence(piece)) for piece in pieces if _is_line(piece, pieces, settings)]
+
+
+def _confidence(piece: _Piece) -> float:
+    return float(np.clip(piece.height, 0, 1).mean())
+
+
+def _length(piece: _Piece) -> float:
+    """In x-heights."""
+    return float(np.ptp(piece.x) + 1) / piece.x_height
+
+
+def _is_line(piece: _Piece, pieces: list[_Piece], settings: TraceSettings) -> bool:
+    """Whether a piece is a line of its own, and no mark and no part of a letter of another line."""
+    length, confidence = _length(piece), _confidence(piece)
+    if length < settings.min_length or confidence < settings.min_confidence:
+        return False
+    is_short = length < settings.short
+    if is_short and confidence < settings.short_confidence:
+        return False
+    if not is_short and confidence >= settings.shadow_confidence:
+        return True
+    low, high = settings.shadow
+    for other in pieces:
+        if other is piece or _length(other) < 2 * length:
             continue
-        traces.append(_smooth(piece, confidence))
-    return traces
+        shared = min(piece.x[-1], other.x[-1]) - max(piece.x[0], other.x[0]) + 1
+        if shared < 0.5 * len(piece.x):
+            continue
+        over = (float(np.interp(piece.x, other.x, other.y).mean()) - float(piece.y.mean())) / other.x_height
+        if low < over < high:
+            return False
+    return True
 
 
 def _ridges(maps: Floats, settings: TraceSettings) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats, Floats]:

@@ -28,8 +28,15 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, IterableDataset
 
+from text_recognizer.images import load_image
 from text_recognizer.layout.prepare import flatten_paper
-from text_recognizer.training.models.line_finder import STRIDE, X_HEIGHT_UNIT, LineFinderConfig, LineFinderNet
+from text_recognizer.training.models.line_finder import (
+    STRIDE,
+    X_HEIGHT_UNIT,
+    LineFinderConfig,
+    LineFinderNet,
+    load_line_finder,
+)
 from text_recognizer.training.render.ink import Hand
 from text_recognizer.training.render.page import PageStyle, render_page
 from text_recognizer.training.sources.fonts import HandFont, load_fonts
@@ -106,19 +113,25 @@ class PageCache:
             return PageCache(folder)
         folder.mkdir(parents=True, exist_ok=True)
         hands = page_hands(unipen, split)
-        faces: list[HandFont] = load_fonts(fonts) if fonts is not None else []
+        all_fonts: list[HandFont] = load_fonts(fonts) if fonts is not None else []
+        faces = [font for font in all_fonts if font.kind == "printed"]
+        hand_fonts = [font for font in all_fonts if font.kind != "printed"]
         text = TextSource(texts)
         entries: list[dict[str, Any]] = []
         start = 0
         with (folder / "pages.u8").open("wb") as out:
             for number in range(config.pages):
                 rng = np.random.default_rng([config.seed, number])
-                from_font = bool(faces) and rng.random() < config.font_share
-                hand = faces[int(rng.integers(len(faces)))] if from_font else hands[int(rng.integers(len(hands)))]
+                source: list[Any] = hands
+                if all_fonts and rng.random() < config.font_share:
+                    source = hand_fonts if rng.random() < 0.75 else faces
+                hand = source[int(rng.integers(len(source)))]
                 back = hands[int(rng.integers(len(hands)))] if rng.random() < 0.12 else None
                 style = PageStyle.sample(rng, float(rng.uniform(11, 18)))
-                page = render_page(hand, rng, style, text, blank=rng.random() < config.blank_share, other_side=back)
-                gray = cv2.cvtColor(page.rgb, cv2.COLOR_RGB2GRAY)
+                page = render_page(
+                    hand, rng, style, text, blank=rng.random() < config.blank_share, other_side=back, faces=faces
+                )
+                gray = load_image(page.rgb).gray
                 out.write(gray.tobytes())
                 lines = [(np.round(line.baseline, 1).ravel().tolist(), round(line.x_height, 2)) for line in page.lines]
                 entries.append({"height": gray.shape[0], "width": gray.shape[1], "start": start, "lines": lines})
@@ -384,6 +397,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--validate-every", type=int, default=200)
     parser.add_argument("--render-only", action="store_true")
+    parser.add_argument("--start-from", type=Path, help="checkpoint whose weights a new run starts with")
     for name, value in asdict(defaults).items():
         parser.add_argument("--" + name.replace("_", "-"), type=type(value), default=value)
     args = parser.parse_args(argv)
@@ -400,6 +414,8 @@ def main(argv: list[str]) -> int:
         return 0
     L.seed_everything(config.seed)
     module = LitLineFinder(config)
+    if args.start_from is not None:
+        module.network.load_state_dict(load_line_finder(args.start_from).state_dict())
     module.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer = L.Trainer(
         default_root_dir=args.out,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from text_recognizer.training.render.ink import Hand, compose_words
+from text_recognizer.training.render.paper import make_sheet, photograph, put_ink
 from text_recognizer.training.render.pen import Pen, draw_ink
 from text_recognizer.training.sources.fonts import HandFont, render_text
 from text_recognizer.training.sources.text import TextSource
@@ -256,12 +257,12 @@ class _PenScript(_Script):
 
 
 class _FontScript(_Script):
-    def __init__(self, font: HandFont, x_height: float, text: TextSource) -> None:
+    def __init__(self, font: HandFont, x_height: float, text: TextSource, seed: int) -> None:
         super().__init__(x_height, text)
-        self.font = font
+        self.font, self.seed = font, seed
 
     def resized(self, scale: float) -> _FontScript:
-        return _FontScript(self.font, self.x_height * scale, self.text)
+        return _FontScript(self.font, self.x_height * scale, self.text, self.seed)
 
     def more(self, rng: np.random.Generator) -> list[_Piece]:
         words = [self.word(w, rng) for w in self.text.paragraph(rng, int(rng.integers(40, 240))).split()]
@@ -270,7 +271,8 @@ class _FontScript(_Script):
     def word(self, text: str, rng: np.random.Generator) -> _Piece | None:
         if not self.font.covers(text):
             return None
-        coverage, baseline = render_text(self.font, text, self.x_height, rng)
+        # The same draws for every word: one pen, one slant, one width on the whole page.
+        coverage, baseline = render_text(self.font, text, self.x_height, np.random.default_rng(self.seed))
         columns = np.flatnonzero(coverage.max(0) > _INK)
         if not len(columns):
             return None
@@ -384,7 +386,7 @@ def _fill_row(
     return pieces
 
 
-def _lay_out(script: _Script, style: PageStyle, rng: np.random.Generator) -> list[_Row]:
+def _lay_out(script: _Script, style: PageStyle, rng: np.random.Generator, faces: Sequence[HandFont] = ()) -> list[_Row]:
     """Rows of a page in reading order, pixels."""
     xh = style.x_height
     left, right, top, bottom = (m * xh for m in style.margins)
@@ -410,12 +412,15 @@ def _lay_out(script: _Script, style: PageStyle, rng: np.random.Generator) -> lis
 
     usable = area[1] - area[0]
     if style.letterhead:
-        printed = _PrintScript(xh * float(rng.uniform(0.45, 1.1)), script.text, rng)
+        size = xh * float(rng.uniform(0.45, 1.1))
+        printed: _Script = _PrintScript(size, script.text, rng)
+        if faces and rng.random() < 0.8:
+            printed = _FontScript(faces[int(rng.integers(len(faces)))], size, script.text, int(rng.integers(1 << 31)))
         align = float(rng.choice([0.0, 0.5, 1.0], p=[0.2, 0.6, 0.2]))
         for _ in range(int(rng.integers(1, 5))):
-            size = printed.resized(float(rng.uniform(0.7, 1.4)))
-            if add(size, area[0], usable, align, "printed", int(rng.integers(1, 6))) is not None:
-                y += size.x_height * float(rng.uniform(2.0, 3.2))
+            line = printed.resized(float(rng.uniform(0.7, 1.4)))
+            if add(line, area[0], usable, align, "printed", int(rng.integers(1, 6))) is not None:
+                y += line.x_height * float(rng.uniform(2.0, 3.2))
         y += float(rng.uniform(1, 4)) * xh
     if style.date:
         add(script, area[0], usable, float(rng.uniform(0.8, 1)), "text", int(rng.integers(1, 4)))
@@ -670,7 +675,7 @@ def make_script(
         hand = Hand(hand)
     if isinstance(hand, Hand):
         return _PenScript(hand, x_height, text, rng, variation)
-    return _FontScript(hand, x_height, text)
+    return _FontScript(hand, x_height, text, int(rng.integers(1 << 31)))
 
 
 def compose_page(
@@ -679,10 +684,13 @@ def compose_page(
     style: PageStyle,
     text: TextSource,
     variation: float = 1.0,
+    faces: Sequence[HandFont] = (),
 ) -> tuple[Gray, Gray, tuple[PageLine, ...]]:
     """Ink coverage of handwriting and of print, each (H, W) uint8, and the lines on them in reading order."""
+    if isinstance(hand, HandFont) and hand.kind == "printed":
+        style = replace(style, wander=0.0, line_slope=0.0, spacing=float(np.clip(style.spacing, 1.9, 3.4)))
     script = make_script(hand, style.x_height, rng, text, variation)
-    layers = _draw_rows(_lay_out(script, style, rng), style, rng)
+    layers = _draw_rows(_lay_out(script, style, rng, faces), style, rng)
     return layers.hand, layers.printed, tuple(layers.lines)
 
 
@@ -694,42 +702,6 @@ def blank_style(style: PageStyle) -> PageStyle:
 # ------------------------------------------------------------------------------------------------------- paper
 
 
-def _simple_sheet(height: int, width: int, rng: np.random.Generator, spacing: float) -> NDArray[np.uint8]:
-    """Paper with an even tone, sometimes ruled or squared, sometimes with a shadow. RGB (H, W, 3)."""
-    tone = rng.uniform(165, 250) + rng.normal(0, 6, 3)
-    page = np.broadcast_to(tone.astype(np.float32), (height, width, 3)).copy()
-    if rng.random() < 0.5:
-        coarse = rng.normal(0, rng.uniform(3, 25), (3, 3)).astype(np.float32)
-        page += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
-    kind = rng.random()
-    rule = np.zeros((height, width), np.uint8)
-    if kind < 0.45:
-        step = spacing * float(rng.choice([1.0, rng.uniform(0.4, 1.2)]))
-        for y in np.arange(rng.uniform(0, step), height, step):
-            cv2.line(rule, (0, int(y)), (width, int(y)), 255, 1)
-        if kind < 0.15:
-            for x in np.arange(rng.uniform(0, step), width, step):
-                cv2.line(rule, (int(x), 0), (int(x), height), 255, 1)
-        elif kind < 0.3:
-            x = int(rng.uniform(0.05, 0.2) * width)
-            cv2.line(rule, (x, 0), (x, height), 255, 1)
-    colour = rng.uniform(0.1, 0.6) * np.array(
-        [rng.uniform(20, 160), rng.uniform(20, 120), rng.uniform(0, 100)], np.float32
-    )
-    page -= rule[..., None].astype(np.float32) / 255 * colour
-    return np.clip(page + rng.normal(0, rng.uniform(0.5, 5), page.shape), 0, 255).astype(np.uint8)
-
-
-def _simple_ink(
-    rgb: NDArray[np.uint8], coverage: Gray, rng: np.random.Generator, strength: float | None = None
-) -> NDArray[np.uint8]:
-    """Ink of one colour on paper."""
-    dark = rng.uniform(0.35, 0.95) if strength is None else strength
-    colour = rng.uniform(0, 90, 3).astype(np.float32)
-    share = (coverage.astype(np.float32) / 255 * np.float32(dark))[..., None]
-    return np.asarray(rgb * (1 - share) + colour * share, np.uint8)
-
-
 def render_page(
     hand: Writer | Hand | HandFont,
     rng: np.random.Generator,
@@ -739,8 +711,10 @@ def render_page(
     variation: float = 1.0,
     blank: bool = False,
     other_side: Writer | Hand | HandFont | None = None,
+    faces: Sequence[HandFont] = (),
+    camera: str | None = "any",
 ) -> RenderedPage:
-    """A page in one hand, on paper, with its truth.
+    """A page in one hand, on paper and photographed, with its truth.
 
     Args:
         hand: a writer or a font.
@@ -749,22 +723,39 @@ def render_page(
         variation: how far the writer's slant and proportions may be changed, 0 for not at all.
         blank: nothing is written, only paper and marks that are no text.
         other_side: who wrote on the back; shines through, mirrored.
+        faces: printed faces for letterheads.
+        camera: one of CAMERA_KINDS, "any" for one at random, None for the sheet as it lies on the table.
     """
     style = style or PageStyle.sample(rng)
     text = text or TextSource(None)
     height, width = max(8, round(style.height * style.x_height)), max(8, round(style.width * style.x_height))
-    rgb = _simple_sheet(height, width, rng, style.spacing * style.x_height)
+    spacing = style.spacing * style.x_height * float(rng.choice([1.0, rng.uniform(0.4, 1.2)], p=[0.6, 0.4]))
+    rgb = make_sheet(height, width, rng, line_spacing=spacing).rgb
     if other_side is not None:
         back, _, _ = compose_page(other_side, rng, style, text, variation)
         soft = cv2.GaussianBlur(back[:, ::-1], (0, 0), max(0.5, 0.06 * style.x_height))
-        rgb = _simple_ink(rgb, np.asarray(soft, np.uint8), rng, float(rng.uniform(0.06, 0.3)))
+        rgb = put_ink(rgb, np.asarray(soft * float(rng.uniform(0.06, 0.3)), np.uint8), rng)
     lines: tuple[PageLine, ...] = ()
     marks = _furnish(style, rng)
     if marks.any():
-        rgb = _simple_ink(rgb, marks, rng)
+        rgb = put_ink(rgb, marks, rng)
     if not blank:
-        written, printed, lines = compose_page(hand, rng, style, text, variation)
+        written, printed, lines = compose_page(hand, rng, style, text, variation, faces)
         if printed.any():
-            rgb = _simple_ink(rgb, printed, rng)
-        rgb = _simple_ink(rgb, written, rng)
-    return RenderedPage(rgb, lines)
+            rgb = put_ink(rgb, printed, rng, "felt")
+        rgb = put_ink(rgb, written, rng)
+    if camera is None:
+        return RenderedPage(rgb, lines)
+    points = [p for line in lines for p in (line.polygon, line.baseline, _x_line(line))]
+    rgb, moved = photograph(rgb, points, rng, None if camera == "any" else camera)
+    return RenderedPage(rgb, tuple(_moved(line, *moved[3 * i : 3 * i + 3]) for i, line in enumerate(lines)))
+
+
+def _x_line(line: PageLine) -> Points:
+    """The line along the tops of the small letters."""
+    return np.asarray(line.baseline - np.array([0, line.x_height], np.float32), np.float32)
+
+
+def _moved(line: PageLine, polygon: Points, baseline: Points, x_line: Points) -> PageLine:
+    x_height = float(np.median(np.linalg.norm(x_line - baseline, axis=1)))
+    return replace(line, polygon=polygon, baseline=baseline, x_height=x_height)
