@@ -88,10 +88,13 @@ def _pen_lines(hands: list[Hand], text: TextSource, count: int, rng: np.random.G
 
 def _font_line(fonts: list[HandFont], text: TextSource, rng: np.random.Generator) -> Tile:
     """Coverage (64, W) of a line in one of the fonts, and its text."""
-    while True:
-        font, words = _pick_one(fonts, rng), text.line(rng, 8, 48)
-        if font.covers(words):
+    for _ in range(100):
+        font = _pick_one(fonts, rng)
+        words = " ".join(w for w in text.line(rng, 8, 48).split() if font.covers(w))
+        if len(words) > 5:
             break
+    else:  # a font of few characters shows those it has
+        words = "".join(sorted(font.characters - {" "})[:24])
     coverage, baseline = render_text(font, words, 64 / float(rng.uniform(2.4, 3.4)), rng)
     top = round(baseline - 64 * 0.66)
     columns = np.flatnonzero(coverage.max(0) > 32)

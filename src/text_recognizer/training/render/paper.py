@@ -132,7 +132,7 @@ def _ruling(
     h, w = shape
     cover = np.zeros(shape, np.uint8)
     tilt = float(rng.normal(0, 0.003))
-    thick = max(1, round(spacing * rng.uniform(0.012, 0.045)))
+    thick = max(1, round(spacing * rng.uniform(0.008, 0.028)))
     one = 1 << 4
     step = spacing * (float(rng.choice([0.33, 0.5, 1.0])) if kind in ("squared", "dotted") else 1.0)
     step = max(step, 5.0)
@@ -159,7 +159,7 @@ def _ruling(
     colour = [(90, 120, 190), (110, 150, 190), (120, 120, 120), (150, 110, 160), (90, 150, 130), (60, 60, 60)][
         int(rng.integers(6))
     ]
-    return cover, colour, float(np.clip(rng.normal(0.5, 0.22), 0.12, 0.95))
+    return cover, colour, float(np.clip(rng.normal(0.38, 0.2), 0.1, 0.85))
 
 
 def _margin(shape: tuple[int, int], rng: Random) -> tuple[Gray, tuple[float, float, float], float]:
@@ -268,7 +268,7 @@ def picture_line(
     """Ink coverage (H, W) of one line to a grey image (H, W), dark on light, by a camera that keeps the geometry."""
     h, w = coverage.shape
     sheet = make_sheet(h, w, rng, paper, h * float(rng.uniform(0.7, 1.6)))
-    camera = camera or _choose(STRIP_CAMERAS[:4], (0.3, 0.35, 0.2, 0.15), rng)
+    camera = camera or _choose(STRIP_CAMERAS[:4], (0.36, 0.38, 0.14, 0.12), rng)
     return _flat(photograph(put_ink(sheet.rgb, coverage, rng, ink), (), rng, camera)[0])
 
 
