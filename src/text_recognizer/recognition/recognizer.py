@@ -20,6 +20,9 @@ REPLACEMENT = "\ufffd"
 
 # Widths are padded to these multiples and batches bounded by their area: few shapes keep memory flat.
 WIDTH_STEP = 128
+# Blank columns that the convolutions see behind every line (half their field of view): with less, a line would read
+# differently beside a wider one.
+MARGIN = 48
 BATCH_AREA = 16 * 1024
 # Of the darkest-to-lightest range, what counts as a mark, and how many pixels of it make a line worth reading.
 INK_LEVEL, INK_PIXELS = 110, 6
@@ -126,7 +129,7 @@ class Recognizer:
         order = sorted(range(len(widths)), key=lambda i: widths[i])
         groups: list[list[int]] = []
         for index in order:
-            padded = -(-widths[index] // WIDTH_STEP) * WIDTH_STEP
+            padded = -(-(widths[index] + MARGIN) // WIDTH_STEP) * WIDTH_STEP
             if groups and padded * (len(groups[-1]) + 1) <= BATCH_AREA:
                 groups[-1].append(index)
             else:
@@ -134,7 +137,7 @@ class Recognizer:
         return groups
 
     def _encode(self, images: list[NDArray[np.uint8]], mode: Mode) -> list[_Encoded]:
-        width = -(-max(image.shape[1] for image in images) // WIDTH_STEP) * WIDTH_STEP
+        width = -(-(max(image.shape[1] for image in images) + MARGIN) // WIDTH_STEP) * WIDTH_STEP
         batch = np.zeros((len(images), 1, self.line_height, width), np.uint8)
         for row, image in enumerate(images):
             batch[row, 0, :, : image.shape[1]] = image

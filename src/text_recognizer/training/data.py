@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from text_recognizer.recognition.normalise import normalise_line
+from text_recognizer.recognition.recognizer import MARGIN
 from text_recognizer.training.models.recognizer import BOS, EOS, FIRST_CHARACTER, PAD, UNKNOWN
 from text_recognizer.training.render.ink import Hand, compose_line
 from text_recognizer.training.render.line import degrade, render_line
@@ -68,7 +69,7 @@ class Batch:
 def collate(samples: Sequence[tuple[NDArray[np.uint8], list[int]]]) -> Batch:
     """Pad ink images (H, w) and token lists to one batch."""
     height = samples[0][0].shape[0]
-    width = max(s[0].shape[1] for s in samples)
+    width = max(s[0].shape[1] for s in samples) + MARGIN
     step = WIDTH_STEP if width <= 512 else 2 * WIDTH_STEP
     width = -(-width // step) * step
     length = -(-(max(len(s[1]) for s in samples) + 2) // TOKEN_STEP) * TOKEN_STEP
