@@ -20,7 +20,7 @@ from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.recognition.recognizer import MARGIN
 from text_recognizer.training.models.recognizer import BOS, EOS, FIRST_CHARACTER, PAD, UNKNOWN
 from text_recognizer.training.render.ink import Hand, compose_line
-from text_recognizer.training.render.line import degrade, render_line
+from text_recognizer.training.render.line import degrade, on_paper, render_line
 from text_recognizer.training.sources.alphabet import ALPHABET
 from text_recognizer.training.sources.fonts import HandFont, load_fonts, render_text
 from text_recognizer.training.sources.text import TextSource, normalise_text
@@ -161,7 +161,7 @@ class LineRenderer:
         canvas = np.zeros((self.height, columns[-1] - columns[0] + 1 + left + right), np.uint8)
         source = coverage[max(0, y) : y + self.height, columns[0] : columns[-1] + 1]
         canvas[max(0, -y) : max(0, -y) + source.shape[0], left : left + source.shape[1]] = source
-        return degrade(canvas, rng), text
+        return on_paper(canvas, rng), text
 
 
 class Pools(Dataset[list[Batch]]):

@@ -188,9 +188,21 @@ def compose_words(hand: Hand, text: str, rng: np.random.Generator, substitute: b
     return out
 
 
+def _widest_gap(word: Ink) -> float:
+    """Widest blank column range inside a word, in x-heights."""
+    spans = sorted((float(s[:, 0].min()), float(s[:, 0].max())) for s in word.strokes)
+    widest, reached = 0.0, spans[0][1]
+    for left, right in spans[1:]:
+        widest = max(widest, left - reached)
+        reached = max(reached, right)
+    return min(widest, 2.5)
+
+
 def set_line(words: list[Ink], rng: np.random.Generator) -> Ink:
     """Words side by side on one baseline, with the word gaps and the wander of a hand."""
     gap = float(np.clip(rng.lognormal(np.log(1.1), 0.33), 0.6, 2.6))
+    # Who writes letters apart leaves more between words: without it nobody could say where a word ends.
+    gap = max(gap, 1.2 * max((_widest_gap(w) for w in words), default=0.0) + 0.3)
     wander = float(rng.uniform(0.0, 0.09))
     strokes: list[Points] = []
     texts: list[str] = []

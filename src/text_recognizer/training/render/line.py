@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.training.render.ink import vary
+from text_recognizer.training.render.paper import picture_line
 from text_recognizer.training.render.pen import Pen, draw_ink
 from text_recognizer.training.sources.unipen import Ink
 
@@ -115,4 +116,9 @@ def render_line(
     """A grey line image (height, W) uint8, dark on light, of `ink` in a varied hand on some paper."""
     if variation > 0:
         ink = vary(ink, rng, variation)
-    return degrade(draw_line(ink, rng, height, neighbours or []), rng)
+    return on_paper(draw_line(ink, rng, height, neighbours or []), rng)
+
+
+def on_paper(coverage: Gray, rng: np.random.Generator) -> Gray:
+    """Ink coverage (H, W) to a grey line image: mostly the quick simulation, sometimes the one that pages have."""
+    return picture_line(coverage, rng) if rng.random() < 0.25 else degrade(coverage, rng)
