@@ -43,8 +43,8 @@ class Reader:
         gray = load_image(image).gray
         if lines is None:
             lines = [(found.polygon, found.baseline) for found in self._finder.find(gray)]
-        crops = [crop_line(gray, polygon, baseline, self._recognizer.line_height) for polygon, baseline in lines]
-        readings = self._recognizer.read_lines(crops, mode)
+        crops = [crop_line(gray, polygon, baseline, self.recognizer.line_height) for polygon, baseline in lines]
+        readings = self.recognizer.read_lines(crops, mode)
         read = (_line(polygon, base, got) for (polygon, base), got in zip(lines, readings, strict=True) if got.text)
         height, width = gray.shape
         return Page(width, height, tuple(read), self.model)
@@ -53,8 +53,8 @@ class Reader:
         """Read an image that shows one line of text and nothing else; its text is empty where nothing is written."""
         gray = load_image(image).gray
         polygon = line_polygon(gray)
-        crop = crop_line(gray, polygon, None, self._recognizer.line_height)
-        return _line(polygon, None, self._recognizer.read_lines([crop], mode)[0])
+        crop = crop_line(gray, polygon, None, self.recognizer.line_height)
+        return _line(polygon, None, self.recognizer.read_lines([crop], mode)[0])
 
     # Sessions are made when first needed: whoever gives the lines never pays for the line finder.
     @cached_property
@@ -62,7 +62,7 @@ class Reader:
         return LineFinder(self.bundle.session("line_finder", self.threads), self.bundle.info["line_finder"])
 
     @cached_property
-    def _recognizer(self) -> Recognizer:
+    def recognizer(self) -> Recognizer:
         return Recognizer(self.bundle, self.threads)
 
 

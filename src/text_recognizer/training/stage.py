@@ -23,6 +23,7 @@ from text_recognizer.errors import DataInvalid
 from text_recognizer.recognition.normalise import WIDTH_SCALE, normalise_line
 from text_recognizer.recognition.recognizer import Mode, Recognizer
 from text_recognizer.training.data import Codec, LineRenderer, collate
+from text_recognizer.training.metrics import words_right
 from text_recognizer.training.models import recognizer as model
 from text_recognizer.training.models.recognizer import RecognizerConfig
 
@@ -130,20 +131,14 @@ def calibrate(
     A word is right if the same word stands at its place in the truth, by the alignment of least edits between the two
     sequences of words. Pool-adjacent-violators (Ayer et al. 1955).
     """
-    from rapidfuzz.distance import Levenshtein
     from scipy.optimize import isotonic_regression
 
     recognizer._calibration = {}
     raw: list[float] = []
     right: list[float] = []
     for reading, text in zip(recognizer.read_lines(crops, mode), texts, strict=True):
-        read, truth = [w.text for w in reading.words], text.split()
-        matched = {
-            block.a + k for block in Levenshtein.opcodes(read, truth).as_matching_blocks() for k in range(block.size)
-        }
-        for index, word in enumerate(reading.words):
-            raw.append(word.confidence)
-            right.append(float(index in matched))
+        raw.extend(word.confidence for word in reading.words)
+        right.extend(words_right(text, [word.text for word in reading.words]))
     if len(raw) < 50:
         raise DataInvalid(f"only {len(raw)} words to calibrate on: give more held-out lines.")
     order = np.argsort(raw)

@@ -1,0 +1,154 @@
+"""Ours beside RapidOCR and Tesseract on one set: error rates, seconds a page, peak memory.
+
+    python benchmarks/peers.py SET [--peers ours-accurate,ours-fast,rapidocr,tesseract] [--threads 2]
+
+Each peer reads whole images (pages, paragraphs or line images) in a process of its own, so that its memory is its own.
+RapidOCR runs with `text_score=0`, which drops nothing; its boxes are put into lines by height and read left to right.
+Line breaks count as blanks for everyone. The peers are no dependencies: `pip install rapidocr==3.10.*`, and Tesseract
+from the system's packages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from text_recognizer.images import load_image
+from text_recognizer.training.evaluate import evaluate_peer
+from text_recognizer.training.metrics import Normalisation
+from text_recognizer.training.sets import load_set
+
+PEERS = ("ours-accurate", "ours-fast", "rapidocr", "tesseract")
+
+
+def ours(mode: str, threads: int, bundle: Path | None) -> Callable[[Path], str]:
+    from text_recognizer.reader import Reader
+
+    reader = Reader(bundle, threads)
+
+    def read(path: Path) -> str:
+        return reader.read(path, mode).text  # type: ignore[arg-type]
+
+    return read
+
+
+def ours_line(mode: str, threads: int, bundle: Path | None) -> Callable[[Path], str]:
+    from text_recognizer.reader import Reader
+
+    reader = Reader(bundle, threads)
+
+    def read(path: Path) -> str:
+        return reader.read_line(path, mode).text  # type: ignore[arg-type]
+
+    return read
+
+
+def rapidocr(threads: int) -> Callable[[Path], str]:
+    from rapidocr import RapidOCR
+
+    engine = RapidOCR(
+        params={
+            "Global.text_score": 0.0,
+            "Global.log_level": "error",
+            "EngineConfig.onnxruntime.intra_op_num_threads": threads,
+        }
+    )
+
+    def read(path: Path) -> str:
+        # White on black misleads it: it is given what our own door makes of the image, dark on light.
+        found = engine(cv2.cvtColor(load_image(path).gray, cv2.COLOR_GRAY2BGR))
+        if found.boxes is None or found.txts is None:
+            return ""
+        return in_lines([np.asarray(b) for b in found.boxes], list(found.txts))
+
+    return read
+
+
+def in_lines(boxes: list[np.ndarray], texts: list[str]) -> str:
+    """Texts of boxes (4, 2), those on one height joined from left to right, from the top down."""
+    order = sorted(range(len(boxes)), key=lambda i: float(boxes[i][:, 1].mean()))
+    lines: list[list[int]] = []
+    for i in order:
+        middle = float(boxes[i][:, 1].mean())
+        height = float(np.ptp(boxes[i][:, 1]))
+        if lines and abs(middle - np.mean([boxes[j][:, 1].mean() for j in lines[-1]])) < 0.5 * height:
+            lines[-1].append(i)
+        else:
+            lines.append([i])
+    return " ".join(texts[i] for line in lines for i in sorted(line, key=lambda i: float(boxes[i][:, 0].min())))
+
+
+def tesseract(threads: int, line: bool) -> Callable[[Path], str]:
+    def read(path: Path) -> str:
+        image = cv2.imencode(".png", load_image(path).gray)[1].tobytes()
+        command = ["tesseract", "-", "-", "-l", "eng", "--psm", "7" if line else "3"]
+        done = subprocess.run(
+            command,
+            input=image,
+            capture_output=True,
+            check=True,
+            env={"OMP_THREAD_LIMIT": str(threads), "PATH": "/usr/bin:/bin"},
+        )
+        return done.stdout.decode("utf-8", "replace")
+
+    return read
+
+
+def run_one(args: argparse.Namespace) -> None:
+    data = load_set(args.set, tuple(args.line_types.split(",")))
+    data.pages = data.pages[: args.limit]
+    line = all(len(p.lines) == 1 and p.lines[0].polygon is None for p in data.pages)
+    peer = args.only
+    if peer.startswith("ours"):
+        read = (ours_line if line else ours)(peer.removeprefix("ours-"), args.threads, args.bundle)
+    else:
+        read = rapidocr(args.threads) if peer == "rapidocr" else tesseract(args.threads, line)
+    read(data.pages[0].image)  # warm-up
+    report = evaluate_peer(data, read, Normalisation(case=args.ignore_case))
+    who = resource.RUSAGE_CHILDREN if peer == "tesseract" else resource.RUSAGE_SELF
+    result = report.as_dict() | {"memory_mb": resource.getrusage(who).ru_maxrss / 1024, "peer": peer}
+    print("RESULT " + json.dumps(result))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("set", type=Path)
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--limit", type=int, default=10_000, help="first images only")
+    parser.add_argument("--line-types", default="Handwritten,Typewritten,Print")
+    parser.add_argument("--ignore-case", action="store_true")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.only:
+        run_one(args)
+        return
+    print("| reader | CER | WER | s a page | peak memory |\n|---|---|---|---|---|")
+    for peer in args.peers.split(","):
+        done = subprocess.run(
+            [sys.executable, __file__, *sys.argv[1:], "--only", peer], capture_output=True, text=True, check=False
+        )
+        line = next((x for x in done.stdout.splitlines() if x.startswith("RESULT ")), None)
+        if line is None:
+            print(f"| {peer} | failed: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else '?'} | | | |")
+            continue
+        r = json.loads(line.removeprefix("RESULT "))
+        cer, wer = r["cer"], r["wer"]
+        print(
+            f"| {peer} | {100 * cer[0]:.1f} % ({100 * cer[1]:.1f}–{100 * cer[2]:.1f}) | {100 * wer[0]:.1f} % "
+            f"| {r['seconds_a_page']:.2f} | {r['memory_mb']:.0f} MB |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

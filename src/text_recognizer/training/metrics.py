@@ -1,0 +1,103 @@
+"""How well a text was read: character and word error rates, their intervals over writers, calibration of confidence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+_QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "..."})
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What counts as the same text. White space is always one blank, and none at the ends."""
+
+    quotes: bool = True  # curly quotes and dashes as typed ones, … as three dots
+    case: bool = False  # capitals as small letters
+    punctuation: bool = False  # only letters, digits and blanks count
+
+    def __call__(self, text: str) -> str:
+        if self.quotes:
+            text = text.translate(_QUOTES)
+        if self.case:
+            text = text.casefold()
+        if self.punctuation:
+            text = re.sub(r"[^\w\s]", "", text)
+        return " ".join(text.split())
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Edits and lengths of one text: characters and words."""
+
+    characters: int
+    character_edits: int
+    words: int
+    word_edits: int
+
+
+def errors(truth: str, read: str, normalise: Normalisation | None = None) -> Errors:
+    """Least insertions, deletions and substitutions that turn `truth` into `read` (Levenshtein 1966)."""
+    normalise = normalise or Normalisation()
+    truth, read = normalise(truth), normalise(read)
+    a, b = truth.split(), read.split()
+    return Errors(len(truth), Levenshtein.distance(truth, read), len(a), Levenshtein.distance(a, b))
+
+
+@dataclass(frozen=True)
+class Rate:
+    """An error rate with its 95 % interval; shares, not per cent."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:.1f} % ({100 * self.low:.1f}–{100 * self.high:.1f})"
+
+
+def rate(edits: Sequence[int], lengths: Sequence[int], groups: Sequence[str], draws: int = 1000, seed: int = 0) -> Rate:
+    """Sum of edits over sum of lengths, with a percentile bootstrap over whole groups (writers, else pages).
+
+    Lines of one writer err together: drawing single lines would make the interval too narrow (Efron 1979).
+    """
+    names = sorted(set(groups))
+    index = {name: i for i, name in enumerate(names)}
+    sums = np.zeros((len(names), 2))
+    for e, n, g in zip(edits, lengths, groups, strict=True):
+        sums[index[g]] += (e, n)
+    total = sums.sum(0)
+    if total[1] == 0:
+        return Rate(0.0, 0.0, 0.0)
+    rng = np.random.default_rng(seed)
+    drawn = sums[rng.integers(0, len(names), (draws, len(names)))].sum(1)  # (draws, 2)
+    values = drawn[:, 0] / np.maximum(drawn[:, 1], 1)
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Rate(float(total[0] / total[1]), float(low), float(high))
+
+
+def words_right(truth: str, words: Sequence[str]) -> list[bool]:
+    """For each of `words`, whether the same word stands at its place in `truth` (alignment of least edits)."""
+    matched = {
+        block.a + k
+        for block in Levenshtein.opcodes(list(words), truth.split()).as_matching_blocks()
+        for k in range(block.size)
+    }
+    return [i in matched for i in range(len(words))]
+
+
+def calibration(
+    confidences: Sequence[float], right: Sequence[bool], bins: int = 10
+) -> list[tuple[float, float, int, float]]:
+    """(from, to, words, share of them right) for equal bins of confidence that hold a word."""
+    c, r = np.asarray(confidences, float), np.asarray(right, float)
+    which = np.minimum((c * bins).astype(int), bins - 1)
+    return [
+        (b / bins, (b + 1) / bins, int((which == b).sum()), float(r[which == b].mean()))
+        for b in range(bins)
+        if (which == b).any()
+    ]
