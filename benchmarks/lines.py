@@ -7,7 +7,8 @@ A found line agrees with a true one when
   drawn around letters, which is a matter of convention;
 - ink: the same, counting only pixels that are ink. Says which strokes a line holds, however wide it is drawn;
 - baseline: 70 % of either baseline runs within half an x-height of the other. RapidOCR gives none.
-Each found line counts once. RapidOCR finds runs of text; for the row "joined", boxes that stand on one height with a
+Each found line counts once. "Order" is the share of rendered pages on which all matched lines come in the order of the
+truth. RapidOCR finds runs of text; for the row "joined", boxes that stand on one height with a
 gap of less than one and a half box heights between them are made one line; the row without is what it gives itself.
 """
 
@@ -154,8 +155,11 @@ def score(page: TruePage, found: Found) -> dict[str, Counts]:
     threshold, _ = cv2.threshold(flat[inside > 0].reshape(1, -1), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     ink = ((flat <= threshold) * 255).astype(np.uint8)
     truth, total = len(page.polygons), len(found.polygons)
+    pairs = match(overlap_matrix(page.polygons, found.polygons, scale=scale))
+    places = [i for _, i in sorted((j, i) for i, j in pairs)]
     out = {
-        "area": Counts(truth, total, len(match(overlap_matrix(page.polygons, found.polygons, scale=scale)))),
+        "area": Counts(truth, total, len(pairs)),
+        "order": Counts(1, 1, int(places == sorted(places))),
         "ink": Counts(truth, total, len(match(overlap_matrix(page.polygons, found.polygons, ink, scale)))),
     }
     if found.baselines is not None:
@@ -232,12 +236,19 @@ def main() -> None:
                     if row == "ours":
                         print(
                             page.name,
-                            *(f"{k} {v.matched}/{v.truth}, {v.found} found;" for k, v in scored.items()),
+                            *(
+                                f"{k} {v.matched}/{v.truth}, {v.found} found;"
+                                for k, v in scored.items()
+                                if k != "order"
+                            ),
+                            "" if scored["order"].matched else "not in order",
                             flush=True,
                         )
         print(f"\n### {set_name}: {totals['ours']['area'].truth} lines, {len(seconds['ours'])} pages\n")
-        print("| | area: recall | precision | ink: recall | precision | baseline: recall | precision | s a page |")
-        print("|---|---|---|---|---|---|---|---|")
+        print(
+            "| | area: recall | precision | ink: recall | precision | baseline: recall | precision | order | s a page |"
+        )
+        print("|---|---|---|---|---|---|---|---|---|")
         for row, counts in totals.items():
             cells = [
                 f"{100 * getattr(counts[kind], what):.1f} %" if kind in counts else "–"
@@ -245,7 +256,9 @@ def main() -> None:
                 for what in ("recall", "precision")
             ]
             timing = f"{np.median(seconds[row]):.2f}" if row in seconds else "–"
-            print(f"| {row} | {' | '.join(cells)} | {timing} |")
+            # The transcripts of the letters are not in reading order.
+            in_order = f"{100 * counts['order'].recall:.0f} %" if row == "ours" and "rendered" in set_name else "–"
+            print(f"| {row} | {' | '.join(cells)} | {in_order} | {timing} |")
         print()
 
 
