@@ -157,7 +157,7 @@ def _xml(path: Path, found: EvaluationSet, line_types: tuple[str, ...]) -> None:
         found.pages.append(TruthPage(image, lines, path.stem))
 
 
-def _alto_lines(root: ElementTree.Element, line_types: tuple[str, ...]) -> Iterator[TruthLine]:  # type: ignore[name-defined]
+def _alto_lines(root: ElementTree.Element, line_types: tuple[str, ...]) -> Iterator[TruthLine]:
     labels = {tag.get("ID"): tag.get("LABEL", "") for tag in root.iter() if tag.tag.endswith("OtherTag")}
     for element in root.iter():
         if not element.tag.endswith("}TextLine"):
@@ -174,7 +174,7 @@ def _alto_lines(root: ElementTree.Element, line_types: tuple[str, ...]) -> Itera
             yield TruthLine(text, _points(polygon), _points(element.get("BASELINE", "")) or None, interlinear, legible)
 
 
-def _page_lines(root: ElementTree.Element) -> Iterator[TruthLine]:  # type: ignore[name-defined]
+def _page_lines(root: ElementTree.Element) -> Iterator[TruthLine]:
     for element in root.iter():
         if not element.tag.endswith("}TextLine"):
             continue
