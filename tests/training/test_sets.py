@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from text_recognizer.errors import DataInvalid
-from text_recognizer.training.sets import clean_transcript, load_set
+from text_recognizer.training.sets import LINE_TYPES, clean_transcript, load_set
 
 ALTO = """<?xml version="1.0"?><alto xmlns="http://www.loc.gov/standards/alto/ns-v4#"><Tags>
 <OtherTag ID="H" LABEL="DefaultLine:Handwritten"/><OtherTag ID="P" LABEL="DefaultLine:Print"/>
@@ -99,3 +99,71 @@ def test_nothing_readable_is_an_error_that_says_so(tmp_path: Path) -> None:
 def test_marks_of_transcription() -> None:
     assert clean_transcript("the 4^th of ⟦xxx⟧ May") == ("the 4th of xxx May", False)
     assert clean_transcript("plain") == ("plain", True)
+
+
+def test_line_with_a_broken_outline_is_named_and_its_page_is_read(tmp_path: Path) -> None:
+    image(tmp_path / "a.jpg")
+    broken = ALTO.replace(
+        'POINTS="1 1 9 1 9 9"/></Shape>\n<String CONTENT="an', 'POINTS="1 1 9"/></Shape>\n<String CONTENT="an'
+    )
+    (tmp_path / "a.xml").write_text(broken, encoding="utf-8")
+    found = load_set(tmp_path)
+    assert [line.text for line in found.pages[0].lines] == ["Dear Mr Smith"]
+    assert len(found.skipped) == 1
+    assert found.skipped[0].startswith("a.xml: line c:")
+
+
+def test_alto_without_namespace_or_outlines_and_with_the_image_named_inside(tmp_path: Path) -> None:
+    image(tmp_path / "scan.png")
+    (tmp_path / "a.xml").write_text(
+        "<alto><Description><sourceImageInformation><fileName>scan.png</fileName></sourceImageInformation></Description>"
+        '<Layout><TextLine ID="x" HPOS="5" VPOS="6" WIDTH="90" HEIGHT="20" BASELINE="20">'
+        '<String CONTENT="two"/><SP/><String CONTENT="words"/></TextLine></Layout></alto>',
+        encoding="utf-8",
+    )
+    (page,) = load_set(tmp_path).pages
+    assert page.image.name == "scan.png"
+    assert page.lines[0].text == "two words"
+    assert page.lines[0].polygon == ((5, 6), (95, 6), (95, 26), (5, 26))
+    assert page.lines[0].baseline is None
+
+
+def test_line_without_a_type_is_left_out_where_others_have_one(tmp_path: Path) -> None:
+    image(tmp_path / "a.jpg")
+    (tmp_path / "a.xml").write_text(ALTO.replace('ID="c" TAGREFS="H"', 'ID="c"'), encoding="utf-8")
+    assert [line.text for line in load_set(tmp_path).pages[0].lines] == ["Dear Mr Smith"]
+    assert len(load_set(tmp_path, LINE_TYPES).pages[0].lines) == 3
+
+
+def test_main_transcript_of_a_page_xml_line_is_its_own_not_that_of_a_word(tmp_path: Path) -> None:
+    image(tmp_path / "a.png")
+    other = '<TextEquiv index="1"><Unicode>Deer</Unicode></TextEquiv>'
+    own = other + '<TextEquiv index="0"><Unicode>Dear Sir</Unicode></TextEquiv>'
+    word = '<Word><Coords points="1,1 2,2 3,1"/><TextEquiv><Unicode>Dear</Unicode></TextEquiv></Word>'
+    text = PAGE.replace("<TextEquiv><Unicode>Dear Sir</Unicode></TextEquiv>", own + word)
+    (tmp_path / "a.xml").write_text(text, encoding="utf-8")
+    assert load_set(tmp_path).pages[0].lines[0].text == "Dear Sir"
+
+
+def test_entity_bombs_are_refused(tmp_path: Path) -> None:
+    image(tmp_path / "a.jpg")
+    bomb = '<!DOCTYPE alto [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
+    (tmp_path / "a.xml").write_text(ALTO.replace('<?xml version="1.0"?>', bomb), encoding="utf-8")
+    with pytest.raises(DataInvalid, match=r"a\.xml"):
+        load_set(tmp_path)
+
+
+def test_outline_of_two_points_in_a_manifest_is_named(tmp_path: Path) -> None:
+    image(tmp_path / "a.png")
+    records = [{"image": "a.png", "text": "x", "polygon": [[1, 1], [2, 2]]}, {"image": "a.png", "text": "y"}]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    found = load_set(tmp_path)
+    assert found.skipped == ["m.jsonl:1: 2 points where at least 3 are needed"]
+    assert len(found.pages[0].lines) == 1
+
+
+def test_text_of_several_lines_beside_an_image_is_a_page(tmp_path: Path) -> None:
+    image(tmp_path / "p.png")
+    (tmp_path / "p.txt").write_text("two\nlines\n", encoding="utf-8")
+    (page,) = load_set(tmp_path).pages
+    assert (page.text, page.lines) == ("two\nlines", ())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from defusedxml import ElementTree
+from defusedxml import DefusedXmlException, ElementTree
 
 from text_recognizer.errors import DataInvalid
 from text_recognizer.page import Polygon, Polyline
@@ -51,8 +52,9 @@ def load_set(path: Path, line_types: tuple[str, ...] = ("Handwritten",)) -> Eval
 
     Known forms: a folder of ALTO 4 or PAGE XML beside images; a `.jsonl` manifest of
     {"image", "text", "polygon"?, "baseline"?, "writer"?, "slice"?}; a folder with `transcripts.json` {stem: text}; a
-    folder of line images with `.txt` or `.gt.txt` beside each. `line_types` picks the lines of ALTO files whose tags
-    name a type. Raises DataInvalid if nothing can be read.
+    folder of images with `.txt` or `.gt.txt` beside each, one line of text for an image of a line, more for a page.
+    `line_types` picks lines by type where an XML file names types; there, lines without one count only if all types do.
+    Raises DataInvalid if nothing can be read.
     """
     found = EvaluationSet()
     if path.suffix == ".jsonl" and path.is_file():
@@ -77,16 +79,22 @@ def load_set(path: Path, line_types: tuple[str, ...] = ("Handwritten",)) -> Eval
 
 def _manifest(path: Path, found: EvaluationSet) -> None:
     pages: dict[str, tuple[list[TruthLine], str]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        content = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        found.skipped.append(f"{path.name}: not UTF-8")
+        return
+    for number, line in enumerate(content.split("\n"), 1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
             name, text = str(record["image"]), str(record["text"])
-            polygon = tuple((float(x), float(y)) for x, y in record["polygon"]) if record.get("polygon") else None
-            baseline = tuple((float(x), float(y)) for x, y in record["baseline"]) if record.get("baseline") else None
+            polygon = _checked(record["polygon"], 3) if record.get("polygon") else None
+            baseline = _checked(record["baseline"], 2) if record.get("baseline") else None
         except (ValueError, KeyError, TypeError) as error:
-            found.skipped.append(f"{path.name}:{number}: {type(error).__name__} {error}")
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+            found.skipped.append(f"{path.name}:{number}: {reason}")
             continue
         if not (path.parent / name).is_file():
             found.skipped.append(f"{path.name}:{number}: image {name} is missing")
@@ -122,7 +130,10 @@ def _text_beside(folder: Path, found: EvaluationSet) -> None:
         except UnicodeDecodeError:
             found.skipped.append(f"{text.name}: not UTF-8")
             continue
-        found.pages.append(TruthPage(image, (TruthLine(content, None),), stem))
+        if "\n" in content:
+            found.pages.append(TruthPage(image, (), stem, content))
+        else:
+            found.pages.append(TruthPage(image, (TruthLine(content, None),), stem))
 
 
 def _image_of(folder: Path, stem: str) -> Path | None:
@@ -138,49 +149,98 @@ def clean_transcript(text: str) -> tuple[str, bool]:
     return " ".join(re.sub(r"[⟦⟧^]", "", text).split()), legible
 
 
-def _points(text: str) -> tuple[tuple[float, float], ...]:
+def _checked(points: Iterable[Iterable[float]], least: int) -> tuple[tuple[float, float], ...]:
+    """Points as numbers; ValueError where there are fewer than `least`, or a number is none."""
+    checked = tuple((float(x), float(y)) for x, y in points)
+    if len(checked) < least:
+        raise ValueError(f"{len(checked)} points where at least {least} are needed")
+    if not all(math.isfinite(n) for point in checked for n in point):
+        raise ValueError("a point is not finite")
+    return checked
+
+
+def _points(text: str, least: int) -> tuple[tuple[float, float], ...]:
     numbers = [float(n) for n in re.split(r"[\s,]+", text.strip()) if n]
-    return tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    return _checked(zip(numbers[::2], numbers[1::2], strict=True), least)
+
+
+def _tag(element: ElementTree.Element) -> str:
+    """Name of an element without its namespace: files of all versions, and of none, are read alike."""
+    return str(element.tag).rsplit("}", 1)[-1]
 
 
 def _xml(path: Path, found: EvaluationSet, line_types: tuple[str, ...]) -> None:
     try:
         root = ElementTree.parse(path).getroot()
-        lines = tuple(_page_lines(root) if root.tag.endswith("PcGts") else _alto_lines(root, line_types))
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, DefusedXmlException, ValueError) as error:
         found.skipped.append(f"{path.name}: {error}")
         return
-    image = _image_of(path.parent, path.stem)
+    read, type_of = (_page_line, _page_type) if _tag(root) == "PcGts" else (_alto_line, _alto_type(root))
+    elements = [e for e in root.iter() if _tag(e) == "TextLine"]
+    labels = [type_of(e) for e in elements]
+    kinds = [next((t for t in (*LINE_TYPES, "Signature") if t.lower() in label.lower()), "") for label in labels]
+    typed = any(kind in LINE_TYPES for kind in kinds)
+    allowed = (*line_types, "") if set(line_types) >= set(LINE_TYPES) else line_types
+    lines = []
+    for element, label, kind in zip(elements, labels, kinds, strict=True):
+        if kind == "Signature" or (typed and kind not in allowed):
+            continue
+        try:
+            text, polygon, baseline = read(element)
+        except ValueError as error:
+            found.skipped.append(f"{path.name}: line {element.get('ID') or element.get('id') or '?'}: {error}")
+            continue
+        text, legible = clean_transcript(text)
+        if text:
+            part = "interlinear" if "interlinear" in label.lower() else kind.lower()
+            lines.append(TruthLine(text, polygon, baseline, part, legible))
+    if not lines:
+        return
+    named = next((_image_name(e) for e in root.iter() if _image_name(e)), "")
+    image = _image_of(path.parent, path.stem) or next((i for i in (path.parent / named,) if i.is_file()), None)
     if image is None:
         found.skipped.append(f"{path.name}: no image beside it")
-    elif lines:
-        found.pages.append(TruthPage(image, lines, path.stem))
+    else:
+        found.pages.append(TruthPage(image, tuple(lines), path.stem))
 
 
-def _alto_lines(root: ElementTree.Element, line_types: tuple[str, ...]) -> Iterator[TruthLine]:
-    labels = {tag.get("ID"): tag.get("LABEL", "") for tag in root.iter() if tag.tag.endswith("OtherTag")}
-    for element in root.iter():
-        if not element.tag.endswith("}TextLine"):
-            continue
-        label = " ".join(labels.get(ref, "") for ref in (element.get("TAGREFS") or "").split())
-        kind = next((t for t in (*LINE_TYPES, "Signature") if t in label), "")
-        if "Signature" in label or (kind and kind not in line_types):
-            continue
-        polygon = next((e.get("POINTS", "") for e in element.iter() if e.tag.endswith("}Polygon")), "")
-        text = " ".join(e.get("CONTENT", "") for e in element.iter() if e.tag.endswith("}String"))
-        text, legible = clean_transcript(text)
-        if polygon and text:
-            interlinear = "interlinear" if "Interlinear" in label else kind.lower()
-            yield TruthLine(text, _points(polygon), _points(element.get("BASELINE", "")) or None, interlinear, legible)
+def _image_name(element: ElementTree.Element) -> str:
+    if _tag(element) == "fileName":
+        return Path((element.text or "").strip()).name
+    return Path(element.get("imageFilename", "")).name
 
 
-def _page_lines(root: ElementTree.Element) -> Iterator[TruthLine]:
-    for element in root.iter():
-        if not element.tag.endswith("}TextLine"):
-            continue
-        parts = {e.tag.rsplit("}", 1)[-1]: e for e in element}
-        texts = [e.text or "" for e in element.iter() if e.tag.endswith("}Unicode")]
-        text, legible = clean_transcript(texts[-1] if texts else "")
-        if "Coords" in parts and text:
-            baseline = _points(parts["Baseline"].get("points", "")) if "Baseline" in parts else None
-            yield TruthLine(text, _points(parts["Coords"].get("points", "")), baseline, "", legible)
+def _alto_type(root: ElementTree.Element) -> Callable[[ElementTree.Element], str]:
+    labels = {tag.get("ID"): tag.get("LABEL", "") for tag in root.iter() if _tag(tag) == "OtherTag"}
+    return lambda line: " ".join(labels.get(ref, "") for ref in (line.get("TAGREFS") or "").split())
+
+
+def _alto_line(line: ElementTree.Element) -> tuple[str, Polygon, Polyline | None]:
+    text = " ".join(e.get("CONTENT", "") for e in line.iter() if _tag(e) == "String")
+    shape = next((e for e in line if _tag(e) == "Shape"), None)
+    outline = next((e.get("POINTS", "") for e in shape if _tag(e) == "Polygon"), "") if shape is not None else ""
+    if outline:
+        polygon = _points(outline, 3)
+    else:
+        x, y, w, h = (float(line.get(name, "nan")) for name in ("HPOS", "VPOS", "WIDTH", "HEIGHT"))
+        polygon = _checked(((x, y), (x + w, y), (x + w, y + h), (x, y + h)), 4)
+    # ALTO before 4.2 gives a baseline as its height alone, which says nothing of the slope.
+    baseline = line.get("BASELINE", "")
+    return text, polygon, _points(baseline, 2) if len(baseline.split()) > 1 else None
+
+
+def _page_type(line: ElementTree.Element) -> str:
+    """PAGE: `production="handwritten-cursive"`, or the structure's type in `custom`."""
+    label = f"{line.get('production', '')} {line.get('custom', '')}"
+    return label.replace("printed", "Print")
+
+
+def _page_line(line: ElementTree.Element) -> tuple[str, Polygon, Polyline | None]:
+    parts = {_tag(e): e for e in line}
+    # Transcripts of a line may be several; the lowest index is the main one. Those of its words lie deeper.
+    readings = sorted((e for e in line if _tag(e) == "TextEquiv"), key=lambda e: int(e.get("index") or 0))
+    text = next((u.text or "" for e in readings[:1] for u in e if _tag(u) == "Unicode"), "")
+    if "Coords" not in parts:
+        raise ValueError("no Coords")
+    baseline = _points(parts["Baseline"].get("points", ""), 2) if "Baseline" in parts else None
+    return text, _points(parts["Coords"].get("points", ""), 3), baseline
