@@ -9,7 +9,7 @@ import pytest
 
 from text_recognizer.page import Line, Page, Word
 from text_recognizer.recognition.recognizer import LineReading, WordReading
-from text_recognizer.training.evaluate import evaluate, evaluate_peer, show, worst_page
+from text_recognizer.training.evaluate import evaluate, evaluate_peer, main, only_slices, show, worst_page
 from text_recognizer.training.sets import load_set
 
 TEXTS = ["the first line", "a second one", "and <the> third"]
@@ -81,3 +81,60 @@ def test_worst_lines_come_first_with_their_picture_and_escaped(folder: Path) -> 
     assert page.count("data:image/png;base64,") == 2
     assert "and &lt;the&gt; third" in page
     assert page.index("the&gt; third") < page.index(TEXTS[0], page.index("<article>"))
+
+
+def test_wrong_order_costs_by_page_but_not_in_any_order(folder: Path) -> None:
+    report = evaluate(load_set(folder), Told(TEXTS[::-1]), by="page")  # type: ignore[arg-type]
+    assert report.cer().value > 0.3
+    free = report.cer_any_order()
+    assert free is not None
+    assert free.value == 0
+    assert "any order" in show(report, "set")
+
+
+def test_worst_page_shows_the_picture_of_pages_too(folder: Path) -> None:
+    report = evaluate(load_set(folder), Told(TEXTS[:2]), by="page")  # type: ignore[arg-type]
+    assert worst_page(report).count("data:image/jpeg;base64,") == 1
+
+
+def test_line_outside_its_page_and_damaged_image_are_named_and_the_rest_is_measured(folder: Path) -> None:
+    (folder / "broken.png").write_bytes(b"no image")
+    outside = {"image": "p.png", "text": "x", "polygon": [[900, 900], [950, 900], [950, 950]], "writer": "w"}
+    more = [outside, {"image": "broken.png", "text": "y"}]
+    with (folder / "m.jsonl").open("a", encoding="utf-8") as manifest:
+        manifest.write("\n" + "\n".join(map(json.dumps, more)))
+    report = evaluate(load_set(folder), Told(TEXTS), by="line")  # type: ignore[arg-type]
+    assert report.cer().value == 0
+    assert len(report.samples) == 3
+    assert [s.split(":")[0] for s in report.skipped] == ["p.png", "broken.png"]
+
+
+def test_peer_that_fails_on_an_image_has_read_nothing_there(folder: Path) -> None:
+    def fails(path: Path) -> str:
+        raise RuntimeError("out of luck")
+
+    report = evaluate_peer(load_set(folder), fails)
+    assert report.cer().value == 1
+    assert "out of luck" in report.skipped[0]
+
+
+def test_only_the_slices_asked_for(folder: Path) -> None:
+    assert only_slices(load_set(folder), ["long"]).pages == []
+    assert len(only_slices(load_set(folder), ["short"]).pages[0].lines) == 3
+
+
+def test_command_prints_the_rates_and_writes_figures_and_worst_lines(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = Told(["the first lime", *TEXTS[1:]])
+    told.model = "told@1"  # type: ignore[attr-defined]
+    monkeypatch.setattr("text_recognizer.training.evaluate.Reader", lambda bundle, threads: told)
+    out = folder / "out"
+    out.mkdir()
+    command = [str(folder / "m.jsonl"), "--json", str(out / "f.json"), "--html", str(out / "w.html")]
+    assert main(command) == 0
+    assert "CER 2.4 %" in capsys.readouterr().out
+    figures = json.loads((out / "f.json").read_text(encoding="utf-8"))
+    assert (figures["samples"], figures["writers"], figures["model"]) == (3, 1, "told@1")
+    assert figures["normalisation"] == {"quotes": True, "case": False, "punctuation": False}
+    assert "the first lime" in (out / "w.html").read_text(encoding="utf-8")

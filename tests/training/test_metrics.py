@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text_recognizer.training.metrics import Normalisation, calibration, errors, rate, words_right
+from text_recognizer.training.metrics import Normalisation, any_order, calibration, errors, rate, words_right
 
 texts = st.text(alphabet="ab c’-", max_size=30)
 
@@ -66,3 +66,21 @@ def test_words_are_right_at_their_place_only() -> None:
 def test_calibration_counts_words_in_their_bins() -> None:
     table = calibration([0.95, 0.99, 1.0, 0.2], [True, True, False, False])
     assert table == [(0.2, 0.3, 1, 0.0), (0.9, 1.0, 3, pytest.approx(2 / 3))]
+
+
+def test_lines_in_any_order_are_paired_with_fewest_edits() -> None:
+    truth = ["the cat", "a dog", "birds"]
+    assert any_order(truth, ["birds", "the cat", "a dog"]) == (0, 17)
+    assert any_order(truth, ["a fog", "the cat"]) == (1 + 5, 17)
+    assert any_order(truth, [*truth, "ghost"]) == (5, 17)
+    assert any_order(truth, []) == (17, 17)
+    assert any_order([], ["ghost"]) == (5, 0)
+
+
+@given(st.lists(texts, max_size=5), st.lists(texts, max_size=5), st.randoms())
+def test_any_order_knows_no_order_and_is_never_more_than_all_lines(truth: list, read: list, random: object) -> None:
+    edits, characters = any_order(truth, read)
+    shuffled = random.sample(read, len(read))  # type: ignore[attr-defined]
+    assert any_order(truth, shuffled) == (edits, characters)
+    assert edits <= characters + sum(len(Normalisation()(r)) for r in read)
+    assert any_order(truth, list(reversed(truth)))[0] == 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
+from scipy.optimize import linear_sum_assignment
 
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "..."})
 
@@ -46,6 +47,23 @@ def errors(truth: str, read: str, normalise: Normalisation | None = None) -> Err
     truth, read = normalise(truth), normalise(read)
     a, b = truth.split(), read.split()
     return Errors(len(truth), Levenshtein.distance(truth, read), len(a), Levenshtein.distance(a, b))
+
+
+def any_order(truth: Sequence[str], read: Sequence[str], normalise: Normalisation | None = None) -> tuple[int, int]:
+    """Character edits and characters of a page whose lines may come in any order.
+
+    Lines of the truth and lines read are paired one to one with the fewest edits in all (Kuhn 1955); a line without a
+    partner counts in full. Two lines read as one, or one as two, are errors here too. Ends of lines are no characters.
+    """
+    normalise = normalise or Normalisation()
+    a, b = ([t for t in map(normalise, texts) if t] for texts in (truth, read))
+    # (truth + read, read + truth): a line costs its own length where it is paired with nothing.
+    costs = np.zeros((len(a) + len(b), len(b) + len(a)), np.int64)
+    costs[: len(a), : len(b)] = [[Levenshtein.distance(x, y) for y in b] for x in a] if a and b else 0
+    costs[: len(a), len(b) :] = np.asarray([len(x) for x in a], np.int64)[:, None]
+    costs[len(a) :, : len(b)] = np.asarray([len(y) for y in b], np.int64)[None]
+    rows, columns = linear_sum_assignment(costs)
+    return int(costs[rows, columns].sum()), sum(len(x) for x in a)
 
 
 @dataclass(frozen=True)
