@@ -232,4 +232,5 @@ def main(argv: list[str]) -> int:
     last = args.out / "last.ckpt"
     resume = args.resume or (last if last.is_file() else None)
     trainer.fit(module, data, ckpt_path=resume, weights_only=False if resume else None)
+    trainer.save_checkpoint(last)  # the end of the run, which is seldom a multiple of the steps between checkpoints
     return 0

@@ -66,15 +66,20 @@ class _DecoderGraph(nn.Module):
         return logits.log_softmax(-1), cache
 
 
-def load_network(checkpoint: Path) -> tuple[model.Recognizer, dict[str, Any]]:
-    """The averaged network of a Lightning checkpoint, in evaluation mode, and facts about its run."""
+def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recognizer, dict[str, Any]]:
+    """The network of a Lightning checkpoint, in evaluation mode, and facts about its run.
+
+    `averaged`: the moving average of the weights; else the weights of the last step, which are ahead of the average at
+    the end of a short run. Choose by the validation CER.
+    """
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     hyper = state["hyper_parameters"]
     fields = RecognizerConfig.__dataclass_fields__
     sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in hyper.items() if k in fields}
     config = RecognizerConfig(**sizes)
     network = model.Recognizer(config)
-    weights = {k.removeprefix("network."): v for k, v in state["state_dict"].items() if k.startswith("network.")}
+    held = state["state_dict"] if averaged else state.get("current_model_state", state["state_dict"])
+    weights = {k.removeprefix("network."): v for k, v in held.items() if k.startswith("network.")}
     network.load_state_dict(weights)
     return network.eval(), {"steps": int(state["global_step"]), "config": {k: hyper[k] for k in hyper if k in fields}}
 
@@ -161,11 +166,12 @@ def stage(
     texts: Path | None = None,
     ctc_weight: float = 0.5,
     beam: int = 8,
+    averaged: bool = True,
 ) -> Path:
     """Write a verified bundle to the folder `out`; an older one there is replaced only when the new one is whole."""
     from text_recognizer.training.models.line_finder import export_line_finder
 
-    network, run = load_network(checkpoint)
+    network, run = load_network(checkpoint, averaged)
     codec = Codec()
     c = network.config
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".stage-") as scratch:
@@ -251,6 +257,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--version", default="0.1")
     parser.add_argument("--ctc-weight", type=float, default=0.5)
     parser.add_argument("--beam", type=int, default=8)
+    parser.add_argument("--last-weights", action="store_true", help="the last step's weights, not their average")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for path in (args.checkpoint, args.finder, args.unipen):
@@ -258,7 +265,7 @@ def main(argv: list[str]) -> int:
             raise DataInvalid(f"{path} is not there: give the file that training or 'data prepare' wrote.")
     out = stage(
         args.checkpoint, args.finder, args.out, args.unipen, args.name, args.version, args.fonts, args.texts,
-        args.ctc_weight, args.beam,
+        args.ctc_weight, args.beam, not args.last_weights,
     )  # fmt: skip
     print(out)
     return 0
