@@ -73,6 +73,15 @@ def make(name: str, page: Path, threads: int) -> Callable[[], object]:
     return reference(page, threads) if name == "reference" else peer(page, threads, name)
 
 
+def peak_memory() -> float:
+    """Peak resident MB of this process. `getrusage` would tell that of the larger process which started it."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def startup(threads: int) -> list[float]:
     """Wall seconds of `text-recognizer read --lines-only` on a one-line image, a process each time."""
     with tempfile.TemporaryDirectory() as folder:
