@@ -112,7 +112,9 @@ def main() -> None:
         for _ in range(3):
             run()
         who = resource.RUSAGE_CHILDREN if args.memory_of == "tesseract" else resource.RUSAGE_SELF
-        print(json.dumps(resource.getrusage(who).ru_maxrss / 1024))
+        print(
+            json.dumps(resource.getrusage(who).ru_maxrss / 1024 if who == resource.RUSAGE_CHILDREN else peak_memory())
+        )
         return
     names = ["ours-fast", "ours-accurate", "reference"]
     names += [n for n in ("rapidocr",) if importlib.util.find_spec(n)]
