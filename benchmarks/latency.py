@@ -111,10 +111,10 @@ def main() -> None:
         run = make(args.memory_of, args.page, args.threads)
         for _ in range(3):
             run()
-        who = resource.RUSAGE_CHILDREN if args.memory_of == "tesseract" else resource.RUSAGE_SELF
-        print(
-            json.dumps(resource.getrusage(who).ru_maxrss / 1024 if who == resource.RUSAGE_CHILDREN else peak_memory())
-        )
+        if args.memory_of == "tesseract":
+            print(json.dumps(sys.modules["peers"].tesseract_peak))
+        else:
+            print(json.dumps(peak_memory()))
         return
     names = ["ours-fast", "ours-accurate", "reference"]
     names += [n for n in ("rapidocr",) if importlib.util.find_spec(n)]
