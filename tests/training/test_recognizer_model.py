@@ -1,10 +1,15 @@
 """The network: both heads learn a batch by heart, caching changes nothing, padding does not leak."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from text_recognizer.errors import DataInvalid
 from text_recognizer.training.data import Batch
-from text_recognizer.training.lit import LitRecognizer
+from text_recognizer.training.lit import LitRecognizer, load_weights
 from text_recognizer.training.models.recognizer import BOS, EOS, FIRST_CHARACTER, Recognizer, RecognizerConfig
 
 SMALL = RecognizerConfig(
@@ -73,6 +78,20 @@ def test_what_a_line_is_padded_with_does_not_change_its_reading() -> None:
     # The last feature sees a pixel or two of the padding through the convolutions, no more.
     torch.testing.assert_close(beside[:, :20].argmax(-1), alone[:, :20].argmax(-1))
     torch.testing.assert_close(beside[:, :12], alone[:, :12], rtol=0.15, atol=0.15)
+
+
+def test_run_begins_with_the_weights_of_a_bundle_and_refuses_foreign_ones(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    saved, other = Recognizer(SMALL), Recognizer(SMALL)
+    save_file({k: v.contiguous() for k, v in saved.state_dict().items()}, tmp_path / "w.safetensors")
+    load_weights(other, tmp_path / "w.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(saved.parameters(), other.parameters(), strict=True))
+    larger = Recognizer(replace(SMALL, d_ff=128))
+    with pytest.raises(DataInvalid, match="same sizes"):
+        load_weights(larger, tmp_path / "w.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"x")
+    with pytest.raises(DataInvalid, match=r"broken\.safetensors"):
+        load_weights(other, tmp_path / "broken.safetensors")
 
 
 @pytest.mark.parametrize(("step", "factor"), [(0, 1 / 400), (399, 1.0), (5000, 1.0), (20_000, 0.02)])

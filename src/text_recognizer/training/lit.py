@@ -23,6 +23,7 @@ from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from text_recognizer.errors import DataInvalid
 from text_recognizer.training.data import Batch, Codec, RenderedLines
 from text_recognizer.training.models.recognizer import BLANK, FIRST_CHARACTER, PAD, Recognizer, RecognizerConfig
 
@@ -164,6 +165,18 @@ def precision() -> str:
     return "bf16-mixed" if torch.cuda.is_available() or cpu_has_bf16() else "32-true"
 
 
+def load_weights(network: Recognizer, file: Path) -> None:
+    """Fill `network` with the weights of a bundle. Raises DataInvalid if they are of another network."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        network.load_state_dict(load_file(file))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataInvalid(f"{file} does not fit this network ({reason}): give weights of the same sizes.") from error
+
+
 def main(argv: list[str]) -> int:
     """Command line of `text-recognizer train`."""
     parser = argparse.ArgumentParser(prog="text-recognizer train", description=__doc__)
@@ -184,6 +197,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--resume", type=Path, help="checkpoint to go on from ('last.ckpt' in --out is found by itself)"
     )
+    parser.add_argument(
+        "--weights", type=Path, help="recognizer.safetensors of a bundle to begin with; steps start at 0"
+    )
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args(argv)
     if args.threads:
@@ -197,6 +213,8 @@ def main(argv: list[str]) -> int:
         config, learning_rate=args.learning_rate, total_steps=args.total_steps, decay_share=args.decay_share
     )
     module.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if args.weights:
+        load_weights(module.network, args.weights)
     data = RenderedLines(
         args.unipen, args.fonts, args.texts, batch_size=args.batch_size, workers=args.workers, seed=args.seed,
         font_share=args.font_share, max_chars=args.max_chars,
