@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 _SHIFT = 4  # cv2 draws at 1/16 pixel
+_DOT = 8  # sixteenths of a pixel: a stroke no larger is a dot
 
 
 @dataclass(frozen=True)
@@ -45,29 +47,33 @@ def draw_ink(
     `x_height` is in pixels, `origin` the pixel (x, y) of the strokes' (0, 0).
     """
     thickness = pen.width * x_height
-    offset = np.asarray(origin, np.float32)
+    lengths = np.asarray([len(s) for s in strokes])
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    points = np.concatenate(list(strokes))  # (N, 2)
+    pixels = np.round((points * x_height + np.asarray(origin, np.float32)) * (1 << _SHIFT)).astype(np.int32)
+    extent = (np.maximum.reduceat(pixels, starts) - np.minimum.reduceat(pixels, starts)).max(1)  # (strokes,)
+    is_dot = (lengths == 1) | (extent < _DOT)
+    for start in starts[is_dot]:
+        _dot(canvas, pixels[start], thickness)
     if pen.nib == 0.0 and pen.pressure == 0.0:
-        lines = [np.round((s * x_height + offset) * (1 << _SHIFT)).astype(np.int32) for s in strokes]
-        _polylines(canvas, [line for line in lines if len(line) > 1], thickness)
-        for line in lines:
-            if len(line) == 1 or np.ptp(line, axis=0).max() < 8:
-                _dot(canvas, line[0], thickness)
+        lines = np.split(pixels, starts[1:])
+        _polylines(canvas, [line for line, dot in zip(lines, is_dot, strict=True) if not dot], thickness)
         return
     # One polyline a thickness level: cv2 has no varying width, and a level of half a pixel can't be seen.
+    delta = np.diff(points, axis=0)  # (N - 1, 2), those across two strokes too
+    angle = np.arctan2(-delta[:, 1], delta[:, 0])
+    factor = 1.0 - pen.nib * np.abs(np.cos(angle - pen.nib_angle)) + pen.pressure * (-np.sin(angle)) * 0.5
+    if len(factor) > 2:
+        factor[1:-1] = 0.25 * factor[:-2] + 0.5 * factor[1:-1] + 0.25 * factor[2:]
+    level = np.maximum(1, np.round(factor * thickness * 2)).astype(np.int64)
+    drawn = np.repeat(~is_dot, lengths)[:-1]
+    drawn[starts[1:] - 1] = False  # the way from one stroke to the next is not drawn
+    level[~drawn] = 0
     levels: dict[int, list[NDArray[np.int32]]] = {}
-    for stroke in strokes:
-        line = np.round((stroke * x_height + offset) * (1 << _SHIFT)).astype(np.int32)
-        if len(line) == 1 or np.ptp(line, axis=0).max() < 8:
-            _dot(canvas, line[0], thickness)
-            continue
-        delta = np.diff(stroke, axis=0)
-        angle = np.arctan2(-delta[:, 1], delta[:, 0])
-        factor = 1.0 - pen.nib * np.abs(np.cos(angle - pen.nib_angle)) + pen.pressure * (-np.sin(angle)) * 0.5
-        factor = np.convolve(np.pad(factor, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
-        level = np.maximum(1, np.round(factor * thickness * 2)).astype(int)
-        starts = np.flatnonzero(np.diff(level, prepend=-1))
-        for begin, end in zip(starts, [*starts[1:], len(level)], strict=True):
-            levels.setdefault(int(level[begin]), []).append(line[begin : end + 1])
+    edges = np.flatnonzero(np.diff(level, prepend=-1, append=-1))
+    for begin, end in pairwise(edges.tolist()):
+        if level[begin]:
+            levels.setdefault(int(level[begin]), []).append(pixels[begin : end + 1])
     for level_index, lines in sorted(levels.items()):
         _polylines(canvas, lines, level_index / 2)
 
