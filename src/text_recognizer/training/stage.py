@@ -116,6 +116,21 @@ def export_recognizer(network: model.Recognizer, folder: Path) -> None:
     save_file({k: v.contiguous() for k, v in network.state_dict().items()}, str(folder / "recognizer.safetensors"))
 
 
+def strip_graph(file: Path) -> None:
+    """Leave nothing in an ONNX file but what computes: exporters write the paths of the machine into its nodes."""
+    import onnx
+
+    graph = onnx.load(file)
+    parts: list[Any] = [graph, graph.graph, *graph.graph.node, *graph.graph.input, *graph.graph.output]
+    parts += [*graph.graph.value_info, *graph.graph.initializer, *graph.functions]
+    parts += [node for function in graph.functions for node in function.node]
+    for part in parts:
+        part.ClearField("doc_string")
+        if hasattr(part, "metadata_props"):
+            del part.metadata_props[:]
+    onnx.save(graph, file)
+
+
 def parity(network: model.Recognizer, recognizer: Recognizer, crops: Sequence[NDArray[np.uint8]]) -> tuple[int, int]:
     """(lines whose cached greedy tokens are the same in torch and ONNX Runtime, lines compared)."""
     theirs = recognizer.decode_greedy(crops)
@@ -174,11 +189,13 @@ def stage(
     network, run = load_network(checkpoint, averaged)
     codec = Codec()
     c = network.config
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".stage-") as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
         folder.mkdir()
         export_recognizer(network, folder)
         finder_settings = export_line_finder(finder, folder / "line_finder.onnx")
+        for graph in sorted(folder.glob("*.onnx")):
+            strip_graph(graph)
         info: dict[str, Any] = {
             "format": FORMAT,
             "name": name,
