@@ -50,6 +50,12 @@ def test_shipped_bundle_says_where_it_comes_from_and_fits(bundle: Bundle) -> Non
     assert sum(f.stat().st_size for f in bundle.path.iterdir()) <= 40e6
 
 
+def test_shipped_graphs_tell_nothing_of_the_machine_that_made_them(bundle: Bundle) -> None:
+    for file in bundle.path.glob("*.onnx"):
+        assert b"site-packages" not in file.read_bytes()
+        assert b"/src/text_recognizer" not in file.read_bytes()
+
+
 class _Sure:
     """A reader that is sure of everything and right about the words that begin with r."""
 
