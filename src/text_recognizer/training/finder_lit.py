@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from text_recognizer.images import load_image
 from text_recognizer.layout.prepare import flatten_paper
+from text_recognizer.training.lit import precision
 from text_recognizer.training.models.line_finder import (
     STRIDE,
     X_HEIGHT_UNIT,
@@ -422,7 +423,7 @@ def main(argv: list[str]) -> int:
         max_steps=config.total_steps,
         max_epochs=-1,
         max_time=args.max_time,
-        precision="bf16-mixed",
+        precision=precision(),  # type: ignore[arg-type]
         gradient_clip_val=2.0,
         val_check_interval=args.validate_every,
         check_val_every_n_epoch=None,
