@@ -14,10 +14,24 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+# Token ids of both heads: 0 is blank for CTC and padding for the decoder; the alphabet starts at FIRST_CHARACTER.
 BLANK = 0
+BOS = 1
+EOS = 2
+UNKNOWN = 3
+FIRST_CHARACTER = 4
+REPLACEMENT = "\ufffd"  # what an unknown character is written as
+
 NEGATIVE = np.float32(-1e30)
 
 Scores = NDArray[np.float32]
+
+
+def to_text(ids: Sequence[int], alphabet: str) -> str:
+    """Characters of token ids; blanks and marks of begin and end are none."""
+    return "".join(
+        alphabet[i - FIRST_CHARACTER] if i >= FIRST_CHARACTER else REPLACEMENT if i == UNKNOWN else "" for i in ids
+    )
 
 
 def log_softmax(logits: Scores) -> Scores:
@@ -83,19 +97,12 @@ def ctc_scores(log_probs: Scores, texts: Sequence[Sequence[int]]) -> Scores:
     # A symbol may be entered straight from the symbol before if the two differ.
     skip = np.full((n, states), NEGATIVE, np.float32)
     skip[:, 3::2] = np.where(labels[:, 3::2] != labels[:, 1:-2:2], 0, NEGATIVE)
+    # A path begins with a blank or with the first symbol.
     alpha = np.full((n, states), NEGATIVE, np.float32)
-    alpha[:, 0] = 0.0  # before the first step; the first blank or symbol is entered from here
-    alpha_first = True
+    alpha[:, :2] = log_probs[0][labels[:, :2]]
     rows = np.arange(n)
-    for step in log_probs:
+    for step in log_probs[1:]:
         emit = step[labels]  # (N, S)
-        if alpha_first:
-            alpha = np.full((n, states), NEGATIVE, np.float32)
-            alpha[:, 0] = emit[:, 0]
-            if states > 1:
-                alpha[:, 1] = emit[:, 1]
-            alpha_first = False
-            continue
         one = np.concatenate([np.full((n, 1), NEGATIVE, np.float32), alpha[:, :-1]], axis=1)
         two = np.concatenate([np.full((n, 2), NEGATIVE, np.float32), alpha[:, :-2]], axis=1)[:, :states] + skip
         alpha = np.logaddexp(np.logaddexp(alpha, one), two) + emit

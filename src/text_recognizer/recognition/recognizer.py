@@ -10,13 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.bundle import Bundle
-from text_recognizer.recognition.decoding import Scores, align, best_path, ctc_scores, prefix_beam
+from text_recognizer.recognition.decoding import BOS, EOS, Scores, align, best_path, ctc_scores, prefix_beam, to_text
 from text_recognizer.recognition.normalise import normalise_line
 
 Mode = Literal["fast", "accurate"]
-
-BOS, EOS, UNKNOWN, FIRST_CHARACTER = 1, 2, 3, 4
-REPLACEMENT = "\ufffd"
 
 # Widths are padded to these multiples and batches bounded by their area: few shapes keep memory flat.
 WIDTH_STEP = 128
@@ -117,10 +114,7 @@ class Recognizer:
 
     def text(self, ids: Sequence[int]) -> str:
         """Characters of token ids."""
-        return "".join(
-            self.alphabet[i - FIRST_CHARACTER] if i >= FIRST_CHARACTER else REPLACEMENT if i == UNKNOWN else ""
-            for i in ids
-        )
+        return to_text(ids, self.alphabet)
 
     # ------------------------------------------------------------------------------------------------ batches
 

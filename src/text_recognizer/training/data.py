@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
+from text_recognizer.recognition.decoding import to_text
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.recognition.recognizer import MARGIN
 from text_recognizer.training.models.recognizer import BOS, EOS, FIRST_CHARACTER, PAD, UNKNOWN
@@ -46,10 +47,7 @@ class Codec:
         return [self._ids.get(c, UNKNOWN) for c in normalise_text(text)]
 
     def decode(self, ids: Sequence[int]) -> str:
-        return "".join(
-            self.alphabet[i - FIRST_CHARACTER] if i >= FIRST_CHARACTER else "\ufffd" if i == UNKNOWN else ""
-            for i in ids
-        )
+        return to_text(ids, self.alphabet)
 
     def decode_ctc(self, ids: Sequence[int]) -> str:
         """Best path: repeats merged, blanks dropped."""

@@ -21,12 +21,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Token ids shared by both heads. 0 is blank for CTC and padding for the decoder; characters start at FIRST_CHARACTER.
-BLANK = PAD = 0
-BOS = 1
-EOS = 2
-UNKNOWN = 3
-FIRST_CHARACTER = 4
+from text_recognizer.recognition.decoding import BLANK as BLANK
+from text_recognizer.recognition.decoding import BOS as BOS
+from text_recognizer.recognition.decoding import EOS as EOS
+from text_recognizer.recognition.decoding import FIRST_CHARACTER as FIRST_CHARACTER
+from text_recognizer.recognition.decoding import UNKNOWN as UNKNOWN
+
+PAD = BLANK  # what the decoder is padded with
 
 
 @dataclass(frozen=True)

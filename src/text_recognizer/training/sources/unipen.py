@@ -226,7 +226,6 @@ def read_segments(root: Path) -> list[_RawSegment]:
                     continue
                 source = sources[0]
                 if source not in cache:
-                    aspect = 1.0
                     components, header, aspect = _read_components(source)
                     if aspect == 1.0:
                         for doc in includes:
