@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
+from text_recognizer.errors import DataInvalid
 from text_recognizer.recognition.decoding import to_text
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.recognition.recognizer import MARGIN
@@ -163,10 +164,27 @@ class LineRenderer:
 
 
 class Pools(Dataset[list[Batch]]):
-    """Pool k of lines, sorted by width into batches; the same for the same seed, whoever renders it."""
+    """Pool k of lines, sorted by width into batches; the same lines for the same seed, whoever renders them.
 
-    def __init__(self, renderer: LineRenderer, seed: int, batches: int = 16, batch_size: int = 32) -> None:
+    Args:
+        batch_size: lines of a step, of all processes together.
+        rank, world: this process and how many there are; each renders its share of every pool. All draw their batches
+            in the same order of widths, so that none waits for another's longer lines.
+    """
+
+    def __init__(
+        self,
+        renderer: LineRenderer,
+        seed: int,
+        batches: int = 16,
+        batch_size: int = 32,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if batch_size % world:
+            raise DataInvalid(f"{batch_size} lines a step cannot be shared by {world} processes: give a multiple.")
         self.renderer, self.seed, self.batches, self.batch_size = renderer, seed, batches, batch_size
+        self.rank, self.world = rank, world
         self.codec = Codec()
 
     def __len__(self) -> int:
@@ -174,16 +192,17 @@ class Pools(Dataset[list[Batch]]):
 
     def __getitem__(self, index: int) -> list[Batch]:
         cv2.setNumThreads(0)
-        rng = np.random.default_rng([self.seed, index])
         # Short texts first: an alignment is found much sooner on words than on lines.
         short = max(0.25, 1.0 - index / 50)
         samples = []
-        for _ in range(self.batches * self.batch_size):
-            image, text = self.renderer.sample(rng, short)
+        for number in range(self.rank, self.batches * self.batch_size, self.world):
+            image, text = self.renderer.sample(np.random.default_rng([self.seed, index, number]), short)
             samples.append((normalise_line(image, self.renderer.height), self.codec.encode(text)))
         samples.sort(key=lambda s: s[0].shape[1])
-        groups = [samples[i : i + self.batch_size] for i in range(0, len(samples), self.batch_size)]
-        return [collate(groups[int(i)]) for i in rng.permutation(len(groups))]
+        share = self.batch_size // self.world
+        groups = [samples[i : i + share] for i in range(0, len(samples), share)]
+        order = np.random.default_rng([self.seed, index]).permutation(len(groups))
+        return [collate(groups[int(i)]) for i in order]
 
 
 class _From(Sampler[int]):
@@ -256,12 +275,19 @@ class RenderedLines(L.LightningDataModule):
             unipen, fonts, texts, height=self.height, font_share=self.font_share, max_chars=self.max_chars
         )
         start = self.trainer.global_step if self.trainer else 0
-        stream = _Stream(Pools(renderer, self.seed, batch_size=self.batch_size), start, self.workers)
+        rank, world = self._place()
+        pools = Pools(renderer, self.seed, batch_size=self.batch_size, rank=rank, world=world)
+        stream = _Stream(pools, start, self.workers)
         return DataLoader(stream, batch_size=None)
 
     def val_dataloader(self) -> Any:
         unipen, _, texts = self.paths
         renderer = LineRenderer(unipen, None, texts, split="heldout", height=self.height, variation=0.0)
         pools = Pools(renderer, 20_000_000 + 1, batches=self.validation_lines // 32, batch_size=32)
-        fixed: Any = pools[1000]
+        rank, world = self._place()
+        fixed: Any = pools[1000][rank::world]
         return DataLoader(fixed, batch_size=None)
+
+    def _place(self) -> tuple[int, int]:
+        """This process and the number of processes."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

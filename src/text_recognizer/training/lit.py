@@ -140,7 +140,10 @@ class LitRecognizer(L.LightningModule):
                 self.samples.append((truth, read["ctc"], read["decoder"]))
 
     def on_validation_epoch_end(self) -> None:
-        for name, (errors, characters) in self._counts.items():
+        for name, counts in self._counts.items():
+            errors, characters = self.trainer.strategy.reduce(  # over all processes
+                torch.tensor(counts, dtype=torch.float64), reduce_op="sum"
+            ).tolist()
             self.log(f"val/cer_{name}", errors / max(1, characters), prog_bar=True)
         if self.trainer.is_global_zero and not self.trainer.sanity_checking:
             lines = [f"step {self.global_step}"]
@@ -200,7 +203,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--weights", type=Path, help="recognizer.safetensors of a bundle to begin with; steps start at 0"
     )
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="threads of each process, 0 for torch's own choice")
+    parser.add_argument(
+        "--devices", type=int, default=1,
+        help="processes: GPUs, or on a CPU processes of --threads each; they share the lines of --batch-size",
+    )  # fmt: skip
     args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -233,6 +240,9 @@ def main(argv: list[str]) -> int:
         max_epochs=-1,
         max_time=args.max_time,
         precision=precision(),  # type: ignore[arg-type]
+        devices=args.devices,
+        strategy="ddp" if args.devices > 1 else "auto",
+        use_distributed_sampler=False,  # RenderedLines shares the lines out itself
         gradient_clip_val=2.0,
         val_check_interval=args.validate_every,
         check_val_every_n_epoch=None,
