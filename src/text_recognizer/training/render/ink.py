@@ -108,6 +108,10 @@ class Hand:
         # Enough letters to write any plain sentence in print.
         self.can_print = sum(c in self.glyphs for c in "abcdefghijklmnopqrstuvwxyz") >= 24
         self.inks = writer.inks
+        words = [ink for ink in writer.inks if len(ink.text) > 2 and ink.text.isalpha()]
+        lifts = sum(len(ink.strokes) for ink in words) / max(1, sum(len(ink.text) for ink in words))
+        # 0: lifts the pen for each letter, 1: once in two or three.
+        self.joined = float(np.clip((0.85 - lifts) / 0.5, 0, 1)) if words else 0.0
 
     @property
     def writable(self) -> bool:
@@ -262,10 +266,83 @@ def compose_line(
     return set_line(words, rng)
 
 
+def join_strokes(ink: Ink, rng: np.random.Generator, share: float) -> Ink:
+    """Draw `share` of the pen lifts inside words as joining strokes: cursive from a hand that lifts its pen.
+
+    Only a stroke that begins just right of the last one's end is joined; dots, bars and word gaps stay as they are.
+    """
+    strokes = list(ink.strokes)
+    ends = np.asarray([[*s[0], *s[-1]] for s in strokes], np.float32)  # x and y of each stroke's start, then of its end
+    box = np.asarray([[*s.min(0), *s.max(0)] for s in strokes], np.float32)
+    letter = (box[:, 3] - box[:, 1] > 0.3) & (np.asarray([len(s) for s in strokes]) > 3)
+    dx, dy = ends[1:, 0] - ends[:-1, 2], ends[1:, 1] - ends[:-1, 3]
+    gap = box[1:, 0] - np.maximum.accumulate(box[:-1, 2])  # blank columns between a stroke and all before it
+    joined = (
+        letter[1:] & letter[:-1] & (gap > -0.6) & (gap < 0.45) & (dx > -0.1) & (dx < 1.2)
+        & (np.abs(dy) < 1.5) & (ends[:-1, 3] > -0.7) & (rng.random(len(dx)) < share)
+    )  # fmt: skip
+    out: list[Points] = []
+    run = [strokes[0]]
+    for k in range(1, len(strokes)):
+        if joined[k - 1]:
+            start, end = ends[k - 1, 2:], ends[k, :2]
+            reach = 0.25 + 0.5 * abs(float(end[0] - start[0]))
+            sag = float(rng.uniform(0.0, 0.15))
+            handles = (start + _points([reach, sag]), end + _points([-reach * 0.8, 0.3 * max(0.0, float(-dy[k - 1]))]))
+            t = np.linspace(0, 1, 8, dtype=np.float32)[1:-1, None]
+            run.append(
+                (1 - t) ** 3 * start + 3 * (1 - t) ** 2 * t * handles[0] + 3 * (1 - t) * t**2 * handles[1] + t**3 * end
+            )
+        else:
+            out.append(np.concatenate(run))
+            run = []
+        run.append(strokes[k])
+    out.append(np.concatenate(run))
+    return Ink(ink.text, tuple(out))
+
+
+def hurry(ink: Ink, sigma: float) -> Ink:
+    """Smooth each stroke along its way by a Gaussian of `sigma` x-heights: arches flatten, corners and loops round off.
+
+    The ends of strokes stay where they are.
+    """
+    step = 0.08
+    radius = max(1, round(2.5 * sigma / step))
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) * step / sigma) ** 2)
+    kernel /= kernel.sum()
+    out: list[Points] = []
+    for stroke in ink.strokes:
+        along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(stroke, axis=0).T))])
+        n = int(along[-1] / step) + 1
+        if n < 6:
+            out.append(stroke)
+            continue
+        at = np.linspace(0, along[-1], n)
+        reach = min(radius, n - 1)
+        smooth = []
+        for axis in (0, 1):
+            v = np.interp(at, along, stroke[:, axis])
+            # Reflected through its end points, a line stays where it ends.
+            padded = np.concatenate([2 * v[0] - v[reach:0:-1], v, 2 * v[-1] - v[-2 : -reach - 2 : -1]])
+            padded = np.pad(padded, radius - reach, "edge")
+            smooth.append(np.convolve(padded, kernel, "valid"))
+        out.append(np.stack(smooth, axis=1).astype(np.float32))
+    return Ink(ink.text, tuple(out))
+
+
 def vary(ink: Ink, rng: np.random.Generator, strength: float = 1.0) -> Ink:
-    """Another hand from the same ink: slant, proportions, slope, a slow wave and letter-sized wobble."""
-    slant = float(rng.normal(0, 0.22)) * strength
-    stretch = float(np.exp(np.clip(rng.normal(0, 0.16), -0.38, 0.38) * strength))
+    """Another hand from the same ink: joins, haste, slant, proportions, slope, a slow wave and letter-sized wobble."""
+    if rng.random() < 0.3 * strength:
+        ink = join_strokes(ink, rng, float(rng.uniform(0.5, 1.0)))
+    if rng.random() < 0.3 * strength:
+        ink = hurry(ink, float(rng.uniform(0.05, 0.26)))
+    style = rng.random()
+    if style < 0.15:  # the steep and wide hands that schools once taught
+        slant = float(rng.uniform(0.2, 0.8)) * strength
+        stretch = float(np.exp(rng.uniform(-0.1, 0.6) * strength))
+    else:
+        slant = float(rng.normal(0, 0.24)) * strength
+        stretch = float(np.exp(np.clip(rng.normal(0, 0.18), -0.42, 0.5) * strength))
     slope = float(rng.normal(0, 0.012)) * strength
     tall = float(np.exp(rng.normal(0, 0.1) * strength))  # ascenders and descenders against the x-height
     wave = float(abs(rng.normal(0, 0.08))) * strength

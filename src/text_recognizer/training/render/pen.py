@@ -28,10 +28,10 @@ class Pen:
         """Pens seen on paper: mostly ballpoint and fineliner, some pencil, felt tip and broad nib."""
         width = float(np.clip(rng.lognormal(np.log(0.125), 0.35), 0.05, 0.34))
         kind = rng.random()
-        if kind < 0.6:
+        if kind < 0.5:
             return Pen(width)
-        if kind < 0.85:
-            return Pen(width, pressure=float(rng.uniform(0.15, 0.6)))
+        if kind < 0.8:
+            return Pen(width, pressure=float(rng.uniform(0.15, 0.9)))
         return Pen(width * 1.15, nib=float(rng.uniform(0.3, 0.75)), nib_angle=float(rng.uniform(0.4, 1.2)))
 
 
