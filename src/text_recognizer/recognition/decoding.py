@@ -8,8 +8,12 @@ References
 
 from __future__ import annotations
 
+import heapq
 import itertools
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,42 +51,81 @@ def best_path(log_probs: Scores) -> list[int]:
     return [int(i) for i in path[keep]]
 
 
-def prefix_beam(log_probs: Scores, beam: int = 8, cutoff: float = -7.0) -> list[tuple[list[int], float]]:
-    """Most likely texts of `log_probs` (T, V) as (ids, log-probability), best first.
+class NextScores(Protocol):
+    """What a language model tells a search."""
 
-    Symbols whose log-probability at a step is below `cutoff` are not followed there.
+    def next(self, before: Sequence[int]) -> Scores:
+        """Log-probability (V,) of each id after the ids `before` of a line; EOS ends it."""
+
+
+@dataclass(slots=True)
+class _Prefix:
+    """A beginning of a text with the log-probabilities of its paths, and what language makes of it."""
+
+    blank: float  # of the paths that end in a blank
+    symbol: float  # of those that end in its last symbol
+    language: float  # weighted score of the language model and of the length
+
+    def total(self) -> float:
+        return _logaddexp(self.blank, self.symbol) + self.language
+
+
+def prefix_beam(
+    log_probs: Scores,
+    beam: int = 8,
+    cutoff: float = -5.0,
+    language: NextScores | None = None,
+    language_weight: float = 0.0,
+    length_bonus: float = 0.0,
+) -> list[tuple[list[int], float]]:
+    """Most likely texts of `log_probs` (T, V) as (ids, CTC log-probability), best first.
+
+    Symbols whose log-probability at a step is below `cutoff` are not followed there. With a language model the order,
+    and what is kept on the way, is by CTC + `language_weight` × language model + `length_bonus` × length.
     """
-    beams: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, float(NEGATIVE))}  # ends in blank, in a symbol
+    weighted = language is not None and language_weight > 0
+    beams: dict[tuple[int, ...], _Prefix] = {(): _Prefix(0.0, _NEVER, 0.0)}
     for step in log_probs:
-        if step[BLANK] > -0.0005:  # only blank: every beam goes on alike
-            beams = {
-                p: (float(np.logaddexp(b, s)) + float(step[BLANK]), float(NEGATIVE)) for p, (b, s) in beams.items()
-            }
+        blank = float(step[BLANK])
+        if blank > -0.0005:  # only blank: every beam goes on alike
+            for entry in beams.values():
+                entry.blank, entry.symbol = _logaddexp(entry.blank, entry.symbol) + blank, _NEVER
             continue
-        symbols = [int(i) for i in np.flatnonzero(step > cutoff) if i != BLANK]
-        grown: dict[tuple[int, ...], tuple[float, float]] = {}
-
-        def add(
-            prefix: tuple[int, ...],
-            blank: float,
-            symbol: float,
-            grown: dict[tuple[int, ...], tuple[float, float]] = grown,
-        ) -> None:
-            b, s = grown.get(prefix, (float(NEGATIVE), float(NEGATIVE)))
-            grown[prefix] = (float(np.logaddexp(b, blank)), float(np.logaddexp(s, symbol)))
-
-        for prefix, (b, s) in beams.items():
-            total = float(np.logaddexp(b, s))
+        symbols = [(i, float(step[i])) for i in np.flatnonzero(step > cutoff).tolist() if i != BLANK]
+        grown: dict[tuple[int, ...], _Prefix] = {}
+        for prefix, entry in beams.items():
+            total = _logaddexp(entry.blank, entry.symbol)
             last = prefix[-1] if prefix else -1
-            add(prefix, total + float(step[BLANK]), s + float(step[last]) if prefix else float(NEGATIVE))
-            for symbol in symbols:
-                score = float(step[symbol])
+            same = grown.get(prefix)
+            if same is None:
+                same = grown[prefix] = _Prefix(_NEVER, _NEVER, entry.language)
+            same.blank = _logaddexp(same.blank, total + blank)
+            if prefix:
+                same.symbol = _logaddexp(same.symbol, entry.symbol + float(step[last]))
+            after = language.next(prefix) if weighted and language is not None else None
+            for symbol, score in symbols:
                 # The same symbol again needs a blank between; without one it is the same letter going on.
-                add((*prefix, symbol), float(NEGATIVE), (b if symbol == last else total) + score)
-        ranked = sorted(grown.items(), key=lambda item: -float(np.logaddexp(*item[1])))
-        beams = dict(ranked[:beam])
-    final = [(list(p), float(np.logaddexp(b, s))) for p, (b, s) in beams.items()]
-    return sorted(final, key=lambda item: -item[1])
+                score += entry.blank if symbol == last else total
+                longer = grown.get((*prefix, symbol))
+                if longer is None:
+                    bonus = length_bonus + (language_weight * float(after[symbol]) if after is not None else 0.0)
+                    longer = grown[(*prefix, symbol)] = _Prefix(_NEVER, _NEVER, entry.language + bonus)
+                longer.symbol = _logaddexp(longer.symbol, score)
+        beams = dict(heapq.nlargest(beam, grown.items(), key=lambda item: item[1].total()))
+    if weighted and language is not None:
+        for prefix, entry in beams.items():
+            entry.language += language_weight * float(language.next(prefix)[EOS])
+    ranked = sorted(beams.items(), key=lambda item: -item[1].total())
+    return [(list(prefix), _logaddexp(entry.blank, entry.symbol)) for prefix, entry in ranked]
+
+
+_NEVER = -1e30
+
+
+def _logaddexp(a: float, b: float) -> float:
+    if a < b:
+        a, b = b, a
+    return a if b <= _NEVER or a - b > 40 else a + math.log1p(math.exp(b - a))
 
 
 def ctc_scores(log_probs: Scores, texts: Sequence[Sequence[int]]) -> Scores:

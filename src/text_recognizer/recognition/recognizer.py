@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.recognition.decoding import BOS, EOS, Scores, align, best_path, ctc_scores, prefix_beam, to_text
+from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import normalise_line
 
 Mode = Literal["fast", "accurate"]
+
+LANGUAGE_MODEL = "language_model.npz"  # in a bundle
 
 # Widths are padded to these multiples and batches bounded by their area: few shapes keep memory flat.
 WIDTH_STEP = 128
@@ -25,6 +28,8 @@ BATCH_AREA = 16 * 1024
 INK_LEVEL, INK_PIXELS = 110, 6
 # A long reading repeats itself only when the decoder has lost its place: period up to this many characters.
 LOOP_PERIOD, LOOP_TIMES = 8, 5
+# Log-probability of the CTC head's best path over which nothing else is looked for.
+SURE = -0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +77,22 @@ class Recognizer:
         self._max_tokens = int(settings["max_tokens"])
         self._ctc_weight = float(settings["ctc_weight"])
         self._beam = int(settings["beam"])
+        # Of both heads' log-probabilities, of the language model's, and what each character adds.
+        self._language_weight = float(settings.get("language_weight", 0.0))
+        self._length_bonus = float(settings.get("length_bonus", 0.0))
         self._calibration: dict[str, dict[str, list[float]]] = settings.get("calibration", {})
         self._bundle, self._threads = bundle, threads
         self._encoder = bundle.session("encoder", threads)
         self._decoder_session: Any = None
+        self._language_model: LanguageModel | None = None
 
     # ------------------------------------------------------------------------------------------------- public
 
     def read_lines(self, crops: Sequence[NDArray[np.uint8]], mode: Mode = "accurate") -> list[LineReading]:
         """Read grey line images (H, W) uint8, dark on light, one reading each in the order given.
 
-        fast: best path of the CTC head. accurate: the decoder's reading and the CTC head's best texts, ranked by both.
+        fast: the CTC head, searched with the language model, its best path where the bundle has none. accurate: those
+        texts and the decoder's reading, ranked by both heads and the language model.
         """
         if mode not in ("fast", "accurate"):
             raise ValueError(f"mode is {mode!r}: use 'fast' or 'accurate'.")
@@ -94,7 +104,8 @@ class Recognizer:
             encoded = self._encode([images[i] for i in members], mode)
             if mode == "fast":
                 for i, line in zip(members, encoded, strict=True):
-                    readings[i] = self._reading([best_path(line.log_probs)], line, None, images[i].shape[1], mode)
+                    texts = [best_path(line.log_probs)] if self._language is None else self._search(line)
+                    readings[i] = self._reading(texts, line, None, images[i].shape[1], mode)
                 continue
             decoded = self._decode(encoded, [images[i].shape[1] for i in members])
             for i, line, greedy in zip(members, encoded, decoded, strict=True):
@@ -157,6 +168,12 @@ class Recognizer:
             self._decoder_session = self._bundle.session("decoder", self._threads)
         return self._decoder_session
 
+    @property
+    def _language(self) -> LanguageModel | None:
+        if self._language_model is None and self._language_weight > 0 and LANGUAGE_MODEL in self._bundle.info["files"]:
+            self._language_model = LanguageModel(self._bundle.path / LANGUAGE_MODEL)
+        return self._language_model
+
     def _budget(self, width: int) -> int:
         """Most tokens that ink of `width` pixels can hold: no script here puts a letter on two pixels."""
         return min(self._max_tokens - 1, 8 + width // 2)
@@ -208,21 +225,33 @@ class Recognizer:
         )
         return [log_probs[row, np.arange(len(text) + 1), [*text, EOS]] for row, text in enumerate(texts)]
 
+    def _search(self, line: _Encoded) -> list[list[int]]:
+        """Best texts of the CTC head and the language model, best first."""
+        if float(line.log_probs.max(-1).sum()) > SURE:
+            return [best_path(line.log_probs)]
+        found = prefix_beam(
+            line.log_probs,
+            self._beam,
+            language=self._language,
+            language_weight=self._language_weight,
+            length_bonus=self._length_bonus,
+        )
+        return [ids for ids, _ in found]
+
     def _rank(self, line: _Encoded, greedy: list[int]) -> tuple[list[list[int]], Scores]:
-        """Texts best first by both heads, and the decoder's probability of each token of the first."""
-        path = best_path(line.log_probs)
-        texts = [path]
-        if greedy != path:
-            # Only where the heads differ is there something to search.
-            texts = [ids for ids, _ in prefix_beam(line.log_probs, self._beam)]
-            for extra in (greedy, path):
-                if extra not in texts:
-                    texts.append(extra)
+        """Texts best first by all that is known, and the decoder's probability of each token of the first."""
+        texts = self._search(line)
+        for extra in (greedy, best_path(line.log_probs)):
+            if extra not in texts:
+                texts.append(extra)
         texts = [t for t in texts if len(t) < self._max_tokens] or [[]]
         decoder = self._score(line, texts)
         if len(texts) > 1:
             ctc = ctc_scores(line.log_probs, texts)
             joint = self._ctc_weight * ctc + (1 - self._ctc_weight) * np.asarray([d.sum() for d in decoder])
+            if self._language is not None:
+                joint += self._language_weight * np.asarray([self._language.score(t) for t in texts])
+                joint += self._length_bonus * np.asarray([len(t) for t in texts])
             order = [int(i) for i in np.argsort(-joint)]
         else:
             order = [0]

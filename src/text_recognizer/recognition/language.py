@@ -1,0 +1,99 @@
+"""How likely a text is before its ink is seen: an interpolated Kneser-Ney model of character n-grams. numpy only.
+
+A line is a sequence of token ids that begins with BOS and ends with EOS. For each order k the file holds the contexts
+of k - 1 ids as sorted 64-bit keys, the weight with which the shorter context's distribution shows through, and the
+symbols that followed with the probability mass of their own.
+
+References
+- Kneser, Ney, "Improved backing-off for m-gram language modeling", ICASSP 1995
+- Chen, Goodman, "An empirical study of smoothing techniques for language modeling", 1999 (interpolated form)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from text_recognizer.errors import BundleInvalid
+from text_recognizer.recognition.decoding import BOS, EOS
+
+# Ids are packed into 64 bits, the latest in the lowest: contexts of up to nine characters.
+ID_BITS = 7
+# Probabilities are stored as -log p in steps of 1/20: 255 steps reach down to e^-12.75.
+STEP = 0.05
+# Distributions kept: a page asks for the same contexts again and again.
+CACHE = 50_000
+
+Scores = NDArray[np.float32]
+
+
+class LanguageModel:
+    """Log-probabilities of the next character of a line.
+
+    Args:
+        file: an .npz written by `training.language_model.write`; nothing in it is unpickled.
+
+    Raises BundleInvalid if the file is damaged or of another kind.
+    """
+
+    def __init__(self, file: Path) -> None:
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                self._unigrams = np.asarray(arrays["unigrams"], np.float32)  # (V,) probabilities
+                self.order = int(arrays["order"])
+                self._contexts = []
+                for k in range(2, self.order + 1):
+                    starts = np.concatenate([[0], np.cumsum(arrays[f"counts{k}"], dtype=np.int64)])
+                    self._contexts.append(
+                        (
+                            np.cumsum(arrays[f"keys{k}"], dtype=np.uint64),  # stored as differences
+                            np.exp(-STEP * arrays[f"backoffs{k}"].astype(np.float32)),
+                            starts,
+                            arrays[f"symbols{k}"],
+                            np.exp(-STEP * arrays[f"masses{k}"].astype(np.float32)),
+                        )
+                    )
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+            raise BundleInvalid(f"{file} can't be read ({type(error).__name__}): get the bundle again.") from error
+        self._cache: dict[tuple[int, ...], Scores] = {}
+
+    def next(self, before: Sequence[int]) -> Scores:
+        """Log-probability (V,) of each id after `before`, ids of the line so far without BOS; EOS ends the line."""
+        context = (BOS, *before)[-(self.order - 1) :]
+        known = self._cache.get(context)
+        if known is not None:
+            return known
+        p = self._unigrams
+        for k in range(2, len(context) + 2):
+            keys, backoffs, starts, symbols, masses = self._contexts[k - 2]
+            key = np.uint64(pack(context[-(k - 1) :]))
+            at = int(np.searchsorted(keys, key))
+            if at == len(keys) or keys[at] != key:
+                break  # a longer context is not there either
+            p = p * backoffs[at]
+            here = slice(starts[at], starts[at + 1])
+            p[symbols[here]] += masses[here]
+        scores = np.asarray(np.log(p / p.sum()), np.float32)
+        if len(self._cache) >= CACHE:
+            self._cache.clear()
+        self._cache[context] = scores
+        return scores
+
+    def score(self, text: Sequence[int]) -> float:
+        """Log-probability of a whole line, its end included."""
+        total = 0.0
+        for i, symbol in enumerate([*text, EOS]):
+            total += float(self.next(text[max(0, i - self.order) : i])[symbol])
+        return total
+
+
+def pack(ids: Sequence[int]) -> int:
+    """One integer of a few ids, the latest in the lowest bits."""
+    key = 0
+    for i in ids:
+        key = key << ID_BITS | i
+    return key

@@ -1,0 +1,171 @@
+"""Estimate the character n-gram model of a bundle from the wording of the renderer: `text-recognizer language-model`.
+
+References
+- Chen, Goodman, "An empirical study of smoothing techniques for language modeling", 1999: interpolated Kneser-Ney, one
+  discount an order, D = n1 / (n1 + 2 n2)
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from text_recognizer.errors import DataInvalid
+from text_recognizer.recognition.decoding import BOS, EOS, FIRST_CHARACTER
+from text_recognizer.recognition.language import ID_BITS, STEP, LanguageModel
+from text_recognizer.training.sources.alphabet import ALPHABET
+from text_recognizer.training.sources.text import TextSource
+
+Keys = NDArray[np.uint64]
+MASK = np.uint64((1 << ID_BITS) - 1)
+# Rarer n-grams are dropped, by order: most of them say only that a text was in the corpus.
+LEAST = {1: 1, 2: 1, 3: 1, 4: 2, 5: 2, 6: 2}
+
+
+def estimate(lines: Iterable[str], order: int = 6) -> dict[str, NDArray[np.generic]]:
+    """Arrays of an interpolated Kneser-Ney model of `lines`, as `LanguageModel` reads them.
+
+    Raises DataInvalid if there is too little text.
+    """
+    ids = _ids(lines)
+    if len(ids) < 1000:
+        raise DataInvalid(f"{len(ids)} characters of text are too few for a language model: give more lines.")
+    # Kneser-Ney counts of the order at hand: of the longest how often, of shorter ones after how many characters.
+    grams, counts = _grams(ids, order)
+    tables: list[tuple[Keys, NDArray[np.int64]]] = []
+    for k in range(order, 0, -1):
+        tables.insert(0, (grams, counts))
+        if k > 1:
+            shorter, distinct = np.unique(grams & np.uint64((1 << ID_BITS * (k - 1)) - 1), return_counts=True)
+            # Nothing comes before the beginning of a line: there the count itself is all there is.
+            all_grams, all_counts = _grams(ids, k - 1)
+            first = all_grams >> np.uint64(ID_BITS * (k - 2)) == BOS
+            at = np.searchsorted(all_grams, shorter)
+            grams = all_grams[first | np.isin(all_grams, shorter)]
+            values = np.zeros(len(all_grams), np.int64)
+            values[at] = distinct
+            values[first] = all_counts[first]
+            counts = values[first | np.isin(all_grams, shorter)]
+    size = FIRST_CHARACTER + len(ALPHABET)
+    unigrams = np.full(size, 0.05)
+    symbols, n = tables[0][0].astype(np.int64), tables[0][1]
+    unigrams[symbols] += n
+    unigrams[[BOS, 0]] = 1e-9
+    arrays: dict[str, NDArray[np.generic]] = {
+        "unigrams": (unigrams / unigrams.sum()).astype(np.float32),
+        "order": np.asarray(order),
+    }
+    for k in range(2, order + 1):
+        arrays |= _order(k, *tables[k - 1])
+    return arrays
+
+
+def _order(k: int, grams: Keys, counts: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
+    """Contexts, backoff weights and discounted probabilities of order `k`."""
+    contexts = grams >> np.uint64(ID_BITS)
+    keys, starts = np.unique(contexts, return_index=True)
+    totals = np.add.reduceat(counts, starts)
+    owner = np.repeat(np.arange(len(keys)), np.diff(np.append(starts, len(grams))))
+    n1, n2 = int((counts == 1).sum()), int((counts == 2).sum())
+    discount = n1 / (n1 + 2 * n2) if n1 and n2 else 0.5
+    keep = counts >= LEAST.get(k, 3)
+    mass = np.where(keep, (counts - discount) / totals[owner], 0.0)
+    backoff = 1.0 - np.add.reduceat(mass, starts)
+    kept_of = np.add.reduceat(keep.astype(np.int64), starts)
+    alive = kept_of > 0
+    return {
+        f"keys{k}": np.diff(keys[alive], prepend=np.uint64(0)),
+        f"backoffs{k}": _steps(backoff[alive]),
+        f"counts{k}": kept_of[alive].astype(np.uint8),
+        f"symbols{k}": (grams[keep] & MASK).astype(np.uint8),
+        f"masses{k}": _steps(mass[keep]),
+    }
+
+
+def _steps(p: NDArray[np.float64]) -> NDArray[np.uint8]:
+    return np.clip(np.round(-np.log(np.maximum(p, 1e-9)) / STEP), 0, 255).astype(np.uint8)
+
+
+def _ids(lines: Iterable[str]) -> NDArray[np.uint64]:
+    """Token ids of all lines, each between BOS and EOS."""
+    table = np.zeros(0x10000, np.uint8)
+    for i, c in enumerate(ALPHABET):
+        table[ord(c)] = i + FIRST_CHARACTER
+    parts = []
+    for line in lines:
+        codes = table[np.frombuffer(line.encode("utf-16-le", "replace"), np.uint16)]
+        parts.append(np.concatenate([[BOS], codes[codes > 0], [EOS]]).astype(np.uint8))
+    return np.concatenate(parts).astype(np.uint64) if parts else np.zeros(0, np.uint64)
+
+
+def _grams(ids: NDArray[np.uint64], k: int) -> tuple[Keys, NDArray[np.int64]]:
+    """All n-grams of `k` ids that do not run over the end of a line, sorted, with their counts."""
+    n = len(ids) - k + 1
+    keys = np.zeros(n, np.uint64)
+    whole = np.ones(n, bool)
+    for i in range(k):
+        part = ids[i : i + n]
+        keys = keys << np.uint64(ID_BITS) | part
+        if i < k - 1:
+            whole &= part != EOS
+        if i == k - 1 and k == 1:
+            whole &= part != BOS
+    return np.unique(keys[whole], return_counts=True)
+
+
+def wording(texts: Path | None, count: int, seed: int = 0, leave_out: Sequence[str] = ()) -> Iterator[str]:
+    """`count` lines as the renderer words them; none that shares a run of 18 characters with `leave_out`."""
+    source = TextSource(texts)
+    rng = np.random.default_rng([seed, 99])
+    known = {line[i : i + 18].lower() for line in leave_out for i in range(max(1, len(line) - 17))}
+    done = 0
+    while done < count:
+        line = source.line(rng, 20, 90)
+        low = line.lower()
+        if known and any(low[i : i + 18] in known for i in range(len(low) - 17)):
+            continue
+        done += 1
+        yield line
+
+
+def write(arrays: dict[str, NDArray[np.generic]], file: Path) -> None:
+    """Write the model as a compressed .npz."""
+    with file.open("wb") as out:
+        np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+
+
+def bits_per_character(model: LanguageModel, lines: Sequence[str]) -> float:
+    """Cross-entropy of `lines` under the model, their ends included."""
+    total = characters = 0.0
+    for line in lines:
+        ids = [int(i) for i in _ids([line])[1:-1]]
+        total -= model.score(ids)
+        characters += len(ids) + 1
+    return total / max(1.0, characters) / math.log(2)
+
+
+def main(argv: list[str]) -> int:
+    """Command line of `text-recognizer language-model`."""
+    parser = argparse.ArgumentParser(prog="text-recognizer language-model", description=__doc__)
+    parser.add_argument("--texts", type=Path, help="folder made by 'text-recognizer data texts'")
+    parser.add_argument("--out", type=Path, required=True, help=".npz file to write")
+    parser.add_argument("--order", type=int, default=6, choices=range(2, 10), metavar="2…9")
+    parser.add_argument("--lines", type=int, default=1_200_000)
+    parser.add_argument("--leave-out", type=Path, help="JSONL of an evaluation set: its wording is left out")
+    args = parser.parse_args(argv)
+    leave_out: list[str] = []
+    if args.leave_out is not None:
+        import json
+
+        leave_out = [json.loads(line)["text"] for line in args.leave_out.read_text(encoding="utf-8").splitlines()]
+    write(estimate(wording(args.texts, args.lines, leave_out=leave_out), args.order), args.out)
+    model = LanguageModel(args.out)
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")
+    if leave_out:
+        print(f"{bits_per_character(model, leave_out):.2f} bits a character on the wording left out")
+    return 0

@@ -1,0 +1,83 @@
+"""The character model: probabilities that add up, follow the text it saw, and steer the search."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from text_recognizer.errors import BundleInvalid, DataInvalid
+from text_recognizer.recognition.decoding import BOS, EOS, FIRST_CHARACTER, log_softmax, prefix_beam
+from text_recognizer.recognition.language import LanguageModel
+from text_recognizer.training.data import Codec
+from text_recognizer.training.language_model import bits_per_character, estimate, wording, write
+
+CODEC = Codec()
+LINES = ["the quick brown fox", "the lazy dog", "then the other thing", "a quiet question"] * 60
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+    file = tmp_path_factory.mktemp("lm") / "model.npz"
+    write(estimate(LINES, order=5), file)
+    return LanguageModel(file)
+
+
+@pytest.mark.parametrize("before", ["", "t", "th", "the qu", "zzz", "the quick brown fox jumps"])
+def test_probabilities_after_any_beginning_add_up_to_one(model: LanguageModel, before: str) -> None:
+    p = np.exp(model.next(CODEC.encode(before)))
+    assert p.sum() == pytest.approx(1.0, abs=1e-4)
+    assert p.min() > 0, "a character never seen must stay possible"
+    assert p[BOS] < 1e-6, "a line does not begin twice"
+
+
+def test_what_followed_in_the_text_is_likely(model: LanguageModel) -> None:
+    after_q = model.next(CODEC.encode("the q"))
+    assert int(after_q.argmax()) == CODEC.encode("u")[0]
+    assert model.next(CODEC.encode("the lazy dog")).argmax() == EOS
+    assert int(model.next([]).argmax()) == CODEC.encode("t")[0]
+
+
+def test_score_of_a_line_is_the_sum_over_its_characters_and_its_end(model: LanguageModel) -> None:
+    ids = CODEC.encode("the other fox")
+    stepwise = sum(float(model.next(ids[:i])[c]) for i, c in enumerate([*ids, EOS]))
+    assert model.score(ids) == pytest.approx(stepwise, abs=1e-3)
+    assert model.score(ids) > model.score(CODEC.encode("eht rehto xof"))
+
+
+def test_text_like_that_seen_costs_fewer_bits(model: LanguageModel) -> None:
+    assert bits_per_character(model, ["the lazy fox"]) < 3 < bits_per_character(model, ["Zürich 4711 &%"])
+
+
+def test_wording_leaves_out_what_is_to_be_measured_on() -> None:
+    lines = list(wording(None, 40))
+    left_out = lines[7]
+    assert len(left_out) >= 18
+    again = list(wording(None, 40, leave_out=[left_out]))
+    assert all(left_out[i : i + 18].lower() not in line.lower() for line in again for i in range(len(left_out) - 17))
+
+
+def test_too_little_text_is_refused() -> None:
+    with pytest.raises(DataInvalid, match="too few"):
+        estimate(["hello"])
+
+
+def test_damaged_file_is_refused(tmp_path: Path, model: LanguageModel) -> None:
+    broken = tmp_path / "model.npz"
+    broken.write_bytes(b"PK\x03\x04 nothing")
+    with pytest.raises(BundleInvalid, match="get the bundle again"):
+        LanguageModel(broken)
+
+
+def test_search_prefers_the_likely_word_where_ink_is_in_doubt(model: LanguageModel) -> None:
+    """Ink between "the" and "tbe", a little more like "tbe": alone it reads so, with the language it does not."""
+    steps = np.full((6, len(CODEC)), -8.0, np.float32)
+    t, h, b, e = CODEC.encode("thbe")
+    for step, best in ((0, t), (1, 0), (3, 0), (4, e), (5, 0)):
+        steps[step, best] = 4.0
+    steps[2, b], steps[2, h] = 2.0, 1.6
+    log_probs = log_softmax(steps)
+    assert CODEC.decode(prefix_beam(log_probs)[0][0]) == "tbe"
+    steered = prefix_beam(log_probs, language=model, language_weight=0.5)
+    assert CODEC.decode(steered[0][0]) == "the"
+    assert steered[0][1] == pytest.approx({tuple(i): s for i, s in prefix_beam(log_probs)}[(t, h, e)], abs=1e-3)
+    assert min(steered[0][0]) >= FIRST_CHARACTER
