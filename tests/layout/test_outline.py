@@ -73,3 +73,17 @@ def test_a_trace_without_ink_is_no_line():
     page = np.full((200, 400), 235, np.uint8)
     page[:3, :3] = 0
     assert lines_from_traces(page, [trace(50, 300, 100)]) == []
+
+
+def test_tails_of_the_line_above_are_no_line_of_their_own():
+    page = page_of([("saying goggles jumping", 40, 100)])
+    upper = trace(45, 430, 100)
+    tails = Trace(np.float32([[140, 114], [230, 114]]), X_HEIGHT * 0.6, 0.5)
+    (line,) = lines_from_traces(page, [upper, tails])
+    assert np.ptp(np.array(line.polygon)[:, 0]) > 300
+
+
+def test_short_last_line_stays_although_a_tail_touches_it():
+    page = page_of([("a happy gypsy sings", 40, 100), ("end.", 100, 142)])
+    lines = lines_from_traces(page, [trace(45, 400, 100), trace(102, 170, 142)])
+    assert len(lines) == 2

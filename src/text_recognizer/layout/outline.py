@@ -31,6 +31,7 @@ class OutlineSettings:
     margin: float = 0.12  # of paper around the ink
     end_reach: float = 1.2  # that a line's ink may go on past the ends of its baseline
     window: float = 0.6  # half of the width over which the ink's extent is taken
+    loop_length: float = 8.0  # a line so short may be the tails of another's letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Outline:
 
 
 def outline_lines(gray: Gray, traces: Sequence[Trace], settings: OutlineSettings | None = None) -> list[Outline | None]:
-    """An outline for each of `traces`, None for one without ink.
+    """An outline for each of `traces`, None for one without ink and for one that is but the tails of another's letters.
 
     Args:
         gray: (H, W) uint8 page.
@@ -58,10 +59,18 @@ def outline_lines(gray: Gray, traces: Sequence[Trace], settings: OutlineSettings
     factor = np.array([width / gray.shape[1], height / gray.shape[0]], np.float32)
     lines = [_Line(t.points * factor, t.x_height * float(factor[1])) for t in traces]
     ink = _ink(np.asarray(small, np.uint8), lines)
-    owner = _owners(ink, lines)
+    _, parts = cv2.connectedComponents(ink.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    strokes = np.asarray(parts, np.int32)
+    loops = _loops_of_others(strokes, lines, settings)
+    owner = _owners(strokes, [line for index, line in enumerate(lines) if index not in loops])
     outlines: list[Outline | None] = []
+    number = 0
     for index, line in enumerate(lines):
-        found = _outline(owner, index + 1, line, settings)
+        if index in loops:
+            outlines.append(None)
+            continue
+        number += 1
+        found = _outline(owner, number, line, settings)
         if found is None:
             outlines.append(None)
             continue
@@ -135,8 +144,45 @@ def _ink(gray: Gray, lines: Sequence[_Line]) -> NDArray[np.bool_]:
     return ink.astype(bool)
 
 
-def _owners(ink: NDArray[np.bool_], lines: Sequence[_Line]) -> NDArray[np.int32]:
-    """Number of the line (from 1) that each ink pixel belongs to, 0 for paper."""
+def _loops_of_others(parts: NDArray[np.int32], lines: Sequence[_Line], settings: OutlineSettings) -> set[int]:
+    """Indices of short lines that are the descenders of a longer line above, or ascenders of one below.
+
+    Their ink belongs to strokes a good part of which lies elsewhere, in a line at least twice as long.
+
+    Args:
+        parts: number of each pixel's connected stroke, 0 for paper.
+    """
+    usual = float(np.median([line.x_height for line in lines]))
+    lengths = [float(np.ptp(line.x)) for line in lines]
+    short = [i for i, length in enumerate(lengths) if length < settings.loop_length * usual]
+    if not short or len(short) == len(lines):
+        return set()
+    sizes = np.bincount(parts.ravel())
+    core_of: list[NDArray[np.int64]] = []  # for each line the ink of each stroke inside its core
+    for line in lines:
+        x, y, w, h = cv2.boundingRect(line.core())
+        left, top = max(0, x), max(0, y)
+        window = parts[top : max(top, y + h), left : max(left, x + w)]
+        mask = np.zeros(window.shape, np.uint8)
+        cv2.fillPoly(mask, [line.core() - np.array([left, top])], 1)
+        core_of.append(np.bincount(window[mask > 0], minlength=len(sizes)))
+    loops = set()
+    for i in short:
+        ink = core_of[i].copy()
+        ink[0] = 0
+        longer = np.zeros(len(sizes), bool)
+        for j, length in enumerate(lengths):
+            if length > 2 * lengths[i]:
+                longer |= core_of[j] > 0
+        elsewhere = ink[longer & (ink < 0.7 * sizes)].sum()
+        if ink.sum() > 0 and elsewhere > 0.75 * ink.sum():
+            loops.add(i)
+    return loops
+
+
+def _owners(parts: NDArray[np.int32], lines: Sequence[_Line]) -> NDArray[np.int32]:
+    """Number of the line (from 1) that each ink pixel belongs to, 0 for paper; `parts` as for `_loops_of_others`."""
+    ink = parts > 0
     cores = np.zeros(ink.shape, np.int32)
     for index, line in enumerate(lines):
         cv2.fillPoly(cores, [line.core()], index + 1)
@@ -149,7 +195,7 @@ def _owners(ink: NDArray[np.bool_], lines: Sequence[_Line]) -> NDArray[np.int32]
     table[nearest_pixel[inside]] = cores[inside]
     nearest = table[nearest_pixel]
     # A stroke that touches the core of one line only is that line's, however far it reaches.
-    count, parts = cv2.connectedComponents(ink.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    count = int(parts.max()) + 1
     touched = np.unique(parts[inside].astype(np.int64) * (len(lines) + 1) + cores[inside])
     part, line_number = touched // (len(lines) + 1), touched % (len(lines) + 1)
     known = (part > 0) & (line_number > 0)
