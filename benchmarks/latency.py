@@ -29,7 +29,6 @@ HERE = Path(__file__).parent
 
 def reference(page: Path, threads: int) -> Callable[[], object]:
     import torch
-    from safetensors.torch import load_file
 
     sys.path.insert(0, str(HERE))
     from reference_design import decode_whole_prefix
@@ -37,7 +36,7 @@ def reference(page: Path, threads: int) -> Callable[[], object]:
     from text_recognizer.images import load_image
     from text_recognizer.layout.crops import crop_line
     from text_recognizer.reader import Reader
-    from text_recognizer.training.models.recognizer import Recognizer, RecognizerConfig
+    from text_recognizer.training.stage import bundle_network
 
     torch.set_num_threads(threads)
     reader = Reader(threads=threads)
@@ -46,9 +45,7 @@ def reference(page: Path, threads: int) -> Callable[[], object]:
         crop_line(gray, line.polygon, line.baseline, reader.recognizer.line_height)
         for line in reader.read(page, "fast").lines
     ]
-    config = {k: tuple(v) if isinstance(v, list) else v for k, v in reader.bundle.info["run"]["config"].items()}
-    network = Recognizer(RecognizerConfig(**config)).eval()
-    network.load_state_dict(load_file(reader.bundle.path / "recognizer.safetensors"))
+    network = bundle_network(reader.bundle)
     return lambda: decode_whole_prefix(network, crops)
 
 

@@ -39,6 +39,7 @@ _TRAINING = {
     "data": ("text_recognizer.training.data_cli", "prepare and preview training data"),
     "train": ("text_recognizer.training.lit", "train the recogniser"),
     "train-lines": ("text_recognizer.training.finder_lit", "train the line finder"),
+    "finetune": ("text_recognizer.training.finetune", "fine-tune the model on lines of your own"),
     "stage": ("text_recognizer.training.stage", "turn a training run into a bundle"),
 }
 

@@ -6,13 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from text_recognizer.bundle import Bundle
-from text_recognizer.errors import BundleInvalid, DataInvalid
+from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
 from text_recognizer.recognition.recognizer import LineReading, Recognizer, WordReading
 from text_recognizer.training import stage
-from text_recognizer.training.models import recognizer as model
 
 
 def lines(count: int, seed: int = 0) -> list[np.ndarray]:
@@ -34,9 +32,7 @@ def bundle(bundle_dir: Path) -> Bundle:
 
 
 def test_shipped_graphs_read_token_for_token_as_the_shipped_weights(bundle: Bundle) -> None:
-    config = {k: tuple(v) if isinstance(v, list) else v for k, v in bundle.info["run"]["config"].items()}
-    network = model.Recognizer(model.RecognizerConfig(**config)).eval()
-    network.load_state_dict(load_file(bundle.path / "recognizer.safetensors"))
+    network = stage.bundle_network(bundle)
     torch.set_num_threads(1)
     same, compared = stage.parity(network, Recognizer(bundle, 1), lines(24))
     assert (same, compared) == (24, 24)
@@ -100,3 +96,20 @@ def test_graph_that_is_no_graph_is_refused(bundle: Bundle, tmp_path: Path) -> No
     (tmp_path / "encoder.onnx").write_bytes(b"no graph")
     with pytest.raises(BundleInvalid, match=r"encoder\.onnx"):
         Bundle(tmp_path, bundle.info).session("encoder")
+
+
+def test_weights_are_needed_to_go_on_from_a_bundle(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(BundleInvalid, match="weights"):
+        stage.bundle_network(Bundle(tmp_path, bundle.info))
+    with pytest.raises(BundleInvalid, match="weights"):
+        stage.bundle_network(Bundle(bundle.path, {**bundle.info, "run": {}}))
+
+
+def test_a_folder_of_other_things_is_never_replaced(tmp_path: Path, bundle: Bundle) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+    with pytest.raises(OutputFailed, match="no bundle"):
+        stage.install(bundle.path, tmp_path)
+    assert (tmp_path / "thesis.txt").is_file()
+    stage.install(bundle.path, tmp_path / "new")
+    stage.install(bundle.path, tmp_path / "new")
+    assert Bundle.open(tmp_path / "new").info == bundle.info

@@ -88,11 +88,11 @@ def collate(samples: Sequence[tuple[NDArray[np.uint8], list[int]]]) -> Batch:
 
 
 class LineRenderer:
-    """Draws one training line after another from UNIPEN hands and handwriting fonts."""
+    """Draws one training line after another from UNIPEN hands and handwriting fonts, or from one of the two alone."""
 
     def __init__(
         self,
-        unipen: Path,
+        unipen: Path | None,
         fonts: Path | None = None,
         texts: Path | None = None,
         split: str = "train",
@@ -102,9 +102,8 @@ class LineRenderer:
         max_chars: int = 64,
         max_width: int = 1800,
     ) -> None:
-        self.hands = [
-            h for h in map(Hand, load_writers(unipen, "train" if split == "train" else "heldout")) if h.writable
-        ]
+        writers = load_writers(unipen, "train" if split == "train" else "heldout") if unipen is not None else []
+        self.hands = [h for h in map(Hand, writers) if h.writable]
         # A writer of four phrases is not worth as many lines as one of four hundred words; who joins letters is rarer
         # in the data than on paper, and harder to read.
         weights = np.array(
@@ -116,9 +115,13 @@ class LineRenderer:
         self.cumulative = np.cumsum(weights / weights.sum())
         self.fonts: list[HandFont] = load_fonts(fonts) if fonts is not None else []
         self.printed = [f for f in self.fonts if f.kind == "printed"]
+        if not self.hands and not self.fonts:
+            raise DataInvalid(
+                "there is nothing to render from: give --unipen, or --fonts with fonts that can be read."
+            )
         self.text = TextSource(texts)
         self.height = height
-        self.font_share = font_share if self.fonts else 0.0
+        self.font_share = (font_share if self.hands else 1.0) if self.fonts else 0.0
         self.variation = variation
         self.max_chars = max_chars
         self.max_width = max_width

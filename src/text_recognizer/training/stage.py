@@ -9,25 +9,31 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from text_recognizer.bundle import DESCRIPTION, FORMAT, Bundle, sha256
-from text_recognizer.errors import DataInvalid
+from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
+from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import WIDTH_SCALE, normalise_line
-from text_recognizer.recognition.recognizer import Mode, Recognizer
+from text_recognizer.recognition.recognizer import LANGUAGE_MODEL, Mode, Recognizer
 from text_recognizer.training.data import Codec, LineRenderer, collate
 from text_recognizer.training.metrics import words_right
 from text_recognizer.training.models import recognizer as model
 from text_recognizer.training.models.recognizer import RecognizerConfig
 
 log = logging.getLogger(__name__)
+
+WEIGHTS = "recognizer.safetensors"
+CALIBRATION_MODES: tuple[Mode, ...] = ("fast", "accurate")
 
 LICENCES = [
     {
@@ -73,15 +79,26 @@ def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recogni
     the end of a short run. Choose by the validation CER.
     """
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    hyper = state["hyper_parameters"]
-    fields = RecognizerConfig.__dataclass_fields__
-    sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in hyper.items() if k in fields}
-    config = RecognizerConfig(**sizes)
+    config = RecognizerConfig.of_sizes(state["hyper_parameters"])
     network = model.Recognizer(config)
     held = state["state_dict"] if averaged else state.get("current_model_state", state["state_dict"])
     weights = {k.removeprefix("network."): v for k, v in held.items() if k.startswith("network.")}
     network.load_state_dict(weights)
-    return network.eval(), {"steps": int(state["global_step"]), "config": {k: hyper[k] for k in hyper if k in fields}}
+    return network.eval(), {"steps": int(state["global_step"]), "config": asdict(config)}
+
+
+def bundle_network(bundle: Bundle) -> model.Recognizer:
+    """The network of a bundle, as torch trains it, in evaluation mode.
+
+    Raises BundleInvalid if the bundle holds no weights, or weights of other sizes than it says.
+    """
+    try:
+        network = model.Recognizer(RecognizerConfig.of_sizes(bundle.info["run"]["config"]))
+        network.load_state_dict(load_file(bundle.path / WEIGHTS))
+    except (KeyError, TypeError, OSError, SafetensorError, RuntimeError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise BundleInvalid(f"{bundle.path} holds no weights that fit ({reason}): get the bundle again.") from error
+    return network.eval()
 
 
 def export_recognizer(network: model.Recognizer, folder: Path) -> None:
@@ -113,7 +130,7 @@ def export_recognizer(network: model.Recognizer, folder: Path) -> None:
             "past": {2: batch, 4: past},
         }, verbose=False,
     )  # fmt: skip
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, str(folder / "recognizer.safetensors"))
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, str(folder / WEIGHTS))
 
 
 def strip_graph(file: Path) -> None:
@@ -182,8 +199,14 @@ def stage(
     ctc_weight: float = 0.5,
     beam: int = 8,
     averaged: bool = True,
+    language_model: Path | None = None,
+    language_weight: float = 0.5,
+    length_bonus: float = 1.5,
 ) -> Path:
-    """Write a verified bundle to the folder `out`; an older one there is replaced only when the new one is whole."""
+    """Write a verified bundle to the folder `out`; an older one there is replaced only when the new one is whole.
+
+    The weights of decoding are described in `recognition.recognizer`; `language_model` is a file of `language-model`.
+    """
     from text_recognizer.training.models.line_finder import export_line_finder
 
     network, run = load_network(checkpoint, averaged)
@@ -194,6 +217,9 @@ def stage(
         folder.mkdir()
         export_recognizer(network, folder)
         finder_settings = export_line_finder(finder, folder / "line_finder.onnx")
+        if language_model is not None:
+            LanguageModel(language_model)  # refuses what is none
+            shutil.copyfile(language_model, folder / LANGUAGE_MODEL)
         for graph in sorted(folder.glob("*.onnx")):
             strip_graph(graph)
         info: dict[str, Any] = {
@@ -210,6 +236,7 @@ def stage(
                 "max_tokens": c.max_tokens,
                 "ctc_weight": ctc_weight,
                 "beam": beam,
+                **({"language_weight": language_weight, "length_bonus": length_bonus} if language_model else {}),
                 "calibration": {},
             },
             "line_finder": finder_settings or {},
@@ -219,31 +246,80 @@ def stage(
             "licences": LICENCES,
             "metrics": {},
         }
-        _describe(folder, info)
+        describe(folder, info)
         recognizer = Recognizer(Bundle.open(folder))
         # Lines of held-out writers other than those of the evaluation sets (another seed).
         renderer = LineRenderer(unipen, None, texts, split="heldout", height=c.height, variation=0.0, max_width=1400)
         rng = np.random.default_rng(7_777)
         lines = [renderer.sample(rng, 0.3) for _ in range(600)]
         crops, truths = [image for image, _ in lines], [text for _, text in lines]
-        same, compared = parity(network, recognizer, crops[:240])
-        log.info("parity: %d of %d lines token for token", same, compared)
-        if same < compared:
-            raise DataInvalid(
-                f"ONNX Runtime and torch read {compared - same} of {compared} lines differently: nothing was staged."
-            )
-        calibration = {mode: calibrate(recognizer, crops, truths, mode) for mode in ("fast", "accurate")}
-        info["recognizer"]["calibration"] = calibration
-        info["metrics"]["parity"] = {"lines": compared, "same": same}
-        _describe(folder, info)
-        Bundle.open(folder)
-        if out.exists():
-            shutil.rmtree(out)
-        shutil.copytree(folder, out)
+        info["metrics"]["parity"] = _checked_parity(network, recognizer, crops[:240])
+        info["recognizer"]["calibration"] = {m: calibrate(recognizer, crops, truths, m) for m in CALIBRATION_MODES}
+        describe(folder, info)
+        install(folder, out)
     return out
 
 
-def _describe(folder: Path, info: dict[str, Any]) -> None:
+def stage_tuned(
+    network: model.Recognizer,
+    base: Bundle,
+    folder: Path,
+    about: dict[str, Any],
+    crops: Sequence[NDArray[np.uint8]],
+    calibration: Sequence[tuple[NDArray[np.uint8], str]] = (),
+) -> Bundle:
+    """Write a bundle to the empty folder `folder`: `network` in place of the recogniser of `base`, all else as there.
+
+    `about` overrides entries of the description. `crops` are the line images (H, W) uint8 on which ONNX Runtime must
+    read as torch does. The calibration of `base` stays unless `calibration` gives lines (image, text) that the network
+    was neither trained on nor chosen by. Raises DataInvalid if parity fails.
+    """
+    export_recognizer(network, folder)
+    for graph in sorted(folder.glob("*.onnx")):
+        strip_graph(graph)
+    for name in base.info["files"]:
+        if not (folder / name).exists():
+            shutil.copyfile(base.path / name, folder / name)
+    info: dict[str, Any] = {**base.info, "git_commit": _commit(), "metrics": {}, **about}
+    info["recognizer"] = dict(base.info["recognizer"])
+    describe(folder, info)
+    recognizer = Recognizer(Bundle.open(folder))
+    info["metrics"] = {**info["metrics"], "parity": _checked_parity(network, recognizer, crops)}
+    if calibration:
+        images, texts = [image for image, _ in calibration], [text for _, text in calibration]
+        info["recognizer"]["calibration"] = {m: calibrate(recognizer, images, texts, m) for m in CALIBRATION_MODES}
+    describe(folder, info)
+    return Bundle.open(folder)
+
+
+def install(folder: Path, out: Path) -> None:
+    """Copy the bundle in `folder` to `out` once it is whole; an older bundle there is replaced."""
+    Bundle.open(folder)
+    check_replaceable(out)
+    if out.exists():
+        shutil.rmtree(out)
+    shutil.copytree(folder, out)
+
+
+def check_replaceable(out: Path) -> None:
+    """Raise OutputFailed if `out` holds something that is no bundle: it would be lost."""
+    if out.exists() and not (out / DESCRIPTION).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputFailed(f"{out} holds something that is no bundle; give --out a new or empty folder.")
+
+
+def _checked_parity(
+    network: model.Recognizer, recognizer: Recognizer, crops: Sequence[NDArray[np.uint8]]
+) -> dict[str, int]:
+    same, compared = parity(network, recognizer, crops)
+    log.info("parity: %d of %d lines token for token", same, compared)
+    if same < compared:
+        raise DataInvalid(
+            f"ONNX Runtime and torch read {compared - same} of {compared} lines differently: nothing was staged."
+        )
+    return {"lines": compared, "same": same}
+
+
+def describe(folder: Path, info: dict[str, Any]) -> None:
     info["files"] = {p.name: sha256(p) for p in sorted(folder.iterdir()) if p.name != DESCRIPTION}
     (folder / DESCRIPTION).write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -274,15 +350,19 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--version", default="0.1")
     parser.add_argument("--ctc-weight", type=float, default=0.5)
     parser.add_argument("--beam", type=int, default=8)
+    parser.add_argument("--language-model", type=Path, help="file made by 'text-recognizer language-model'")
+    parser.add_argument("--language-weight", type=float, default=0.5)
+    parser.add_argument("--length-bonus", type=float, default=1.5, help="log-probability that each character adds")
     parser.add_argument("--last-weights", action="store_true", help="the last step's weights, not their average")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for path in (args.checkpoint, args.finder, args.unipen):
         if not path.is_file():
             raise DataInvalid(f"{path} is not there: give the file that training or 'data prepare' wrote.")
+    check_replaceable(args.out)
     out = stage(
         args.checkpoint, args.finder, args.out, args.unipen, args.name, args.version, args.fonts, args.texts,
-        args.ctc_weight, args.beam, not args.last_weights,
+        args.ctc_weight, args.beam, not args.last_weights, args.language_model, args.language_weight, args.length_bonus,
     )  # fmt: skip
     print(out)
     return 0

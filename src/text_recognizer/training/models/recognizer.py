@@ -14,6 +14,7 @@ References
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,14 @@ class RecognizerConfig:
     d_ff: int = 576
     max_tokens: int = 256
     dropout: float = 0.1
+
+    @classmethod
+    def of_sizes(cls, sizes: Mapping[str, Any]) -> RecognizerConfig:
+        """The config that a checkpoint or a bundle holds: other keys are left out, JSON's lists are tuples again."""
+        known: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items() if k in cls.__dataclass_fields__
+        }
+        return cls(**known)
 
     @property
     def stride(self) -> int:

@@ -1,0 +1,218 @@
+"""Fine-tuning on drawn lines: it learns them, writes a bundle that reads, and refuses what would do harm."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from text_recognizer.bundle import Bundle
+from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
+from text_recognizer.reader import Reader
+from text_recognizer.recognition.normalise import normalise_line
+from text_recognizer.training import finetune, stage
+from text_recognizer.training.data import Codec, LineRenderer, collate
+from text_recognizer.training.finetune import LitFineTuning, OwnLine, Recipe, ShownLines, cut_lines, hold_out
+from text_recognizer.training.sets import EvaluationSet, TruthLine, TruthPage, load_set
+
+WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "lazy", "dog", "1905", "Bath,", "yours", "truly")
+
+
+def draw(text: str) -> np.ndarray:
+    image = np.full((64, 24 * len(text) + 30), 235, np.uint8)
+    cv2.putText(image, text, (8, 44), cv2.FONT_HERSHEY_COMPLEX, 1.1, 40, 2, cv2.LINE_AA)
+    return image
+
+
+def write_set(folder: Path, count: int = 24) -> Path:
+    """A manifest of lines with an image each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(3)
+    records = []
+    for number in range(count):
+        text = " ".join(rng.choice(WORDS, int(rng.integers(1, 4))))
+        cv2.imwrite(str(folder / f"{number}.png"), draw(text))
+        records.append({"image": f"{number}.png", "text": text})
+    (folder / "lines.jsonl").write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    return folder / "lines.jsonl"
+
+
+@pytest.fixture(scope="module")
+def base(bundle_dir: Path) -> Bundle:
+    torch.set_num_threads(1)
+    return Bundle.open(bundle_dir)
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory, base: Bundle) -> tuple[Bundle, list[OwnLine]]:
+    """A bundle fine-tuned by the command, and the lines that it was given."""
+    folder = tmp_path_factory.mktemp("own")
+    manifest = write_set(folder / "set")
+    out = folder / "mine"
+    assert finetune.main([str(manifest), "--out", str(out), "--steps", "24", "--threads", "1", "--force"]) == 0
+    own = cut_lines(load_set(manifest), 48, base.info["alphabet"], 255)
+    return Bundle.open(out), own.lines
+
+
+def loss(bundle: Bundle, lines: list[OwnLine]) -> float:
+    network, codec = stage.bundle_network(bundle), Codec(bundle.info["alphabet"])
+    module = LitFineTuning(network.config)
+    module.network = network
+    module.eval()
+    with torch.no_grad():
+        batch = collate([(normalise_line(line.image, 48), codec.encode(line.text)) for line in lines])
+        ctc, ce = module.losses(batch)
+    return float(ctc + ce)
+
+
+def test_lines_are_learned(base: Bundle, tuned: tuple[Bundle, list[OwnLine]]) -> None:
+    bundle, lines = tuned
+    assert loss(bundle, lines) < 0.9 * loss(base, lines)
+
+
+def test_tuned_bundle_reads_and_says_where_it_comes_from(base: Bundle, tuned: tuple[Bundle, list[OwnLine]]) -> None:
+    bundle, _ = tuned
+    assert Reader(bundle.path, threads=1).read_line(draw("the quick brown fox")).text
+    info = bundle.info
+    assert info["name"] == f"{base.name}-tuned"
+    assert info["run"]["base"]["name"] == base.name
+    assert info["run"]["lines"]["train"] + info["run"]["lines"]["validation"] == 24
+    assert info["metrics"]["parity"]["same"] == info["metrics"]["parity"]["lines"] == 24
+    assert set(info["metrics"]["own"]) == {"lines", "cer_before", "cer_after"}
+    assert len(info["licences"]) == len(base.info["licences"]) + 1
+
+
+def test_all_but_the_recogniser_is_carried_over(base: Bundle, tuned: tuple[Bundle, list[OwnLine]]) -> None:
+    bundle, _ = tuned
+    assert bundle.info["recognizer"] == base.info["recognizer"]
+    assert bundle.info["files"].keys() == base.info["files"].keys()
+    assert bundle.info["files"]["line_finder.onnx"] == base.info["files"]["line_finder.onnx"]
+    assert bundle.info["files"]["encoder.onnx"] != base.info["files"]["encoder.onnx"]
+
+
+def test_statistics_of_batch_normalisation_stay(base: Bundle, tuned: tuple[Bundle, list[OwnLine]]) -> None:
+    before, after = (stage.bundle_network(b).state_dict() for b in (base, tuned[0]))
+    means = [name for name in before if name.endswith("running_mean")]
+    assert means
+    assert all(torch.equal(before[name], after[name]) for name in means)
+    assert not torch.equal(before["encoder.ctc.weight"], after["encoder.ctc.weight"])
+
+
+def test_a_model_that_reads_worse_is_not_written(base: Bundle, tmp_path: Path) -> None:
+    manifest = write_set(tmp_path / "set")
+    lines = cut_lines(load_set(manifest), 48, base.info["alphabet"], 255).lines
+    held = {Path(line.page).name for line in hold_out(lines)[1]}
+    records = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    wrong = [r if r["image"] in held else {**r, "text": "zzz zzz"} for r in records]
+    manifest.write_text("\n".join(map(json.dumps, wrong)), encoding="utf-8")
+    out = tmp_path / "mine"
+    with pytest.raises(DataInvalid, match="worse than before: nothing was written"):
+        finetune.main([str(manifest), "--out", str(out), "--steps", "16", "--learning-rate", "0.003", "--threads", "1"])
+    assert not out.exists()
+
+
+def test_too_few_lines_are_refused_with_their_number(tmp_path: Path) -> None:
+    manifest = write_set(tmp_path / "set", 19)
+    with pytest.raises(DataInvalid, match="19 lines"):
+        finetune.main([str(manifest), "--out", str(tmp_path / "mine")])
+
+
+def test_a_folder_of_other_things_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+    with pytest.raises(OutputFailed, match="no bundle"):
+        finetune.main([str(tmp_path / "no set"), "--out", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--validate-share", "0.9"], ["--steps", "0"], ["--texts", "t"], ["--replay", "1"]]
+)
+def test_arguments_without_sense_are_refused(arguments: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        finetune.main(["set", "--out", str(tmp_path / "mine"), *arguments])
+
+
+def test_foreign_characters_are_counted_and_broken_images_named(
+    base: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cv2.imwrite(str(tmp_path / "good.png"), draw("dla żony"))
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    outside = ((900.0, 900.0), (990.0, 900.0), (990.0, 950.0))
+    lines = (
+        TruthLine("dla żony łż", None),
+        TruthLine("  ", None),
+        TruthLine("x" * 300, None),
+        TruthLine("far away", outside),
+        TruthLine("struck", None, counts=False),
+    )
+    pages = [
+        TruthPage(tmp_path / "good.png", lines, "w"),
+        TruthPage(tmp_path / "bad.png", lines, "w"),
+        TruthPage(tmp_path / "good.png", (), "w", "a whole\ntranscript"),
+    ]
+    own = cut_lines(EvaluationSet(pages, ["a.xml: broken"]), 48, base.info["alphabet"], 255)
+    assert [line.text for line in own.lines] == ["dla żony łż"]
+    assert own.lines[0].image.shape[0] == 48
+    assert own.unknown == {"ż": 2, "ł": 1}
+    assert len(own.skipped) == 6
+    assert any(reason.startswith("bad.png:") for reason in own.skipped)
+    finetune._tell(own)
+    told = capsys.readouterr().err
+    assert "skipped 6: a.xml: broken" in told
+    assert "3 characters are outside the alphabet: 'ż' 2×, 'ł' 1×" in told
+
+
+def some_lines(pages: int, each: int) -> list[OwnLine]:
+    paper = np.full((48, 60), 200, np.uint8)
+    return [OwnLine(paper, f"{n}", f"p{p}", f"w{p % 2}") for p in range(pages) for n in range(each)]
+
+
+def test_whole_pages_are_held_out() -> None:
+    train, held = hold_out(some_lines(10, 12))
+    assert len(train) + len(held) == 120
+    assert 12 <= len(held) <= 36
+    assert not {line.page for line in train} & {line.page for line in held}
+
+
+def test_lines_of_a_single_page_are_held_out_one_by_one() -> None:
+    train, held = hold_out(some_lines(1, 40))
+    assert (len(train), len(held)) == (34, 6)
+
+
+def test_whole_writers_are_held_out() -> None:
+    train, held = hold_out(some_lines(10, 12), share=0.5, by="writer")
+    assert not {line.writer for line in train} & {line.writer for line in held}
+
+
+def test_every_line_is_shown_once_an_epoch_and_varies() -> None:
+    codec = Codec()
+    lines = [OwnLine(draw(word), word, "p", "w") for word in WORDS[:8]]
+
+    def epoch(seed: int) -> list[tuple[bytes, str]]:
+        stream = iter(ShownLines(lines, codec, 48, Recipe(batch_size=1, seed=seed)))
+        shown = [next(stream) for _ in range(16)]
+        return [(b.images.numpy().tobytes(), codec.decode(b.tokens[0].tolist())) for b in shown]
+
+    shown = epoch(1)
+    assert sorted(text for _, text in shown[:8]) == sorted(text for _, text in shown[8:]) == sorted(WORDS[:8])
+    assert len({image for image, _ in shown}) == 16
+    assert shown == epoch(1)
+    assert shown != epoch(2)
+
+
+def test_rendered_lines_stand_between_ones_own() -> None:
+    class Rendered:
+        def sample(self, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+            return draw("replayed"), "replayed"
+
+    lines = [OwnLine(draw("own"), "own", "p", "w")]
+    codec = Codec()
+    stream = iter(ShownLines(lines, codec, 48, Recipe(replay=0.5), Rendered()))  # type: ignore[arg-type]
+    texts = [codec.decode(row.tolist()) for _ in range(20) for row in next(stream).tokens]
+    assert 0.3 < texts.count("replayed") / len(texts) < 0.7
+
+
+def test_nothing_to_render_from_is_said() -> None:
+    with pytest.raises(DataInvalid, match="nothing to render from"):
+        LineRenderer(None)
