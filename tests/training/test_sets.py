@@ -167,3 +167,13 @@ def test_text_of_several_lines_beside_an_image_is_a_page(tmp_path: Path) -> None
     (tmp_path / "p.txt").write_text("two\nlines\n", encoding="utf-8")
     (page,) = load_set(tmp_path).pages
     assert (page.text, page.lines) == ("two\nlines", ())
+
+
+def test_last_correction_of_a_line_counts(tmp_path: Path) -> None:
+    image(tmp_path / "a.png")
+    place = {"image": "a.png", "polygon": [[1, 1], [90, 1], [90, 40]], "source": "feedback"}
+    other = {"image": "a.png", "polygon": [[1, 41], [90, 41], [90, 79]], "source": "feedback", "slice": "cursive"}
+    records = [{**place, "text": "Deer Sir"}, {**other, "text": "second"}, {**place, "text": "Dear Sir"}]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    (page,) = load_set(tmp_path / "m.jsonl").pages
+    assert [(line.text, line.slice) for line in page.lines] == [("Dear Sir", "feedback"), ("second", "cursive")]

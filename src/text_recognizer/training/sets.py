@@ -52,10 +52,16 @@ def load_set(path: Path, line_types: tuple[str, ...] = ("Handwritten",)) -> Eval
 
     Known forms: a folder of ALTO 4 or PAGE XML beside images; a `.jsonl` manifest of
     {"image", "text", "polygon"?, "baseline"?, "writer"?, "slice"?}; a folder with `transcripts.json` {stem: text}; a
-    folder of images with `.txt` or `.gt.txt` beside each, one line of text for an image of a line, more for a page.
+    folder of images with `.txt` or `.gt.txt` beside each, one line of text for an image of a line, more for a page; a
+    copy of the IAM database, also as `iam:FOLDER?split=…` (see `sources.iam`). Of the corrections in a manifest
+    ("source": "feedback") the last one of a line counts.
     `line_types` picks lines by type where an XML file names types; there, lines without one count only if all types do.
     Raises DataInvalid if nothing can be read.
     """
+    from text_recognizer.training.sources import iam
+
+    if str(path).startswith(iam.PREFIX) or (path.is_dir() and iam.is_iam(path)):
+        return iam.load_iam(str(path))
     found = EvaluationSet()
     if path.suffix == ".jsonl" and path.is_file():
         _manifest(path, found)
@@ -79,6 +85,7 @@ def load_set(path: Path, line_types: tuple[str, ...] = ("Handwritten",)) -> Eval
 
 def _manifest(path: Path, found: EvaluationSet) -> None:
     pages: dict[str, tuple[list[TruthLine], str]] = {}
+    corrected: dict[tuple[str, Polygon | None], TruthLine] = {}
     try:
         content = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -100,7 +107,15 @@ def _manifest(path: Path, found: EvaluationSet) -> None:
             found.skipped.append(f"{path.name}:{number}: image {name} is missing")
             continue
         lines, _ = pages.setdefault(name, ([], str(record.get("writer", name))))
-        lines.append(TruthLine(text, polygon, baseline, str(record.get("slice", ""))))
+        source = str(record.get("source", ""))
+        truth = TruthLine(text, polygon, baseline, str(record.get("slice", source)))
+        earlier = corrected.get((name, polygon)) if source == "feedback" else None
+        if source == "feedback":
+            corrected[name, polygon] = truth
+        if earlier is None:
+            lines.append(truth)
+        else:  # who corrects a line twice means the second text
+            lines[lines.index(earlier)] = truth
     for name, (lines, writer) in pages.items():
         found.pages.append(TruthPage(path.parent / name, tuple(lines), writer))
 
