@@ -80,6 +80,8 @@ class Recognizer:
         # Of both heads' log-probabilities, of the language model's, and what each character adds.
         self._language_weight = float(settings.get("language_weight", 0.0))
         self._length_bonus = float(settings.get("length_bonus", 0.0))
+        # The accurate mode looks at each line again, wider or narrower by these factors.
+        self._views = tuple(float(v) for v in settings.get("views", ()))
         self._calibration: dict[str, dict[str, list[float]]] = settings.get("calibration", {})
         self._bundle, self._threads = bundle, threads
         self._encoder = bundle.session("encoder", threads)
@@ -92,11 +94,11 @@ class Recognizer:
         """Read grey line images (H, W) uint8, dark on light, one reading each in the order given.
 
         fast: the CTC head, searched with the language model, its best path where the bundle has none. accurate: those
-        texts and the decoder's reading, ranked by both heads and the language model.
+        texts, from several views of the line, and the decoder's reading, ranked by both heads and the language model.
         """
         if mode not in ("fast", "accurate"):
             raise ValueError(f"mode is {mode!r}: use 'fast' or 'accurate'.")
-        images = [normalise_line(crop, self.line_height, self._width_scale) for crop in crops]
+        images = self._normalised(crops)
         readings: list[LineReading] = [_NOTHING] * len(images)
         inked = [i for i, image in enumerate(images) if int((image > INK_LEVEL).sum()) >= INK_PIXELS]
         for rows in self._batches([images[i].shape[1] for i in inked]):
@@ -104,18 +106,22 @@ class Recognizer:
             encoded = self._encode([images[i] for i in members], mode)
             if mode == "fast":
                 for i, line in zip(members, encoded, strict=True):
-                    texts = [best_path(line.log_probs)] if self._language is None else self._search(line)
+                    texts = [best_path(line.log_probs)] if self._language is None else self._search(line.log_probs)
                     readings[i] = self._reading(texts, line, None, images[i].shape[1], mode)
                 continue
             decoded = self._decode(encoded, [images[i].shape[1] for i in members])
-            for i, line, greedy in zip(members, encoded, decoded, strict=True):
-                ranked, probabilities = self._rank(line, greedy)
+            views = [
+                [line.log_probs for line in self._encode(self._normalised([crops[i] for i in members], factor), "fast")]
+                for factor in self._views
+            ]
+            for row, (i, line, greedy) in enumerate(zip(members, encoded, decoded, strict=True)):
+                ranked, probabilities = self._rank(line, greedy, [view[row] for view in views])
                 readings[i] = self._reading(ranked, line, probabilities, images[i].shape[1], mode)
         return readings
 
     def decode_greedy(self, crops: Sequence[NDArray[np.uint8]]) -> list[list[int]]:
         """Token ids of cached greedy decoding alone, for parity checks and ablations."""
-        images = [normalise_line(crop, self.line_height, self._width_scale) for crop in crops]
+        images = self._normalised(crops)
         out: list[list[int]] = [[] for _ in images]
         for rows in self._batches([image.shape[1] for image in images]):
             encoded = self._encode([images[r] for r in rows], "accurate")
@@ -128,6 +134,9 @@ class Recognizer:
         return to_text(ids, self.alphabet)
 
     # ------------------------------------------------------------------------------------------------ batches
+
+    def _normalised(self, crops: Sequence[NDArray[np.uint8]], stretch: float = 1.0) -> list[NDArray[np.uint8]]:
+        return [normalise_line(crop, self.line_height, self._width_scale * stretch) for crop in crops]
 
     def _batches(self, widths: Sequence[int]) -> list[list[int]]:
         """Indices grouped so that neighbours in width share a batch of bounded area."""
@@ -225,12 +234,12 @@ class Recognizer:
         )
         return [log_probs[row, np.arange(len(text) + 1), [*text, EOS]] for row, text in enumerate(texts)]
 
-    def _search(self, line: _Encoded) -> list[list[int]]:
+    def _search(self, log_probs: Scores) -> list[list[int]]:
         """Best texts of the CTC head and the language model, best first."""
-        if float(line.log_probs.max(-1).sum()) > SURE:
-            return [best_path(line.log_probs)]
+        if float(log_probs.max(-1).sum()) > SURE:
+            return [best_path(log_probs)]
         found = prefix_beam(
-            line.log_probs,
+            log_probs,
             self._beam,
             language=self._language,
             language_weight=self._language_weight,
@@ -238,16 +247,15 @@ class Recognizer:
         )
         return [ids for ids, _ in found]
 
-    def _rank(self, line: _Encoded, greedy: list[int]) -> tuple[list[list[int]], Scores]:
+    def _rank(self, line: _Encoded, greedy: list[int], views: list[Scores]) -> tuple[list[list[int]], Scores]:
         """Texts best first by all that is known, and the decoder's probability of each token of the first."""
-        texts = self._search(line)
-        for extra in (greedy, best_path(line.log_probs)):
-            if extra not in texts:
-                texts.append(extra)
-        texts = [t for t in texts if len(t) < self._max_tokens] or [[]]
+        looks = [line.log_probs, *views]
+        found = [t for log_probs in looks for t in (*self._search(log_probs), best_path(log_probs))]
+        different = {tuple(t): t for t in (*found, greedy)}
+        texts = [t for t in different.values() if len(t) < self._max_tokens] or [[]]
         decoder = self._score(line, texts)
         if len(texts) > 1:
-            ctc = ctc_scores(line.log_probs, texts)
+            ctc = np.mean([ctc_scores(log_probs, texts) for log_probs in looks], axis=0)
             joint = self._ctc_weight * ctc + (1 - self._ctc_weight) * np.asarray([d.sum() for d in decoder])
             if self._language is not None:
                 joint += self._language_weight * np.asarray([self._language.score(t) for t in texts])
