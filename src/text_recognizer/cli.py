@@ -28,6 +28,7 @@ exit status:
   5    the result could not be written
   6    the command needs the packages of an extra
   7    data for training or evaluation is missing or damaged
+  8    a model reads worse than the one in production
   130  interrupted
 
 With several images the others are still read; the status is that of the first failure.
@@ -41,6 +42,8 @@ _TRAINING = {
     "train-lines": ("text_recognizer.training.finder_lit", "train the line finder"),
     "finetune": ("text_recognizer.training.finetune", "fine-tune the model on lines of your own"),
     "stage": ("text_recognizer.training.stage", "turn a training run into a bundle"),
+    "runs": ("text_recognizer.training.runs", "list and compare training runs"),
+    "models": ("text_recognizer.training.models_cli", "list, promote, roll back, push and pull models"),
 }
 
 
@@ -109,9 +112,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="each image shows one line of text: read it whole, without looking for lines",
     )
-    read.add_argument(
+    which = read.add_mutually_exclusive_group()
+    which.add_argument(
         "--bundle", metavar="DIR", help="the model to read with; default: the one that ships with the package"
     )
+    which.add_argument("--model", metavar="NAME", help="a registered model: production, staging, NAME or NAME@VERSION")
     read.add_argument("--threads", type=_positive, metavar="N", help="processor threads to use; default: all cores")
     for name, (_, purpose) in _TRAINING.items():
         commands.add_parser(name, help=f"{purpose} (needs the 'train' extra)", add_help=False)
@@ -132,7 +137,7 @@ def _read(options: argparse.Namespace) -> int:
     targets = _targets(options)
     from text_recognizer.reader import Reader
 
-    reader = Reader(options.bundle, options.threads)
+    reader = Reader(Path(options.bundle) if options.bundle else options.model, options.threads)
     write = formats.get_format(options.format).write
     statuses = []
     with _progress(targets) as advance:

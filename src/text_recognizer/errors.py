@@ -55,3 +55,10 @@ class DataInvalid(TextRecognizerError):
 
     code = "data-invalid"
     exit_status = 7
+
+
+class GateRefused(TextRecognizerError):
+    """A model reads worse, or much slower, than the one in production."""
+
+    code = "gate-refused"
+    exit_status = 8

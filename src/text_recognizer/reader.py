@@ -11,6 +11,7 @@ from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.finder import LineFinder
 from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.layout.words import word_polygon
+from text_recognizer.models import resolve
 from text_recognizer.page import Line, Page, Polygon, Polyline, Word
 from text_recognizer.recognition.recognizer import LineReading, Recognizer
 
@@ -20,12 +21,13 @@ Mode = Literal["fast", "accurate"]
 class Reader:
     """Reads pages with one model. Making it opens and verifies the bundle; safe to share between threads.
 
-    `bundle`: a model folder, or nothing for the one that ships with the package. `threads`: how many ONNX Runtime
-    may use, or nothing for all. Raises `BundleInvalid`.
+    `bundle`: a model folder, the name of a registered model ("production", NAME, NAME@VERSION; see `models.py`), or
+    nothing for the one that ships with the package. `threads`: how many ONNX Runtime may use, or nothing for all.
+    Raises `BundleInvalid`.
     """
 
     def __init__(self, bundle: Bundle | Path | str | None = None, threads: int | None = None) -> None:
-        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(resolve(bundle))
         self.threads = threads
         self.model = f"{self.bundle.name}@{self.bundle.version}"
 
