@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from text_recognizer.layout.order import LineBox, reading_order
 from text_recognizer.layout.outline import OutlineSettings, outline_lines
 from text_recognizer.layout.prepare import flatten_paper
+from text_recognizer.layout.skew import skew_angle, turn_back
 from text_recognizer.layout.trace import Trace, TraceSettings, trace_baselines
 from text_recognizer.page import Polygon, Polyline
 
@@ -41,6 +42,7 @@ class FinderSettings:
     x_height: float = 11.0  # where the network is at its best
     low: float = 6.5  # median x-height below or above which the page is looked at again at another scale
     high: float = 22.0
+    level: float = 2.0  # degrees; a page whose lines are turned further is turned back first
 
     @staticmethod
     def from_bundle(settings: Mapping[str, Any]) -> FinderSettings:
@@ -64,7 +66,11 @@ class LineFinder:
         """
         if min(gray.shape) < 4 or int(gray.max()) - int(gray.min()) < 12:
             return []
-        return lines_from_traces(gray, self._look_until_sharp(gray))
+        degrees = skew_angle(gray)
+        if abs(degrees) < self.settings.level:
+            return lines_from_traces(gray, self._look_until_sharp(gray))
+        turned, back = turn_back(gray, degrees)
+        return [_mapped(line, back, gray.shape) for line in lines_from_traces(turned, self._look_until_sharp(turned))]
 
     def maps(self, gray: Gray, scale: float) -> tuple[NDArray[np.float32], tuple[float, float]]:
         """What the network sees at `scale` network pixels a page pixel.
@@ -146,6 +152,17 @@ def lines_from_traces(gray: Gray, traces: Sequence[Trace]) -> list[FoundLine]:
             )
         )
     return [found[i] for i in reading_order(boxes)]
+
+
+def _mapped(line: FoundLine, to: NDArray[np.float64], size: tuple[int, ...]) -> FoundLine:
+    """`line` with its points taken by the affine map `to` (2, 3) to a page of `size` (H, W)."""
+
+    def move(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+        moved = np.asarray(points, np.float64) @ to[:, :2].T + to[:, 2]
+        moved = np.clip(moved, 0, (size[1], size[0]))
+        return tuple((float(x), float(y)) for x, y in moved)
+
+    return replace(line, polygon=move(line.polygon), baseline=move(line.baseline))
 
 
 def _usual_x_height(traces: Sequence[Trace]) -> float:
