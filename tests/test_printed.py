@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ FILE = Path(__file__).parents[1] / "benchmarks" / "printed.py"
 spec = importlib.util.spec_from_file_location("printed", FILE)
 assert spec is not None and spec.loader is not None
 printed = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = printed
 spec.loader.exec_module(printed)
 
 
