@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +45,16 @@ class HandFont:
         return self.characters.issuperset(text)
 
 
-def fetch_fonts(folder: Path, report: Callable[[str], None] = lambda m: print(m, file=sys.stderr)) -> None:
-    """Fetch the fonts of the lock file into `folder` as TrueType or OpenType files, with an index of their outlines.
+def fetch_fonts(
+    folder: Path, report: Callable[[str], None] = lambda m: print(m, file=sys.stderr), lock: Path = LOCK
+) -> None:
+    """Fetch the fonts of a lock file into `folder` as TrueType or OpenType files, with an index of their outlines.
 
     Fonts already there are kept; one that can't be fetched is reported and skipped; ValueError if there are none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     index: list[dict[str, Any]] = []
-    for package in read_lock(LOCK):
+    for package in read_lock(lock):
         about = package.about
         target = folder / f"{about['name']}.ttf"
         try:
@@ -88,6 +91,14 @@ def load_fonts(folder: Path) -> list[HandFont]:
         HandFont(e["name"], folder / e["file"], e["kind"], frozenset(e["characters"]), e["x_height"], e["stroke"])
         for e in json.loads(index.read_text(encoding="utf-8"))
     ]
+
+
+def write_builtin_font(folder: Path) -> Path:
+    """Write the face that comes with Pillow (Aileron, CC0) into `folder` and return `folder`: no network is needed."""
+    face = ImageFont.load_default(24)
+    assert isinstance(face, ImageFont.FreeTypeFont) and isinstance(face.path, BytesIO)
+    (folder / "aileron.ttf").write_bytes(face.path.getvalue())
+    return folder
 
 
 def _to_truetype(source: Path, target: Path) -> None:
@@ -140,7 +151,7 @@ def inspect_font(path: Path, name: str, kind: str = "hand") -> HandFont:
     return HandFont(name, path, kind, frozenset(covered), x_height, float(np.median(widths)) / em / x_height)
 
 
-@lru_cache(maxsize=192)
+@lru_cache(maxsize=600)
 def _face(path: str, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(path, size)
 
