@@ -1,8 +1,8 @@
 """Estimate the character n-gram model of a bundle from the wording of the renderer: `text-recognizer language-model`.
 
 References
-- Chen, Goodman, "An empirical study of smoothing techniques for language modeling", 1999: interpolated Kneser-Ney, one
-  discount an order, D = n1 / (n1 + 2 n2)
+- Chen, Goodman, "An empirical study of smoothing techniques for language modeling", 1999: modified Kneser-Ney,
+  interpolated, three discounts an order
 """
 
 from __future__ import annotations
@@ -71,8 +71,7 @@ def _order(k: int, grams: Keys, counts: NDArray[np.int64]) -> dict[str, NDArray[
     keys, starts = np.unique(contexts, return_index=True)
     totals = np.add.reduceat(counts, starts)
     owner = np.repeat(np.arange(len(keys)), np.diff(np.append(starts, len(grams))))
-    n1, n2 = int((counts == 1).sum()), int((counts == 2).sum())
-    discount = n1 / (n1 + 2 * n2) if n1 and n2 else 0.5
+    discount = _discounts(counts)[np.minimum(counts, 3)]
     keep = counts >= LEAST.get(k, 3)
     mass = np.where(keep, (counts - discount) / totals[owner], 0.0)
     backoff = 1.0 - np.add.reduceat(mass, starts)
@@ -85,6 +84,14 @@ def _order(k: int, grams: Keys, counts: NDArray[np.int64]) -> dict[str, NDArray[
         f"symbols{k}": (grams[keep] & MASK).astype(np.uint8),
         f"masses{k}": _steps(mass[keep]),
     }
+
+
+def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What is taken off counts of 0, 1, 2, and 3 or more, for what was never seen."""
+    n1, n2, n3, n4 = (max(1, int((counts == c).sum())) for c in (1, 2, 3, 4))
+    y = n1 / (n1 + 2 * n2)
+    found = [0.0, 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3]
+    return np.clip(found, [0, 0.1, 0.2, 0.3], [0, 0.95, 1.9, 2.7])
 
 
 def _steps(p: NDArray[np.float64]) -> NDArray[np.uint8]:
