@@ -1,5 +1,9 @@
 """Wording: the recogniser's characters only, lines as long as asked for, look-alikes in one form."""
 
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from text_recognizer.training.sources import text as wording
 from text_recognizer.training.sources.alphabet import ALPHABET
-from text_recognizer.training.sources.download import read_lock
-from text_recognizer.training.sources.text import LOCK, TextSource, normalise_text
+from text_recognizer.training.sources.download import Package, read_lock
+from text_recognizer.training.sources.text import LOCK, WEIGHTS, TextSource, fetch_texts, normalise_text
 
 BUILT_IN = TextSource(None)
 
@@ -101,3 +106,101 @@ def test_lock_file_names_versions_hashes_and_licences() -> None:
         assert len(bytes.fromhex(package.sha256)) == 32
         assert package.licence
         assert package.about["form"]
+
+
+def _extracted(
+    form: str, fill: Callable[[Path], None], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, list[str]]:
+    """Corpora that `fetch_texts` makes of a package of the lock file whose contents `fill` writes."""
+    package = next(p for p in read_lock(LOCK) if p.about["form"] == form)
+
+    def unpack(package: Package, scratch: Path) -> Path:
+        fill(scratch)
+        return scratch
+
+    monkeypatch.setattr(wording, "read_lock", lambda lock: [replace(package)])
+    monkeypatch.setattr(wording, "unpack", unpack)
+    fetch_texts(folder, report=lambda message: None)
+    return {f.stem: f.read_text(encoding="utf-8").splitlines() for f in sorted(folder.iterdir())}
+
+
+def test_books_give_their_prose_without_headings_verse_and_licence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = """[A Tale by Somebody 1909]
+
+CHAPTER I
+
+     It was a _very_ quiet
+evening in town.
+
+
+"Who is there?" he said.
+
+     The king was in his counting house,
+     Counting out his money.
+
+He went home,
+late and happy.
+
+End of Project Gutenberg's A Tale
+
+Project Gutenberg eBooks are often created from several printed editions.
+"""
+
+    def fill(folder: Path) -> None:
+        (folder / "package" / "gutenberg").mkdir(parents=True)
+        for name in [name for names in wording._BOOKS.values() for name in names]:
+            (folder / "package" / "gutenberg" / f"{name}.txt").write_text(book, encoding="cp1252")
+
+    corpora = _extracted("books", fill, tmp_path / "out", monkeypatch)
+    tale = ["It was a very quiet evening in town.", '"Who is there?" he said.', "He went home, late and happy."]
+    assert corpora == {name: tale * len(books) for name, books in wording._BOOKS.items()}
+
+
+def test_country_profiles_give_their_sentences_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = {
+        "Introduction": {"Background": {"text": "The islands were settled late. Ferries came in 1902."}},
+        "Geography": {"Area": {"total": {"text": "243 sq km"}}, "Map references": {"text": None}},
+    }
+
+    def fill(folder: Path) -> None:
+        for region in ("europe", "oceans"):
+            (folder / "package" / region).mkdir(parents=True)
+            (folder / "package" / region / "xx.json").write_text(json.dumps(profile), encoding="utf-8")
+
+    corpora = _extracted("facts", fill, tmp_path / "out", monkeypatch)
+    assert corpora == {"facts": ["The islands were settled late. Ferries came in 1902."]}
+
+
+def test_jargon_entries_give_their_paragraphs_without_headwords_and_references(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = """tea break
+ n.
+
+    A pause in which {work} is talked about by
+    those who ‘rest’. See also {coffee}.
+
+        make tea &&
+        drink.
+
+    See {coffee}.
+"""
+
+    def fill(folder: Path) -> None:
+        (folder / "jargon.dict.dz").write_bytes(gzip.compress(entries.encode()))
+
+    corpora = _extracted("banter", fill, tmp_path / "out", monkeypatch)
+    assert corpora == {"banter": ["A pause in which work is talked about by those who 'rest'."]}
+
+
+def test_a_folder_without_some_corpora_keeps_the_proportions_of_the_rest(tmp_path: Path) -> None:
+    words = {"speeches": "Congress ", "bible": "Behold "}
+    for name, word in words.items():
+        (tmp_path / f"{name}.txt").write_text(word * 3000, encoding="utf-8")
+    source = TextSource(tmp_path)
+    rng = np.random.default_rng(0)
+    drawn = [source.paragraph(rng, 100) for _ in range(400)]
+    share = sum("Congress" in p for p in drawn) / len(drawn)
+    assert abs(share - WEIGHTS["speeches"] / (WEIGHTS["speeches"] + WEIGHTS["bible"])) < 0.06

@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,19 @@ from text_recognizer.training.sources.everyday import EVERYDAY, built_in_prose, 
 
 LOCK = Path(__file__).with_name("texts.lock.json")
 
-# Corpus files that `fetch_texts` makes, and how often a line is taken from each: modern plain English first.
-WEIGHTS = {"speeches": 0.45, "phrases": 0.30, "older": 0.11, "novel": 0.09, "bible": 0.05}
+# Corpus files that `fetch_texts` makes, and how often a line is taken from each: modern plain English first. They are
+# shares of what is there, so a folder without some of them keeps the proportions of the rest.
+WEIGHTS = {
+    "speeches": 0.45,
+    "phrases": 0.30,
+    "older": 0.11,
+    "novel": 0.09,
+    "bible": 0.05,
+    "stories": 0.25,
+    "manners": 0.15,
+    "facts": 0.12,
+    "banter": 0.08,
+}
 
 _MAP = str.maketrans(
     {
@@ -117,11 +128,70 @@ def _phrases(folder: Path) -> dict[str, list[str]]:
     return {"phrases": list(dict.fromkeys(" ".join(html.unescape(p).split()).strip(" ;") for p in found))}
 
 
+# Which books of Project Gutenberg make which corpus: fiction of 1908-1914, and older fiction full of talk and letters.
+# Left out: verse and plays, what other corpora have already, and authors not yet in the public domain everywhere.
+_BOOKS = {
+    "stories": ("chesterton-ball", "chesterton-brown", "chesterton-thursday"),
+    "manners": ("austen-emma", "austen-persuasion", "austen-sense", "carroll-alice", "edgeworth-parents"),
+}
+
+
+def _books(folder: Path) -> dict[str, list[str]]:
+    texts = folder / "package" / "gutenberg"
+    return {
+        name: [p for book in books for p in _book((texts / f"{book}.txt").read_text(encoding="cp1252"))]
+        for name, books in _BOOKS.items()
+    }
+
+
+def _book(text: str) -> list[str]:
+    """Paragraphs of prose of a Project Gutenberg text: no header, licence, headings, contents, verse or underscores."""
+    text = re.split(r"(?im)^[ *]*end of (?:the )?project gutenberg|^\*+ ?START\b.*SMALL PRINT", text)[0]
+    text = re.sub(r"_([^_]*)_", r"\1", text.replace("\r\n", "\n"))
+    prose = []
+    for block in re.split(r"\n(?:[ \t]*\n)+", text):
+        lines = block.split("\n")
+        verse = len(lines) > 1 and all(line.startswith("  ") for line in lines)
+        if not verse and re.search(r"[a-z]['\"-]*[.!?:;,-][\s'\")-]*$", block) and not block.lstrip().startswith("["):
+            prose.append(block)
+    return prose
+
+
+# Fields of a country's profile that are whole sentences; the others are key words and figures.
+_PROSE = ("Background", "Economy - overview", "Disputes - international", "Demographic profile", "current situation")
+
+
+def _facts(folder: Path) -> dict[str, list[str]]:
+    def walk(node: object, field: str) -> Iterator[str]:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                yield from walk(value, field if key == "text" else key)
+        elif isinstance(node, str) and field in _PROSE and ". " in node:
+            yield node
+
+    files = sorted((folder / "package").glob("*/*.json"))
+    found = (text for file in files for text in walk(json.loads(file.read_text(encoding="utf-8")), ""))
+    return {"facts": list(dict.fromkeys(found))}
+
+
+def _banter(folder: Path) -> dict[str, list[str]]:
+    """Sentences of the Jargon File's entries, without headwords, cross-reference braces and displayed code."""
+    text = gzip.decompress(next(folder.rglob("jargon.dict.dz")).read_bytes()).decode("utf-8", "replace")
+    text = re.sub(r"\s*\bSee(?: also)? \{[^.]*\.|[{}]", "", text).replace("‘", "'").replace("’", "'")
+    # Running text is indented by four; numbered senses, code and dialogue look otherwise.
+    return {
+        "banter": [b for b in re.split(r"\n\s*\n", text) if re.match(r" {4}[A-Z“].*\n.*[a-z][.!?)'”]+\s*$", b, re.S)]
+    }
+
+
 _EXTRACT: dict[str, Callable[[Path], dict[str, list[str]]]] = {
     "speeches": _speeches,
     "novel": _novel,
     "bible": _bible,
     "phrases": _phrases,
+    "books": _books,
+    "facts": _facts,
+    "banter": _banter,
 }
 
 
