@@ -13,7 +13,7 @@ ifneq ($(wildcard ../shared/data),)
 export TEXT_RECOGNIZER_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: read test lint types rooms unit install clean
+.PHONY: read test lint types rooms unit train-demo install clean
 
 read: .venv/read.stamp
 	@$(BIN)/text-recognizer read $(SAMPLE)
@@ -33,6 +33,10 @@ rooms: .venv/test.stamp
 unit: .venv/test.stamp
 	$(BIN)/pytest -q
 
+# The whole way of a model in some minutes, without any data: train, track, stage, gate, promote, read a page.
+train-demo: .venv/test.stamp
+	$(BIN)/text-recognizer train demo
+
 # Everything a developer needs: training, checks and hooks.
 install: .venv/test.stamp
 	-$(BIN)/pre-commit install
@@ -44,7 +48,7 @@ install: .venv/test.stamp
 
 .venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing the tools and torch into .venv (once, some minutes)…" >&2
-	@$(INSTALL) --editable '.[train,dev]'
+	@$(INSTALL) --editable '.[train,sweep,dev]'
 	@touch $@ .venv/read.stamp
 
 # Some systems ship Python without ensurepip; then the pip beside it fills the environment.

@@ -38,9 +38,9 @@ With several images the others are still read; the status is that of the first f
 _TRAINING = {
     "evaluate": ("text_recognizer.training.evaluate", "measure CER and WER on a set of lines or pages"),
     "data": ("text_recognizer.training.data_cli", "prepare and preview training data"),
-    "train": ("text_recognizer.training.lit", "train the recogniser"),
-    "train-lines": ("text_recognizer.training.finder_lit", "train the line finder"),
+    "train": ("text_recognizer.training.train", "train a network by a config: fit, validate, test"),
     "finetune": ("text_recognizer.training.finetune", "fine-tune the model on lines of your own"),
+    "language-model": ("text_recognizer.training.language_model", "estimate the language model of a bundle"),
     "stage": ("text_recognizer.training.stage", "turn a training run into a bundle"),
     "runs": ("text_recognizer.training.runs", "list and compare training runs"),
     "models": ("text_recognizer.training.models_cli", "list, promote, roll back, push and pull models"),

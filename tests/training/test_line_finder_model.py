@@ -7,7 +7,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from text_recognizer.training.finder_lit import FinderTraining, LitLineFinder, Views
+from text_recognizer.training.finder_lit import LitLineFinder, Views
 from text_recognizer.training.models.line_finder import (
     ExportedLineFinder,
     LineFinderConfig,
@@ -55,7 +55,7 @@ def test_the_shipped_size_is_small():
 
 def test_the_loss_falls_on_one_batch():
     torch.manual_seed(1)
-    module = LitLineFinder(FinderTraining(), SMALL)
+    module = LitLineFinder(SMALL)
     pages = torch.full((2, 1, 64, 64), 255, dtype=torch.uint8)
     pages[:, :, 28:36, 8:56] = 0
     maps = torch.zeros(2, 4, 16, 16)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +27,15 @@ from text_recognizer.training.models.recognizer import BOS, EOS, FIRST_CHARACTER
 from text_recognizer.training.render.ink import Hand, compose_line
 from text_recognizer.training.render.line import degrade, on_paper, render_line
 from text_recognizer.training.sources.alphabet import ALPHABET
-from text_recognizer.training.sources.fonts import HandFont, load_fonts, render_text
+from text_recognizer.training.sources.fonts import HandFont, load_fonts, render_text, write_builtin_font
 from text_recognizer.training.sources.text import TextSource, normalise_text
 from text_recognizer.training.sources.unipen import load_writers
 
 # Padded sizes are multiples of these: the first batch of a new shape costs several times as much as the next.
 WIDTH_STEP = 64
 TOKEN_STEP = 16
-# Of the lines set in fonts, how many in book and type faces (beside those drawn among all fonts).
-PRINTED_SHARE = 0.25
+# Of the lines set in fonts, how many in book and type faces.
+PRINTED_SHARE = 0.35
 
 
 class Codec:
@@ -57,9 +60,23 @@ class Codec:
         return self.decode([i for i, before in zip(ids, [0, *ids[:-1]], strict=True) if i != before and i != 0])
 
 
+class ParagraphCodec(Codec):
+    """The same, with the line break as one more character, behind all others."""
+
+    def __init__(self, alphabet: str = ALPHABET) -> None:
+        super().__init__(alphabet + "\n")
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of several lines."""
+        ids: list[int] = []
+        for number, line in enumerate(text.split("\n")):
+            ids += [self._ids["\n"]] * (number > 0) + super().encode(line)
+        return ids
+
+
 @dataclass  # not frozen: Lightning moves its fields to the device in place
 class Batch:
-    """Lines of similar width."""
+    """Lines or paragraphs of similar width."""
 
     images: Tensor  # (B, 1, H, W) uint8, 255 = ink, padded right with 0
     widths: Tensor  # (B,) int64
@@ -115,10 +132,9 @@ class LineRenderer:
         self.cumulative = np.cumsum(weights / weights.sum())
         self.fonts: list[HandFont] = load_fonts(fonts) if fonts is not None else []
         self.printed = [f for f in self.fonts if f.kind == "printed"]
+        self.written = [f for f in self.fonts if f.kind != "printed"]
         if not self.hands and not self.fonts:
-            raise DataInvalid(
-                "there is nothing to render from: give --unipen, or --fonts with fonts that can be read."
-            )
+            raise DataInvalid("there is nothing to render from: give --unipen, or --fonts with fonts that can be read.")
         self.text = TextSource(texts)
         self.height = height
         self.font_share = (font_share if self.hands else 1.0) if self.fonts else 0.0
@@ -154,7 +170,8 @@ class LineRenderer:
         return degrade(np.zeros((self.height, 64), np.uint8), rng), ""
 
     def _font_line(self, rng: np.random.Generator, span: tuple[int, int]) -> tuple[NDArray[np.uint8], str] | None:
-        fonts = self.printed if self.printed and rng.random() < PRINTED_SHARE else self.fonts
+        printed = bool(self.printed) and (rng.random() < PRINTED_SHARE or not self.written)
+        fonts = self.printed if printed else self.written
         font = fonts[int(rng.integers(len(fonts)))]
         wanted = int(rng.integers(span[0], span[1] + 1))
         text = self.text.line(rng, max(1, wanted - 6), wanted + 2)
@@ -253,18 +270,44 @@ def _be_nice(_: int) -> None:
     os.nice(3)
 
 
+class _Repeated(IterableDataset[Batch]):
+    """The same few batches over and over, from batch number `start` on."""
+
+    def __init__(self, batches: list[Batch], start: int) -> None:
+        self.batches, self.start = batches, start
+
+    def __iter__(self) -> Iterator[Batch]:
+        for number in count(self.start):
+            yield self.batches[number % len(self.batches)]
+
+
+@cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder that lives as long as this process."""
+    return tempfile.TemporaryDirectory(prefix="text-recognizer-")
+
+
 class RenderedLines(L.LightningDataModule):
     """Lines rendered as training goes; validation on fixed lines of held-out writers.
 
+    Without `unipen` and `fonts` all is set in the one font that comes with Pillow: enough to see training work.
+
     Args:
-        unipen: the cache made by `text-recognizer data prepare`.
+        unipen: the cache made by `text-recognizer data prepare`, None for fonts only.
         fonts: folder of fonts made by `text-recognizer data fonts`, None for pen strokes only.
         texts: folder of texts, None for the built-in wording.
+        height: pixels of a line.
+        batch_size: lines of a step, of all processes together.
+        workers: processes that render for each process that trains.
+        font_share: lines set in fonts.
+        validation_lines: how many; a multiple of 32.
+        max_chars: of the longest line.
+        overfit_batches: if not 0, so many batches are shown over and over, and are what is validated on.
     """
 
     def __init__(
         self,
-        unipen: Path,
+        unipen: Path | None = None,
         fonts: Path | None = None,
         texts: Path | None = None,
         height: int = 48,
@@ -274,30 +317,58 @@ class RenderedLines(L.LightningDataModule):
         font_share: float = 0.25,
         validation_lines: int = 384,
         max_chars: int = 64,
+        overfit_batches: int = 0,
     ) -> None:
         super().__init__()
-        self.paths = (Path(unipen), Path(fonts) if fonts else None, Path(texts) if texts else None)
+        self.unipen, self.fonts, self.texts = (Path(p) if p else None for p in (unipen, fonts, texts))
         self.height, self.batch_size, self.workers, self.seed = height, batch_size, workers, seed
         self.font_share, self.validation_lines, self.max_chars = font_share, validation_lines, max_chars
+        self.overfit_batches = overfit_batches
+        if self.unipen is None and self.fonts is None:
+            self.fonts = write_builtin_font(Path(_scratch().name))
+
+    overfit_pool = 0  # which pool the batches of `overfit_batches` are of: the first, of single words
 
     def train_dataloader(self) -> Any:
-        unipen, fonts, texts = self.paths
-        renderer = LineRenderer(
-            unipen, fonts, texts, height=self.height, font_share=self.font_share, max_chars=self.max_chars
-        )
         start = self.trainer.global_step if self.trainer else 0
-        rank, world = self._place()
-        pools = Pools(renderer, self.seed, batch_size=self.batch_size, rank=rank, world=world)
-        stream = _Stream(pools, start, self.workers)
-        return DataLoader(stream, batch_size=None)
+        if self.overfit_batches:
+            return DataLoader(_Repeated(self._few(), start), batch_size=None)
+        return DataLoader(_Stream(self.train_pools(*self._place()), start, self.workers), batch_size=None)
 
     def val_dataloader(self) -> Any:
-        unipen, _, texts = self.paths
-        renderer = LineRenderer(unipen, None, texts, split="heldout", height=self.height, variation=0.0)
-        pools = Pools(renderer, 20_000_000 + 1, batches=self.validation_lines // 32, batch_size=32)
+        return self._fixed(1000)
+
+    def test_dataloader(self) -> Any:
+        return self._fixed(2000)
+
+    def train_pools(self, rank: int = 0, world: int = 1) -> Pools:
+        """What training shows, pool after pool."""
+        renderer = LineRenderer(
+            self.unipen, self.fonts, self.texts, height=self.height, font_share=self.font_share,
+            max_chars=self.max_chars,
+        )  # fmt: skip
+        return self.pools(renderer, self.seed, 16, self.batch_size, rank, world)
+
+    def pools(self, renderer: LineRenderer, seed: int, batches: int, size: int, rank: int, world: int) -> Pools:
+        return Pools(renderer, seed, batches, size, rank, world)
+
+    def _few(self) -> list[Batch]:
+        pools = self.train_pools(*self._place())
+        pools.batches = self.overfit_batches
+        return pools[self.overfit_pool]
+
+    def _fixed(self, number: int) -> Any:
+        """Lines that no training shows, the same in every run."""
+        if self.overfit_batches:
+            batches: Any = self._few()
+            return DataLoader(batches, batch_size=None)
+        fonts = self.fonts if self.unipen is None else None
+        renderer = LineRenderer(self.unipen, fonts, self.texts, split="heldout", height=self.height, variation=0.0)
+        size = min(32, self.validation_lines)
+        pools = self.pools(renderer, 20_000_000 + 1, self.validation_lines // size, size, 0, 1)
         rank, world = self._place()
-        fixed: Any = pools[1000][rank::world]
-        return DataLoader(fixed, batch_size=None)
+        batches = pools[number][rank::world]
+        return DataLoader(batches, batch_size=None)
 
     def _place(self) -> tuple[int, int]:
         """This process and the number of processes."""

@@ -1,4 +1,4 @@
-"""Train the line finder with Lightning on rendered pages: `python -m text_recognizer.training.finder_lit`.
+"""How the line finder learns, and the rendered pages it learns from. `text-recognizer train` runs it.
 
 Pages are rendered once, at a low resolution, into one flat file of bytes with the truth beside it; training cuts
 crops of random scale, turn, light and noise out of it, so that the renderer never holds the training up.
@@ -6,11 +6,9 @@ crops of random scale, turn, light and noise out of it, so that the renderer nev
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import math
-import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,16 +19,13 @@ import lightning as L
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from text_recognizer.images import load_image
 from text_recognizer.layout.prepare import flatten_paper
-from text_recognizer.training.lit import precision
 from text_recognizer.training.models.line_finder import (
     STRIDE,
     X_HEIGHT_UNIT,
@@ -47,24 +42,6 @@ from text_recognizer.training.sources.unipen import load_writers
 log = logging.getLogger(__name__)
 
 Gray = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class FinderTraining:
-    """Knobs of a run."""
-
-    pages: int = 2000  # rendered once
-    blank_share: float = 0.05  # pages with paper and marks but no text
-    font_share: float = 0.3
-    crop: int = 512  # pixels of a side
-    batch_size: int = 8
-    total_steps: int = 1400
-    warmup_steps: int = 60
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.02
-    average: float = 0.99  # of the weights over steps
-    seed: int = 1
-    workers: int = 0
 
 
 # ------------------------------------------------------------------------------------------------------- pages
@@ -104,11 +81,17 @@ class PageCache:
         unipen: Path,
         fonts: Path | None,
         texts: Path | None,
-        config: FinderTraining,
+        pages: int,
+        seed: int,
+        font_share: float,
+        blank_share: float = 0.05,
         split: Literal["train", "heldout"] = "train",
     ) -> PageCache:
-        """Render the pages of `config` into `folder`; kept as they are when they are there already."""
-        settings = {"pages": config.pages, "seed": config.seed, "split": split, "font_share": config.font_share}
+        """Render `pages` pages into `folder`; kept as they are when they are there already.
+
+        `blank_share` of them have paper and marks but no text.
+        """
+        settings = {"pages": pages, "seed": seed, "split": split, "font_share": font_share}
         index = folder / "pages.json"
         if index.is_file() and json.loads(index.read_text())["settings"] == settings:
             return PageCache(folder)
@@ -121,16 +104,16 @@ class PageCache:
         entries: list[dict[str, Any]] = []
         start = 0
         with (folder / "pages.u8").open("wb") as out:
-            for number in range(config.pages):
-                rng = np.random.default_rng([config.seed, number])
+            for number in range(pages):
+                rng = np.random.default_rng([seed, number])
                 source: list[Any] = hands
-                if all_fonts and rng.random() < config.font_share:
+                if all_fonts and rng.random() < font_share:
                     source = hand_fonts if rng.random() < 0.75 else faces
                 hand = source[int(rng.integers(len(source)))]
                 back = hands[int(rng.integers(len(hands)))] if rng.random() < 0.12 else None
                 style = PageStyle.sample(rng, float(rng.uniform(11, 18)))
                 page = render_page(
-                    hand, rng, style, text, blank=rng.random() < config.blank_share, other_side=back, faces=faces
+                    hand, rng, style, text, blank=rng.random() < blank_share, other_side=back, faces=faces
                 )
                 gray = load_image(page.rgb).gray
                 out.write(gray.tobytes())
@@ -138,7 +121,7 @@ class PageCache:
                 entries.append({"height": gray.shape[0], "width": gray.shape[1], "start": start, "lines": lines})
                 start += gray.size
                 if number % 100 == 99:
-                    log.info("%d of %d pages rendered", number + 1, config.pages)
+                    log.info("%d of %d pages rendered", number + 1, pages)
         index.write_text(json.dumps({"settings": settings, "pages": entries}))
         return PageCache(folder)
 
@@ -275,41 +258,93 @@ class Views:
 class ViewStream(IterableDataset[Views]):
     """Batch after batch from number `start` on: the same for the same seed, wherever a run was stopped."""
 
-    def __init__(self, cache: PageCache, config: FinderTraining, start: int = 0, count: int | None = None) -> None:
-        self.cache, self.config, self.start, self.count = cache, config, start, count
+    def __init__(self, cache: PageCache, crop: int, batch_size: int, seed: int, start: int = 0, step: int = 1) -> None:
+        self.cache, self.crop, self.batch_size, self.seed = cache, crop, batch_size, seed
+        self.start, self.step = start, step
 
     def batch(self, number: int) -> Views:
         views = []
-        for row in range(self.config.batch_size):
-            rng = np.random.default_rng([self.config.seed, 7, number, row])
+        for row in range(self.batch_size):
+            rng = np.random.default_rng([self.seed, 7, number, row])
             gray, lines = self.cache.page(int(rng.integers(len(self.cache))))
-            views.append(cut_view(gray, lines, rng, self.config.crop))
+            views.append(cut_view(gray, lines, rng, self.crop))
         pages, maps, seen = (np.stack(part) for part in zip(*views, strict=True))
         return Views(torch.from_numpy(pages)[:, None], torch.from_numpy(maps), torch.from_numpy(seen))
 
     def __iter__(self) -> Iterator[Views]:
         cv2.setNumThreads(0)
         number = self.start
-        while self.count is None or number < self.start + self.count:
+        # Workers take turns, so that their batches come out in the order of one.
+        worker = get_worker_info()
+        if worker is not None:
+            number += worker.id * self.step
+        while True:
             yield self.batch(number)
-            number += 1
+            number += self.step * (worker.num_workers if worker is not None else 1)
 
 
 class FinderPages(L.LightningDataModule):
-    """Views of rendered pages of training writers; fixed views of held-out writers for validation."""
+    """Views of rendered pages of training writers; fixed views of held-out writers for validation.
 
-    def __init__(self, train: PageCache, heldout: PageCache, config: FinderTraining) -> None:
+    Args:
+        unipen: the cache made by `text-recognizer data prepare`.
+        fonts: folder of fonts made by `text-recognizer data fonts`, None for pen strokes only.
+        texts: folder of texts, None for the built-in wording.
+        folder: where the pages are kept, rendered once.
+        crop: pixels of a view's side.
+        batch_size: views of a step and process.
+    """
+
+    def __init__(
+        self,
+        unipen: Path,
+        fonts: Path | None = None,
+        texts: Path | None = None,
+        folder: Path = Path("data/pages"),
+        pages: int = 2000,
+        blank_share: float = 0.05,
+        font_share: float = 0.3,
+        crop: int = 512,
+        batch_size: int = 8,
+        workers: int = 0,
+        seed: int = 1,
+    ) -> None:
         super().__init__()
-        self.train_cache, self.heldout_cache, self.config = train, heldout, config
+        self.unipen, self.fonts, self.texts, self.folder = unipen, fonts, texts, folder
+        self.pages, self.blank_share, self.font_share = pages, blank_share, font_share
+        self.crop, self.batch_size, self.workers, self.seed = crop, batch_size, workers, seed
+
+    def prepare_data(self) -> None:
+        self._train()
+        self._heldout()
+
+    def _train(self) -> PageCache:
+        return PageCache.render(
+            self.folder / "train", self.unipen, self.fonts, self.texts, self.pages, self.seed, self.font_share,
+            self.blank_share,
+        )  # fmt: skip
+
+    def _heldout(self) -> PageCache:
+        return PageCache.render(
+            self.folder / "heldout", self.unipen, None, self.texts, max(8, self.pages // 25), self.seed + 1, 0.0,
+            split="heldout",
+        )  # fmt: skip
 
     def train_dataloader(self) -> Any:
-        start = self.trainer.global_step if self.trainer else 0
-        stream = ViewStream(self.train_cache, self.config, start)
-        return DataLoader(stream, batch_size=None, num_workers=self.config.workers)
+        start, rank, world = (
+            (self.trainer.global_step, self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 0, 1)
+        )
+        stream = ViewStream(self._train(), self.crop, self.batch_size, self.seed, start * world + rank, world)
+        return DataLoader(stream, batch_size=None, num_workers=self.workers)
 
     def val_dataloader(self) -> Any:
-        stream = ViewStream(self.heldout_cache, self.config, start=10_000_000)
-        views: Any = [stream.batch(stream.start + i) for i in range(5)]
+        stream = ViewStream(self._heldout(), self.crop, self.batch_size, self.seed)
+        views: Any = [stream.batch(10_000_000 + i) for i in range(5)]
+        return DataLoader(views, batch_size=None)
+
+    def test_dataloader(self) -> Any:
+        stream = ViewStream(self._heldout(), self.crop, self.batch_size, self.seed)
+        views: Any = [stream.batch(20_000_000 + i) for i in range(20)]
         return DataLoader(views, batch_size=None)
 
 
@@ -323,14 +358,32 @@ def dice_loss(probability: Tensor, target: Tensor) -> Tensor:
 
 
 class LitLineFinder(L.LightningModule):
-    """Binary cross-entropy and Dice on the three masks, L1 on ln x-height inside the cores."""
+    """Binary cross-entropy and Dice on the three masks, L1 on ln x-height inside the cores.
 
-    def __init__(self, config: FinderTraining, network: LineFinderConfig | None = None) -> None:
+    Args:
+        config: sizes of the network.
+        learning_rate: peak rate of AdamW, reached by a linear warm-up, left by a cosine that ends at `total_steps`.
+        weights: checkpoint of an earlier run to begin with; steps start at 0.
+    """
+
+    def __init__(
+        self,
+        config: LineFinderConfig,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 0.02,
+        warmup_steps: int = 60,
+        total_steps: int = 1400,
+        weights: Path | None = None,
+    ) -> None:
         super().__init__()
-        network = network or LineFinderConfig()
-        self.save_hyperparameters({"network": asdict(network), "training": asdict(config)})
-        self.config = config
-        self.network = LineFinderNet(network)
+        self.save_hyperparameters(
+            {"network": asdict(config), "learning_rate": learning_rate, "total_steps": total_steps}
+        )
+        self.network = LineFinderNet(config)
+        if weights is not None:
+            self.network.load_state_dict(load_line_finder(weights).state_dict())
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.warmup_steps, self.total_steps = warmup_steps, total_steps
 
     def losses(self, batch: Views) -> dict[str, Tensor]:
         ink = ((255.0 - batch.pages.float()) / 255.0).contiguous(memory_format=torch.channels_last)
@@ -359,89 +412,34 @@ class LitLineFinder(L.LightningModule):
         return loss
 
     def validation_step(self, batch: Views, _: int) -> None:
+        self._log_losses("val", batch)
+
+    def test_step(self, batch: Views, _: int) -> None:
+        self._log_losses("test", batch)
+
+    def _log_losses(self, stage: str, batch: Views) -> None:
         losses = self.losses(batch)
         size = len(batch.pages)
-        self.log("val/loss", self.total(losses), prog_bar=True, batch_size=size)
+        self.log(f"{stage}/loss", self.total(losses), prog_bar=True, batch_size=size)
         for name in ("dice_baseline", "dice_core", "dice_ends", "x_height"):
-            self.log(f"val/{name}", losses[name], prog_bar=name == "dice_baseline", batch_size=size)
+            self.log(f"{stage}/{name}", losses[name], prog_bar=name == "dice_baseline", batch_size=size)
 
     def rate(self, step: int) -> float:
         """Learning rate factor: warm-up, then a cosine to nearly nothing."""
-        if step < self.config.warmup_steps:
-            return (step + 1) / self.config.warmup_steps
-        x = min(1.0, (step - self.config.warmup_steps) / max(1, self.config.total_steps - self.config.warmup_steps))
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        x = min(1.0, (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps))
         return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * x))
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(
             [
-                {"params": [p for p in self.parameters() if p.ndim >= 2], "weight_decay": self.config.weight_decay},
+                {"params": [p for p in self.parameters() if p.ndim >= 2], "weight_decay": self.weight_decay},
                 {"params": [p for p in self.parameters() if p.ndim < 2], "weight_decay": 0.0},
             ],
-            lr=self.config.learning_rate,
+            lr=self.learning_rate,
         )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.rate), "interval": "step"},
         }
-
-
-def main(argv: list[str]) -> int:
-    """Command line: render the pages where they are missing, then train, or go on where a run stopped."""
-    defaults = FinderTraining()
-    parser = argparse.ArgumentParser(prog="text-recognizer train-lines", description=__doc__)
-    parser.add_argument("--unipen", type=Path, required=True, help="cache made by 'text-recognizer data prepare'")
-    parser.add_argument("--fonts", type=Path, help="folder of handwriting fonts")
-    parser.add_argument("--texts", type=Path, help="folder of texts")
-    parser.add_argument("--out", type=Path, default=Path("runs/line-finder"))
-    parser.add_argument("--max-time", help="DD:HH:MM:SS")
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--validate-every", type=int, default=200)
-    parser.add_argument("--render-only", action="store_true")
-    parser.add_argument("--start-from", type=Path, help="checkpoint whose weights a new run starts with")
-    for name, value in asdict(defaults).items():
-        parser.add_argument("--" + name.replace("_", "-"), type=type(value), default=value)
-    args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    warnings.filterwarnings("ignore", ".*(num_workers|isinstance|many workers|does not have).*")
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    config = FinderTraining(**{name: getattr(args, name) for name in asdict(defaults)})
-    args.out.mkdir(parents=True, exist_ok=True)
-    heldout_config = FinderTraining(pages=max(8, config.pages // 25), seed=config.seed + 1, font_share=0.0)
-    heldout = PageCache.render(args.out / "heldout", args.unipen, None, args.texts, heldout_config, "heldout")
-    train = PageCache.render(args.out / "train", args.unipen, args.fonts, args.texts, config)
-    if args.render_only:
-        return 0
-    L.seed_everything(config.seed)
-    module = LitLineFinder(config)
-    if args.start_from is not None:
-        module.network.load_state_dict(load_line_finder(args.start_from).state_dict())
-    module.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    trainer = L.Trainer(
-        default_root_dir=args.out,
-        max_steps=config.total_steps,
-        max_epochs=-1,
-        max_time=args.max_time,
-        precision=precision(),  # type: ignore[arg-type]
-        gradient_clip_val=2.0,
-        val_check_interval=args.validate_every,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        log_every_n_steps=20,
-        logger=CSVLogger(args.out, name="log"),
-        callbacks=[
-            ModelCheckpoint(args.out, filename="best", monitor="val/loss", save_last=True),
-            EMAWeightAveraging(decay=config.average, update_starting_at_step=config.warmup_steps),
-            TQDMProgressBar(refresh_rate=20),
-        ],
-    )
-    last = args.out / "last.ckpt"
-    trainer.fit(module, FinderPages(train, heldout, config), ckpt_path=last if last.is_file() else None)
-    return 0
-
-
-if __name__ == "__main__":
-    import sys
-
-    raise SystemExit(main(sys.argv[1:]))

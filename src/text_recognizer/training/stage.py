@@ -281,7 +281,9 @@ def stage_tuned(
         if not (folder / name).exists():
             shutil.copyfile(base.path / name, folder / name)
     info: dict[str, Any] = {**base.info, "git_commit": _commit(), "metrics": {}, **about}
-    info["recognizer"] = dict(base.info["recognizer"])
+    c = network.config
+    sizes = {"cache": [c.decoder_layers, c.heads, c.d_model // c.heads], "max_tokens": c.max_tokens}
+    info["recognizer"] = {**base.info["recognizer"], **sizes}
     describe(folder, info)
     recognizer = Recognizer(Bundle.open(folder))
     info["metrics"] = {**info["metrics"], "parity": _checked_parity(network, recognizer, crops)}

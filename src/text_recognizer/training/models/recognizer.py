@@ -4,6 +4,9 @@ An image of a text line goes through a residual convolutional encoder to a seque
 of width. A CTC head reads that sequence in one pass (the fast mode); a Transformer decoder with cross-attention reads
 it token by token with cached keys and values (the accurate mode). Both are trained together.
 
+With `RecognizerConfig.paragraph` the encoder keeps its height: the decoder then reads a whole paragraph out of a map of
+features, line breaks among its tokens, and there is no CTC head, whose alignments know one line only.
+
 References
 - Singh, Karayev, "Full Page Handwriting Recognition via Image to Sequence Extraction", ICDAR 2021, arXiv:2103.06450
 - Graves et al., "Connectionist Temporal Classification", ICML 2006
@@ -35,7 +38,7 @@ PAD = BLANK  # what the decoder is padded with
 class RecognizerConfig:
     """Sizes of the network; `vocabulary` counts the four special tokens too."""
 
-    vocabulary: int = 118
+    vocabulary: int = 117
     height: int = 48  # pixels of a line image
     channels: tuple[int, int, int, int] = (32, 32, 64, 128)  # stem and the three residual stages
     blocks: tuple[int, int, int] = (1, 2, 2)
@@ -47,6 +50,7 @@ class RecognizerConfig:
     d_ff: int = 576
     max_tokens: int = 256
     dropout: float = 0.1
+    paragraph: bool = False  # images of any height, several lines; no CTC
 
     @classmethod
     def of_sizes(cls, sizes: Mapping[str, Any]) -> RecognizerConfig:
@@ -134,23 +138,26 @@ class EncoderLayer(nn.Module):
         return x + self.feed(self.norm2(x))
 
 
+def convolutions(c: RecognizerConfig) -> tuple[nn.Sequential, nn.Sequential]:
+    """Stem and residual stages: (B, 1, H, W) -> (B, stem, H / 2, W / 2) -> (B, c3, H / 16, W / 4)."""
+    first, c1, c2, c3 = c.channels
+    stem = nn.Sequential(nn.Conv2d(1, first, 3, 2, 1, bias=False), nn.BatchNorm2d(first), nn.ReLU())
+    stages: list[nn.Module] = []
+    previous = first
+    for width, depth, stride in zip((c1, c2, c3), c.blocks, ((2, 2), (2, 1), (2, 1)), strict=True):
+        for index in range(depth):
+            stages.append(Residual(previous, width, stride if index == 0 else (1, 1)))
+            previous = width
+    return stem, nn.Sequential(*stages)
+
+
 class Encoder(nn.Module):
     """Line image to features and CTC logits."""
 
     def __init__(self, c: RecognizerConfig) -> None:
         super().__init__()
-        stem, c1, c2, c3 = c.channels
-        self.stem = nn.Sequential(
-            nn.Conv2d(1, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU()
-        )  # (B, stem, H / 2, W / 2)
-        stages: list[nn.Module] = []
-        previous = stem
-        for width, depth, stride in zip((c1, c2, c3), c.blocks, ((2, 2), (2, 1), (2, 1)), strict=True):
-            for index in range(depth):
-                stages.append(Residual(previous, width, stride if index == 0 else (1, 1)))
-                previous = width
-        self.stages = nn.Sequential(*stages)  # (B, c3, H / 16, W / 4)
-        self.collapse = nn.Conv2d(c3, c.d_model, (c.height // 16, 1))  # (B, d, 1, W / 4)
+        self.stem, self.stages = convolutions(c)
+        self.collapse = nn.Conv2d(c.channels[3], c.d_model, (c.height // 16, 1))  # (B, d, 1, W / 4)
         self.width_convs = nn.Sequential(*(WidthConv(c.d_model, c.dropout) for _ in range(c.conv_layers)))
         self.layers = nn.ModuleList(EncoderLayer(c) for _ in range(c.encoder_layers))
         self.norm = nn.LayerNorm(c.d_model)
@@ -179,6 +186,41 @@ class Encoder(nn.Module):
             x = layer(x, mask)
         x = self.norm(x)
         return x, self.ctc(x), mask
+
+
+class ParagraphEncoder(nn.Module):
+    """Paragraph image to a map of features, row after row, each with its place in two dimensions."""
+
+    def __init__(self, c: RecognizerConfig) -> None:
+        super().__init__()
+        self.stem, self.stages = convolutions(c)
+        self.project = nn.Conv2d(c.channels[3], c.d_model, 1)
+        self.layers = nn.ModuleList(EncoderLayer(c) for _ in range(c.encoder_layers))
+        self.norm = nn.LayerNorm(c.d_model)
+        self.config = c
+
+    def forward(self, images: Tensor, widths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode a batch of paragraphs.
+
+        images: (B, 1, H, W) float in [0, 1], ink high, H a multiple of 16, W of 4, padded right and below with 0.
+        widths: (B,) int64 pixels of each image before padding.
+        Returns features (B, S, d), empty CTC logits (B, 0, V), additive mask (B, 1, 1, S) that is -1e4 on padding at
+        the right; S = H / 16 * W / 4.
+        """
+        x = F.relu(self.project(self.stages(self.stem(images))))  # (B, d, H / 16, W / 4)
+        b, d, rows, columns = x.shape
+        # Half of the features tell the row, half the column (Singh, Karayev 2021).
+        down = positions(rows, d // 2, x.device)[:, None].expand(rows, columns, d // 2)
+        along = positions(columns, d // 2, x.device)[None].expand(rows, columns, d // 2)
+        x = x.permute(0, 2, 3, 1) + torch.cat([down, along], dim=2).to(x.dtype)  # (B, H / 16, W / 4, d)
+        x = x.reshape(b, rows * columns, d)
+        inside = torch.arange(columns, device=x.device)[None] < (widths[:, None] + self.config.stride - 1) // (
+            self.config.stride
+        )  # (B, W / 4)
+        mask = (1.0 - inside.to(torch.float32)).repeat(1, rows)[:, None, None] * -1e4
+        for layer in self.layers:
+            x = layer(x, mask)
+        return self.norm(x), x.new_zeros(b, 0, self.config.vocabulary), mask
 
 
 def positions(n: int, d: int, device: torch.device) -> Tensor:
@@ -263,7 +305,7 @@ class Recognizer(nn.Module):
     def __init__(self, config: RecognizerConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
+        self.encoder: Encoder | ParagraphEncoder = ParagraphEncoder(config) if config.paragraph else Encoder(config)
         self.decoder = Decoder(config)
 
     def forward(self, images: Tensor, widths: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,107 @@
+"""`text-recognizer train sweep`: many short runs over a space of knobs, kept by Optuna, poor ones ended early.
+
+The space is a YAML file (`configs/sweep.yaml` is one): the metric, its direction, and for each knob what Optuna's
+`suggest_float`, `suggest_int` or `suggest_categorical` takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import yaml
+
+from text_recognizer.errors import DataInvalid, ExtraMissing, UsageError
+from text_recognizer.training.train import find_config, run
+
+try:
+    import optuna
+except ModuleNotFoundError as error:
+    raise ExtraMissing("'train sweep' needs the package 'optuna'; run: pip install 'text-recognizer[sweep]'") from error
+
+KINDS = ("float", "int", "categorical")
+
+
+class Report(L.Callback):
+    """Tells the study each validation's value, and ends a run that is worse than the others were by then."""
+
+    def __init__(self, trial: optuna.Trial, metric: str) -> None:
+        self.trial, self.metric = trial, metric
+        self.value: float | None = None
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        value = trainer.callback_metrics.get(self.metric)
+        if value is None or trainer.sanity_checking:
+            return
+        better = min if self.trial.study.direction == optuna.study.StudyDirection.MINIMIZE else max
+        self.value = float(value) if self.value is None else better(self.value, float(value))
+        self.trial.report(float(value), trainer.global_step)
+        if self.trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def read_space(file: Path) -> dict[str, Any]:
+    """The space in `file`. Raises DataInvalid if it is not one."""
+    try:
+        space = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for knob in space["parameters"].values():
+            if knob["type"] not in KINDS:
+                raise ValueError(f"type {knob['type']!r} is none of {', '.join(KINDS)}")
+        return {"metric": str(space["metric"]), "direction": space.get("direction", "minimize"), **space}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise DataInvalid(f"{file} is no space to search ({error}): see configs/sweep.yaml.") from error
+
+
+def suggest(trial: optuna.Trial, parameters: dict[str, dict[str, Any]]) -> list[str]:
+    """Command-line arguments with a value for each knob."""
+    arguments = []
+    for name, knob in parameters.items():
+        limits = {key: value for key, value in knob.items() if key != "type"}
+        arguments += [f"--{name}", str(getattr(trial, f"suggest_{knob['type']}")(name, **limits))]
+    return arguments
+
+
+def sweep(
+    space: dict[str, Any], arguments: list[str], out: Path, trials: int, storage: str, name: str, seed: int = 1
+) -> optuna.Study:
+    """Run `trials` more trials of the study `name` in `storage`, each in its own folder of `out`."""
+    study = optuna.create_study(
+        storage=storage, study_name=name, direction=space["direction"], load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=seed),
+    )  # fmt: skip
+
+    def objective(trial: optuna.Trial) -> float:
+        report = Report(trial, space["metric"])
+        folder = out / f"trial-{trial.number:03}"
+        chosen = suggest(trial, space["parameters"])
+        run(["fit", *arguments, *chosen, "--trainer.default_root_dir", str(folder)], [report])
+        if report.value is None:
+            raise UsageError(f"the run never logged '{space['metric']}': name a metric that it logs, or validate more.")
+        return report.value
+
+    study.optimize(objective, n_trials=trials)
+    return study
+
+
+def main(argv: list[str]) -> int:
+    """Command line of `text-recognizer train sweep`; what it does not know goes to `fit`."""
+    parser = argparse.ArgumentParser(prog="text-recognizer train sweep", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--space", default="sweep", help="YAML file of the knobs (default: configs/sweep.yaml)")
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--storage", help="default: sqlite in --out")
+    parser.add_argument("--name", default="sweep", help="of the study: the same name goes on with it")
+    parser.add_argument("--out", type=Path, default=Path("runs/sweep"))
+    args, arguments = parser.parse_known_args(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
+    storage = args.storage or f"sqlite:///{(args.out / 'study.db').absolute()}"
+    study = sweep(read_space(find_config(args.space)), arguments, args.out, args.trials, storage, args.name)
+    for trial in study.trials:
+        value = "-" if trial.value is None else f"{trial.value:.4f}"
+        print(f"trial {trial.number}: {trial.state.name.lower()}, {value}, {trial.params}")
+    try:
+        print(f"best: trial {study.best_trial.number}, {study.best_value:.4f}, {study.best_params}")
+    except ValueError:
+        print("no trial was finished")
+    return 0

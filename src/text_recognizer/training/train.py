@@ -1,0 +1,259 @@
+"""`text-recognizer train`: fit, validate or test a network by a config; every knob is an argument of the code.
+
+The config names the classes and their arguments (`configs/`); what is given on the command line comes on top.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import pickle
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import (
+    Callback,
+    EMAWeightAveraging,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    TQDMProgressBar,
+)
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
+from text_recognizer.training.callbacks import PredictionTable, RunStatistics
+from text_recognizer.training.lit import precision
+from text_recognizer.training.tracking import RunRecord, open_loggers
+
+# In an installed package the configs lie beside the code, in a checkout at its top.
+CONFIGS = next(
+    (p for p in (Path(__file__).parents[1] / "configs", Path(__file__).parents[3] / "configs") if p.is_dir()),
+    Path("configs"),
+)
+LAST = "last"
+# What Lightning warns of and is meant to be so.
+_KNOWN = (
+    "args parameter is intended", "does not have", "exists and is not empty", "isinstance",
+    "LeafSpec", "many workers", "no last checkpoint available", "num_workers", "on_after_batch_transfer",
+    "outside the 'fit' stage", "supported by the model summary", "sync_dist",
+)  # fmt: skip
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class TrainCLI(LightningCLI):
+    """Lightning's command line with this project's checkpoints, averaging, logging and way to resume."""
+
+    def __init__(self, arguments: Sequence[str], extra: Sequence[Callback] = ()) -> None:
+        self.extra = list(extra)
+        super().__init__(
+            L.LightningModule,
+            L.LightningDataModule,
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults={
+                "default_root_dir": "runs/recognizer",
+                "max_epochs": -1,
+                "use_distributed_sampler": False,  # the data modules share their lines out themselves
+                "gradient_clip_val": 2.0,
+                "val_check_interval": 1000,
+                "check_val_every_n_epoch": None,
+                "num_sanity_val_steps": 0,
+            },
+            seed_everything_default=1,
+            parser_kwargs={"prog": "text-recognizer train"},
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=named_configs(arguments),
+            auto_configure_optimizers=False,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        return {name: skip for name, skip in LightningCLI.subcommands().items() if name != "predict"}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--threads", type=int, default=0, help="of each process, 0 for torch's own choice")
+        parser.add_argument(
+            "--trackers", type=list[str] | None, default=None,
+            help="of csv, mlflow, wandb, tensorboard, as [mlflow,wandb]; CSV is always written",
+        )  # fmt: skip
+        parser.add_lightning_class_args(ModelCheckpoint, "best")
+        parser.add_lightning_class_args(ModelCheckpoint, "latest")
+        parser.add_lightning_class_args(EMAWeightAveraging, "average")
+        parser.set_defaults(
+            {
+                "best.filename": "best-{step}",
+                "best.monitor": "val/cer_decoder",
+                "best.save_top_k": 2,
+                "best.auto_insert_metric_name": False,
+                # A machine that is taken away costs at most so many steps.
+                "latest.filename": LAST,
+                "latest.every_n_train_steps": 250,
+                "latest.enable_version_counter": False,
+                "average.decay": 0.999,
+                "average.update_starting_at_step": 800,
+            }
+        )
+        parser.link_arguments("trainer.default_root_dir", "best.dirpath")
+        parser.link_arguments("trainer.default_root_dir", "latest.dirpath")
+        parser.link_arguments("seed_everything", "data.init_args.seed")
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        parser.set_defaults({"ckpt_path": LAST, "weights_only": True})
+        return parser
+
+    def _parse_ckpt_path(self) -> None:
+        """The config says what the network is, not the checkpoint: `check_checkpoint` compares the two."""
+
+    def before_instantiate_classes(self) -> None:
+        if threads := self._get(self.config, "threads"):
+            torch.set_num_threads(threads)
+
+    def after_instantiate_classes(self) -> None:
+        self.model.to(memory_format=torch.channels_last)
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        given = self._get(self.config_init, "trainer")
+        root = Path(given["default_root_dir"])
+        _make(root)
+        if given["precision"] is None:
+            kwargs["precision"] = precision()
+        if given["max_steps"] == -1:
+            kwargs["max_steps"] = getattr(self.model, "total_steps", -1)
+        logs = given["logger"] is not False and not given["fast_dev_run"]
+        if given["logger"] in (None, True):
+            kwargs["logger"] = open_loggers(self._get(self.config, "trackers"), root)
+        callbacks = [*self.extra, RunStatistics(), PredictionTable()]
+        if given["enable_progress_bar"] is not False:
+            callbacks.append(TQDMProgressBar(refresh_rate=50))
+        if logs:
+            self._dump_config()
+            callbacks += [LearningRateMonitor("step"), RunRecord(self.config_dump)]
+        self.trainer_defaults["callbacks"] = callbacks
+        return super().instantiate_trainer(**kwargs)
+
+    def before_fit(self) -> None:
+        self._check_resume(must_exist=False)
+
+    def before_validate(self) -> None:
+        self._check_resume(must_exist=True)
+
+    def before_test(self) -> None:
+        self._check_resume(must_exist=True)
+
+    def after_fit(self) -> None:
+        # The end of the run is seldom a multiple of the steps between checkpoints.
+        if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.trainer.save_checkpoint(Path(self.trainer.default_root_dir) / f"{LAST}.ckpt")
+
+    def _check_resume(self, must_exist: bool) -> None:
+        given = self._get(self.config_init, "ckpt_path")
+        root = Path(self.trainer.default_root_dir)
+        file = root / f"{LAST}.ckpt" if given == LAST else Path(given) if given else None
+        if file is not None and (file.is_file() or given != LAST):
+            check_checkpoint(file, self.model)
+        elif must_exist:
+            raise DataInvalid(f"there is no {LAST}.ckpt in {root}: train first, or give --ckpt_path FILE.")
+
+
+def check_checkpoint(file: Path, model: L.LightningModule) -> None:
+    """Raise DataInvalid if `file` cannot be read or is of another network than `model`."""
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        held = {name: value.shape for name, value in state["state_dict"].items()}
+    except FileNotFoundError:
+        raise DataInvalid(
+            f"{file} is not there: give a checkpoint of an earlier run, or leave --ckpt_path out."
+        ) from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        others = ", ".join(sorted(p.name for p in file.parent.glob("*.ckpt") if p != file)) or "none"
+        raise DataInvalid(
+            f"{file} is damaged ({type(error).__name__}) and is left as it is: go on from another checkpoint of the "
+            f"run ({others}) with --ckpt_path, or move it away and begin anew."
+        ) from error
+    if held != {name: value.shape for name, value in model.state_dict().items()}:
+        raise DataInvalid(f"{file} is of a network of other sizes: use the config of its run (config.yaml in its log).")
+
+
+def find_config(name: str) -> Path:
+    """The file `name`, or the config of that name that ships with the package; UsageError if there is neither."""
+    file = Path(name)
+    if file.suffix or file.exists():
+        return file
+    shipped = CONFIGS / f"{name}.yaml"
+    if not shipped.is_file():
+        known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
+        raise UsageError(f"there is no config '{name}'; give a file, or one of: {known}")
+    return shipped
+
+
+def named_configs(arguments: Sequence[str]) -> list[str]:
+    """`arguments` with the names of shipped configs replaced by their files."""
+    out: list[str] = []
+    for argument in arguments:
+        if out and out[-1] in ("--config", "-c"):
+            argument = str(find_config(argument))
+        elif argument.startswith("--config="):
+            argument = f"--config={find_config(argument.removeprefix('--config='))}"
+        out.append(argument)
+    return out
+
+
+def run(arguments: Sequence[str], extra: Sequence[Callback] = ()) -> TrainCLI:
+    """Run `fit`, `validate` or `test` with its arguments; `extra` callbacks watch.
+
+    Raises UsageError for a metric that is not logged and for arguments that do not fit together, OutputFailed where the
+    disk is full, DataInvalid where a checkpoint is damaged; what the run has written stays.
+    """
+    for known in _KNOWN:
+        warnings.filterwarnings("ignore", f".*{known}")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        return TrainCLI(arguments, extra)
+    except MisconfigurationException as error:
+        raise UsageError(_sentence(error)) from error
+    except RuntimeError as error:
+        if "Early stopping conditioned on metric" in str(error):
+            raise UsageError(_sentence(error)) from error
+        raise
+    except FileNotFoundError as error:  # what the sources raise for data that was never prepared
+        raise DataInvalid(str(error)) from error
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            raise OutputFailed(
+                f"the disk is full ({error.strerror}); what was written stays: make room and give the same command "
+                "again, it goes on from the last checkpoint"
+            ) from error
+        raise
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFailed(
+            f"cannot make {folder} ({error.strerror}); give another --trainer.default_root_dir"
+        ) from None
+
+
+def main(argv: list[str]) -> int:
+    """Command line of `text-recognizer train`."""
+    if argv[:1] == ["sweep"]:
+        from text_recognizer.training.sweep import main as sweep
+
+        return sweep(argv[1:])
+    if argv[:1] == ["demo"]:
+        from text_recognizer.training.demo import main as demo
+
+        return demo(argv[1:])
+    run(argv)
+    return 0

@@ -1,0 +1,172 @@
+"""`text-recognizer train`: configs, resuming after a kill, several processes, and what goes wrong along the way."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
+from text_recognizer.training import train
+from text_recognizer.training.data import Codec
+from text_recognizer.training.models.recognizer import RecognizerConfig
+
+TINY = """
+trainer: {val_check_interval: 6, log_every_n_steps: 2, enable_progress_bar: false, accelerator: cpu}
+model:
+  init_args:
+    config: {channels: [16, 16, 16, 16], d_model: 32, d_ff: 32, heads: 2, max_tokens: 40}
+    warmup_steps: 2
+    total_steps: 12
+data:
+  init_args: {batch_size: 4, overfit_batches: 3}
+latest: {every_n_train_steps: 4}
+average: {decay: 0.5, update_starting_at_step: 2}
+trackers: []
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A config on top of `debug`: a network that learns nothing, at once."""
+    file = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    file.write_text(TINY)
+    return file
+
+
+def arguments(tiny: Path, out: Path, *more: str) -> list[str]:
+    return ["fit", "--config", "debug", "--config", str(tiny), "--trainer.default_root_dir", str(out), *more]
+
+
+def start(tiny: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    """The same in a process of its own, as users run it."""
+    command = [sys.executable, "-m", "text_recognizer", "train", *arguments(tiny, out, *more)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+
+
+def state(checkpoint: Path) -> dict[str, torch.Tensor]:
+    return torch.load(checkpoint, weights_only=True)["state_dict"]
+
+
+def logged(out: Path) -> str:
+    return "\n".join(file.read_text() for file in out.rglob("metrics.csv"))
+
+
+@pytest.fixture(scope="module")
+def whole(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of 12 steps that nothing disturbed."""
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    train.run(arguments(tiny, out))
+    return out
+
+
+def test_run_leaves_ranked_checkpoints_readings_and_figures(whole: Path) -> None:
+    assert torch.load(whole / "last.ckpt", weights_only=True)["global_step"] == 12
+    assert sorted(p.name for p in whole.glob("best-*.ckpt")) == ["best-12.ckpt", "best-6.ckpt"]
+    table = (whole / "predictions" / "step-000012.html").read_text()
+    assert "data:image/png" in table
+    assert "decoder" in table
+    assert (whole / "samples.txt").read_text().count("step ") == 2
+    figures = logged(whole)
+    for name in ("lr-AdamW", "gradient_norm", "samples_per_second", "feed_wait", "model/parameters", "val/cer_decoder"):
+        assert name in figures, name
+    assert any(whole.rglob("config.yaml"))
+    assert json.loads((whole / "run.json").read_text())["status"] == "finished"
+
+
+def test_killed_run_goes_on_as_if_nothing_had_happened(whole: Path, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    run = start(tiny, out, "--trainer.max_steps", "400")
+    deadline = time.monotonic() + 300
+    while not (out / "last.ckpt").exists() and run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    assert run.returncode == -signal.SIGKILL
+    reached = torch.load(out / "last.ckpt", weights_only=True)["global_step"]
+    assert reached % 4 == 0  # the last checkpoint, and it is whole
+    train.run(arguments(tiny, out))
+    assert torch.load(out / "last.ckpt", weights_only=True)["global_step"] == 12
+    # The same lines in the same order, and no step left out or done twice: the same weights.
+    ours, theirs = state(out / "last.ckpt"), state(whole / "last.ckpt")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_two_processes_train_one_network(tiny: Path, tmp_path: Path) -> None:
+    run = start(tiny, tmp_path / "two", "--trainer.devices", "2", "--trainer.max_steps", "6")
+    output, _ = run.communicate(timeout=600)
+    assert run.returncode == 0, output
+    assert "gloo" in output
+    assert torch.load(tmp_path / "two" / "last.ckpt", weights_only=True)["global_step"] == 6
+    assert "val/cer_decoder" in logged(tmp_path / "two")
+
+
+def test_damaged_checkpoint_is_named_and_kept(whole: Path, tiny: Path, tmp_path: Path) -> None:
+    damaged = (whole / "last.ckpt").read_bytes()[:5000]
+    (tmp_path / "last.ckpt").write_bytes(damaged)
+    (tmp_path / "best-6.ckpt").write_bytes(b"")
+    with pytest.raises(DataInvalid, match=r"last\.ckpt is damaged.*best-6\.ckpt"):
+        train.run(arguments(tiny, tmp_path))
+    assert (tmp_path / "last.ckpt").read_bytes() == damaged
+
+
+def test_checkpoint_of_another_network_is_refused(whole: Path, tiny: Path, tmp_path: Path) -> None:
+    other = ("--model.init_args.config.d_model", "16", "--ckpt_path", str(whole / "last.ckpt"))
+    with pytest.raises(DataInvalid, match="other sizes"):
+        train.run(arguments(tiny, tmp_path, *other))
+
+
+def test_metric_that_nobody_logs_is_named(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="val/beauty"):
+        train.run(arguments(tiny, tmp_path, "--best.monitor", "val/beauty"))
+    assert (tmp_path / "last.ckpt").is_file()
+
+
+def test_full_disk_is_said_and_the_last_checkpoint_stays(whole: Path, tiny: Path, tmp_path: Path) -> None:
+    kept = (whole / "best-6.ckpt").read_bytes()
+    (tmp_path / "last.ckpt").write_bytes(kept)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OutputFailed, match="disk is full"):
+            train.run(arguments(tiny, tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (tmp_path / "last.ckpt").read_bytes() == kept
+
+
+def test_validation_without_a_checkpoint_says_so(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataInvalid, match="train first"):
+        train.run(["validate", *arguments(tiny, tmp_path)[1:]])
+
+
+def test_trained_network_is_tested_on_other_lines(whole: Path, tiny: Path) -> None:
+    cli = train.run(["test", *arguments(tiny, whole)[1:], "--data.init_args.overfit_batches", "0",
+                     "--data.init_args.validation_lines", "8"])  # fmt: skip
+    assert cli.trainer.callback_metrics["test/cer_decoder"] > 0
+
+
+@pytest.mark.parametrize("name", ["debug", "line-small", "line-base", "paragraph", "lines-finder"])
+def test_shipped_config_is_found_by_name_and_fits_the_code(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        train.run(["fit", "--config", name, "--print_config"])
+    assert stop.value.code == 0
+    assert f"runs/{name.replace('lines-', '')}" in capsys.readouterr().out
+
+
+def test_unknown_config_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"debug.*line-base.*line-small"):
+        train.run(["fit", "--config", "huge"])
+
+
+def test_default_vocabulary_is_that_of_the_alphabet() -> None:
+    assert RecognizerConfig().vocabulary == len(Codec())
