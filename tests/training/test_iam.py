@@ -87,6 +87,10 @@ def test_folders_of_other_kinds_are_not_taken_for_it(tmp_path: Path) -> None:
     (tmp_path / "xml").mkdir()
     (tmp_path / "xml" / "a.xml").write_text("<alto/>", encoding="utf-8")
     assert not is_iam(tmp_path)
+    draw(tmp_path / "lines.png")
+    (tmp_path / "lines.txt").write_text("These are lines of quite another kind, nine words long.", encoding="utf-8")
+    assert not is_iam(tmp_path)
+    assert texts(tmp_path) == ["These are lines of quite another kind, nine words long."]
 
 
 def test_badly_segmented_lines_can_be_left_out(database: Path) -> None:

@@ -197,8 +197,8 @@ class LitFineTuning(LitRecognizer):
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()
-        both = self.trainer.callback_metrics
-        self.log("val/cer", (both["val/cer_ctc"] + both["val/cer_decoder"]) / 2)
+        heads = [rate for name, rate in self.trainer.callback_metrics.items() if name.startswith("val/cer_")]
+        self.log("val/cer", torch.stack(heads).mean())
 
 
 def fine_tune(

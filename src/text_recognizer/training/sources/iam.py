@@ -57,8 +57,10 @@ class _Piece:
 
 def is_iam(folder: Path) -> bool:
     """True if `folder` is laid out as the database is."""
-    if _ascii(folder, "lines") is not None:
-        return True
+    table = _ascii(folder, "lines")
+    if table is not None:
+        row = next((row for _, row in _rows(table, 9)), [])
+        return bool(row) and bool(re.fullmatch(r"\w+-\w+-\w+", row[0])) and row[1] in ("ok", "err")
     first = next(iter(sorted((folder / "xml").glob("*.xml"))), None)
     return first is not None and "<handwritten-part" in first.read_text(encoding="utf-8", errors="replace")
 
