@@ -163,13 +163,18 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, help=".npz file to write")
     parser.add_argument("--order", type=int, default=6, choices=range(2, 10), metavar="2…9")
     parser.add_argument("--lines", type=int, default=1_200_000)
-    parser.add_argument("--leave-out", type=Path, help="JSONL of an evaluation set: its wording is left out")
+    parser.add_argument("--leave-out", type=Path, help="evaluation set whose wording is left out")
+    parser.add_argument("--unipen", type=Path, help="cache of 'data prepare': the wording of calibration is left out")
     args = parser.parse_args(argv)
     leave_out: list[str] = []
     if args.leave_out is not None:
-        import json
+        from text_recognizer.training.sets import load_set
 
-        leave_out = [json.loads(line)["text"] for line in args.leave_out.read_text(encoding="utf-8").splitlines()]
+        leave_out = [line.text for page in load_set(args.leave_out).pages for line in page.lines]
+    if args.unipen is not None:
+        from text_recognizer.training.stage import calibration_lines
+
+        leave_out += [text for _, text in calibration_lines(args.unipen, args.texts)]
     write(estimate(wording(args.texts, args.lines, leave_out=leave_out), args.order), args.out)
     model = LanguageModel(args.out)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")

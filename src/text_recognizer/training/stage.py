@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import pickle
+import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
 from text_recognizer.bundle import DESCRIPTION, FORMAT, Bundle, sha256
 from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
@@ -26,6 +27,7 @@ from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import WIDTH_SCALE, normalise_line
 from text_recognizer.recognition.recognizer import LANGUAGE_MODEL, Mode, Recognizer
 from text_recognizer.training.data import Codec, LineRenderer, collate
+from text_recognizer.training.export import FORMATS, DecoderGraph, EncoderGraph, Format, write_formats
 from text_recognizer.training.metrics import words_right
 from text_recognizer.training.models import recognizer as model
 from text_recognizer.training.models.recognizer import RecognizerConfig
@@ -47,44 +49,33 @@ LICENCES = [
 ]
 
 
-class _EncoderGraph(nn.Module):
-    """What the bundle's encoder.onnx computes."""
-
-    def __init__(self, network: model.Recognizer) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor, widths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """images (B, 1, H, W) uint8, widths (B,) int64 → log_probs (B, T, V), line (L, 2, B, heads, T, d), mask."""
-        features, ctc, mask = self.network.encoder(images.to(torch.float32) / 255, widths)
-        return ctc.log_softmax(-1), self.network.decoder.line_keys_values(features), mask
-
-
-class _DecoderGraph(nn.Module):
-    """What the bundle's decoder.onnx computes: a step or a whole text, with a cache of any length, zero too."""
-
-    def __init__(self, network: model.Recognizer) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, tokens: Tensor, line: Tensor, mask: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        logits, cache = self.network.decoder(tokens, line, mask, past)
-        return logits.log_softmax(-1), cache
-
-
 def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recognizer, dict[str, Any]]:
     """The network of a Lightning checkpoint, in evaluation mode, and facts about its run.
 
     `averaged`: the moving average of the weights; else the weights of the last step, which are ahead of the average at
-    the end of a short run. Choose by the validation CER.
+    the end of a short run. Choose by the validation CER. Raises DataInvalid where the file is damaged.
     """
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        others = ", ".join(sorted(p.name for p in checkpoint.parent.glob("*.ckpt") if p != checkpoint)) or "none"
+        raise DataInvalid(
+            f"{checkpoint} is damaged or no checkpoint ({type(error).__name__}): take another of its run ({others})."
+        ) from error
     config = RecognizerConfig.of_sizes(state["hyper_parameters"])
     network = model.Recognizer(config)
     held = state["state_dict"] if averaged else state.get("current_model_state", state["state_dict"])
     weights = {k.removeprefix("network."): v for k, v in held.items() if k.startswith("network.")}
     network.load_state_dict(weights)
-    return network.eval(), {"steps": int(state["global_step"]), "config": asdict(config)}
+    record = {"record": shipped_record(state["run_record"])} if "run_record" in state else {}
+    return network.eval(), {"steps": int(state["global_step"]), "config": asdict(config), **record}
+
+
+def shipped_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a bundle tells of its training run (`tracking.RunRecord`); absolute paths only by their last part."""
+    told = ("id", "started", "git_commit", "uncommitted_changes", "data", "parents", "trackers", "metrics")
+    command = [re.sub(r"(?<![^=:,])/(?:[^/\s]+/)*([^/\s]+)", r"\1", part) for part in record.get("command", [])]
+    return {name: record[name] for name in told if name in record} | {"command": command}
 
 
 def bundle_network(bundle: Bundle) -> model.Recognizer:
@@ -110,7 +101,7 @@ def export_recognizer(network: model.Recognizer, folder: Path) -> None:
     batch, tokens, past = torch.export.Dim("batch"), torch.export.Dim("tokens"), torch.export.Dim("past")
     blocks = torch.export.Dim("blocks", min=1, max=256)
     torch.onnx.export(
-        _EncoderGraph(network), (images, widths), str(folder / "encoder.onnx"), dynamo=True, external_data=False,
+        EncoderGraph(network), (images, widths), str(folder / "encoder.onnx"), dynamo=True, external_data=False,
         input_names=["images", "widths"], output_names=["log_probs", "line", "mask"],
         dynamic_shapes={"images": {0: batch, 3: 64 * blocks}, "widths": {0: batch}}, verbose=False,
     )  # fmt: skip
@@ -123,7 +114,7 @@ def export_recognizer(network: model.Recognizer, folder: Path) -> None:
     )
     steps = torch.export.Dim("steps", min=2)
     torch.onnx.export(
-        _DecoderGraph(network), example, str(folder / "decoder.onnx"), dynamo=True, external_data=False,
+        DecoderGraph(network), example, str(folder / "decoder.onnx"), dynamo=True, external_data=False,
         input_names=["tokens", "line", "mask", "past"], output_names=["log_probs", "cache"],
         dynamic_shapes={
             "tokens": {0: batch, 1: tokens}, "line": {2: batch, 4: steps}, "mask": {0: batch, 3: steps},
@@ -187,6 +178,24 @@ def calibrate(
     return {"raw": [round(c, 5) for c in centres], "right": [round(float(v), 4) for v in fitted]}
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """What a bundle says of how its texts are ranked; see `recognition.recognizer`."""
+
+    ctc_weight: float = 0.5  # of the CTC head; the decoder has the rest
+    beam: int = 8
+    language_weight: float = 0.5
+    length_bonus: float = 1.5  # log-probability that each character adds, against the model's taste for short texts
+    views: tuple[float, ...] = ()  # further widths of a line, as factors, that the accurate mode looks at
+
+
+def calibration_lines(unipen: Path, texts: Path | None, height: int = 48) -> list[tuple[NDArray[np.uint8], str]]:
+    """Lines of held-out writers other than those of the evaluation sets (another seed), and what they say."""
+    renderer = LineRenderer(unipen, None, texts, split="heldout", height=height, variation=0.0, max_width=1400)
+    rng = np.random.default_rng(7_777)
+    return [renderer.sample(rng, 0.3) for _ in range(600)]
+
+
 def stage(
     checkpoint: Path,
     finder: Path,
@@ -196,16 +205,15 @@ def stage(
     version: str = "0.1",
     fonts: Path | None = None,
     texts: Path | None = None,
-    ctc_weight: float = 0.5,
-    beam: int = 8,
     averaged: bool = True,
     language_model: Path | None = None,
-    language_weight: float = 0.5,
-    length_bonus: float = 1.5,
+    decoding: Decoding | None = None,
+    formats: Sequence[Format] = ("onnx",),
 ) -> Path:
     """Write a verified bundle to the folder `out`; an older one there is replaced only when the new one is whole.
 
-    The weights of decoding are described in `recognition.recognizer`; `language_model` is a file of `language-model`.
+    `language_model` is a file of `text-recognizer language-model`; `formats` beside ONNX, which reading needs, are
+    those of `training.export`.
     """
     from text_recognizer.training.models.line_finder import export_line_finder
 
@@ -234,9 +242,7 @@ def stage(
                 "stride": c.stride,
                 "cache": [c.decoder_layers, c.heads, c.d_model // c.heads],
                 "max_tokens": c.max_tokens,
-                "ctc_weight": ctc_weight,
-                "beam": beam,
-                **({"language_weight": language_weight, "length_bonus": length_bonus} if language_model else {}),
+                **asdict(decoding or Decoding()),
                 "calibration": {},
             },
             "line_finder": finder_settings or {},
@@ -248,12 +254,11 @@ def stage(
         }
         describe(folder, info)
         recognizer = Recognizer(Bundle.open(folder))
-        # Lines of held-out writers other than those of the evaluation sets (another seed).
-        renderer = LineRenderer(unipen, None, texts, split="heldout", height=c.height, variation=0.0, max_width=1400)
-        rng = np.random.default_rng(7_777)
-        lines = [renderer.sample(rng, 0.3) for _ in range(600)]
+        lines = calibration_lines(unipen, texts, c.height)
         crops, truths = [image for image, _ in lines], [text for _, text in lines]
         info["metrics"]["parity"] = _checked_parity(network, recognizer, crops[:240])
+        for kind, same in write_formats(network, folder, formats, crops[:240]).items():
+            info["metrics"][f"parity_{kind}"] = same
         info["recognizer"]["calibration"] = {m: calibrate(recognizer, crops, truths, m) for m in CALIBRATION_MODES}
         describe(folder, info)
         install(folder, out)
@@ -355,16 +360,25 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--language-model", type=Path, help="file made by 'text-recognizer language-model'")
     parser.add_argument("--language-weight", type=float, default=0.5)
     parser.add_argument("--length-bonus", type=float, default=1.5, help="log-probability that each character adds")
+    parser.add_argument(
+        "--formats", default="onnx", help=f"comma separated, of {','.join(FORMATS)}; ONNX is always there (%(default)s)"
+    )
+    parser.add_argument("--views", type=float, nargs="*", default=(), help="further widths of a line to look at")
     parser.add_argument("--last-weights", action="store_true", help="the last step's weights, not their average")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    formats = tuple(args.formats.split(","))
+    if unknown := set(formats) - set(FORMATS):
+        parser.error(f"there is no format {', '.join(sorted(unknown))}; give some of {','.join(FORMATS)}")
     for path in (args.checkpoint, args.finder, args.unipen):
         if not path.is_file():
             raise DataInvalid(f"{path} is not there: give the file that training or 'data prepare' wrote.")
     check_replaceable(args.out)
     out = stage(
         args.checkpoint, args.finder, args.out, args.unipen, args.name, args.version, args.fonts, args.texts,
-        args.ctc_weight, args.beam, not args.last_weights, args.language_model, args.language_weight, args.length_bonus,
+        not args.last_weights, args.language_model,
+        Decoding(args.ctc_weight, args.beam, args.language_weight, args.length_bonus, tuple(args.views)),
+        formats,
     )  # fmt: skip
     print(out)
     return 0
