@@ -113,3 +113,19 @@ def test_a_folder_of_other_things_is_never_replaced(tmp_path: Path, bundle: Bund
     stage.install(bundle.path, tmp_path / "new")
     stage.install(bundle.path, tmp_path / "new")
     assert Bundle.open(tmp_path / "new").info == bundle.info
+
+
+def test_damaged_checkpoint_is_named_with_the_others_of_its_run(tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").write_bytes(b"cut off")
+    (tmp_path / "best.ckpt").write_bytes(b"")
+    with pytest.raises(DataInvalid, match=r"last\.ckpt is damaged.*best\.ckpt"):
+        stage.load_network(tmp_path / "last.ckpt")
+
+
+def test_bundle_tells_of_its_run_but_not_of_the_machine() -> None:
+    command = ["text-recognizer", "train", "--data.unipen=/home/someone/data/unipen.npz", "--out", "/srv/runs/one"]
+    record = {"id": "1", "data": {"unipen": "ab"}, "config": {"out": "/srv"}, "command": [*command, "configs/a.yaml"]}
+    told = stage.shipped_record(record)
+    assert told["command"] == [*command[:2], "--data.unipen=unipen.npz", "--out", "one", "configs/a.yaml"]
+    assert (told["id"], told["data"]) == ("1", {"unipen": "ab"})
+    assert "config" not in told
