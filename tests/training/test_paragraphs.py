@@ -1,8 +1,11 @@
 """Whole paragraphs: drawn, encoded with their line breaks, and learned by heart."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
+from text_recognizer.training import train
 from text_recognizer.training.data import ParagraphCodec
 from text_recognizer.training.lit import LitRecognizer
 from text_recognizer.training.models.recognizer import Recognizer, RecognizerConfig
@@ -73,3 +76,18 @@ def test_network_learns_paragraphs_by_heart_and_reads_them_greedily() -> None:
     assert float(ce.detach()) < 0.1 * first
     lit.eval()
     assert lit.read(batch) == {"decoder": texts}
+
+
+def test_config_trains_and_validates_by_the_decoder_alone(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(
+        "trainer: {val_check_interval: 2, max_steps: 2, log_every_n_steps: 1, accelerator: cpu}\n"
+        "model: {init_args: {config: {channels: [16, 16, 16, 16], d_model: 32, decoder_layers: 1}}}\n"
+        "data: {init_args: {unipen: null, fonts: null, texts: null, batch_size: 2, workers: 0, max_chars: 6, "
+        "validation_lines: 4}}\n"
+        "trackers: []\n"
+    )
+    cli = train.run(["fit", "--config", "paragraph", "--config", str(tmp_path / "tiny.yaml"),
+                     "--trainer.default_root_dir", str(tmp_path)])  # fmt: skip
+    assert "val/cer_decoder" in cli.trainer.callback_metrics
+    assert "val/cer_ctc" not in cli.trainer.callback_metrics
+    assert (tmp_path / "best-2.ckpt").is_file()

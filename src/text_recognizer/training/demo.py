@@ -1,8 +1,8 @@
 """`text-recognizer train demo`: the whole way of a model in minutes, without any data or network.
 
-It renders eight words in the font that comes with Pillow, trains the config `debug` on them, tracks the run, stages a
-bundle with the line finder that ships, gates it, promotes it in a registry of its own, and reads a page with it.
-The model knows these words and nothing else: the demo shows that the way is open, not what a model can do.
+It writes a page of a few words in the font that comes with Pillow, cuts its lines with the line finder that ships,
+trains the config `debug` on them, tracks the run, stages a bundle, gates it, promotes it in a registry of its own, and
+reads the page with it. The model knows this page and nothing else: the demo shows that the way is open, no more.
 """
 
 from __future__ import annotations
@@ -22,48 +22,69 @@ from numpy.typing import NDArray
 from text_recognizer.bundle import SHIPPED, Bundle
 from text_recognizer.models import Registry
 from text_recognizer.reader import Reader
-from text_recognizer.recognition.normalise import WIDTH_SCALE
+from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.training import models_cli, stage
-from text_recognizer.training.data import Batch, Codec
+from text_recognizer.training.data import Batch, Codec, RenderedLines, collate
+from text_recognizer.training.finetune import OwnLine, cut_lines
+from text_recognizer.training.sets import load_set
 from text_recognizer.training.train import run
 
 log = logging.getLogger(__name__)
 
 MODEL = "demo"
+PITCH = 100  # pixels of the page from line to line
+WORDS = 8
 
 
-def word_images(batch: Batch) -> list[tuple[NDArray[np.uint8], str]]:
-    """Grey images (48, W) of a batch as they were before they were normalised, dark on light, and their texts."""
+def lines_of(manifest: Path, height: int = 48) -> list[OwnLine]:
+    """The lines of a set, cut as `evaluate` cuts them."""
     codec = Codec()
-    found = []
-    for image, width, tokens in zip(batch.images.numpy(), batch.widths.tolist(), batch.tokens.tolist(), strict=True):
-        gray = 255 - image[0, :, :width]
-        wide = cv2.resize(gray, (round(width / WIDTH_SCALE), gray.shape[0]), interpolation=cv2.INTER_CUBIC)
-        found.append((np.asarray(wide, np.uint8), codec.decode(tokens)))
-    return [(image, text) for image, text in found if text]
+    return cut_lines(load_set(manifest), height, codec.alphabet, 64).lines
 
 
-def write_set(words: list[tuple[NDArray[np.uint8], str]], folder: Path) -> Path:
-    """A set of line images that `evaluate` and the gate can read; returns its manifest."""
+class PageLines(RenderedLines):
+    """The lines of a set as one batch, shown over and over.
+
+    Args:
+        manifest: JSONL of the set.
+    """
+
+    def __init__(
+        self, manifest: Path, batch_size: int = WORDS, workers: int = 0, seed: int = 1, overfit_batches: int = 1
+    ) -> None:
+        super().__init__(batch_size=batch_size, workers=workers, seed=seed, overfit_batches=overfit_batches)
+        self.manifest = manifest
+
+    def _few(self) -> list[Batch]:
+        codec = Codec()
+        lines = lines_of(self.manifest, self.height)
+        return [collate([(normalise_line(line.image, self.height), codec.encode(line.text)) for line in lines])]
+
+
+def write_page(folder: Path, seed: int) -> Path:
+    """A page with one word or short phrase a line, `page.png`, and the set of its lines as they are found there."""
     folder.mkdir(parents=True, exist_ok=True)
+    renderer = RenderedLines(seed=seed).train_pools().renderer
+    rng = np.random.default_rng(seed)
+    words: list[tuple[NDArray[np.uint8], str]] = []
+    while len(words) < WORDS:
+        image, text = renderer.sample(rng, short=1.0)
+        if len(text) > 1:
+            words.append((255 - normalise_line(image, renderer.height, width_scale=1.0), text))
+    page = np.full((PITCH * (WORDS + 1), 200 + max(image.shape[1] for image, _ in words)), 255, np.uint8)
+    for number, (image, _) in enumerate(words):
+        top = PITCH // 2 + PITCH * number
+        page[top : top + image.shape[0], 100 : 100 + image.shape[1]] = image
+    cv2.imwrite(str(folder / "page.png"), page)
     entries = []
-    for number, (image, text) in enumerate(words):
-        name = f"{number:02}.png"
-        cv2.imwrite(str(folder / name), image)
-        entries.append(json.dumps({"image": name, "text": text}, ensure_ascii=False))
+    for line in Reader(SHIPPED).read(folder / "page.png", "fast").lines:
+        middle = float(np.mean([y for _, y in line.polygon]))
+        text = words[min(WORDS - 1, max(0, int((middle - PITCH / 4) // PITCH)))][1]
+        where = {"polygon": [list(p) for p in line.polygon], "baseline": [list(p) for p in line.baseline]}
+        entries.append(json.dumps({"image": "page.png", "text": text, **where}, ensure_ascii=False))
     manifest = folder / "manifest.jsonl"
     manifest.write_text("\n".join(entries) + "\n", encoding="utf-8")
     return manifest
-
-
-def write_page(words: list[tuple[NDArray[np.uint8], str]], file: Path) -> None:
-    """A white page with one word a line."""
-    pitch = 100
-    page = np.full((pitch * (len(words) + 1), 200 + max(image.shape[1] for image, _ in words)), 250, np.uint8)
-    for number, (image, _) in enumerate(words):
-        top = pitch // 2 + pitch * number
-        page[top : top + image.shape[0], 100 : 100 + image.shape[1]] = np.minimum(image, 250)
-    cv2.imwrite(str(file), page)
 
 
 def demo(out: Path, arguments: Sequence[str] = ()) -> list[tuple[str, str]]:
@@ -75,27 +96,26 @@ def demo(out: Path, arguments: Sequence[str] = ()) -> list[tuple[str, str]]:
     for folder in (run_folder, bundle_folder, registry):
         shutil.rmtree(folder, ignore_errors=True)
     bundle_folder.mkdir(parents=True)
+    manifest = write_page(out / "data", seed=1)
 
     log.info("1. train and track: %s", run_folder)
-    cli = run(["fit", "--config", "debug", "--trainer.default_root_dir", str(run_folder), *arguments])
-    words = word_images(next(iter(cli.datamodule.train_dataloader())))
-    manifest = write_set(words, out / "words")
+    data = ["--data", f"{__name__}.{PageLines.__name__}", "--data.init_args.manifest", str(manifest)]
+    run(["fit", "--config", "debug", "--trainer.default_root_dir", str(run_folder), *data, *arguments])
 
     log.info("2. stage: %s", bundle_folder)
+    lines = lines_of(manifest)
     network, facts = stage.load_network(run_folder / "last.ckpt")
-    about = {"name": MODEL, "version": "1", "run": facts, "data": ["eight words set in Aileron"]}
-    stage.stage_tuned(network, Bundle.open(SHIPPED), bundle_folder, about, [image for image, _ in words])
+    about = {"name": MODEL, "version": "1", "run": facts, "data": ["a page set in Aileron"]}
+    stage.stage_tuned(network, Bundle.open(SHIPPED), bundle_folder, about, [line.image for line in lines])
 
     log.info("3. gate and promote: %s", registry)
     models_cli.main(["--folder", str(registry), "add", str(bundle_folder)])
     models_cli.main(["--folder", str(registry), "promote", MODEL, "--sets", str(manifest), "--slower", "4"])
 
-    page = out / "page.png"
-    write_page(words, page)
     model = Registry(registry).find("production")
-    log.info("4. read: %s with %s", page, model)
-    read = Reader(model.path).read(page)
-    return list(zip_longest([text for _, text in words], [line.text for line in read.lines], fillvalue=""))
+    log.info("4. read: %s with %s", out / "data" / "page.png", model)
+    read = Reader(model.path).read(out / "data" / "page.png")
+    return list(zip_longest([line.text for line in lines], [line.text for line in read.lines], fillvalue=""))
 
 
 def main(argv: list[str]) -> int:

@@ -54,7 +54,7 @@ def _noise(shape: torch.Size, device: torch.device, generator: torch.Generator) 
 
 
 def _warp(ink: Tensor, widths: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Slant, proportions, slope and an elastic wobble in one resampling (Simard et al. 2003)."""
+    """Slant, proportions, slope, place and an elastic wobble in one resampling (Simard et al. 2003)."""
     b, _, h, w = ink.shape
     y, x = torch.meshgrid(
         torch.arange(h, device=ink.device, dtype=torch.float32),
@@ -65,9 +65,10 @@ def _warp(ink: Tensor, widths: Tensor, strength: float, generator: torch.Generat
     slant = _uniform(b, -0.2, 0.2, ink, generator) * strength
     # Narrower only: what grows beyond its width is lost.
     stretch = torch.exp(-_uniform(b, 0, 0.15, ink, generator) * strength)
-    tall = torch.exp(_uniform(b, -0.1, 0.1, ink, generator) * strength)
+    tall = torch.exp(_uniform(b, -0.12, 0.12, ink, generator) * strength)
+    shift = _uniform(b, -0.05, 0.05, ink, generator) * strength * h
     slope = _uniform(b, -0.06, 0.06, ink, generator) * strength * h / (2 * middle_x + 1).clamp(min=4 * h)
-    source_y = (y - middle_y) / tall + middle_y + slope * (x - middle_x)  # (B, 1, H, W)
+    source_y = (y - middle_y - shift) / tall + middle_y + slope * (x - middle_x)  # (B, 1, H, W)
     source_x = (x - middle_x) / stretch + middle_x + slant * (source_y - middle_y)
     knots = _noise(torch.Size((b, 2, max(2, h // KNOT + 1), max(2, w // KNOT + 1))), ink.device, generator)
     wobble = F.interpolate(knots, (h, w), mode="bicubic", align_corners=True)  # (B, 2, H, W)

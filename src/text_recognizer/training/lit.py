@@ -42,7 +42,7 @@ class LitRecognizer(L.LightningModule):
             a run can be prolonged from any checkpoint before the fall.
         ctc_weight: share of the CTC loss in the sum of both.
         token_noise: share of the decoder's input tokens replaced at random, against leaning on the text alone.
-        augment: strength of the augmentation on an accelerator, 0 for none; on a CPU the renderer's is all there is.
+        augment: strength of the augmentation on the device that trains, 0 for none, as a CPU has no time for it.
         weights: recognizer.safetensors of a bundle to begin with; steps start at 0.
     """
 
@@ -77,7 +77,7 @@ class LitRecognizer(L.LightningModule):
     # ------------------------------------------------------------------------------------------------ training
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        if self.training and self.augment > 0 and batch.images.device.type != "cpu":
+        if self.training and self.augment > 0:
             # Seeded by the step: a run that was resumed shows the same lines.
             images = augment_ink(batch.images, batch.widths, self.augment, seed=self.global_step)
             return replace(batch, images=images)

@@ -1,0 +1,54 @@
+"""Training the line finder: pages rendered once are used again, and the run goes on where it stopped."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from text_recognizer.training import train
+from text_recognizer.training.finder_lit import FinderPages, PageCache, ViewStream
+from text_recognizer.training.models.line_finder import load_line_finder
+
+TINY = """
+trainer: {val_check_interval: 2, log_every_n_steps: 2, enable_progress_bar: false, accelerator: cpu}
+model: {init_args: {config: {channels: [16, 16, 16, 16, 16], pyramid: 16}}}
+data: {init_args: {pages: 3, crop: 64, batch_size: 2}}
+trackers: []
+"""
+
+
+def write_pages(folder: Path, pages: int, seed: int, split: str, font_share: float) -> None:
+    """Pages with two black lines each, as `PageCache.render` would leave them."""
+    folder.mkdir(parents=True)
+    page = np.full((100, 90), 240, np.uint8)
+    page[30:40, 10:80] = page[60:70, 10:80] = 20
+    lines = [[[10.0, 40.0, 80.0, 40.0], 10.0], [[10.0, 70.0, 80.0, 70.0], 10.0]]
+    (folder / "pages.u8").write_bytes(page.tobytes() * pages)
+    entries = [{"height": 100, "width": 90, "start": i * page.size, "lines": lines} for i in range(pages)]
+    settings = {"pages": pages, "seed": seed, "split": split, "font_share": font_share}
+    (folder / "pages.json").write_text(json.dumps({"settings": settings, "pages": entries}))
+
+
+def test_batches_come_in_the_same_order_from_one_worker_or_two(tmp_path: Path) -> None:
+    write_pages(tmp_path / "train", 3, 1, "train", 0.0)
+    stream = ViewStream(PageCache(tmp_path / "train"), crop=64, batch_size=2, seed=1, start=3)
+    alone = [stream.batch(number).pages for number in range(3, 7)]
+    loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=2))
+    assert all(torch.equal(next(loader).pages, pages) for pages in alone)
+
+
+def test_finder_trains_resumes_and_can_be_staged(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    write_pages(tmp_path / "pages" / "train", 3, 1, "train", 0.3)
+    write_pages(tmp_path / "pages" / "heldout", 8, 2, "heldout", 0.0)
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    arguments = ["fit", "--config", "lines-finder", "--config", str(tmp_path / "tiny.yaml"),
+                 "--data.init_args.folder", str(tmp_path / "pages"), "--data.init_args.fonts", "null",
+                 "--trainer.default_root_dir", str(tmp_path / "run")]  # fmt: skip
+    train.run([*arguments, "--trainer.max_steps", "2"])
+    cli = train.run([*arguments, "--trainer.max_steps", "4"])
+    assert isinstance(cli.datamodule, FinderPages)
+    assert cli.trainer.global_step == 4
+    assert "val/loss" in cli.trainer.callback_metrics
+    assert load_line_finder(tmp_path / "run" / "best.ckpt").config.pyramid == 16
