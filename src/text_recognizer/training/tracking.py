@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 TRACKERS = ("csv", "mlflow", "wandb", "tensorboard")
 RECORD = "run.json"
 STORE = "mlflow.db"
-PAUSE = 60.0  # seconds before a tracker that failed is tried again
+PAUSE = 60.0  # seconds before a tracker that failed is tried again, at least
+PATIENCE = 10.0  # the same as a multiple of what the failure took: a tracker that hangs may cost a tenth of the time
 MISSED = 20_000  # messages kept for a tracker that is away
 TRIES = 3  # a message that fails so often is dropped: it may be the message that is wrong
 
@@ -84,7 +85,8 @@ class Tracker(Logger):
     def send(self, message: Callable[[Any], None]) -> None:
         """Call `message` with the real logger, after all messages that it missed; failures are kept for later."""
         self._missed.append(message)
-        if time.monotonic() < self._again:
+        started = time.monotonic()
+        if started < self._again:
             return
         try:
             if self._inner is None:
@@ -94,7 +96,8 @@ class Tracker(Logger):
                 self._missed.popleft()
                 self._tries = 0
         except Exception as error:  # a tracker may raise anything; none of it is worth a training run
-            self._again = time.monotonic() + PAUSE
+            now = time.monotonic()
+            self._again = now + max(PAUSE, PATIENCE * (now - started))
             self._tries += 1
             if self._inner is not None and self._tries >= TRIES:
                 self._missed.popleft()
@@ -264,7 +267,7 @@ def _wandb(folder: Path, project: str, run_name: str, run_id: str | None) -> Log
     def open_run(**more: Any) -> Logger:
         logger = WandbLogger(
             run_name, save_dir=folder, id=run_id, project=os.environ.get("WANDB_PROJECT", project), log_model=True,
-            settings=wandb.Settings(init_timeout=30), **more,
+            settings=wandb.Settings(init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", "30"))), **more,
         )  # fmt: skip
         _ = logger.experiment
         return logger
