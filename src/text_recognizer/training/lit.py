@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from text_recognizer.errors import DataInvalid
@@ -43,7 +43,8 @@ class LitRecognizer(L.LightningModule):
         ctc_weight: share of the CTC loss in the sum of both.
         token_noise: share of the decoder's input tokens replaced at random, against leaning on the text alone.
         augment: strength of the augmentation on the device that trains, 0 for none, as a CPU has no time for it.
-        weights: recognizer.safetensors of a bundle to begin with; steps start at 0.
+        weights: recognizer.safetensors of a bundle to begin with; steps start at 0. `config` may have more layers of
+            attention than the bundle has: they begin as doing nothing.
     """
 
     def __init__(
@@ -208,12 +209,29 @@ def precision() -> str:
 
 
 def load_weights(network: Recognizer, file: Path) -> None:
-    """Fill `network` with the weights of a bundle. Raises DataInvalid if they are of another network."""
+    """Fill `network` with the weights of a bundle. Raises DataInvalid if they are of another network.
+
+    Layers of encoder and decoder that the bundle lacks begin as identities: what they add to their input is zero, so the
+    deeper network reads as the bundle does and learns on from there (Chen et al., "Net2Net", ICLR 2016,
+    arXiv:1511.05641).
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    layers = [layer for part in (network.encoder, network.decoder) for layer in part.layers]
     try:
-        network.load_state_dict(load_file(file))
+        held = load_file(file)
+        missing, unexpected = network.load_state_dict(held, strict=False)
+        new = {key.split(".", 3)[0] + ".layers." + key.split(".", 3)[2] for key in missing if ".layers." in key}
+        partly = any(name.startswith(tuple(f"{layer}." for layer in new)) for name in held)
+        if unexpected or partly or any(".layers." not in key for key in missing):
+            raise RuntimeError(f"it lacks {missing[:1]}" if missing else f"it also holds {unexpected[:1]}")
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise DataInvalid(f"{file} does not fit this network ({reason}): give weights of the same sizes.") from error
+    names = {module: name for name, module in network.named_modules()}
+    for layer in layers:
+        if names[layer] in new:
+            for part in (layer.attention.out, getattr(layer, "cross", layer.attention).out, layer.feed[2]):
+                nn.init.zeros_(part.weight)
+                nn.init.zeros_(part.bias)
