@@ -97,3 +97,28 @@ def test_run_begins_with_the_weights_of_a_bundle_and_refuses_foreign_ones(tmp_pa
 @pytest.mark.parametrize(("step", "factor"), [(0, 1 / 400), (399, 1.0), (5000, 1.0), (20_000, 0.02)])
 def test_rate_warms_up_stays_and_falls_at_the_end(step: int, factor: float) -> None:
     assert LitRecognizer(SMALL).rate(step) == pytest.approx(factor)
+
+
+def test_deeper_network_reads_as_the_weights_it_grew_from_and_learns_on(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    shallow = Recognizer(SMALL).eval()
+    save_file({k: v.contiguous() for k, v in shallow.state_dict().items()}, tmp_path / "w.safetensors")
+    deep = Recognizer(replace(SMALL, encoder_layers=2, decoder_layers=3)).eval()
+    load_weights(deep, tmp_path / "w.safetensors")
+    batch = bars(TEXTS)
+    images = batch.images.float() / 255
+    with torch.no_grad():
+        for ours, theirs in zip(
+            deep(images, batch.widths, batch.tokens), shallow(images, batch.widths, batch.tokens), strict=True
+        ):
+            assert torch.equal(ours, theirs)
+    deep.train()(images, batch.widths, batch.tokens)[1].sum().backward()
+    out = deep.decoder.layers[2].feed[2].weight  # type: ignore[union-attr, index]
+    assert out.grad is not None and out.grad.abs().sum() > 0
+
+
+def test_weights_of_other_sizes_are_no_deeper_network(tmp_path: Path) -> None:
+    save_file(Recognizer(SMALL).state_dict(), tmp_path / "w.safetensors")
+    for sizes in ({"conv_layers": 2}, {"encoder_layers": 0}, {"d_ff": 48, "encoder_layers": 2}):
+        with pytest.raises(DataInvalid, match="weights of the same sizes"):
+            load_weights(Recognizer(replace(SMALL, **sizes)), tmp_path / "w.safetensors")

@@ -36,6 +36,9 @@ WIDTH_STEP = 64
 TOKEN_STEP = 16
 # Of the lines set in fonts, how many in book and type faces.
 PRINTED_SHARE = 0.35
+# Lines longer than `max_chars`, as books, typewriters and small hands have them, and how much longer: few, since they
+# cost the most, but without any the decoder does not know the places behind its longest line.
+LONG_SHARE, LONGER = 0.08, 1.6
 
 
 class Codec:
@@ -150,7 +153,10 @@ class LineRenderer:
         for _ in range(20):
             if rng.random() < 0.006:
                 return degrade(np.zeros((self.height, int(rng.integers(24, 600))), np.uint8), rng), ""
-            span = (1, 14) if rng.random() < short else (10, self.max_chars)
+            kind = rng.random()
+            long = kind > 1 - LONG_SHARE
+            longest = round(self.max_chars * LONGER) if long else self.max_chars
+            span = (1, 14) if kind < short else (self.max_chars if long else 10, longest)
             if rng.random() < self.font_share:
                 drawn = self._font_line(rng, span)
                 if drawn is None:
@@ -165,7 +171,7 @@ class LineRenderer:
                     else []
                 )
                 image, text = render_line(ink, rng, self.height, near, self.variation), ink.text
-            if image.shape[1] <= self.max_width and image.shape[1] >= 8 * len(text):
+            if 8 * len(text) <= image.shape[1] <= self.max_width * longest / self.max_chars:
                 return image, text
         return degrade(np.zeros((self.height, 64), np.uint8), rng), ""
 

@@ -211,8 +211,8 @@ def precision() -> str:
 def load_weights(network: Recognizer, file: Path) -> None:
     """Fill `network` with the weights of a bundle. Raises DataInvalid if they are of another network.
 
-    Layers of encoder and decoder that the bundle lacks begin as identities: what they add to their input is zero, so the
-    deeper network reads as the bundle does and learns on from there (Chen et al., "Net2Net", ICLR 2016,
+    Layers of encoder and decoder that the bundle lacks begin as identities: what they add to their input is zero, so
+    the deeper network reads as the bundle does and learns on from there (Chen et al., "Net2Net", ICLR 2016,
     arXiv:1511.05641).
     """
     from safetensors import SafetensorError

@@ -125,14 +125,24 @@ class Hand:
         if core and core != token and core in self.words:
             head, tail = token.split(core, 1) if core else ("", token)
             parts = (
-                [self._glyph(c, rng) for c in head]
+                [self._opening(c, rng) for c in head]
                 + [_pick(self.words[core], rng)]
                 + [self._glyph(c, rng) for c in tail]
             )
             return _join(parts, token, rng)
         if allow_print:
-            return _join([self._glyph(c, rng) for c in token], token, rng)
+            head = len(token) - len(token.lstrip(_OPENING))
+            return _join(
+                [self._opening(c, rng) for c in token[:head]] + [self._glyph(c, rng) for c in token[head:]], token, rng
+            )
         return None
+
+    def _opening(self, char: str, rng: np.random.Generator) -> Ink | None:
+        """A mark before a word; quotes now and then down on the baseline, as many people open them."""
+        ink = self._glyph(char, rng)
+        if ink is None or char not in '"“' or rng.random() > 0.15:
+            return ink
+        return Ink(ink.text, tuple(s + _points([0, 1.7]) for s in ink.strokes))
 
     def _glyph(self, char: str, rng: np.random.Generator) -> Ink | None:
         known = self.glyphs.get(char)
@@ -344,7 +354,7 @@ def vary(ink: Ink, rng: np.random.Generator, strength: float = 1.0) -> Ink:
         slant = float(rng.normal(0, 0.24)) * strength
         stretch = float(np.exp(np.clip(rng.normal(0, 0.18), -0.42, 0.5) * strength))
     slope = float(rng.normal(0, 0.012)) * strength
-    tall = float(np.exp(rng.normal(0, 0.1) * strength))  # ascenders and descenders against the x-height
+    tall = float(np.exp(rng.normal(0.03, 0.17) * strength))  # ascenders and descenders against the x-height
     wave = float(abs(rng.normal(0, 0.08))) * strength
     wave_length = float(rng.uniform(8, 40))
     phase = float(rng.uniform(0, 2 * np.pi))
