@@ -6,11 +6,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
 from text_recognizer.recognition.recognizer import LineReading, Recognizer, WordReading
 from text_recognizer.training import stage
+from text_recognizer.training.models.recognizer import Recognizer as Net
+from text_recognizer.training.models.recognizer import RecognizerConfig
 
 
 def lines(count: int, seed: int = 0) -> list[np.ndarray]:
@@ -129,3 +132,30 @@ def test_bundle_tells_of_its_run_but_not_of_the_machine() -> None:
     assert told["command"] == [*command[:2], "--data.unipen=unipen.npz", "--out", "one", "configs/a.yaml"]
     assert (told["id"], told["data"]) == ("1", {"unipen": "ab"})
     assert "config" not in told
+
+
+def test_run_folder_stands_for_its_best_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(DataInvalid, match=r"last\.ckpt"):
+        stage.find_checkpoint(tmp_path)
+    ranked = {"monitor": "val/cer_decoder", "best_model_path": "/gone/elsewhere/best-300.ckpt"}
+    torch.save(
+        {"callbacks": {"ModelCheckpoint{'monitor': None}": {}, "ModelCheckpoint{…}": ranked}}, tmp_path / "last.ckpt"
+    )
+    assert stage.find_checkpoint(tmp_path) == tmp_path / "last.ckpt"  # the best one was thrown away
+    (tmp_path / "best-300.ckpt").write_bytes(b"")
+    assert stage.find_checkpoint(tmp_path) == tmp_path / "best-300.ckpt"
+    assert stage.find_checkpoint(tmp_path / "last.ckpt") == tmp_path / "last.ckpt"
+
+
+def test_weights_take_half_the_room_and_lose_nothing(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Net(RecognizerConfig(channels=(8, 8, 8, 16), d_model=32, d_ff=64, heads=2)).eval()
+    stage.save_weights(network, tmp_path / "whole.safetensors")
+    stage.halve_weights(network)
+    stage.save_weights(network, tmp_path / "half.safetensors")
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.56 * (tmp_path / "whole.safetensors").stat().st_size
+    other = Net(network.config)
+    other.load_state_dict(load_file(tmp_path / "half.safetensors"))
+    assert all(
+        torch.equal(a, b) for a, b in zip(network.state_dict().values(), other.state_dict().values(), strict=True)
+    )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from text_recognizer.bundle import DESCRIPTION, FORMAT, Bundle, sha256
+from text_recognizer.bundle import DESCRIPTION, FORMAT, SHIPPED, Bundle, sha256
 from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import WIDTH_SCALE, normalise_line
@@ -35,6 +35,7 @@ from text_recognizer.training.models.recognizer import RecognizerConfig
 log = logging.getLogger(__name__)
 
 WEIGHTS = "recognizer.safetensors"
+FINDER_FILES = ("line_finder.onnx", "line_finder.safetensors")
 CALIBRATION_MODES: tuple[Mode, ...] = ("fast", "accurate")
 
 LICENCES = [
@@ -67,8 +68,47 @@ def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recogni
     held = state["state_dict"] if averaged else state.get("current_model_state", state["state_dict"])
     weights = {k.removeprefix("network."): v for k, v in held.items() if k.startswith("network.")}
     network.load_state_dict(weights)
+    halve_weights(network)
     record = {"record": shipped_record(state["run_record"])} if "run_record" in state else {}
     return network.eval(), {"steps": int(state["global_step"]), "config": asdict(config), **record}
+
+
+def find_checkpoint(path: Path) -> Path:
+    """`path` itself, or of a run's folder the checkpoint with the lowest validation CER, its last where there is none.
+
+    Raises DataInvalid where there is no checkpoint.
+    """
+    if not path.is_dir():
+        return path
+    last = path / "last.ckpt"
+    if not last.is_file():
+        raise DataInvalid(f"there is no last.ckpt in {path}: give a checkpoint, or the folder of a training run.")
+    states = torch.load(last, map_location="cpu", weights_only=True).get("callbacks", {})
+    for name, state in states.items():
+        if name.startswith("ModelCheckpoint") and state.get("monitor"):
+            best = path / Path(state.get("best_model_path") or "none").name
+            return best if best.is_file() else last
+    return last
+
+
+def halve_weights(network: model.Recognizer) -> None:
+    """Round matrices and kernels to what 16 bits hold, so that graphs, torch and half-sized safetensors agree exactly.
+
+    Scales, shifts and statistics of normalisation stay as they are: they are few, and their range is wide.
+    """
+    for parameter in network.parameters():
+        if parameter.ndim >= 2:
+            parameter.data = parameter.data.half().float()
+
+
+def save_weights(network: model.Recognizer, file: Path) -> None:
+    """Write the weights as safetensors, matrices and kernels in 16 bits where that loses nothing."""
+    held = {}
+    for name, value in network.state_dict().items():
+        half = value.half()
+        exact = value.ndim >= 2 and torch.equal(half.to(value.dtype), value)
+        held[name] = (half if exact else value).contiguous()
+    save_file(held, str(file))
 
 
 def shipped_record(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +161,7 @@ def export_recognizer(network: model.Recognizer, folder: Path) -> None:
             "past": {2: batch, 4: past},
         }, verbose=False,
     )  # fmt: skip
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, str(folder / WEIGHTS))
+    save_weights(network, folder / WEIGHTS)
 
 
 def strip_graph(file: Path) -> None:
@@ -212,8 +252,8 @@ def stage(
 ) -> Path:
     """Write a verified bundle to the folder `out`; an older one there is replaced only when the new one is whole.
 
-    `language_model` is a file of `text-recognizer language-model`; `formats` beside ONNX, which reading needs, are
-    those of `training.export`.
+    `finder` is a checkpoint of the line finder, or a bundle whose line finder is taken over. `language_model` is a file
+    of `text-recognizer language-model`; `formats` beside ONNX, which reading needs, are those of `training.export`.
     """
     from text_recognizer.training.models.line_finder import export_line_finder
 
@@ -224,7 +264,15 @@ def stage(
         folder = Path(scratch) / "bundle"
         folder.mkdir()
         export_recognizer(network, folder)
-        finder_settings = export_line_finder(finder, folder / "line_finder.onnx")
+        if finder.is_dir():
+            other = Bundle.open(finder)
+            finder_settings = other.info["line_finder"]
+            for file in FINDER_FILES:
+                shutil.copyfile(other.path / file, folder / file)
+            finder_source = other.info["run"].get("finder_sha256", "")
+        else:
+            finder_settings = export_line_finder(finder, folder / FINDER_FILES[0])
+            finder_source = sha256(finder)
         if language_model is not None:
             LanguageModel(language_model)  # refuses what is none
             shutil.copyfile(language_model, folder / LANGUAGE_MODEL)
@@ -246,7 +294,7 @@ def stage(
                 "calibration": {},
             },
             "line_finder": finder_settings or {},
-            "run": {"checkpoint_sha256": sha256(checkpoint), "finder_sha256": sha256(finder), **run},
+            "run": {"checkpoint_sha256": sha256(checkpoint), "finder_sha256": finder_source, **run},
             "git_commit": _commit(),
             "data": ["UNIPEN train_r01_v07, training writers"] + (["handwriting fonts"] if fonts else []),
             "licences": LICENCES,
@@ -279,6 +327,7 @@ def stage_tuned(
     read as torch does. The calibration of `base` stays unless `calibration` gives lines (image, text) that the network
     was neither trained on nor chosen by. Raises DataInvalid if parity fails.
     """
+    halve_weights(network)
     export_recognizer(network, folder)
     for graph in sorted(folder.glob("*.onnx")):
         strip_graph(graph)
@@ -347,8 +396,11 @@ def _commit() -> str:
 def main(argv: list[str]) -> int:
     """Command line of `text-recognizer stage`."""
     parser = argparse.ArgumentParser(prog="text-recognizer stage", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="checkpoint of 'text-recognizer train'")
-    parser.add_argument("--finder", type=Path, required=True, help="checkpoint of the line finder")
+    parser.add_argument("checkpoint", type=Path, help="checkpoint of 'text-recognizer train', or its run's folder")
+    parser.add_argument(
+        "--finder", type=Path, default=SHIPPED,
+        help="checkpoint of the line finder, or a bundle whose line finder is taken (default: the one that ships)",
+    )  # fmt: skip
     parser.add_argument("--unipen", type=Path, required=True, help="cache made by 'text-recognizer data prepare'")
     parser.add_argument("--fonts", type=Path)
     parser.add_argument("--texts", type=Path)
@@ -370,8 +422,9 @@ def main(argv: list[str]) -> int:
     formats = tuple(args.formats.split(","))
     if unknown := set(formats) - set(FORMATS):
         parser.error(f"there is no format {', '.join(sorted(unknown))}; give some of {','.join(FORMATS)}")
+    args.checkpoint = find_checkpoint(args.checkpoint)
     for path in (args.checkpoint, args.finder, args.unipen):
-        if not path.is_file():
+        if not path.exists():
             raise DataInvalid(f"{path} is not there: give the file that training or 'data prepare' wrote.")
     check_replaceable(args.out)
     out = stage(
