@@ -113,15 +113,44 @@ def degrade(coverage: Gray, rng: np.random.Generator) -> Gray:
     return np.asarray(out, np.uint8)
 
 
+def scan(coverage: Gray, rng: np.random.Generator) -> Gray:
+    """Ink coverage (H, W) to a grey image (H, W), dark on light: a flatbed's clean picture of white paper."""
+    h, w = coverage.shape
+    ink = coverage.astype(np.float32) / 255
+    if rng.random() < 0.6:
+        coarse = rng.normal(1.0, rng.uniform(0.02, 0.15), (max(2, h // 6), max(2, w // 6))).astype(np.float32)
+        ink *= np.clip(cv2.resize(coarse, (w, h), interpolation=cv2.INTER_LINEAR), 0.5, 1.0)
+    paper = float(rng.uniform(225, 254))
+    image: Any = paper * (1 - ink * float(rng.uniform(0.55, 0.97)))
+    image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.25, 0.7)))
+    image += rng.standard_normal((h, w), np.float32) * float(rng.uniform(0.3, 3))
+    out: Any = np.clip(image, 0, 255).astype(np.uint8)
+    if rng.random() < 0.25:
+        written, data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 96))])
+        if written:
+            out = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+    return np.asarray(out, np.uint8)
+
+
 def render_line(
-    ink: Ink, rng: np.random.Generator, height: int = 48, neighbours: list[Ink] | None = None, variation: float = 1.0
+    ink: Ink,
+    rng: np.random.Generator,
+    height: int = 48,
+    neighbours: list[Ink] | None = None,
+    variation: float = 1.0,
+    clean: float = 0.0,
 ) -> Gray:
-    """A grey line image (height, W) uint8, dark on light, of `ink` in a varied hand on some paper."""
+    """A grey line image (height, W) uint8, dark on light, of `ink` in a varied hand on some paper.
+
+    `clean` is the share of images that are clean scans.
+    """
     if variation > 0:
         ink = vary(ink, rng, variation)
-    return on_paper(draw_line(ink, rng, height, neighbours or []), rng)
+    return on_paper(draw_line(ink, rng, height, neighbours or []), rng, clean)
 
 
-def on_paper(coverage: Gray, rng: np.random.Generator) -> Gray:
+def on_paper(coverage: Gray, rng: np.random.Generator, clean: float = 0.0) -> Gray:
     """Ink coverage (H, W) to a grey line image: mostly the quick simulation, sometimes the one that pages have."""
+    if clean > 0 and rng.random() < clean:
+        return scan(coverage, rng)
     return picture_line(coverage, rng) if rng.random() < 0.25 else degrade(coverage, rng)
