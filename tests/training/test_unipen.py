@@ -1,13 +1,18 @@
 """The UNIPEN reader on a small distribution with every trap of the published one."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
+from text_recognizer.training.sources import unipen
 from text_recognizer.training.sources.unipen import (
+    Ink,
+    broken_inks,
     clean_label,
     heldout_writers,
+    ink_id,
     load_writers,
     prepare_unipen,
     writer_id,
@@ -121,3 +126,41 @@ def test_another_distribution_is_refused_by_its_hashes(distribution: Path, tmp_p
 def test_folder_without_a_distribution_says_what_it_expects(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="'data' and 'include'"):
         prepare_unipen(tmp_path, tmp_path / "cache.npz")
+
+
+def test_ink_on_the_broken_list_is_left_out_of_heldout_writers_only(
+    distribution: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache.npz"
+    prepare_unipen(distribution, cache, check=False)
+    (writer,) = load_writers(cache, "all")
+    bad = next(ink for ink in writer.inks if ink.text == "ooo")
+    listing = tmp_path / "broken.txt"
+    listing.write_text(f"# {writer.id}\n{ink_id(writer.id, bad)} label\n")
+    monkeypatch.setattr(unipen, "BROKEN_LIST", listing)
+
+    def texts(split: Literal["train", "heldout"], broken: bool = False) -> list[str]:
+        return [ink.text for w in load_writers(cache, split, broken) for ink in w.inks]
+
+    assert "ooo" in texts("train")
+    monkeypatch.setattr(unipen, "heldout_writers", lambda: frozenset({writer.id}))
+    assert "ooo" not in texts("heldout")
+    assert "oo" in texts("heldout")
+    assert "ooo" in texts("heldout", broken=True)
+
+
+def test_id_of_an_ink_is_that_of_its_writer_label_and_points() -> None:
+    ink = Ink("o", (np.asarray([[0, 0], [0.5, -1]], np.float32),))
+    assert ink_id("xyz-1", ink) == ink_id("xyz-1", Ink("o", (ink.strokes[0].copy(),)))
+    assert ink_id("xyz-1", ink) != ink_id("xyz-2", ink)
+    assert ink_id("xyz-1", ink) != ink_id("xyz-1", Ink("c", ink.strokes))
+    assert ink_id("xyz-1", ink) != ink_id("xyz-1", Ink("o", (ink.strokes[0] + 0.01,)))
+
+
+def test_committed_broken_list_is_well_formed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert broken_inks()
+    listing = tmp_path / "broken.txt"
+    listing.write_text("# a comment\n\n0123456789ab\n")
+    monkeypatch.setattr(unipen, "BROKEN_LIST", listing)
+    with pytest.raises(ValueError, match="line 3: expected an id of 12 hex digits and a reason"):
+        broken_inks()
