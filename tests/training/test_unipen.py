@@ -95,6 +95,33 @@ def test_tokenised_labels_are_written_as_people_write(label: str, clean: str) ->
     assert clean_label(label) == clean
 
 
+@pytest.mark.parametrize(
+    ("label", "donor", "clean"),
+    [
+        ("( 5 6 7 ) 8 9 0 - 1 2 3 4", "hpb", "(567)890-1234"),
+        ("Bebbington, Martin 2 4 5 2 2", "hpb", "Bebbington, Martin 24522"),
+        ("when the comet 's tail", "hpp", "when the comet's tail"),
+        ("the word ' bubblet ' which", "hpb", "the word 'bubblet' which"),
+        ("red - handed", "hpb", "red-handed"),
+        ("red - handed", "kar", "red - handed"),
+        ("at 2: 00 2 3 / 3", "hpb", ""),
+        ("P&&G", "lex", "P&G"),
+        ("YRMQZ A PQ P SXV", "lex", ""),
+    ],
+)
+def test_blanks_that_are_not_in_the_ink_are_not_in_the_label(label: str, donor: str, clean: str) -> None:
+    assert clean_label(label, donor) == clean
+
+
+@pytest.mark.parametrize("depth", [0.0, 0.8])
+def test_word_with_f_stands_on_its_baseline_whether_f_hangs_or_not(depth: float) -> None:
+    x = np.linspace(0, 1, 9, dtype=np.float32)
+    letters = [np.stack([0.5 * k + 0.4 * x, -np.abs(2 * x - 1)], axis=1) for k in range(1, 6)]  # v after v
+    f = np.stack([0.2 * x, np.linspace(-1.9, depth, 9)], axis=1)
+    slope, offset = unipen._fit_baseline([p.astype(np.float32) for p in [f, *letters]], "fuvuvu", 1.0)
+    assert (slope, offset) == (0.0, pytest.approx(0.0, abs=0.05))
+
+
 def test_one_person_has_one_id_across_donors_and_sessions() -> None:
     assert writer_id("cec", "gb2911") == writer_id("ceb", "gb2911") == writer_id("ced", "aike2911_s_1z")
     assert writer_id("apd", "eric_behnke_1") == writer_id("apd", "eric_behnke_2")

@@ -14,6 +14,8 @@ Points = NDArray[np.float32]
 Wording = Callable[[np.random.Generator, int, int], str]
 
 _OPENING = "\"'([“£$€"
+# Letters that hang below the baseline in hands where they are taller than so many x-heights.
+_MAY_HANG = {"f": 2.4, "z": 1.6}
 _CLOSING = ".,;:!?\"')]’”…-–—%"
 
 
@@ -115,7 +117,8 @@ class Hand:
 
     @property
     def writable(self) -> bool:
-        return bool(self.phrases or self.word_list or self.can_print)
+        # Two rows of signs make no hand: each of its lines would be one of them.
+        return bool(self.phrases or self.word_list or self.can_print) and (len(self.inks) > 3 or self.can_print)
 
     def piece(self, token: str, rng: np.random.Generator, allow_print: bool) -> Ink | None:
         """Ink for a word with its punctuation, None if this hand can't write it."""
@@ -150,9 +153,10 @@ class Hand:
             ink = _pick(known, rng)
             points = np.concatenate(ink.strokes)
             # An isolated character keeps no place on a baseline: set capitals and digits on it, hang descenders.
-            if char.isupper() or char.isdigit() or char in "bdfhklit!?&%#$" or char in "acemnorsuvwxz":
+            hangs = char in "gpqy" or (char in _MAY_HANG and float(np.ptp(points[:, 1])) > _MAY_HANG[char])
+            if not hangs and (char.isupper() or char.isdigit() or char in "bdfhklit!?&%#$acemnorsuvwxz"):
                 shift = -float(points[:, 1].max()) + float(rng.normal(0, 0.04))
-            elif char in "gpqy":
+            elif hangs:
                 shift = -float(points[:, 1].max()) + 0.75 + float(rng.normal(0, 0.08))
             else:
                 shift = 0.0

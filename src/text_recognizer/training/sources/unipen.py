@@ -53,6 +53,8 @@ BROKEN_LIST = Path(__file__).with_name("heldout_broken.txt")
 UNITS_PER_X_HEIGHT = 256  # the cache holds int16 points: ±128 x-heights at 1/256 x-height
 _ASCENDERS = frozenset("bdfhklt0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ!?&%$#@()[]{}/\\|€£\"'’“”")
 _DESCENDERS = frozenset("gjpqyQ()[]{}/\\|")
+# Letters that some hands hang below the baseline and others set on it.
+_MAY_DESCEND = frozenset("fz")
 _X_HEIGHT_LETTERS = frozenset("acemnorsuvwxz")
 
 Points = NDArray[np.float32]
@@ -183,13 +185,35 @@ def writer_id(donor: str, name: str) -> str:
     return f"{family}-{hashlib.sha256(f'{family}/{person}'.encode()).hexdigest()[:10]}"
 
 
-def clean_label(label: str) -> str:
-    r"""Undo the label's escapes and the tokenisation of some donors (`wasn ' t , he` → `wasn't, he`)."""
-    text = label.replace('\\"', '"').replace("\\\\", "\\")
+def clean_label(label: str, donor: str = "") -> str:
+    r"""Undo the label's escapes and the tokenisation of some donors (`wasn ' t , he` → `wasn't, he`).
+
+    Empty where the blanks of the label are not those of the ink and cannot be told.
+    """
+    text = label.replace('\\"', '"').replace("\\\\", "\\").replace("&&", "&")
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r" ([,.;:!?])(?= |$)", r"\1", text)
     text = re.sub(r"(?<=\w) ' (?=(?:s|t|d|m|ll|re|ve)\b)", "'", text)
-    return re.sub(r"(?<=\w) - ?$", "-", text)
+    text = re.sub(r"(?<=\w) - ?$", "-", text)
+    family = _FAMILY_OF.get(donor, donor)
+    if family == "hp":
+        return _joined(text)
+    # Rows of capitals in groups that nobody can see.
+    return "" if family == "lex" and re.fullmatch(r"[A-Z]+( [A-Z]{1,6})+", text) else text
+
+
+def _joined(text: str) -> str:
+    """A label whose numbers, signs and hyphens stand apart as they do not in the ink (`( 5 6 ) 7 - 8` → `(56)7-8`)."""
+    if ":" in text and "/" in text:  # where the time ends and the date begins is lost
+        return ""
+    if "@" in text:
+        return re.sub(r" ?([@.]) ?", r"\1", text)
+    text = re.sub(r"(?<=\d) (?=\d)|(?<=\d): (?=\d)", lambda m: m[0].strip(), text)
+    text = re.sub(r"(?<=\w) ([-/]) (?=\w)", r"\1", text)
+    text = re.sub(r"(?<=[($£]) (?=\S)|(?<=\S) (?=[)%])", "", text)
+    text = re.sub(r"(?<=\d\)) (?=\d)", "", text)
+    text = re.sub(r"(?<=\w) '(?=(?:s|t|d|m|ll|re|ve)\b)", "'", text)
+    return re.sub(r"(?<=\s)' ([^']+) '(?=\s|$)", r"'\1'", text)
 
 
 def _donor_folders(root: Path) -> Path:
@@ -246,7 +270,7 @@ def read_segments(root: Path) -> list[_RawSegment]:
                     if quality.upper() == "BAD":
                         continue
                     strokes = _select(components, delineation)
-                    text = clean_label(label)
+                    text = clean_label(label, donor)
                     if not strokes or not text or (category == "8" and donor in COLUMN_DONORS):
                         skipped += 1
                         continue
@@ -312,13 +336,15 @@ def _fit_baseline(strokes: list[Points], text: str, x_height: float) -> tuple[fl
     """Slope and offset of the baseline y = slope · x + offset, by a vote of low points (descenders are outvoted)."""
     points = np.concatenate(strokes)
     bottom = float(points[:, 1].max())
-    if not any(c in _DESCENDERS for c in text) and np.ptp(points[:, 0]) < 6 * x_height:
+    descends = any(c in _DESCENDERS for c in text)
+    may_descend = descends or any(c in _MAY_DESCEND for c in text)
+    if not may_descend and np.ptp(points[:, 0]) < 6 * x_height:
         if text[-1:] in ",;" and len(strokes) > 1:
             bottom = float(np.concatenate(strokes[:-1])[:, 1].max())
         return 0.0, bottom
     lows = _bottoms(strokes, x_height)
     if len(lows) < 2:
-        return 0.0, bottom - (0.75 * x_height if any(c in _DESCENDERS for c in text) else 0.0)
+        return 0.0, bottom - (0.75 * x_height if descends else 0.0)
     best, best_votes = (0.0, float(np.median(lows[:, 1]))), -1.0
     wide = np.ptp(lows[:, 0]) > 6 * x_height
     for slope in np.linspace(-0.12, 0.12, 25) if wide else (0.0,):
@@ -381,6 +407,8 @@ def _estimate_x_height(segments: list[_RawSegment]) -> float | None:
     for segment in segments:
         if len(segment.text) > 24 or segment.text.count(" ") > 2:
             continue
+        if _returns_to_margin(segment.strokes):
+            continue  # several lines, which `_normalise` leaves out
         height = float(np.ptp(np.concatenate(segment.strokes)[:, 1]))
         letters = set(segment.text) - {" "}
         if letters <= _X_HEIGHT_LETTERS and len(segment.text) >= 2:
@@ -393,6 +421,7 @@ def _estimate_x_height(segments: list[_RawSegment]) -> float | None:
     if len(values) >= 5:
         return float(np.median(values)) * 0.95
     # Only long lines: the spread of the ink about its middle is about an x-height.
+    segments = [s for s in segments if not _returns_to_margin(s.strokes)] or segments
     spreads = [float(np.subtract(*np.percentile(np.concatenate(s.strokes)[:, 1], [85, 15]))) for s in segments]
     return float(np.median(spreads)) if spreads else None
 
