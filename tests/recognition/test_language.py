@@ -50,10 +50,17 @@ def test_text_like_that_seen_costs_fewer_bits(model: LanguageModel) -> None:
 
 def test_wording_leaves_out_what_is_to_be_measured_on() -> None:
     lines = list(wording(None, 40))
-    left_out = lines[7]
-    assert len(left_out) >= 18
+    left_out = next(line for line in lines if len(line) >= 30)
     again = list(wording(None, 40, leave_out=[left_out]))
     assert all(left_out[i : i + 18].lower() not in line.lower() for line in again for i in range(len(left_out) - 17))
+
+
+def test_wording_holds_each_text_once_and_whole(tmp_path: Path) -> None:
+    words = [f"word{k}" for k in range(400)]
+    (tmp_path / "stories.txt").write_text(" ".join(words) + "\n", encoding="utf-8")
+    lines = list(wording(tmp_path, 0))
+    assert " ".join(lines).lower().split() == words
+    assert max(map(len, lines)) <= 90
 
 
 def test_too_little_text_is_refused() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,13 @@ from text_recognizer.errors import DataInvalid
 from text_recognizer.recognition.decoding import BOS, EOS, FIRST_CHARACTER
 from text_recognizer.recognition.language import ID_BITS, STEP, LanguageModel
 from text_recognizer.training.sources.alphabet import ALPHABET
+from text_recognizer.training.sources.everyday import EVERYDAY
 from text_recognizer.training.sources.text import TextSource
 
 Keys = NDArray[np.uint64]
 MASK = np.uint64((1 << ID_BITS) - 1)
 # Rarer n-grams are dropped, by order: most of them say only that a text was in the corpus.
-LEAST = {1: 1, 2: 1, 3: 1, 4: 2, 5: 2, 6: 2}
+LEAST = {1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 6: 2}
 
 
 def estimate(lines: Iterable[str], order: int = 6) -> dict[str, NDArray[np.generic]]:
@@ -125,19 +127,21 @@ def _grams(ids: NDArray[np.uint64], k: int) -> tuple[Keys, NDArray[np.int64]]:
     return np.unique(keys[whole], return_counts=True)
 
 
-def wording(texts: Path | None, count: int, seed: int = 0, leave_out: Sequence[str] = ()) -> Iterator[str]:
-    """`count` lines as the renderer words them; none that shares a run of 18 characters with `leave_out`."""
+def wording(texts: Path | None, everyday: int, seed: int = 0, leave_out: Sequence[str] = ()) -> Iterator[str]:
+    """All running text once, and `everyday` lines of notes, sums and names, but for those to be measured on.
+
+    Each text once, not drawn at random as the renderer draws it: what counts twice must have been written twice, since
+    the discounts of Kneser-Ney are estimated from what was seen once. A line that shares a run of 18 characters with
+    one of `leave_out` is left out.
+    """
     source = TextSource(texts)
     rng = np.random.default_rng([seed, 99])
     known = {line[i : i + 18].lower() for line in leave_out for i in range(max(1, len(line) - 17))}
-    done = 0
-    while done < count:
-        line = source.line(rng, 20, 90)
+    notes = (EVERYDAY.line(rng) if k % 2 else source.line(rng, 20, 90) for k in range(everyday))
+    for line in chain(source.lines_once(rng, 20, 90), notes):
         low = line.lower()
-        if known and any(low[i : i + 18] in known for i in range(len(low) - 17)):
-            continue
-        done += 1
-        yield line
+        if not known or not any(low[i : i + 18] in known for i in range(len(low) - 17)):
+            yield line
 
 
 def write(arrays: dict[str, NDArray[np.generic]], file: Path) -> None:
@@ -162,7 +166,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--texts", type=Path, help="folder made by 'text-recognizer data texts'")
     parser.add_argument("--out", type=Path, required=True, help=".npz file to write")
     parser.add_argument("--order", type=int, default=6, choices=range(2, 10), metavar="2…9")
-    parser.add_argument("--lines", type=int, default=1_200_000)
+    parser.add_argument("--everyday", type=int, default=150_000, help="lines of notes, sums, names and the like")
     parser.add_argument("--leave-out", type=Path, help="evaluation set whose wording is left out")
     parser.add_argument("--unipen", type=Path, help="cache of 'data prepare': the wording of calibration is left out")
     args = parser.parse_args(argv)
@@ -175,7 +179,7 @@ def main(argv: list[str]) -> int:
         from text_recognizer.training.stage import calibration_lines
 
         leave_out += [text for _, text in calibration_lines(args.unipen, args.texts)]
-    write(estimate(wording(args.texts, args.lines, leave_out=leave_out), args.order), args.out)
+    write(estimate(wording(args.texts, args.everyday, leave_out=leave_out), args.order), args.out)
     model = LanguageModel(args.out)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")
     if leave_out:

@@ -238,6 +238,20 @@ class TextSource:
         text = _dress(text, style, marks)
         return self._fit(text, rng, min_chars, max_chars)
 
+    def lines_once(self, rng: np.random.Generator, min_chars: int, max_chars: int) -> Iterator[str]:
+        """All running text from its beginning to its end, cut into lines at words, dressed as `line` dresses it."""
+        for text in self._texts:
+            at = 0
+            while at < len(text):
+                wanted = int(rng.integers(min_chars, max_chars + 1))
+                end = len(text) if at + wanted >= len(text) else text.rfind(" ", at, at + wanted + 1)
+                if end <= at:  # one word longer than a line
+                    end = at + wanted
+                style, marks = rng.random(2).tolist()
+                if line := _dress(text[at:end].strip(), style, marks).strip():
+                    yield line
+                at = end + 1
+
     def paragraph(self, rng: np.random.Generator, n_chars: int) -> str:
         """Running text from the start of a sentence, about `n_chars` characters, to the end of one where it can be."""
         text = self._texts[self._which(rng)]
