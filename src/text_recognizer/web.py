@@ -10,10 +10,14 @@ import base64
 import binascii
 import http.client
 import ipaddress
+import queue
+import re
 import socket
 import ssl
 import threading
+import time
 from contextlib import suppress
+from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 from text_recognizer.errors import ImageRejected
@@ -22,12 +26,40 @@ MAX_SECONDS = 20.0
 MAX_REDIRECTS = 3
 
 
-def fetch(url: str, max_bytes: int, seconds: float = MAX_SECONDS) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Which addresses may be fetched. `hosts` and `ports`: nothing for all; `*.example.org` is each host below it."""
+
+    schemes: tuple[str, ...] = ("http", "https")
+    hosts: tuple[str, ...] | None = None
+    ports: tuple[int, ...] | None = None
+
+    def check(self, scheme: str, host: str, port: int) -> None:
+        """Raises `ImageRejected`."""
+        if scheme not in self.schemes:
+            allowed = " and ".join(self.schemes)
+            raise ImageRejected(f"only {allowed} addresses are fetched; check the URL, or send the image itself")
+        if self.ports is not None and port not in self.ports:
+            raise ImageRejected(f"addresses with port {port} are not fetched; download the image and give the file")
+        if self.hosts is not None and not any(_matches(host, pattern) for pattern in self.hosts):
+            raise ImageRejected(f"{host!r} is not one of the hosts that images are fetched from; give the file")
+
+
+ANYWHERE = Rules()
+
+
+def _matches(host: str, pattern: str) -> bool:
+    pattern = pattern.lower().rstrip(".")
+    return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
+
+
+def fetch(url: str, max_bytes: int, seconds: float = MAX_SECONDS, rules: Rules = ANYWHERE) -> bytes:
     """At most `max_bytes` + 1 bytes of what `url` holds, within `seconds`. Raises `ImageRejected`."""
     if url.startswith("data:"):
         return _data_url(url, max_bytes)
+    end = time.monotonic() + seconds
     for _ in range(MAX_REDIRECTS + 1):
-        answer = _get(url, max_bytes, seconds)
+        answer = _get(url, max_bytes, end, seconds, rules)
         if isinstance(answer, bytes):
             return answer
         url = urljoin(url, answer)
@@ -49,34 +81,25 @@ def _data_url(url: str, max_bytes: int) -> bytes:
         raise ImageRejected("the data URL is not valid base64; encode the image again") from None
 
 
-def _get(url: str, max_bytes: int, seconds: float) -> bytes | str:
-    """The body, or where a redirect points."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ImageRejected("not a valid URL; check it") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise ImageRejected("only http and https addresses are fetched; check the URL")
-    port = port or (443 if parts.scheme == "https" else 80)
-    target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe="%/?:@!$&'()*+,;=~[]")
-    address = public_address(host, port)
-    connection = http.client.HTTPConnection(host, port, timeout=seconds)
+def _get(url: str, max_bytes: int, end: float, seconds: float, rules: Rules) -> bytes | str:
+    """The body, or where a redirect points. `end`: of time.monotonic(), `seconds` after the first request began."""
+    scheme, host, port, target = _taken_apart(url)
+    rules.check(scheme, host, port)
     late = threading.Event()
+    connection = http.client.HTTPConnection(host, port)
+    connection.auto_open = 0  # never a second connection, which would look the name up again
+    watchdog, handle = None, None
     try:
-        sock = socket.create_connection((address, port), timeout=seconds)
-    except OSError as error:
-        raise ImageRejected(f"could not be fetched ({error}); download it and give the file") from None
-    # The time-out of a socket counts from byte to byte; the watchdog's counts for the whole answer. It holds a
-    # second handle, since TLS takes the first one away.
-    handle = sock.dup()
-    watchdog = threading.Timer(seconds, _hang_up, [handle, late])
-    watchdog.daemon = True
-    watchdog.start()
-    try:
-        if parts.scheme == "https":
-            sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+        sock = _connected(public_addresses(host, port, _left(end)), port, end)
+        # The time-out of a socket counts from byte to byte; the watchdog's counts for the whole answer. It holds a
+        # second handle, since TLS takes the first one away.
+        handle = sock.dup()
+        watchdog = threading.Timer(_left(end), _hang_up, [handle, late])
+        watchdog.daemon = True
+        watchdog.start()
         connection.sock = sock
+        if scheme == "https":
+            connection.sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
         connection.request("GET", target, headers={"User-Agent": "text-recognizer", "Accept": "image/*"})
         response = connection.getresponse()
         location = response.getheader("Location")
@@ -96,33 +119,109 @@ def _get(url: str, max_bytes: int, seconds: float) -> bytes | str:
         reason = f"not within {seconds:.0f} seconds" if slow else str(error) or type(error).__name__
         raise ImageRejected(f"could not be fetched ({reason}); download it and give the file") from None
     finally:
-        watchdog.cancel()
+        if watchdog is not None:
+            watchdog.cancel()
         connection.close()
-        handle.close()
+        if handle is not None:
+            handle.close()
 
 
-def public_address(host: str, port: int) -> str:
-    """The first address of `host`, if all of them are public ones. Raises `ImageRejected`."""
+def _taken_apart(url: str) -> tuple[str, str, int, str]:
+    """Scheme, host in ASCII, port, and path with query. Raises `ImageRejected`."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise ImageRejected(f"there is no host {host!r}; check the URL") from None
-    addresses = [str(entry[4][0]) for entry in found]
+        # What browsers, proxies and Python understand in different ways is not understood at all.
+        if re.search(r"[\x00-\x1f\x7f\\]", url):
+            raise ValueError
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        if host and ":" not in host:
+            host = host.encode("idna").decode("ascii").lower().rstrip(".")
+    except (ValueError, UnicodeError):
+        raise ImageRejected("not a valid URL; check it") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ImageRejected("only http and https addresses are fetched; check the URL")
+    if "@" in parts.netloc:
+        raise ImageRejected("addresses with a user name are not fetched; download the image and give the file")
+    target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe="%/?:@!$&'()*+,;=~[]")
+    return parts.scheme, host, port or (443 if parts.scheme == "https" else 80), target
+
+
+def _connected(addresses: list[str], port: int, end: float) -> socket.socket:
+    """To the first address that takes the connection."""
+    for position, address in enumerate(addresses, 1):
+        last = position == len(addresses)
+        try:
+            sock = socket.create_connection((address, port), timeout=_left(end) if last else _left(end) / 2)
+        except OSError:
+            if last:
+                raise
+        else:
+            sock.settimeout(_left(end))
+            return sock
+    raise AssertionError("there is at least one address")
+
+
+def _left(end: float) -> float:
+    left = end - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def public_addresses(host: str, port: int, seconds: float = MAX_SECONDS) -> list[str]:
+    """The addresses of `host`, if all of them are public ones. Raises `ImageRejected`, `TimeoutError`."""
+    addresses = list(dict.fromkeys(_looked_up(host, port, seconds)))
+    # One message for both: whether a name exists inside is nobody's business.
     if not addresses or not all(_is_public(address) for address in addresses):
-        raise ImageRejected(f"{host!r} is not a public address; download the image and give the file")
-    return addresses[0]
+        raise ImageRejected(f"{host!r} has no public address; check the URL, or download the image and give the file")
+    return addresses
+
+
+def _looked_up(host: str, port: int, seconds: float) -> list[str]:
+    """What the resolver says, nothing where there is no such host. Resolvers know no time-out: hence the thread."""
+    answers: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        found = []
+        with suppress(OSError, UnicodeError):
+            found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        answers.put(found)
+
+    threading.Thread(target=look_up, daemon=True).start()
+    try:
+        return answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError from None
+
+
+# IPv6 that is in use for the public internet, and what in it leads somewhere else: tunnels that carry an IPv4 address
+# (Teredo, 6to4), protocol assignments, documentation. NAT64 (64:ff9b::/96 and 64:ff9b:1::/48), IPv4-compatible and
+# translated addresses lie outside of 2000::/3 already.
+_GLOBAL_V6 = ipaddress.ip_network("2000::/3")
+_NOT_PUBLIC = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
+            "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+            "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
+            "203.0.113.0/24", "224.0.0.0/3",
+            "168.63.129.16/32",  # Azure's virtual machines reach their host by this one
+        ),
+    )
+)  # fmt: skip
 
 
 def _is_public(address: str) -> bool:
+    """Python's own `is_global` has changed its mind from release to release, so the ranges stand here as well."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        # Addresses that carry an IPv4 address inside lead where that one leads.
-        inner = ip.ipv4_mapped or ip.sixtofour
-        if inner is not None:
-            return _is_public(str(inner))
-        if ip.teredo is not None or ip in ipaddress.ip_network("64:ff9b::/96"):
+        if ip.ipv4_mapped is not None:
+            return _is_public(str(ip.ipv4_mapped))
+        isatap = int(ip) >> 32 & 0xFDFFFFFF == 0x00005EFE  # an IPv4 address behind 0:5efe or 200:5efe
+        if ip not in _GLOBAL_V6 or isatap:
             return False
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not any(ip in network for network in _NOT_PUBLIC if network.version == ip.version)
 
 
 def _hang_up(handle: socket.socket, late: threading.Event) -> None:
