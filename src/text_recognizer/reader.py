@@ -1,9 +1,15 @@
 """Image → lines → text → Page: the one place where finding lines and reading them meet."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.images import ImageSource, load_image
@@ -42,14 +48,19 @@ class Reader:
         "fast" takes one pass for all lines, "accurate" three to ten times as long for fewer errors. A blank page has no
         lines. Raises `ImageRejected` where the image cannot be read.
         """
+        laid_out = self.lay_out(image, lines)
+        readings = self.recognizer.read_lines(laid_out.crops, mode)
+        read = (laid_out.line(i, reading) for i, reading in enumerate(readings))
+        return laid_out.page(read, self.model)
+
+    def lay_out(self, image: ImageSource, lines: Sequence[tuple[Polygon, Polyline | None]] | None = None) -> LaidOut:
+        """The first half of `read`, for who reads the lines of several pages together: find the lines, cut them out."""
         gray = load_image(image).gray
         if lines is None:
             lines = [(found.polygon, found.baseline) for found in self._finder.find(gray)]
         crops = [crop_line(gray, polygon, baseline, self.recognizer.line_height) for polygon, baseline in lines]
-        readings = self.recognizer.read_lines(crops, mode)
-        read = (_line(polygon, base, got) for (polygon, base), got in zip(lines, readings, strict=True) if got.text)
         height, width = gray.shape
-        return Page(width, height, tuple(read), self.model)
+        return LaidOut(width, height, tuple(lines), tuple(crops))
 
     def read_line(self, image: ImageSource, mode: Mode = "accurate") -> Line:
         """Read an image that shows one line of text and nothing else; its text is empty where nothing is written."""
@@ -66,6 +77,24 @@ class Reader:
     @cached_property
     def recognizer(self) -> Recognizer:
         return Recognizer(self.bundle, self.threads)
+
+
+@dataclass(frozen=True, slots=True)
+class LaidOut:
+    """A page whose lines are found and not read yet: where each stands, and its straightened crop."""
+
+    width: int
+    height: int
+    places: tuple[tuple[Polygon, Polyline | None], ...]
+    crops: tuple[NDArray[np.uint8], ...]
+
+    def line(self, index: int, reading: LineReading) -> Line:
+        """The line `index`, read."""
+        return _line(*self.places[index], reading)
+
+    def page(self, lines: Iterable[Line], model: str) -> Page:
+        """The page of all lines in order; those that say nothing are left out."""
+        return Page(self.width, self.height, tuple(line for line in lines if line.text), model)
 
 
 def _line(polygon: Polygon, baseline: Polyline | None, reading: LineReading) -> Line:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from text_recognizer.formats.format import Format
-from text_recognizer.page import Page, Point
+from text_recognizer.page import Line, Page, Point
 
 VERSION = 1
 """Raised when a field changes its meaning or goes away; new fields may come at any time."""
@@ -20,23 +20,25 @@ def to_dict(page: Page, source: str = "") -> dict[str, Any]:
         "width": page.width,
         "height": page.height,
         "text": page.text,
-        "lines": [
+        "lines": [line_to_dict(line) for line in page.lines],
+    }
+
+
+def line_to_dict(line: Line) -> dict[str, Any]:
+    """One of the lines in `to_dict`."""
+    return {
+        "text": line.text,
+        "confidence": round(line.confidence, 4),
+        "polygon": _points(line.polygon),
+        "baseline": _points(line.baseline),
+        "alternatives": list(line.alternatives),
+        "words": [
             {
-                "text": line.text,
-                "confidence": round(line.confidence, 4),
-                "polygon": _points(line.polygon),
-                "baseline": _points(line.baseline),
-                "alternatives": list(line.alternatives),
-                "words": [
-                    {
-                        "text": word.text,
-                        "confidence": round(word.confidence, 4),
-                        "polygon": _points(word.polygon),
-                    }
-                    for word in line.words
-                ],
+                "text": word.text,
+                "confidence": round(word.confidence, 4),
+                "polygon": _points(word.polygon),
             }
-            for line in page.lines
+            for word in line.words
         ],
     }
 
