@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in _TRAINING:
             return _run_training(arguments[0], arguments[1:])
         options = _parser().parse_args(arguments)
-        return _read(options)
+        return _serve(options) if options.command == "serve" else _read(options)
     except TextRecognizerError as error:
         _complain(error)
         return error.exit_status
@@ -118,6 +118,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     which.add_argument("--model", metavar="NAME", help="a registered model: production, staging, NAME or NAME@VERSION")
     read.add_argument("--threads", type=_positive, metavar="N", help="processor threads to use; default: all cores")
+    serve = commands.add_parser(
+        "serve",
+        help="read images that come over HTTP (needs the 'serve' extra)",
+        description="Serve the HTTP API of docs/service.md. What is not given here comes from the environment: "
+        "TEXT_RECOGNIZER_QUEUE, TEXT_RECOGNIZER_API_KEYS and others, listed there.",
+    )
+    serve.add_argument("--host", help="address to listen on; default: 127.0.0.1, this machine alone")
+    serve.add_argument("--port", type=int, help="default: 8000; 0 for any that is free")
+    serve.add_argument("--model", metavar="NAME", help="a registered model, or the folder of a bundle")
+    serve.add_argument("--threads", type=_positive, metavar="N", help="processor threads to read with; default: all")
+    serve.add_argument("--workers", type=_positive, metavar="N", help="processes; default: 1")
     for name, (_, purpose) in _TRAINING.items():
         commands.add_parser(name, help=f"{purpose} (needs the 'train' extra)", add_help=False)
     return parser
@@ -158,6 +169,12 @@ def _read(options: argparse.Namespace) -> int:
                 statuses.append(1)
             advance()
     return next(iter(statuses), 0)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    """`text-recognizer serve`: until it is told to stop."""
+    given = {name: value for name, value in vars(options).items() if name != "command" and value is not None}
+    return _with_extra("serve", "serve", lambda: import_module("text_recognizer.service.serve").serve(given))
 
 
 def _read_one(reader: "Reader", source: str, options: argparse.Namespace) -> "Page":
@@ -238,15 +255,18 @@ def _progress(targets: Sequence[tuple[str, Path | None]]) -> Iterator[Callable[[
 
 def _run_training(command: str, arguments: list[str]) -> int:
     module, _ = _TRAINING[command]
+    return _with_extra(command, "train", lambda: import_module(module).main(arguments))
+
+
+def _with_extra(command: str, extra: str, run: Callable[[], int]) -> int:
     try:
-        run: Callable[[list[str]], int] = import_module(module).main
-        return run(arguments)
+        return run()
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing == __package__:
             raise
         raise ExtraMissing(
-            f"'{command}' needs the package '{missing}'; run: pip install 'text-recognizer[train]'"
+            f"'{command}' needs the package '{missing}'; run: pip install 'text-recognizer[{extra}]'"
         ) from None
 
 

@@ -1,0 +1,1 @@
+"""Reading over HTTP: `create_app` is the whole service as an ASGI application, `text-recognizer serve` runs it."""

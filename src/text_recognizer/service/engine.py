@@ -1,0 +1,437 @@
+"""The work behind the service: a bounded queue of pages, and threads that lay them out and read their lines.
+
+A page is first laid out (decoded, its lines found and cut out), then its lines go into one pool with those of other
+pages, from which batches are read. Each thread takes whichever step is due; ONNX Runtime runs on that thread alone, so
+that as many steps run at once as there are cores. Steps are short: between two of them the engine notices that a client
+has gone or that a deadline is over, and drops what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+
+from text_recognizer.errors import TextRecognizerError
+from text_recognizer.images import load_image
+from text_recognizer.models import ALIASES, REGISTRY, Registry, resolve
+from text_recognizer.page import Line, Page
+from text_recognizer.reader import LaidOut, Mode, Reader
+from text_recognizer.service.metrics import Metrics
+from text_recognizer.service.problems import Broken, DeadlineExceeded, NotReady, Overloaded
+from text_recognizer.service.settings import Settings
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+BATCH = 16  # lines; more brings nothing on a processor and lets others wait
+STUCK = 3.0  # a step that takes this many deadlines will not end any more
+RETRY_SECONDS = 5.0  # between attempts to load a model that cannot be loaded
+
+
+@dataclass(eq=False)
+class Job:
+    """A page on its way. Threads fill it, the coroutine that submitted it waits for it."""
+
+    image: bytes
+    mode: Mode
+    deadline: float  # of time.monotonic()
+    loop: asyncio.AbstractEventLoop
+    came: float = field(default_factory=time.monotonic)
+    page: asyncio.Future[Page] = field(init=False)
+    laid_out: asyncio.Future[None] = field(init=False)
+    lines: asyncio.Queue[tuple[int, Line] | None] = field(init=False, default_factory=asyncio.Queue)
+    dropped: bool = False
+    # What follows belongs to the threads.
+    reader: Reader | None = None
+    layout: LaidOut | None = None
+    read: list[Line | None] = field(default_factory=list)
+    missing: int = 0
+    cost: float = 0.0  # seconds of threads
+    began: float = 0.0
+    found: float = 0.0
+    done: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.page, self.laid_out = self.loop.create_future(), self.loop.create_future()
+        for future in (self.page, self.laid_out):  # whoever gave up does not want to hear of errors
+            future.add_done_callback(lambda f: f.cancelled() or f.exception())
+
+    @property
+    def given_up(self) -> bool:
+        return self.dropped or time.monotonic() > self.deadline
+
+    def drop(self) -> None:
+        """Nobody waits for it any more; what is not read yet never will be."""
+        self.dropped = True
+
+    async def wait(self) -> Page:
+        """The page. Raises `ImageRejected`, `DeadlineExceeded`, `Broken`, `NotReady`."""
+        return await self._in_time(_of(self.page))
+
+    async def wait_for_layout(self) -> None:
+        """Until it is clear that the image can be read. Raises as `wait` does."""
+        await self._in_time(_of(self.laid_out))
+
+    async def stream(self) -> AsyncIterator[Line]:
+        """The lines in their order, each as soon as it and those before it are read. Raises as `wait` does."""
+        early: dict[int, Line] = {}
+        due = 0
+        while (item := await self._in_time(self.lines.get())) is not None:
+            early.update([item])
+            while due in early:
+                line = early.pop(due)
+                due += 1
+                if line.text:
+                    yield line
+
+    async def _in_time(self, what: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await asyncio.wait_for(what, max(0.0, self.deadline - time.monotonic()))
+        except TimeoutError:
+            self.drop()
+            raise DeadlineExceeded(
+                "the page could not be read in time; try again later, a smaller image, or mode=fast"
+            ) from None
+
+    def timings(self) -> dict[str, float]:
+        """Seconds, to a millisecond."""
+        spans = {
+            "queued": self.began - self.came,
+            "layout": self.found - self.began,
+            "recognition": self.done - self.found,
+            "total": self.done - self.came,
+        }
+        return {name: round(seconds, 3) for name, seconds in spans.items()}
+
+    # ------------------------------------------------------------------------------------- called by the threads
+
+    def tell_layout(self) -> None:
+        def end() -> None:
+            if not self.laid_out.done():
+                self.laid_out.set_result(None)
+
+        self._tell(end)
+
+    def tell_line(self, index: int, line: Line) -> None:
+        self._tell(lambda: self.lines.put_nowait((index, line)))
+
+    def tell_page(self, page: Page) -> None:
+        def end() -> None:
+            self.lines.put_nowait(None)
+            if not self.page.done():
+                self.page.set_result(page)
+
+        self._tell(end)
+
+    def tell_failure(self, error: TextRecognizerError) -> None:
+        def end() -> None:
+            for future in (self.laid_out, self.page):
+                if not future.done():
+                    future.set_exception(error)
+            self.lines.put_nowait(None)
+
+        self._tell(end)
+
+    def _tell(self, what: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody listens
+            self.loop.call_soon_threadsafe(what)
+
+
+class Engine:
+    """Reads pages with `settings.reading_threads` threads. `start` it before, `stop` it after."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings, self.metrics = settings, metrics
+        self.reader: Reader | None = None
+        self._threads: list[threading.Thread] = []
+        self._changed = threading.Condition()
+        self._waiting: deque[Job] = deque()
+        self._working: set[Job] = set()
+        self._lines: deque[tuple[Job, int]] = deque()
+        self._busy: dict[int, float] = {}  # thread → when its step began
+        self._cost = 0.5  # seconds of a thread that a page takes, a running mean
+        self._closing = threading.Event()
+
+    # --------------------------------------------------------------------------------------------- for the service
+
+    def start(self) -> None:
+        """Returns at once; `ready` tells when the model is loaded and warm."""
+        cv2.setNumThreads(1)  # the threads here are the parallelism
+        self._start(self._keep_model, "model")
+        for number in range(self.settings.reading_threads):
+            self._start(self._work, f"reader-{number}")
+
+    def stop(self) -> None:
+        """Ends the threads after the steps they are at; pages that still wait are told so."""
+        self._closing.set()
+        with self._changed:
+            left = [*self._waiting, *self._working]
+            self._waiting.clear()
+            self._lines.clear()
+            self._changed.notify_all()
+        for job in left:
+            self._fail(job, NotReady("the service is going down; try again", retry_after=1))
+        for thread in self._threads:
+            thread.join(timeout=10)
+
+    @property
+    def ready(self) -> bool:
+        return self.reader is not None and not self._closing.is_set()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether no thread has come back for so long that only a new process will help."""
+        late = time.monotonic() - STUCK * self.settings.deadline
+        busy = list(self._busy.values())
+        return len(busy) == self.settings.reading_threads and all(began < late for began in busy)
+
+    def check_room(self) -> None:
+        """Raises `NotReady` or `Overloaded` where `submit` would."""
+        if not self.ready:
+            raise NotReady("the model is being loaded; try again in some seconds", retry_after=2)
+        with self._changed:
+            self._forget_given_up()
+            ahead = len(self._waiting)
+            seconds = (ahead + len(self._working)) * self._cost / self.settings.reading_threads
+        # Pages that would be answered too late cost those who still can be answered in time.
+        if ahead >= self.settings.queue or seconds > self.settings.deadline:
+            raise Overloaded("too many pages wait to be read; try again later", retry_after=min(60.0, seconds / 2))
+
+    def submit(self, image: bytes, mode: Mode, deadline: float) -> Job:
+        """Puts an encoded image into the queue, from within an event loop. Raises `NotReady`, `Overloaded`."""
+        self.check_room()
+        job = Job(image, mode, deadline, asyncio.get_running_loop())
+        with self._changed:
+            self._waiting.append(job)
+            self._changed.notify()
+        self._count()
+        return job
+
+    # ------------------------------------------------------------------------------------------------- the threads
+
+    def _start(self, target: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=target, name=f"text-recognizer-{name}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _work(self) -> None:
+        me = threading.get_ident()
+        while True:
+            with self._changed:
+                while (step := self._next_step()) is None:
+                    if self._closing.is_set():
+                        return
+                    self._changed.wait()
+                self._busy[me] = time.monotonic()
+            try:
+                step()
+            except Exception:  # steps answer for their pages themselves; a thread must outlive whatever happens
+                log.exception("a step of reading failed")
+            finally:
+                self._busy.pop(me, None)
+                del step  # it holds a page
+                self._count()
+
+    def _next_step(self) -> Callable[[], None] | None:
+        """What is due, taken out of the queues; called with the lock."""
+        self._forget_given_up()
+        reader = self.reader
+        # Lines of several pages fill a batch; but no more pages are begun than that takes.
+        if self._waiting and reader is not None and len(self._lines) < BATCH:
+            job = self._waiting.popleft()
+            self._working.add(job)
+            return partial(self._lay_out, job, reader)
+        if not self._lines:
+            return None
+        idle = max(1, self.settings.reading_threads - len(self._busy))
+        size = min(BATCH, math.ceil(len(self._lines) / idle))
+        first, _ = self._lines[0]
+        batch: list[tuple[Job, int]] = []
+        others: deque[tuple[Job, int]] = deque()
+        for job, index in self._lines:
+            alike = job.mode == first.mode and job.reader is first.reader
+            (batch if alike and len(batch) < size else others).append((job, index))
+        self._lines = others
+        return partial(self._read, batch)
+
+    def _forget_given_up(self) -> None:
+        """Takes out whom nobody waits for; called with the lock."""
+        for job in [j for j in (*self._waiting, *self._working) if j.given_up]:
+            if job in self._working:
+                self._working.discard(job)
+                self._lines = deque(item for item in self._lines if item[0] is not job)
+            else:
+                self._waiting.remove(job)
+            job.drop()
+            self.metrics.dropped.inc()
+
+    def _lay_out(self, job: Job, reader: Reader) -> None:
+        job.began = time.monotonic()
+        try:
+            image = load_image(job.image, max_pixels=self.settings.max_pixels, max_bytes=self.settings.max_bytes)
+            job.image = b""
+            job.layout = reader.lay_out(image)
+            del image
+        except TextRecognizerError as error:
+            self._fail(job, error)
+            return
+        except Exception:
+            log.exception("a page could not be laid out")
+            self._fail(job, Broken("an error in this service; try again, or tell who runs it"))
+            return
+        job.found = time.monotonic()
+        job.cost += job.found - job.began
+        job.reader = reader
+        job.missing = len(job.layout.crops)
+        job.read = [None] * job.missing
+        job.tell_layout()
+        if not job.missing:
+            self._finish(job)
+            return
+        with self._changed:
+            if job in self._working:
+                self._lines.extend((job, index) for index in range(job.missing))
+                self._changed.notify_all()
+
+    def _read(self, batch: list[tuple[Job, int]]) -> None:
+        jobs = list(dict.fromkeys(job for job, _ in batch))
+        reader, layouts = jobs[0].reader, {job: job.layout for job in jobs}
+        assert reader is not None
+        begin = time.monotonic()
+        try:
+            crops = [layout.crops[index] for job, index in batch if (layout := layouts[job]) is not None]
+            readings = reader.recognizer.read_lines(crops, jobs[0].mode)
+        except Exception:
+            if len(jobs) > 1:  # one page must not cost the others theirs
+                for job in jobs:
+                    self._read([item for item in batch if item[0] is job])
+                return
+            log.exception("lines could not be read")
+            self._fail(jobs[0], Broken("an error in this service; try again, or tell who runs it"))
+            return
+        seconds = (time.monotonic() - begin) / len(batch)
+        self.metrics.batch.observe(len(batch))
+        self.metrics.batch_pages.observe(len(jobs))
+        finished = []
+        for (job, index), reading in zip(batch, readings, strict=True):
+            layout = layouts[job]
+            assert layout is not None
+            line = layout.line(index, reading)
+            with self._changed:
+                job.cost += seconds
+                job.read[index] = line
+                job.missing -= 1
+                if not job.missing:
+                    finished.append(job)
+            job.tell_line(index, line)
+        for job in finished:
+            self._finish(job)
+
+    def _finish(self, job: Job) -> None:
+        assert job.layout is not None and job.reader is not None
+        job.done = time.monotonic()
+        with self._changed:
+            if job not in self._working:
+                return
+            self._working.discard(job)
+            self._cost += 0.1 * (job.cost - self._cost)
+        page = job.layout.page((line for line in job.read if line is not None), job.reader.model)
+        job.layout = None
+        job.tell_page(page)
+        counts = self.metrics
+        counts.pages.labels(job.mode).inc()
+        counts.lines.inc(len(page.lines))
+        counts.characters.inc(sum(len(line.text) for line in page.lines))
+        for line in page.lines:
+            counts.confidence.observe(line.confidence)
+        timings = job.timings()
+        for stage in ("queued", "layout", "recognition"):
+            counts.stages.labels(stage).observe(timings[stage])
+
+    def _fail(self, job: Job, error: TextRecognizerError) -> None:
+        with self._changed:
+            self._working.discard(job)
+            self._lines = deque(item for item in self._lines if item[0] is not job)
+        job.image = b""
+        job.tell_failure(error)
+
+    def _count(self) -> None:
+        self.metrics.waiting.set(len(self._waiting))
+        self.metrics.working.set(len(self._working))
+
+    # --------------------------------------------------------------------------------------------------- the model
+
+    def _keep_model(self) -> None:
+        """Loads the model, and a newly promoted one beside it; pages that were begun end with the model they have."""
+        settings = self.settings
+        seen = self._registry_state()
+        while not self._load():
+            if self._closing.wait(RETRY_SECONDS):
+                return
+            seen = self._registry_state()
+        if settings.model not in ALIASES or not settings.reload_seconds:
+            return
+        while not self._closing.wait(settings.reload_seconds):
+            state = self._registry_state()
+            if state != seen and self._load():
+                seen = state
+
+    def _registry_state(self) -> tuple[int, int] | None:
+        try:
+            status = (Registry().folder / REGISTRY).stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ino
+
+    def _load(self) -> bool:
+        """Whether the model that the settings name is the one that reads, after this."""
+        before = self.reader
+        try:
+            if before is not None and self._names(before):
+                return True
+            reader = Reader(self.settings.model, threads=1)
+            _warm(reader)
+        except Exception as error:
+            expected = isinstance(error, TextRecognizerError)
+            log.error("the model %s cannot be loaded: %s", self.settings.model or "", error, exc_info=not expected)
+            self.metrics.reloads.labels("failed").inc()
+            return False
+        with self._changed:
+            self.reader = reader
+            self._changed.notify_all()
+        if before is not None:
+            self.metrics.model.remove(before.bundle.name, before.bundle.version)
+            self.metrics.reloads.labels("changed").inc()
+        self.metrics.model.labels(reader.bundle.name, reader.bundle.version).set(1)
+        log.info("reading with %s", reader.model)
+        return True
+
+    def _names(self, reader: Reader) -> bool:
+        return resolve(self.settings.model) == reader.bundle.path
+
+
+async def _of(future: asyncio.Future[T]) -> T:
+    # Shielded: who waits in vain must not cancel what others wait for.
+    return await asyncio.shield(future)
+
+
+def _warm(reader: Reader) -> None:
+    """Loads all that reading needs, so that the model's files may go away afterwards."""
+    page = np.full((200, 480), 235, np.uint8)
+    cv2.putText(page, "the quick brown fox", (30, 110), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 1.3, 40, 2, cv2.LINE_AA)
+    reader.lay_out(page)
+    modes: tuple[Mode, ...] = ("fast", "accurate")
+    for mode in modes:
+        reader.recognizer.read_lines([page], mode)

@@ -1,0 +1,203 @@
+"""From a request to the bytes of an image: counted while they come in, never kept on disk, never taken for a path."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from text_recognizer import web
+from text_recognizer.errors import ImageRejected
+from text_recognizer.service.metrics import Metrics
+from text_recognizer.service.problems import (
+    DeadlineExceeded,
+    Overloaded,
+    RequestError,
+    TooLarge,
+    TooSlow,
+    WrongMediaType,
+)
+from text_recognizer.service.settings import Settings
+
+JSON = "application/json"
+MULTIPART = "multipart/form-data"
+RAW = ("image/", "application/octet-stream")
+FETCHES = 32  # at the same time; each waits for somebody else's server
+# What is taken of a body that is too large and thrown away, so that a client that only then listens hears of it.
+DRAINED_BYTES, DRAINED_SECONDS = 64 * 2**20, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An encoded image, and what its sender calls it."""
+
+    data: bytes
+    source: str = ""
+
+
+class Inputs:
+    """Takes images out of requests."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._held = 0
+        self._fetching = 0
+        self._fetchers = ThreadPoolExecutor(FETCHES, "text-recognizer-fetch")
+        self._rules = web.Rules(
+            schemes=("http", "https") if settings.image_url_http else ("https",),
+            hosts=settings.allowed_hosts if settings.image_urls == "allow-list" else None,
+            ports=settings.image_url_ports,
+        )
+
+    def close(self) -> None:
+        self._fetchers.shutdown(wait=False, cancel_futures=True)
+
+    # ------------------------------------------------------------------------------------------------------ bodies
+
+    async def body(self, request: Request, deadline: float) -> bytes:
+        """The whole body. Raises `TooLarge`, `TooSlow`, `Overloaded`; `ClientDisconnect`. `release` it afterwards."""
+        most = self._settings.max_bytes
+        declared = request.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > most:
+            await self._refuse_large(request, expected=request.headers.get("expect", "").lower() == "100-continue")
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                async for part in request.stream():
+                    size += len(part)
+                    self._hold(len(part))
+                    parts.append(part)
+                    if size > most:
+                        parts.clear()
+                        await self._refuse_large(request)
+                    if self._held > self._settings.max_buffered:
+                        raise Overloaded("too many images are coming in at once; try again later", retry_after=2)
+        except BaseException as error:
+            self._hold(-size)
+            if isinstance(error, TimeoutError):
+                raise TooSlow("the body did not arrive in time; send a smaller image") from None
+            raise
+        return b"".join(parts)
+
+    def release(self, body: bytes) -> None:
+        """What `body` gave is needed no more."""
+        self._hold(-len(body))
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        self._metrics.buffered.set(self._held)
+
+    async def _refuse_large(self, request: Request, expected: bool = False) -> None:
+        if not expected:  # whoever waits for "100 Continue" has sent nothing and listens
+            with suppress(TimeoutError, ClientDisconnect):
+                async with asyncio.timeout(DRAINED_SECONDS):
+                    size = 0
+                    async for part in request.stream():
+                        size += len(part)
+                        if size > DRAINED_BYTES:
+                            break
+        raise TooLarge(f"the body is larger than {self._settings.max_bytes / 2**20:.3g} MiB; scale the image down")
+
+    # ------------------------------------------------------------------------------------------------------ images
+
+    async def image(self, request: Request, body: bytes, deadline: float) -> Image:
+        """The image in the body of a request to /v1/read, by its media type."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == JSON:
+            return await self._from_json(_parsed(body), deadline)
+        if kind == MULTIPART:
+            return await self._from_form(request, body)
+        if kind.startswith(RAW):
+            if not body:
+                raise RequestError("the body is empty; send the bytes of an image")
+            return Image(body)
+        raise WrongMediaType(
+            f"send the image with Content-Type image/jpeg (or what it is), in a form as {MULTIPART}, or as {JSON}"
+        )
+
+    async def original(self, body: bytes, deadline: float) -> Image:
+        """The image in a request of the original contract: JSON whatever its media type says, at times in a string."""
+        content = _parsed(body)
+        if isinstance(content, str):
+            content = _parsed(content.encode(errors="replace"))
+        if not isinstance(content, dict):
+            raise RequestError('send a JSON object with "image_url" or "image"')
+        for key in ("image_url", "image"):
+            if content.get(key) is not None:
+                return await self._from_json({key: content[key]}, deadline)
+        raise RequestError('neither "image_url" nor "image" is in the object')
+
+    async def _from_json(self, content: Any, deadline: float) -> Image:
+        if not isinstance(content, dict) or len(content) != 1 or not {"image", "image_url"} & content.keys():
+            raise RequestError(
+                'send a JSON object with either "image" (data:image/png;base64,…) or "image_url" (https://…); '
+                "options like mode and format go into the address: ?mode=fast"
+            )
+        [(key, value)] = content.items()
+        if not isinstance(value, str):
+            raise RequestError(f'"{key}" is not a string')
+        if key == "image_url":
+            return Image(await self._fetched(value, deadline), value)
+        # A string never names a file here: what is not a data URL is refused before anything looks at it.
+        if not value.startswith("data:"):
+            raise RequestError('"image" is not a data URL; it should look like data:image/png;base64,…')
+        return Image(web.fetch(value, self._settings.max_bytes))
+
+    async def _from_form(self, request: Request, body: bytes) -> Image:
+        async def stream() -> AsyncIterator[bytes]:
+            yield body
+
+        parser = MultiPartParser(request.headers, stream(), max_files=1, max_fields=8)  # type: ignore[arg-type]
+        parser.spool_max_size = len(body) + 1  # it is in memory already; nothing goes to disk
+        try:
+            form = await parser.parse()
+        except MultiPartException as error:
+            raise RequestError(f"the form cannot be read ({error.message}); send one file in it") from None
+        async with asyncio.timeout(None):
+            files = [value for value in form.values() if isinstance(value, UploadFile)]
+            if len(files) != 1:
+                raise RequestError("the form has no file; send the image as a file, as curl -F image=@page.jpg does")
+            data = await files[0].read()
+            await form.close()
+        return Image(data, PurePosixPath((files[0].filename or "").replace("\\", "/")).name)
+
+    # ------------------------------------------------------------------------------------------------------- URLs
+
+    async def _fetched(self, url: str, deadline: float) -> bytes:
+        if self._settings.image_urls == "off":
+            raise RequestError("images are not fetched from addresses here; send the image itself")
+        if not url.lower().startswith(("http://", "https://")):
+            raise RequestError('"image_url" is not an address that starts with https://')
+        if self._fetching >= 4 * FETCHES:
+            raise Overloaded("too many images are being fetched; try again later", retry_after=5)
+        seconds = max(0.1, min(self._settings.fetch_seconds, deadline - time.monotonic()))
+        loop = asyncio.get_running_loop()
+        self._fetching += 1
+        try:
+            work = loop.run_in_executor(self._fetchers, web.fetch, url, self._settings.max_bytes, seconds, self._rules)
+            data = await asyncio.wait_for(work, max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            raise DeadlineExceeded("the image could not be fetched in time; send the image itself") from None
+        finally:
+            self._fetching -= 1
+        if len(data) > self._settings.max_bytes:
+            raise ImageRejected(f"larger than {self._settings.max_bytes / 2**20:.3g} MiB; scale it down")
+        return data
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+        raise RequestError("the body is not JSON; check it") from None

@@ -1,0 +1,74 @@
+"""What Prometheus is told, in a registry of its own for each application."""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+SECONDS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 60)
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
+# With several processes prometheus_client keeps the numbers in files there, and one answer tells of all of them.
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Metrics:
+    """All that is counted; names are in docs/service.md."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        if SHARED not in os.environ:
+            ProcessCollector(registry=self.registry)
+            PlatformCollector(registry=self.registry)
+            GCCollector(registry=self.registry)
+        self.requests = self._counter("requests", "Requests answered", "route", "status")
+        self.latency = self._histogram("request_seconds", "From headers to the end of the answer", SECONDS, "route")
+        self.refused = self._counter("refused", "Requests not served, by the code of the problem", "code")
+        self.stages = self._histogram(
+            "stage_seconds", "A page's time waiting, being laid out, and having its lines read", SECONDS, "stage"
+        )
+        self.pages = self._counter("pages", "Pages read", "mode")
+        self.lines = self._counter("lines", "Lines read")
+        self.characters = self._counter("characters", "Characters read")
+        self.confidence = self._histogram("line_confidence", "Confidence of the lines read", SHARES)
+        self.batch = self._histogram("batch_lines", "Lines read at once", (1, 2, 4, 8, 16, 32))
+        self.batch_pages = self._histogram("batch_pages", "Pages whose lines were read at once", (1, 2, 4, 8, 16))
+        self.dropped = self._counter("dropped", "Pages given up, as their client went away or their time was over")
+        self.waiting = self._gauge("queue_pages", "Pages that wait for a thread")
+        self.working = self._gauge("working_pages", "Pages being laid out or read")
+        self.buffered = self._gauge("buffered_bytes", "Bytes of bodies held")
+        self.model = self._gauge("model_info", "1 for the model that reads", "name", "version", how="liveall")
+        self.reloads = self._counter("model_reloads", "Changes of the model while running", "outcome")
+
+    def _counter(self, name: str, words: str, *labels: str) -> Counter:
+        return Counter(f"text_recognizer_{name}", words, labels, registry=self.registry)
+
+    def _histogram(self, name: str, words: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"text_recognizer_{name}", words, labels, buckets=buckets, registry=self.registry)
+
+    def _gauge(self, name: str, words: str, *labels: str, how: str = "livesum") -> Gauge:
+        return Gauge(
+            f"text_recognizer_{name}",
+            words,
+            labels,
+            registry=self.registry,
+            multiprocess_mode=how,  # type: ignore[arg-type]
+        )
+
+    def text(self) -> bytes:
+        """In Prometheus' text format."""
+        registry = self.registry
+        if SHARED in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
