@@ -103,6 +103,8 @@ def problem(error: TextRecognizerError, request_id: str) -> Response:
     headers = {}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, TooSlow | TooLarge):
+        headers["Connection"] = "close"  # the rest of the body is not wanted
     if isinstance(error, RequestError) and error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return document(status, code, detail, request_id, headers)
