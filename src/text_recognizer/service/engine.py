@@ -48,11 +48,11 @@ class Job:
     mode: Mode
     deadline: float  # of time.monotonic()
     loop: asyncio.AbstractEventLoop
+    forget: Callable[[Job], None]
     came: float = field(default_factory=time.monotonic)
     page: asyncio.Future[Page] = field(init=False)
     laid_out: asyncio.Future[None] = field(init=False)
     lines: asyncio.Queue[tuple[int, Line] | None] = field(init=False, default_factory=asyncio.Queue)
-    dropped: bool = False
     # What follows belongs to the threads.
     reader: Reader | None = None
     layout: LaidOut | None = None
@@ -68,13 +68,9 @@ class Job:
         for future in (self.page, self.laid_out):  # whoever gave up does not want to hear of errors
             future.add_done_callback(lambda f: f.cancelled() or f.exception())
 
-    @property
-    def given_up(self) -> bool:
-        return self.dropped or time.monotonic() > self.deadline
-
     def drop(self) -> None:
         """Nobody waits for it any more; what is not read yet never will be."""
-        self.dropped = True
+        self.forget(self)
 
     async def wait(self) -> Page:
         """The page. Raises `ImageRejected`, `DeadlineExceeded`, `Broken`, `NotReady`."""
@@ -202,7 +198,6 @@ class Engine:
         if not self.ready:
             raise NotReady("the model is being loaded; try again in some seconds", retry_after=2)
         with self._changed:
-            self._forget_given_up()
             ahead = len(self._waiting)
             seconds = (ahead + len(self._working)) * self._cost / self.settings.reading_threads
         # Pages that would be answered too late cost those who still can be answered in time.
@@ -212,7 +207,7 @@ class Engine:
     def submit(self, image: bytes, mode: Mode, deadline: float) -> Job:
         """Puts an encoded image into the queue, from within an event loop. Raises `NotReady`, `Overloaded`."""
         self.check_room()
-        job = Job(image, mode, deadline, asyncio.get_running_loop())
+        job = Job(image, mode, deadline, asyncio.get_running_loop(), self._forget)
         with self._changed:
             self._waiting.append(job)
             self._changed.notify()
@@ -235,6 +230,7 @@ class Engine:
                         return
                     self._changed.wait()
                 self._busy[me] = time.monotonic()
+            self._count()
             try:
                 step()
             except Exception:  # steps answer for their pages themselves; a thread must outlive whatever happens
@@ -246,7 +242,6 @@ class Engine:
 
     def _next_step(self) -> Callable[[], None] | None:
         """What is due, taken out of the queues; called with the lock."""
-        self._forget_given_up()
         reader = self.reader
         # Lines of several pages fill a batch; but no more pages are begun than that takes.
         if self._waiting and reader is not None and len(self._lines) < BATCH:
@@ -266,16 +261,18 @@ class Engine:
         self._lines = others
         return partial(self._read, batch)
 
-    def _forget_given_up(self) -> None:
-        """Takes out whom nobody waits for; called with the lock."""
-        for job in [j for j in (*self._waiting, *self._working) if j.given_up]:
+    def _forget(self, job: Job) -> None:
+        """Takes a page out that nobody waits for; one that is done already is left as it is."""
+        with self._changed:
             if job in self._working:
                 self._working.discard(job)
                 self._lines = deque(item for item in self._lines if item[0] is not job)
-            else:
+            elif job in self._waiting:
                 self._waiting.remove(job)
-            job.drop()
-            self.metrics.dropped.inc()
+            else:
+                return
+        self.metrics.dropped.inc()
+        self._count()
 
     def _lay_out(self, job: Job, reader: Reader) -> None:
         job.began = time.monotonic()

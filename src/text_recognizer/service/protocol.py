@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -15,43 +15,42 @@ class ImpatientProtocol(H11Protocol):
     """
 
     seconds: ClassVar[float] = 20.0
-    _watch: asyncio.TimerHandle | None = None
+    _for_headers: asyncio.TimerHandle | None = None
+    _for_taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect_progress()
+        self._for_headers = self._hang_up_later()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
-            self._forget()
-        else:
-            self._expect_progress()
-
-    def on_response_complete(self) -> None:
-        self._forget()
-        super().on_response_complete()
+            self._stop_waiting_for_headers()
+        elif self._for_headers is None:
+            self._for_headers = self._hang_up_later()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._expect_progress()
+        self._for_taking = self._hang_up_later()
 
     def resume_writing(self) -> None:
-        self._forget()
+        self._stop_waiting_for_taking()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._forget()
+        self._stop_waiting_for_headers()
+        self._stop_waiting_for_taking()
         super().connection_lost(exc)
 
-    def _expect_progress(self) -> None:
-        if self._watch is None:
-            self._watch = self.loop.call_later(self.seconds, self._hang_up)
+    def _hang_up_later(self) -> asyncio.TimerHandle:
+        return self.loop.call_later(self.seconds, self.transport.abort)
 
-    def _forget(self, *_: Any) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+    def _stop_waiting_for_headers(self) -> None:
+        if self._for_headers is not None:
+            self._for_headers.cancel()
+            self._for_headers = None
 
-    def _hang_up(self) -> None:
-        self.transport.abort()
+    def _stop_waiting_for_taking(self) -> None:
+        if self._for_taking is not None:
+            self._for_taking.cancel()
+            self._for_taking = None

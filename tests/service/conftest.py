@@ -1,0 +1,156 @@
+"""A real service on loopback: in a thread where settings are enough, as a process where it is killed."""
+
+import contextlib
+import io
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import httpx
+import pytest
+import uvicorn
+from PIL import Image
+
+from text_recognizer.service.app import create_app
+from text_recognizer.service.protocol import ImpatientProtocol
+from text_recognizer.service.settings import Settings
+
+
+@contextlib.contextmanager
+def _running(wait_until_ready=True, **settings):
+    app = create_app(Settings(**{"threads": 2, **settings}))
+    config = uvicorn.Config(app, port=0, http=ImpatientProtocol, ws="none", log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        until(lambda: server.started)
+        url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        with httpx.Client(base_url=url, timeout=60) as http:
+            if wait_until_ready:
+                until(lambda: http.get("/readyz").status_code == 200)
+            yield SimpleNamespace(url=url, http=http, app=app, engine=app.state.engine)
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+def until(condition, seconds=60.0):
+    """Wait for what comes about by itself."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def _process(*options, preexec=None, **environ):
+    """`text-recognizer serve` in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "text_recognizer", "serve", "--port", "0", *options],
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=preexec,
+    )
+    log = []
+    try:
+        first = process.stdout.readline()
+        found = re.search(r"http://\S+", first)
+        assert found, first + process.stdout.read()
+        threading.Thread(target=lambda: log.extend(process.stdout), daemon=True).start()
+        with httpx.Client(base_url=found[0], timeout=60) as http:
+
+            def ready():
+                with contextlib.suppress(httpx.TransportError):
+                    return http.get("/readyz").status_code == 200
+                assert process.poll() is None, "".join(log)
+                return False
+
+            until(ready)
+            yield SimpleNamespace(url=found[0], http=http, process=process, log=log)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def running():
+    """Context manager: a service with these settings."""
+    return _running
+
+
+@pytest.fixture(scope="session")
+def process():
+    """Context manager: a service as a process, with these options and variables."""
+    return _process
+
+
+@pytest.fixture(scope="session")
+def wait_until():
+    return until
+
+
+@pytest.fixture(scope="session")
+def service(running):
+    """One service for all tests that only ask."""
+    with running() as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def picture(drawn):
+    """A small page as PNG, with three lines."""
+    stored = io.BytesIO()
+    Image.fromarray(drawn).save(stored, "PNG")
+    return stored.getvalue()
+
+
+@pytest.fixture(scope="session")
+def heavy(letter):
+    """A page that takes its time: 13 lines on 19 million pixels."""
+    with Image.open(letter) as image:
+        large = image.resize((image.width * 3, image.height * 3), Image.Resampling.BILINEAR)
+    stored = io.BytesIO()
+    large.save(stored, "JPEG", quality=60)
+    return stored.getvalue()
+
+
+@pytest.fixture(scope="session")
+def figure():
+    """A figure of /metrics, 0 where it was not counted yet."""
+
+    def look(http, metric, /, **labels):
+        total = 0.0
+        for line in http.get("/metrics").text.splitlines():
+            found = re.fullmatch(rf"text_recognizer_{metric}(?:\{{(.*)\}})? (\S+)", line)
+            if found and all(f'{k}="{v}"' in (found[1] or "") for k, v in labels.items()):
+                total += float(found[2])
+        return total
+
+    return look
+
+
+@pytest.fixture
+def many_files():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.fixture(scope="session")
+def blank():
+    """A white page as PNG."""
+    stored = io.BytesIO()
+    Image.new("L", (300, 200), 255).save(stored, "PNG")
+    return stored.getvalue()
