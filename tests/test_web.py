@@ -97,13 +97,17 @@ def test_redirect_is_followed(server, reachable):
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "::1", "fe80::1%eth0", "fc00::1", "::ffff:169.254.169.254", "2002:7f00:1::", "64:ff9b::a00:1", "::",
+        "::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b:1::a00:1", "2002:5db8:d70e::", "2001:0:5db8:d70e::1",
+        "2001:db8::1", "3fff::1", "100::1", "fec0::1", "ff0e::1", "2a00::5efe:a00:1", "2a00::200:5efe:a00:1",
+        "168.63.129.16", "192.0.0.8",
+        "192.0.2.1", "192.88.99.1", "198.19.0.1", "198.51.100.1", "203.0.113.1", "240.0.0.1", "255.255.255.255",
     ],
 )  # fmt: skip
 def test_inner_addresses_are_not_public(address):
     assert not web._is_public(address)
 
 
-@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"])
+@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:93.184.215.14"])
 def test_outer_addresses_are_public(address):
     assert web._is_public(address)
 
@@ -111,7 +115,7 @@ def test_outer_addresses_are_public(address):
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0x7f000001", "2130706433"])
 def test_own_machine_is_refused_however_it_is_written(host):
     message = refusal(f"http://{host}:80/")
-    assert "public" in message or "no host" in message
+    assert "public" in message
 
 
 def test_redirect_to_an_inner_address_is_refused(server, reachable):

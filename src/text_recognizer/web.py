@@ -18,6 +18,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from socket import getaddrinfo
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 from text_recognizer.errors import ImageRejected
@@ -184,7 +185,7 @@ def _looked_up(host: str, port: int, seconds: float) -> list[str]:
     def look_up() -> None:
         found = []
         with suppress(OSError, UnicodeError):
-            found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+            found = [str(entry[4][0]) for entry in getaddrinfo(host, port, type=socket.SOCK_STREAM)]
         answers.put(found)
 
     threading.Thread(target=look_up, daemon=True).start()
