@@ -90,7 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             200: {
                 "description": "The page in the format asked for, or its lines as they are read",
                 "model": schema.PageAnswer,
-                "content": {**_written_formats(), "text/event-stream": {"schema": {"type": "string"}}},
+                "content": {**_written_formats(), "text/event-stream": {"schema": _EVENT}},
             },
             **_problems(400, 401, 408, 413, 415, 422, 429, 500, 503, 504),
         },
@@ -322,6 +322,12 @@ def _written_formats() -> dict[str, Any]:
     return {kind: {"schema": {"type": "string"}} for kind in sorted(kinds - {"application/json"})}
 
 
+_EVENT = {
+    "type": "object",
+    "description": "`data` is JSON: a line of the page, at the end the page, or the problem that keeps it from coming",
+    "properties": {"event": {"enum": ["line", "page", "problem"]}, "data": {"type": "string"}},
+    "required": ["event", "data"],
+}
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _V1_BODY = {
     "required": True,
