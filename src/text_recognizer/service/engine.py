@@ -13,6 +13,7 @@ import logging
 import math
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
@@ -165,6 +166,8 @@ class Engine:
     def start(self) -> None:
         """Returns at once; `ready` tells when the model is loaded and warm."""
         cv2.setNumThreads(1)  # the threads here are the parallelism
+        # Pillow warns of oddities in files that it reads well all the same, and Python remembers each warning for good.
+        warnings.filterwarnings("ignore", module="PIL")
         self._start(self._keep_model, "model")
         for number in range(self.settings.reading_threads):
             self._start(self._work, f"reader-{number}")
