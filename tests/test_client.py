@@ -10,6 +10,7 @@ import pytest
 import uvicorn
 
 from text_recognizer import client as client_module
+from text_recognizer.bundle import Bundle
 from text_recognizer.client import AsyncClient, Client, ServiceError
 from text_recognizer.errors import ImageRejected
 from text_recognizer.reader import Reader
@@ -92,7 +93,10 @@ def test_page_from_the_service_is_the_page_that_the_reader_gives(address, letter
 def test_formats_and_models(address, letter):
     text = run(lambda kind: kind(address, api_key="key"), lambda client: client.read_as(letter, "text", "fast"))
     assert text.decode().count("\n") >= 8
-    assert run(lambda kind: kind(address, api_key="key"), lambda client: client.models())["models"][0]["name"] == "pen"
+    assert (
+        run(lambda kind: kind(address, api_key="key"), lambda client: client.models())["models"][0]["name"]
+        == Bundle.open().name
+    )
 
 
 def test_lines_are_streamed(address, letter):

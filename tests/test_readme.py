@@ -36,7 +36,9 @@ def test_read_commands_are_understood():
         assert _parser().parse_args(command.split()).command == "read"
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "docs/cli.md", "samples/README.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/architecture.md", "docs/cli.md", "docs/service.md", "samples/README.md"]
+)
 def test_links_lead_somewhere(document):
     path = ROOT / document
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):

@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 from PIL import Image
 
+from text_recognizer.bundle import Bundle
 from text_recognizer.service.app import create_app
 from text_recognizer.service.protocol import ImpatientProtocol
 from text_recognizer.service.settings import Settings
@@ -154,3 +155,9 @@ def blank():
     stored = io.BytesIO()
     Image.new("L", (300, 200), 255).save(stored, "PNG")
     return stored.getvalue()
+
+
+@pytest.fixture(scope="session")
+def model(bundle_dir):
+    """The bundle that ships."""
+    return Bundle.open(bundle_dir)

@@ -37,11 +37,11 @@ def problem(answer, status, code):
 # ---------------------------------------------------------------------------------------------------------- reading
 
 
-def test_page_comes_with_its_lines_its_model_and_its_timings(page):
+def test_page_comes_with_its_lines_its_model_and_its_timings(page, model):
     assert len(page["lines"]) == 3
     assert page["text"] == "\n".join(line["text"] for line in page["lines"])
     assert (page["width"], page["height"]) == (480, 240)
-    assert page["model"] == "pen@0.1"
+    assert page["model"] == f"{model.name}@{model.version}"
     assert page["timings"]["total"] >= page["timings"]["layout"] > 0
 
 
@@ -276,14 +276,14 @@ def test_without_a_list_no_origin_is_let_in(service):
 # --------------------------------------------------------------------------------------------------- looking after it
 
 
-def test_models_tell_what_reads(service):
+def test_models_tell_what_reads(service, model):
     known = service.http.get("/v1/models").json()
-    assert known["models"][0]["name"] == "pen"
+    assert known["models"][0]["name"] == model.name
     assert "é" in known["models"][0]["alphabet"]
     assert {"text", "json"} <= set(known["formats"])
 
 
-def test_metrics_count_requests_lines_characters_and_refusals(service, picture, page, figure):
+def test_metrics_count_requests_lines_characters_and_refusals(service, picture, page, model, figure):
     def counts():
         return (
             figure(service.http, "requests_total", route="/v1/read", status="200"),
@@ -299,7 +299,7 @@ def test_metrics_count_requests_lines_characters_and_refusals(service, picture, 
     service.http.post("/v1/read", content=b"x", headers=PNG)
     letters = sum(len(line["text"]) for line in page["lines"])
     assert [b - a for a, b in zip(before, counts(), strict=True)] == [1, 3, letters, 3, 1, 2]
-    assert figure(service.http, "model_info", name="pen", version="0.1") == 1
+    assert figure(service.http, "model_info", name=model.name, version=model.version) == 1
     assert figure(service.http, "queue_pages") == figure(service.http, "buffered_bytes") == 0
 
 

@@ -1,5 +1,6 @@
 """What goes wrong around a service: it keeps answering or says why not, and comes back."""
 
+import hashlib
 import json
 import os
 import resource
@@ -53,16 +54,14 @@ def test_without_a_model_it_lives_says_why_not_and_comes_back(
 
 
 def test_newly_promoted_model_takes_over_and_no_request_is_lost(
-    running, picture, bundle_dir, tmp_path, monkeypatch, wait_until, figure
+    running, picture, model, tmp_path, monkeypatch, wait_until, figure
 ):
     monkeypatch.setenv("TEXT_RECOGNIZER_MODELS", str(tmp_path / "models"))
     registry = Registry()
-    old = registry.add(bundle_dir)
+    old = registry.add(model.path)
+    newer = registry.add(_next(model.path, tmp_path / "newer"))
+    broken = registry.add(_next(newer.path, tmp_path / "newest", encoder=b"what no runtime loads"))
     registry.promote(old, "production")
-    newer = tmp_path / "newer"
-    shutil.copytree(bundle_dir, newer)
-    info = json.loads((newer / "bundle.json").read_text())
-    (newer / "bundle.json").write_text(json.dumps({**info, "version": "0.2"}))
     statuses, models, ended = [], [], threading.Event()
 
     with running(model="production", reload_seconds=0.1) as service:
@@ -78,29 +77,33 @@ def test_newly_promoted_model_takes_over_and_no_request_is_lost(
         asking.start()
         try:
             wait_until(lambda: models)
-            registry.promote(registry.add(newer), "production")
-            wait_until(lambda: models[-1] == "pen@0.2")
+            registry.promote(newer, "production")
+            wait_until(lambda: models[-1] == str(newer))
         finally:
             ended.set()
             asking.join()
         assert set(statuses) == {200}
         assert models == sorted(models)  # once gone over, never back
-        assert figure(service.http, "model_info", version="0.2") == 1
-        assert figure(service.http, "model_info", version="0.1") == 0
+        assert figure(service.http, "model_info", version=newer.version) == 1
+        assert figure(service.http, "model_info", version=old.version) == 0
 
-        # A promotion that cannot be loaded changes nothing.
-        broken = registry.add(_renamed(newer, tmp_path / "broken", "0.3"))
+        # One that cannot be loaded changes nothing.
         registry.promote(broken, "production")
-        (broken.path / "encoder.onnx").chmod(0o644)
-        (broken.path / "encoder.onnx").write_bytes(b"x")
         wait_until(lambda: figure(service.http, "model_reloads_total", outcome="failed") >= 1)
-        assert read(service.http, picture).json()["model"] in ("pen@0.2", "pen@0.3")
+        assert read(service.http, picture).json()["model"] == str(newer)
+        assert service.http.get("/readyz").status_code == 200
 
 
-def _renamed(bundle: Path, target: Path, version: str) -> Path:
+def _next(bundle: Path, target: Path, encoder: bytes | None = None) -> Path:
+    """The same model as its next version, or with another encoder."""
     shutil.copytree(bundle, target)
+    for file in target.iterdir():
+        file.chmod(0o644)
     info = json.loads((target / "bundle.json").read_text())
-    (target / "bundle.json").write_text(json.dumps({**info, "version": version}))
+    if encoder is not None:
+        (target / "encoder.onnx").write_bytes(encoder)
+        info["files"]["encoder.onnx"] = hashlib.sha256(encoder).hexdigest()
+    (target / "bundle.json").write_text(json.dumps({**info, "version": f"{info['version']}.1"}))
     return target
 
 

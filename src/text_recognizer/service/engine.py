@@ -349,7 +349,6 @@ class Engine:
             self._cost += 0.1 * (job.cost - self._cost)
         page = job.layout.page((line for line in job.read if line is not None), job.reader.model)
         job.layout = None
-        job.tell_page(page)
         counts = self.metrics
         counts.pages.labels(job.mode).inc()
         counts.lines.inc(len(page.lines))
@@ -359,6 +358,7 @@ class Engine:
         timings = job.timings()
         for stage in ("queued", "layout", "recognition"):
             counts.stages.labels(stage).observe(timings[stage])
+        job.tell_page(page)
 
     def _fail(self, job: Job, error: TextRecognizerError) -> None:
         with self._changed:
