@@ -36,7 +36,7 @@ from text_recognizer.service.settings import Settings
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-BATCH = 16  # lines; more brings nothing on a processor and lets others wait
+BATCH = 8  # lines; on one core more of them cost more each (docs/service.md), and let others wait
 STUCK = 3.0  # a step that takes this many deadlines will not end any more
 RETRY_SECONDS = 5.0  # between attempts to load a model that cannot be loaded
 
