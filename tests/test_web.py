@@ -4,6 +4,7 @@ import base64
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
@@ -78,6 +79,12 @@ def test_data_urls_in_both_encodings():
     assert "base64" in refusal("data:image/png;base64,@@@")
     assert "comma" in refusal("data:image/png")
     assert "larger" in refusal("data:," + "x" * 10_000)
+
+
+@pytest.mark.parametrize("before", ["", "x", "xy", "%", "%%", "%4"])
+def test_escapes_of_large_data_urls_are_decoded_wherever_they_lie(before):
+    whole = before + "%41é%ff" * 30_000 + "%4"
+    assert web.fetch("data:," + whole, 300_000) == unquote_to_bytes(whole)
 
 
 def test_image_is_fetched(server, reachable):

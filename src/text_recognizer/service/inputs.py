@@ -152,7 +152,7 @@ class Inputs:
         # A string never names a file here: what is not a data URL is refused before anything looks at it.
         if not value.startswith("data:"):
             raise RequestError('"image" is not a data URL; it should look like data:image/png;base64,…')
-        return Image(web.fetch(value, self._settings.max_bytes))
+        return Image(await asyncio.to_thread(web.fetch, value, self._settings.max_bytes))
 
     async def _from_form(self, request: Request, body: bytes) -> Image:
         async def stream() -> AsyncIterator[bytes]:
@@ -164,12 +164,11 @@ class Inputs:
             form = await parser.parse()
         except MultiPartException as error:
             raise RequestError(f"the form cannot be read ({error.message}); send one file in it") from None
-        async with asyncio.timeout(None):
-            files = [value for value in form.values() if isinstance(value, UploadFile)]
-            if len(files) != 1:
-                raise RequestError("the form has no file; send the image as a file, as curl -F image=@page.jpg does")
-            data = await files[0].read()
-            await form.close()
+        files = [value for value in form.values() if isinstance(value, UploadFile)]
+        if len(files) != 1:
+            raise RequestError("the form has no file; send the image as a file, as curl -F image=@page.jpg does")
+        data = await files[0].read()
+        await form.close()
         return Image(data, PurePosixPath((files[0].filename or "").replace("\\", "/")).name)
 
     # ------------------------------------------------------------------------------------------------------- URLs
