@@ -2,10 +2,11 @@
 
     python benchmarks/decoding.py BUNDLE --unipen data/unipen.npz --texts data/texts [--lines 300] [--views 1.2 0.85]
 
-The lines are those of held-out writers on which confidence is tabulated: other renderings than the evaluation sets, and
-their wording is not in the language model. For each weight of the language model and each bonus a character, the texts that
-the search finds are ranked with each weight of the CTC head; what is printed is the CER, the best settings last. The best
-of all texts found ("oracle") bounds what any ranking could reach. Give the chosen settings to `text-recognizer stage`.
+The lines are those of held-out writers on which confidence is tabulated: other renderings than the evaluation sets,
+and their wording is not in the language model. For each weight of the language model and each bonus a character, the
+texts that the search finds are ranked with each weight of the CTC head; what is printed is the CER, the best settings
+last. The best of all texts found ("oracle") bounds what any ranking could reach. Give the chosen settings to
+`text-recognizer stage`.
 """
 
 from __future__ import annotations
