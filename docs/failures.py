@@ -147,18 +147,6 @@ KINDS = (
         laid_out(replace(PARAGRAPH, width=56, columns=2, gutter=0.7)),
     ),
     Kind(
-        "upside-down",
-        "Upside down",
-        "Pages are read as they lie: only EXIF rotation is undone.",
-        laid_out(PARAGRAPH, lambda page: np.asarray(np.rot90(page.gray, 2))),
-    ),
-    Kind(
-        "sideways",
-        "Writing that runs up or down the page",
-        "The line finder was shown lines that run across, with a slope of a few degrees.",
-        laid_out(PARAGRAPH, lambda page: np.asarray(np.rot90(page.gray))),
-    ),
-    Kind(
         "tiny",
         "Tiny writing",
         "Small letters four pixels high; the picture is enlarged to be seen.",

@@ -112,14 +112,6 @@ def test_each_kind_draws_writing_with_its_truth_the_same_each_time(kind, hands):
     assert once.is_line == (kind.name in ("cursive", "formula"))
 
 
-def test_upside_down_is_the_same_page_turned_round(hands):
-    kinds = {kind.name: kind for kind in failures.KINDS}
-    upright = failures.laid_out(failures.PARAGRAPH)(hands, TEXT, 0)
-    turned = kinds["upside-down"].make(hands, TEXT, 0)
-    assert np.array_equal(turned.gray[::-1, ::-1], upright.gray)
-    assert np.array_equal(np.rot90(kinds["sideways"].make(hands, TEXT, 0).gray, -1), upright.gray)
-
-
 class Worse:
     """Reads each picture with one more wrong letter than the last."""
 

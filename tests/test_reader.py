@@ -1,6 +1,7 @@
 """A page goes in, lines and words with their places come out."""
 
 import io
+from difflib import SequenceMatcher
 
 import numpy as np
 import pytest
@@ -48,6 +49,20 @@ def test_words_make_up_their_line_and_stand_side_by_side_in_it(read):
         for word in line.words:
             assert 0 <= word.confidence <= 1
             assert all(low - 1 <= x <= high + 1 for x, _ in word.polygon)
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_page_on_its_side_or_head_reads_the_same_at_its_own_places(read, reader, letter, quarters):
+    with Image.open(letter) as image:
+        gray = np.asarray(image.convert("L"))
+    page = reader.read(np.rot90(gray, quarters), mode="fast")
+    assert (page.height, page.width) == np.rot90(gray, quarters).shape
+    assert SequenceMatcher(None, page.text, read.text).ratio() > 0.8  # upside down it would be 0.2
+    # A quarter turn counter-clockwise takes what stands at the top to the left, two take it to the bottom.
+    x, y = np.mean(page.lines[0].polygon, axis=0) / (page.width, page.height)
+    assert {1: x, 2: 1 - y, 3: 1 - x}[quarters] < 0.25
+    along = np.subtract(page.lines[0].baseline[-1], page.lines[0].baseline[0])
+    assert {1: -along[1], 2: -along[0], 3: along[1]}[quarters] > 0
 
 
 def test_page_says_which_model_read_it(read, reader):
