@@ -6,6 +6,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 PIP_FLAGS ?=
 SAMPLE ?= samples/page.png
 BIN := .venv/bin
+# Only for the program inside, AWS's emulator of Lambda; a folder of its own keeps its many requirements away.
+LAMBDA_EMULATOR := aws-sam-cli==1.170.0
 INSTALL = PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet $(PIP_FLAGS) --constraint constraints.txt
 
 # The data sets that some tests and benchmarks measure on, where they lie beside the repository.
@@ -13,7 +15,7 @@ ifneq ($(wildcard ../shared/data),)
 export TEXT_RECOGNIZER_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: read test lint types rooms unit train-demo install clean
+.PHONY: read test lint types rooms unit train-demo image sbom install clean
 
 read: .venv/read.stamp
 	@$(BIN)/text-recognizer read $(SAMPLE)
@@ -37,6 +39,14 @@ unit: .venv/test.stamp
 train-demo: .venv/test.stamp
 	$(BIN)/text-recognizer train demo
 
+# Needs docker, podman or buildah, not Python's packages. ENGINE names its command, IMAGE_FLAGS goes to its build.
+image:
+	@$(PYTHON) deploy/image.py build $(if $(ENGINE),--engine '$(ENGINE)') $(if $(IMAGE_FLAGS),-- $(IMAGE_FLAGS))
+
+# What is inside that image, as CycloneDX: sbom.json.
+sbom: .venv/sbom.stamp
+	@$(BIN)/python deploy/image.py sbom $(if $(ENGINE),--engine '$(ENGINE)')
+
 # Everything a developer needs: training, checks and hooks.
 install: .venv/test.stamp
 	-$(BIN)/pre-commit install
@@ -49,7 +59,12 @@ install: .venv/test.stamp
 .venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing the tools and torch into .venv (once, some minutes)…" >&2
 	@$(INSTALL) --editable '.[train,sweep,dev]'
+	@$(INSTALL) --no-deps --no-compile --upgrade --target .venv/lambda-rie $(LAMBDA_EMULATOR)
 	@touch $@ .venv/read.stamp
+
+.venv/sbom.stamp: | .venv/bin/python
+	@$(INSTALL) 'cyclonedx-bom>=7,<8'
+	@touch $@
 
 # Some systems ship Python without ensurepip; then the pip beside it fills the environment.
 .venv/bin/python:
