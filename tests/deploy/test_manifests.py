@@ -1,0 +1,204 @@
+"""Kubernetes, compose and Terraform: what a cluster would accept, with settings that the service knows.
+
+What their schemas cannot see is checked here too: that selectors select, that probes ask for addresses which exist, and
+that no setting is misspelt.
+"""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import hcl2
+import kubernetes_validate
+import pytest
+import yaml
+
+from text_recognizer.service.app import create_app
+from text_recognizer.service.settings import PREFIX, Settings
+
+DEPLOY = Path(__file__).parent.parent.parent / "deploy"
+KUBERNETES = DEPLOY / "kubernetes"
+# The oldest that clouds still offer in their long-term support, and the newest that the schemas know.
+VERSIONS = ("1.31", kubernetes_validate.latest_version())
+MANIFESTS = sorted(KUBERNETES.glob("*.yaml"))
+KNOWN = {PREFIX + field.name.upper() for field in fields(Settings)} | {f"{PREFIX}API_KEYS_FILE", f"{PREFIX}MODELS"}
+
+
+def load(name):
+    return yaml.safe_load((KUBERNETES / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def deployment():
+    return load("deployment.yaml")
+
+
+@pytest.fixture
+def container(deployment):
+    (only,) = deployment["spec"]["template"]["spec"]["containers"]
+    return only
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", [file.name for file in MANIFESTS if file.name != "kustomization.yaml"])
+def test_cluster_accepts_the_manifest(name, version):
+    kubernetes_validate.validate(load(name), version, strict=True)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda pod: pod["containers"][0].update(imagePullPolice="Always"),
+        lambda pod: pod["containers"][0]["livenessProbe"].update(periodSeconds="15s"),
+        lambda pod: pod["containers"][0].pop("name"),
+    ],
+    ids=["misspelt", "wrong type", "missing"],
+)
+def test_broken_manifest_is_refused(deployment, spoil):
+    spoil(deployment["spec"]["template"]["spec"])
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(deployment, VERSIONS[-1], strict=True)
+
+
+def test_kustomization_names_every_manifest_and_the_image_of_the_deployment(container):
+    kustomization = load("kustomization.yaml")
+    assert sorted([*kustomization["resources"], "kustomization.yaml"]) == [file.name for file in MANIFESTS]
+    assert [image["name"] for image in kustomization["images"]] == [container["image"]]
+
+
+def test_selectors_select_the_pods_of_the_deployment(deployment):
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    service, policy, budget = load("service.yaml"), load("network.yaml"), load("disruption.yaml")
+    spread = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"][0]
+    selectors = [
+        deployment["spec"]["selector"]["matchLabels"],
+        service["spec"]["selector"],
+        policy["spec"]["podSelector"]["matchLabels"],
+        budget["spec"]["selector"]["matchLabels"],
+        spread["labelSelector"]["matchLabels"],
+    ]
+    assert all(selector.items() <= labels.items() and selector for selector in selectors)
+    target = load("autoscaler.yaml")["spec"]["scaleTargetRef"]
+    assert (target["kind"], target["name"]) == ("Deployment", deployment["metadata"]["name"])
+
+
+def test_replicas_are_left_to_the_autoscaler_and_one_may_always_go(deployment):
+    assert "replicas" not in deployment["spec"]
+    # Draining a node would wait for ever where a budget keeps the only pod.
+    assert load("autoscaler.yaml")["spec"]["minReplicas"] > load("disruption.yaml")["spec"]["maxUnavailable"] == 1
+
+
+def test_probes_ask_for_addresses_that_the_service_has(container):
+    routes = {route.path for route in create_app(Settings()).routes}
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"]["path"] in routes
+        assert container[probe]["httpGet"]["port"] in ports
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert environment["TEXT_RECOGNIZER_PORT"] == str(ports["http"])
+    assert load("service.yaml")["spec"]["ports"][0]["targetPort"] in ports
+    assert load("network.yaml")["spec"]["ingress"][0]["ports"][0]["port"] in ports
+
+
+def test_pod_may_finish_what_it_took_before_it_is_ended(deployment, container):
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+    pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    grace = deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert grace >= pause + float(environment["TEXT_RECOGNIZER_DEADLINE"]) + 5  # the service's own time to close
+
+
+def test_pod_can_change_nothing_but_its_scratch_folder(deployment, container):
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+    assert not pod["automountServiceAccountToken"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"]
+    assert set(container["resources"]["limits"]) == {"cpu", "memory"}
+
+
+def test_neighbours_names_cannot_become_settings(deployment):
+    # A Service called text-recognizer gives every pod TEXT_RECOGNIZER_PORT=tcp://10.0.0.1:80 unless this is off.
+    assert deployment["spec"]["template"]["spec"]["enableServiceLinks"] is False
+
+
+@pytest.mark.parametrize(
+    "inside", ["169.254.169.254", "10.1.2.3", "172.20.0.1", "192.168.1.1", "100.64.0.1", "127.0.0.1"]
+)
+def test_network_policy_lets_nothing_out_to_addresses_inside(inside):
+    from ipaddress import ip_address, ip_network
+
+    for rule in load("network.yaml")["spec"]["egress"]:
+        for block in (peer["ipBlock"] for peer in rule["to"] if "ipBlock" in peer):
+            allowed = ip_network(block["cidr"])
+            excepted = [ip_network(part) for part in block["except"]]
+            assert all(part.subnet_of(allowed) for part in excepted), "a cluster refuses such an exception"
+            if ip_address(inside).version == allowed.version:
+                assert any(ip_address(inside) in part for part in excepted)
+
+
+# ------------------------------------------------------------------------------------------------------------ settings
+
+
+def settings_in(text: str) -> set[str]:
+    return set(re.findall(rf"\b{PREFIX}[A-Z_]+\b", text))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        file
+        for pattern in ("Dockerfile", "*.Dockerfile", "*.yaml", "*/*.yaml", "*/*.tf")
+        for file in DEPLOY.glob(pattern)
+    ],
+    ids=lambda file: str(file.relative_to(DEPLOY)),
+)
+def test_every_setting_is_one_that_the_service_knows(file):
+    assert settings_in(file.read_text(encoding="utf-8")) <= KNOWN
+
+
+# ------------------------------------------------------------------------------------------------------------- compose
+
+
+def test_compose_runs_the_service_as_the_cluster_does():
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    service = compose["services"]["service"]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["tmpfs"][0].startswith("/tmp")
+    assert service["ports"][0].startswith("127.0.0.1:"), "others than this machine get in on purpose only"
+    context = (DEPLOY / service["build"]["context"]).resolve()
+    assert (context / service["build"]["dockerfile"]).is_file()
+    Settings.from_environment(
+        {name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value) for name, value in service["environment"].items()}
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- Terraform
+
+
+def terraform():
+    return "\n".join(file.read_text(encoding="utf-8") for file in sorted((DEPLOY / "terraform").glob("*.tf")))
+
+
+def test_terraform_parses_and_a_broken_one_does_not():
+    tree = hcl2.loads(terraform())
+    kinds = {kind.strip('"') for resource in tree["resource"] for kind in resource}
+    assert {"aws_ecr_repository", "aws_lambda_function", "aws_lambda_function_url", "aws_iam_role"} <= kinds
+    with pytest.raises(Exception, match=r"[Uu]nexpected"):
+        hcl2.loads(terraform().replace("resource ", "resource {", 1))
+
+
+def test_terraform_uses_each_of_its_variables_and_no_others():
+    text = terraform()
+    declared = {name.strip('"') for block in hcl2.loads(text)["variable"] for name in block}
+    assert set(re.findall(r"\bvar\.(\w+)", text)) == declared
+
+
+def test_terraform_lets_in_nobody_unless_told_so():
+    blocks = {name.strip('"'): body for block in hcl2.loads(terraform())["variable"] for name, body in block.items()}
+    assert blocks["public"]["default"] is False
