@@ -82,16 +82,17 @@ class Function:
         headers = {"content-type": "application/json"}
         if "api_key" in event:
             headers["authorization"] = f"Bearer {event['api_key']}"
+        body = json.dumps({name: event[name] for name in _ORIGINAL if name in event})
         request = {
             "version": "2.0",
             "rawQueryString": urlencode({"mode": event["mode"]}) if "mode" in event else "",
             "headers": headers,
             "requestContext": {"http": {"method": "POST", "path": "/", "sourceIp": "direct"}},
-            "body": json.dumps({name: event[name] for name in _ORIGINAL if name in event}),
+            "body": body,
             "isBase64Encoded": False,
         }
         try:
-            _check_size(request["body"])
+            _check_size(body)
         except RequestError as error:
             return _problem(error)
         answered: dict[str, Any] = json.loads(self._mangum(request, context)["body"])
