@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,16 @@ def test_folder_without_a_bundle_is_refused(tmp_path):
     refusal(tmp_path / "nothing")
     (tmp_path / "file").write_text("text")
     refusal(tmp_path / "file")
+
+
+def test_runtime_is_told_to_report_nothing_before_it_is_there(bundle_dir: Path) -> None:
+    code = f"""
+import os, sys
+os.environ.pop("ORT_DISABLE_TELEMETRY", None)
+from text_recognizer.reader import Reader
+assert "onnxruntime" not in sys.modules
+Reader({str(bundle_dir)!r}, 1).bundle.session("line_finder", 1)
+print(os.environ["ORT_DISABLE_TELEMETRY"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "1"

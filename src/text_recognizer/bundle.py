@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,8 @@ class Bundle:
 
     def session(self, name: str, threads: int | None = None) -> ort.InferenceSession:
         """ONNX Runtime session of graph `name` ("encoder", "decoder", "line_finder") on the CPU."""
+        # ONNX Runtime reports its use to its makers unless told not to: what is read here is nobody's business.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime as ort
 
         options = ort.SessionOptions()

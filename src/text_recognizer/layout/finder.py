@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from text_recognizer.layout.order import LineBox, reading_order
@@ -17,6 +16,9 @@ from text_recognizer.layout.prepare import flatten_paper
 from text_recognizer.layout.skew import skew_angle, turn_back
 from text_recognizer.layout.trace import Trace, TraceSettings, trace_baselines
 from text_recognizer.page import Polygon, Polyline
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 Gray = NDArray[np.uint8]
 
