@@ -20,10 +20,11 @@ def turned_back(points: Sequence[Point], quarters: int, height: int, width: int)
 
     Their order stays: a baseline still runs the way its line is read.
     """
-    back = {
-        0: lambda x, y: (x, y),
-        1: lambda x, y: (width - y, x),
-        2: lambda x, y: (width - x, height - y),
-        3: lambda x, y: (y, height - x),
-    }[quarters % 4]
-    return tuple(back(x, y) for x, y in points)
+    match quarters % 4:
+        case 1:
+            return tuple((width - y, x) for x, y in points)
+        case 2:
+            return tuple((width - x, height - y) for x, y in points)
+        case 3:
+            return tuple((y, height - x) for x, y in points)
+    return tuple(points)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -218,7 +219,6 @@ def load_weights(network: Recognizer, file: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    layers = [layer for part in (network.encoder, network.decoder) for layer in part.layers]
     try:
         held = load_file(file)
         missing, unexpected = network.load_state_dict(held, strict=False)
@@ -229,9 +229,9 @@ def load_weights(network: Recognizer, file: Path) -> None:
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise DataInvalid(f"{file} does not fit this network ({reason}): give weights of the same sizes.") from error
-    names = {module: name for name, module in network.named_modules()}
-    for layer in layers:
-        if names[layer] in new:
-            for part in (layer.attention.out, getattr(layer, "cross", layer.attention).out, layer.feed[2]):
-                nn.init.zeros_(part.weight)
-                nn.init.zeros_(part.bias)
+    for name, module in network.named_modules():
+        # What a layer adds to its input leaves it by these.
+        end = re.fullmatch(r"(\w+\.layers\.\d+)\.(?:attention\.out|cross\.out|feed\.2)", name)
+        if end and end[1] in new and isinstance(module, nn.Linear):
+            nn.init.zeros_(module.weight)
+            nn.init.zeros_(module.bias)

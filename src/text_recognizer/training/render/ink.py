@@ -134,10 +134,9 @@ class Hand:
             )
             return _join(parts, token, rng)
         if allow_print:
-            head = len(token) - len(token.lstrip(_OPENING))
-            return _join(
-                [self._opening(c, rng) for c in token[:head]] + [self._glyph(c, rng) for c in token[head:]], token, rng
-            )
+            marks = len(token) - len(token.lstrip(_OPENING))
+            opening = [self._opening(c, rng) for c in token[:marks]]
+            return _join(opening + [self._glyph(c, rng) for c in token[marks:]], token, rng)
         return None
 
     def _opening(self, char: str, rng: np.random.Generator) -> Ink | None:
