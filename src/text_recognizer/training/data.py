@@ -34,6 +34,8 @@ from text_recognizer.training.sources.unipen import load_writers
 # Padded sizes are multiples of these: the first batch of a new shape costs several times as much as the next.
 WIDTH_STEP = 64
 TOKEN_STEP = 16
+# A text with its beginning and end must fit into the decoder's places (`RecognizerConfig.max_tokens`).
+MOST_CHARS = 240
 # Of the lines set in fonts, how many in book and type faces.
 PRINTED_SHARE = 0.35
 # Lines longer than `max_chars`, as books, typewriters and small hands have them, and how much longer: few, since they
@@ -175,7 +177,7 @@ class LineRenderer:
                     else []
                 )
                 image, text = render_line(ink, rng, self.height, near, self.variation, self.clean), ink.text
-            if 8 * len(text) <= image.shape[1] <= self.max_width * longest / self.max_chars:
+            if len(text) <= MOST_CHARS and 8 * len(text) <= image.shape[1] <= self.max_width * longest / self.max_chars:
                 return image, text
         return degrade(np.zeros((self.height, 64), np.uint8), rng), ""
 
