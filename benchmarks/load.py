@@ -340,14 +340,14 @@ def summary(done: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def flatness(memory: list[int]) -> dict[str, float]:
+def flatness(memory: list[int]) -> dict[str, Any]:
     """Resident bytes in the second tenth of the requests, the first being the warm-up, and in the last tenth.
 
     Medians: pages that are being read at the moment of a look come and go.
     """
     tenth = max(1, len(memory) // 10)
     early, late = float(np.median(memory[tenth : 2 * tenth])), float(np.median(memory[-tenth:]))
-    return {"early": early, "late": late, "peak": max(memory), "growth": late / early - 1}
+    return {"early": early, "late": late, "peak": max(memory), "growth": late / early - 1, "samples": memory}
 
 
 # -------------------------------------------------------------------------------------------------------- reporting
