@@ -79,6 +79,8 @@ class Bundle:
         options.log_severity_level = 3
         # The arena keeps the largest activation of every shape it ever saw: a server would only grow.
         options.enable_cpu_mem_arena = False
+        # One block for all activations of a shape: blocks of ever new sizes leave holes in the heap.
+        options.enable_mem_pattern = False
         if threads is not None:
             options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
