@@ -109,6 +109,7 @@ def save_weights(network: model.Recognizer, file: Path) -> None:
         exact = value.ndim >= 2 and torch.equal(half.to(value.dtype), value)
         held[name] = (half if exact else value).contiguous()
     save_file(held, str(file))
+    file.chmod(0o644)  # safetensors keeps its files to their owner; a bundle is read by services of other users
 
 
 def shipped_record(record: Mapping[str, Any]) -> dict[str, Any]:
