@@ -40,7 +40,7 @@ def font_size(draw: ImageDraw.ImageDraw, text: str, width: float) -> float:
 def write(draw: ImageDraw.ImageDraw, line: Line, x: float, y: float, font: ImageFont.FreeTypeFont) -> None:
     """A line's words, the doubtful ones in another colour."""
     for word in line.words:
-        draw.text((x, y), word.text, fill=DOUBT if word.confidence < 0.5 else INK, font=font, anchor="lm")
+        draw.text((x, y), word.text, fill=DOUBT if word.confidence < 0.7 else INK, font=font, anchor="lm")
         x += draw.textlength(word.text + " ", font)
 
 
