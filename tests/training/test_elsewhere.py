@@ -46,7 +46,7 @@ def test_task_recovers_on_spot_machines_of_several_clouds_with_its_checkpoints_i
 
 def test_notebook_mounts_a_folder_that_outlives_it() -> None:
     assert "drive.mount" in cells()[0]
-    assert "RUN = '/content/drive/" in "".join(cells())
+    assert 'RUN = "/content/drive/' in "".join(cells())
 
 
 @pytest.mark.parametrize("place", ["task", "notebook"])

@@ -54,7 +54,7 @@ def test_torchscript_loads_with_plain_torch_and_reads_a_batch(folder: Path) -> N
 
 
 def test_files_are_hardly_larger_than_the_weights(folder: Path, bundle_dir: Path) -> None:
-    weights = (bundle_dir / "recognizer.safetensors").stat().st_size
+    weights = 2 * (bundle_dir / "recognizer.safetensors").stat().st_size  # matrices have 16 bits there, 32 here
     assert (folder / export.TORCHSCRIPT).stat().st_size < 2.2 * weights  # traced twice at most
     assert sum((folder / n).stat().st_size for n in (export.ENCODER, export.DECODER)) < 2.2 * weights
 

@@ -117,8 +117,9 @@ class Hand:
 
     @property
     def writable(self) -> bool:
-        # Two rows of signs make no hand: each of its lines would be one of them.
-        return bool(self.phrases or self.word_list or self.can_print) and (len(self.inks) > 3 or self.can_print)
+        # A row of signs and one of the alphabet make no hand: each of its lines would be one of them.
+        worded = sum(any(map(str.isalpha, ink.text)) for ink in self.inks) > 1
+        return self.can_print or (worded and bool(self.phrases or self.word_list))
 
     def piece(self, token: str, rng: np.random.Generator, allow_print: bool) -> Ink | None:
         """Ink for a word with its punctuation, None if this hand can't write it."""
