@@ -26,7 +26,7 @@ ID_BITS = 7
 # Probabilities are stored as -log p in steps of 1/20: 255 steps reach down to e^-12.75.
 STEP = 0.05
 # Distributions kept: a page asks for the same contexts again and again.
-CACHE = 50_000
+CACHE = 10_000
 
 Scores = NDArray[np.float32]
 

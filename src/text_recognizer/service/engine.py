@@ -41,7 +41,7 @@ T = TypeVar("T")
 BATCH = 8  # lines; on one core more of them cost more each (docs/service.md), and let others wait
 STUCK = 3.0  # a step that takes this many deadlines will not end any more
 RETRY_SECONDS = 5.0  # between attempts to load a model that cannot be loaded
-TRIM_SECONDS = 10.0  # between looks for memory to give back; it takes some hundredths of a second
+TRIM_SECONDS = 5.0  # between looks for memory to give back; it takes some hundredths of a second
 _M_ARENA_MAX = -8  # of malloc.h
 
 
