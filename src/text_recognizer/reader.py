@@ -48,7 +48,7 @@ class Reader:
         self,
         image: ImageSource,
         mode: Mode = "accurate",
-        lines: Sequence[tuple[Polygon, Polyline | None]] | None = None,
+        lines: Sequence[Place] | None = None,
     ) -> Page:
         """Read a page: find its lines, or take `lines` (polygon and baseline, in pixels), and read each.
 
@@ -60,7 +60,7 @@ class Reader:
         read = (laid_out.line(i, reading) for i, reading in enumerate(readings))
         return laid_out.page(read, self.model)
 
-    def lay_out(self, image: ImageSource, lines: Sequence[tuple[Polygon, Polyline | None]] | None = None) -> LaidOut:
+    def lay_out(self, image: ImageSource, lines: Sequence[Place] | None = None) -> LaidOut:
         """The first half of `read`, for who reads the lines of several pages together: find the lines, cut them out."""
         gray = load_image(image).gray
         if lines is None:
@@ -84,9 +84,12 @@ class Reader:
             return places
         best, quarters = max(sure[0], sure[1] - DOUBT), 0 if sure[0] >= sure[1] - DOUBT else 2
         if max(sure) < SIDEWAYS:
-            on_side = self._sureness(gray, self._places(gray, 1))
+            sideways = self._places(gray, 1)
+            on_side = self._sureness(gray, sideways)
             if max(on_side) - 3 * DOUBT > best:
-                quarters = 1 if on_side[0] >= on_side[1] else 3
+                if on_side[0] >= on_side[1]:
+                    return sideways
+                quarters = 3
         return self._places(gray, quarters) if quarters else places
 
     def _places(self, gray: NDArray[np.uint8], quarters: int) -> list[Place]:
@@ -121,7 +124,7 @@ class LaidOut:
 
     width: int
     height: int
-    places: tuple[tuple[Polygon, Polyline | None], ...]
+    places: tuple[Place, ...]
     crops: tuple[NDArray[np.uint8], ...]
 
     def line(self, index: int, reading: LineReading) -> Line:

@@ -159,3 +159,9 @@ def test_weights_take_half_the_room_and_lose_nothing(tmp_path: Path) -> None:
     assert all(
         torch.equal(a, b) for a, b in zip(network.state_dict().values(), other.state_dict().values(), strict=True)
     )
+
+
+def test_damaged_checkpoint_of_a_run_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").write_bytes(b"cut off")
+    with pytest.raises(DataInvalid, match=r"last\.ckpt is damaged"):
+        stage.find_checkpoint(tmp_path)

@@ -35,6 +35,7 @@ from text_recognizer.training.models.line_finder import (
 )
 from text_recognizer.training.render.ink import Hand
 from text_recognizer.training.render.page import PageStyle, render_page
+from text_recognizer.training.render.paper import as_jpeg
 from text_recognizer.training.sources.fonts import HandFont, load_fonts
 from text_recognizer.training.sources.text import TextSource
 from text_recognizer.training.sources.unipen import load_writers
@@ -240,9 +241,7 @@ def _wear(view: Gray, rng: np.random.Generator) -> Gray:
         local = cv2.blur(out, (61, 61)).astype(np.float32) - float(rng.uniform(0.25, 0.5)) * contrast
         out = np.where(out > local, 255, 0).astype(np.uint8)
     elif rng.random() < 0.2:
-        ok, data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 75))])
-        if ok:
-            out = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
+        out = as_jpeg(out, int(rng.integers(15, 75)))
     return out
 
 

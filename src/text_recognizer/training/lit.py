@@ -222,7 +222,7 @@ def load_weights(network: Recognizer, file: Path) -> None:
     try:
         held = load_file(file)
         missing, unexpected = network.load_state_dict(held, strict=False)
-        new = {key.split(".", 3)[0] + ".layers." + key.split(".", 3)[2] for key in missing if ".layers." in key}
+        new = {".".join(key.split(".")[:3]) for key in missing if ".layers." in key}
         partly = any(name.startswith(tuple(f"{layer}." for layer in new)) for name in held)
         if unexpected or partly or any(".layers." not in key for key in missing):
             raise RuntimeError(f"it lacks {missing[:1]}" if missing else f"it also holds {unexpected[:1]}")

@@ -50,19 +50,25 @@ LICENCES = [
 ]
 
 
+def _opened(checkpoint: Path) -> dict[str, Any]:
+    """What a Lightning checkpoint holds. Raises DataInvalid where the file is damaged."""
+    try:
+        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        others = ", ".join(sorted(p.name for p in checkpoint.parent.glob("*.ckpt") if p != checkpoint)) or "none"
+        raise DataInvalid(
+            f"{checkpoint} is damaged or no checkpoint ({type(error).__name__}): take another of its run ({others})."
+        ) from error
+    return state
+
+
 def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recognizer, dict[str, Any]]:
     """The network of a Lightning checkpoint, in evaluation mode, and facts about its run.
 
     `averaged`: the moving average of the weights; else the weights of the last step, which are ahead of the average at
     the end of a short run. Choose by the validation CER. Raises DataInvalid where the file is damaged.
     """
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        others = ", ".join(sorted(p.name for p in checkpoint.parent.glob("*.ckpt") if p != checkpoint)) or "none"
-        raise DataInvalid(
-            f"{checkpoint} is damaged or no checkpoint ({type(error).__name__}): take another of its run ({others})."
-        ) from error
+    state = _opened(checkpoint)
     config = RecognizerConfig.of_sizes(state["hyper_parameters"])
     network = model.Recognizer(config)
     held = state["state_dict"] if averaged else state.get("current_model_state", state["state_dict"])
@@ -76,15 +82,14 @@ def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recogni
 def find_checkpoint(path: Path) -> Path:
     """`path` itself, or of a run's folder the checkpoint with the lowest validation CER, its last where there is none.
 
-    Raises DataInvalid where there is no checkpoint.
+    Raises DataInvalid where there is no checkpoint, or the last one is damaged.
     """
     if not path.is_dir():
         return path
     last = path / "last.ckpt"
     if not last.is_file():
         raise DataInvalid(f"there is no last.ckpt in {path}: give a checkpoint, or the folder of a training run.")
-    states = torch.load(last, map_location="cpu", weights_only=True).get("callbacks", {})
-    for name, state in states.items():
+    for name, state in _opened(last).get("callbacks", {}).items():
         if name.startswith("ModelCheckpoint") and state.get("monitor"):
             best = path / Path(state.get("best_model_path") or "none").name
             return best if best.is_file() else last

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from text_recognizer.training.render.paper import as_jpeg
+
 Gray = NDArray[np.uint8]
 
 
@@ -32,9 +34,7 @@ def augment(gray: Gray, rng: np.random.Generator, strength: float = 1.0) -> Gray
         image = image + rng.standard_normal(image.shape, np.float32) * float(rng.uniform(1, 1 + 8 * strength))
     out: Any = np.clip(image, 0, 255).astype(np.uint8)
     if rng.random() < 0.25:
-        written, data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 85))])
-        if written:
-            out = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        out = as_jpeg(out, int(rng.integers(25, 85)))
     return np.asarray(out, np.uint8)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.training.render.ink import vary
-from text_recognizer.training.render.paper import picture_line
+from text_recognizer.training.render.paper import as_jpeg, picture_line
 from text_recognizer.training.render.pen import Pen, draw_ink
 from text_recognizer.training.sources.unipen import Ink
 
@@ -107,9 +107,7 @@ def degrade(coverage: Gray, rng: np.random.Generator) -> Gray:
         if rng.random() < 0.6:
             out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.3, 0.7)))
     elif kind < 0.4:
-        ok, data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 85))])
-        if ok:
-            out = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        out = as_jpeg(out, int(rng.integers(20, 85)))
     return np.asarray(out, np.uint8)
 
 
@@ -126,9 +124,7 @@ def scan(coverage: Gray, rng: np.random.Generator) -> Gray:
     image += rng.standard_normal((h, w), np.float32) * float(rng.uniform(0.3, 3))
     out: Any = np.clip(image, 0, 255).astype(np.uint8)
     if rng.random() < 0.25:
-        written, data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 96))])
-        if written:
-            out = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        out = as_jpeg(out, int(rng.integers(70, 96)))
     return np.asarray(out, np.uint8)
 
 

@@ -412,7 +412,11 @@ def _sensor_noise(image: NDArray[np.uint8], rng: Random, spread: float) -> NDArr
 def _jpeg(image: NDArray[np.uint8], rng: Random, chance: float, worst: int, best: int) -> NDArray[np.uint8]:
     if rng.random() >= chance:
         return image
-    quality = int(rng.integers(worst, best))
+    return as_jpeg(image, int(rng.integers(worst, best)))
+
+
+def as_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """A grey (H, W) or RGB (H, W, 3) image uint8 as a JPEG file of `quality` 0…100 gives it back."""
     stored = image if image.ndim == 2 else image[..., ::-1]
     _, data = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
     read = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE if image.ndim == 2 else cv2.IMREAD_COLOR), np.uint8)
