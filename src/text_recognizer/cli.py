@@ -34,16 +34,23 @@ exit status:
 With several images the others are still read; the status is that of the first failure.
 """
 
-# Commands of the `train` extra: module with `main(argv) -> int`, and what it is for.
-_TRAINING = {
-    "evaluate": ("text_recognizer.training.evaluate", "measure CER and WER on a set of lines or pages"),
-    "data": ("text_recognizer.training.data_cli", "prepare and preview training data"),
-    "train": ("text_recognizer.training.train", "train a network by a config: fit, validate, test"),
-    "finetune": ("text_recognizer.training.finetune", "fine-tune the model on lines of your own"),
-    "language-model": ("text_recognizer.training.language_model", "estimate the language model of a bundle"),
-    "stage": ("text_recognizer.training.stage", "turn a training run into a bundle"),
-    "runs": ("text_recognizer.training.runs", "list and compare training runs"),
-    "models": ("text_recognizer.training.models_cli", "list, promote, roll back, push and pull models"),
+# Commands that read their own arguments: module with `main(argv) -> int`, the extra it needs, and what it is for.
+_COMMANDS = {
+    "evaluate": ("text_recognizer.training.evaluate", "train", "measure CER and WER on a set of lines or pages"),
+    "data": ("text_recognizer.training.data_cli", "train", "prepare and preview training data"),
+    "train": ("text_recognizer.training.train", "train", "train a network by a config: fit, validate, test"),
+    "finetune": ("text_recognizer.training.finetune", "train", "fine-tune the model on lines of your own"),
+    "language-model": ("text_recognizer.training.language_model", "train", "estimate the language model of a bundle"),
+    "stage": ("text_recognizer.training.stage", "train", "turn a training run into a bundle"),
+    "runs": ("text_recognizer.training.runs", "train", "list and compare training runs"),
+    "models": ("text_recognizer.training.models_cli", "train", "list, promote, roll back, push and pull models"),
+    "app": ("text_recognizer.app.cli", "app", "the web page where people read, correct and flag"),
+    "feedback": ("text_recognizer.feedback.cli", "serve", "list, delete and export what people said of readings"),
+    "monitor": (
+        "text_recognizer.feedback.monitor_cli",
+        "monitor",
+        "report on what is read, and check it against rules",
+    ),
 }
 
 
@@ -51,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if arguments and arguments[0] in _TRAINING:
-            return _run_training(arguments[0], arguments[1:])
+        if arguments and arguments[0] in _COMMANDS:
+            return _run_command(arguments[0], arguments[1:])
         options = _parser().parse_args(arguments)
         return _serve(options) if options.command == "serve" else _read(options)
     except TextRecognizerError as error:
@@ -129,8 +136,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--model", metavar="NAME", help="a registered model, or the folder of a bundle")
     serve.add_argument("--threads", type=_positive, metavar="N", help="processor threads to read with; default: all")
     serve.add_argument("--workers", type=_positive, metavar="N", help="processes; default: 1")
-    for name, (_, purpose) in _TRAINING.items():
-        commands.add_parser(name, help=f"{purpose} (needs the 'train' extra)", add_help=False)
+    for name, (_, extra, purpose) in _COMMANDS.items():
+        commands.add_parser(name, help=f"{purpose} (needs the '{extra}' extra)", add_help=False)
     return parser
 
 
@@ -253,9 +260,9 @@ def _progress(targets: Sequence[tuple[str, Path | None]]) -> Iterator[Callable[[
         yield lambda: bar.advance(task)
 
 
-def _run_training(command: str, arguments: list[str]) -> int:
-    module, _ = _TRAINING[command]
-    return _with_extra(command, "train", lambda: import_module(module).main(arguments))
+def _run_command(command: str, arguments: list[str]) -> int:
+    module, extra, _ = _COMMANDS[command]
+    return _with_extra(command, extra, lambda: import_module(module).main(arguments))
 
 
 def _with_extra(command: str, extra: str, run: Callable[[], int]) -> int:

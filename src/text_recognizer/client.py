@@ -16,7 +16,8 @@ from typing import Any, BinaryIO, Literal
 import httpx
 
 from text_recognizer.errors import ImageRejected, TextRecognizerError, UsageError
-from text_recognizer.page import Line, Page, Polygon, Word
+from text_recognizer.formats.json_lines import from_dict, line_from_dict
+from text_recognizer.page import Line, Page
 
 Mode = Literal["fast", "accurate"]
 Source = str | Path | bytes | BinaryIO
@@ -85,7 +86,7 @@ class Client(_Asking):
 
         Raises `ImageRejected` where the image cannot be read, `ServiceError` where the service does not answer.
         """
-        return _page(self._post("/v1/read", _content(image), {"mode": mode}).json())
+        return from_dict(self._post("/v1/read", _content(image), {"mode": mode}).json())
 
     def read_as(self, image: Source, format: str, mode: Mode = "accurate") -> bytes:  # noqa: A002
         """The page written down in one of the service's formats. Raises as `read` does."""
@@ -159,7 +160,7 @@ class AsyncClient(_Asking):
 
     async def read(self, image: Source, mode: Mode = "accurate") -> Page:
         """See `Client.read`."""
-        return _page((await self._post("/v1/read", _content(image), {"mode": mode})).json())
+        return from_dict((await self._post("/v1/read", _content(image), {"mode": mode})).json())
 
     async def read_as(self, image: Source, format: str, mode: Mode = "accurate") -> bytes:  # noqa: A002
         """See `Client.read_as`."""
@@ -282,28 +283,8 @@ class _Events:
         self._ended = self._ended or self._name == "page"
         if self._name == "problem":
             raise _error(json.loads(value))
-        return _line(json.loads(value)) if self._name == "line" else None
+        return line_from_dict(json.loads(value)) if self._name == "line" else None
 
     def check_end(self) -> None:
         if not self._ended:
             raise ServiceError("the answer broke off before the page was complete; read it again")
-
-
-def _page(answer: dict[str, Any]) -> Page:
-    return Page(answer["width"], answer["height"], tuple(map(_line, answer["lines"])), answer["model"])
-
-
-def _line(answer: dict[str, Any]) -> Line:
-    words = tuple(Word(w["text"], _points(w["polygon"]), w["confidence"]) for w in answer["words"])
-    return Line(
-        answer["text"],
-        _points(answer["polygon"]),
-        _points(answer["baseline"]),
-        answer["confidence"],
-        words,
-        tuple(answer["alternatives"]),
-    )
-
-
-def _points(points: list[list[float]]) -> Polygon:
-    return tuple((x, y) for x, y in points)

@@ -1,11 +1,11 @@
 """JSON: one object a page on one line, so that several pages make JSON Lines. Schema in docs/cli.md."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from text_recognizer.formats.format import Format
-from text_recognizer.page import Line, Page, Point
+from text_recognizer.page import Line, Page, Point, Polygon, Word
 
 VERSION = 1
 """Raised when a field changes its meaning or goes away; new fields may come at any time."""
@@ -43,6 +43,27 @@ def line_to_dict(line: Line) -> dict[str, Any]:
     }
 
 
+def from_dict(answer: dict[str, Any]) -> Page:
+    """The page that `to_dict` wrote. Raises KeyError, TypeError or ValueError where it is another kind of object."""
+    lines = tuple(line_from_dict(line) for line in answer["lines"])
+    return Page(int(answer["width"]), int(answer["height"]), lines, str(answer["model"]))
+
+
+def line_from_dict(answer: dict[str, Any]) -> Line:
+    """The line that `line_to_dict` wrote. Raises as `from_dict` does."""
+    words = tuple(
+        Word(str(word["text"]), _polygon(word["polygon"]), float(word["confidence"])) for word in answer["words"]
+    )
+    return Line(
+        str(answer["text"]),
+        _polygon(answer["polygon"]),
+        _polygon(answer["baseline"]),
+        float(answer["confidence"]),
+        words,
+        tuple(str(text) for text in answer["alternatives"]),
+    )
+
+
 def write(page: Page, source: str = "") -> bytes:
     """`to_dict` as one line of UTF-8."""
     return (json.dumps(to_dict(page, source), ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -50,6 +71,10 @@ def write(page: Page, source: str = "") -> bytes:
 
 def _points(points: Iterable[Point]) -> list[list[float]]:
     return [[round(float(x), 1), round(float(y), 1)] for x, y in points]
+
+
+def _polygon(points: Iterable[Sequence[float]]) -> Polygon:
+    return tuple((float(x), float(y)) for x, y in points)
 
 
 FORMAT = Format("json", ".json", "application/json", write)

@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 
 from text_recognizer.errors import TextRecognizerError
+from text_recognizer.feedback.statistics import image_statistics, page_statistics
 from text_recognizer.images import load_image
 from text_recognizer.models import ALIASES, REGISTRY, Registry, resolve
 from text_recognizer.page import Line, Page
@@ -63,6 +64,7 @@ class Job:
     layout: LaidOut | None = None
     read: list[Line | None] = field(default_factory=list)
     missing: int = 0
+    statistics: dict[str, float] = field(default_factory=dict)
     cost: float = 0.0  # seconds of threads
     began: float = 0.0
     found: float = 0.0
@@ -291,6 +293,7 @@ class Engine:
             image = load_image(job.image, max_pixels=self.settings.max_pixels, max_bytes=self.settings.max_bytes)
             job.image = b""
             job.layout = reader.lay_out(image)
+            job.statistics.update(image_statistics(image.gray))
             del image
         except TextRecognizerError as error:
             self._fail(job, error)
@@ -357,6 +360,7 @@ class Engine:
             self._cost += 0.1 * (job.cost - self._cost)
         page = job.layout.page((line for line in job.read if line is not None), job.reader.model)
         job.layout = None
+        job.statistics.update(page_statistics(page))
         counts = self.metrics
         counts.pages.labels(job.mode).inc()
         counts.lines.inc(len(page.lines))

@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from text_recognizer.errors import UsageError
 
 PREFIX = "TEXT_RECOGNIZER_"
 ImageUrls = Literal["public", "allow-list", "off"]
+LogKeep = Literal["numbers", "pages", "images"]
 
 
 def _cores() -> int:
@@ -58,6 +59,19 @@ class Settings:
     fetch_seconds: float = 10.0
     """For one image, all redirects together."""
 
+    feedback: str = "feedback"
+    """Where feedback is kept: a folder (SQLite in it), the URL of a database, or `off`."""
+    feedback_images: str | None = None
+    """Where its images are: any fsspec address; nothing: a folder beside the SQLite file."""
+    remember_seconds: float = 900.0
+    """How long a reading stays in memory, so that feedback on it finds its image; 0: never."""
+    log_readings: float = 0.0
+    """Share of readings, 0 to 1, that are kept although nobody gave feedback on them."""
+    log_keep: LogKeep = "numbers"
+    """What is kept of them: numbers alone, the text too, or the image too."""
+    retention_days: float = 30.0
+    """After which such a reading is deleted; 0: never."""
+
     def __post_init__(self) -> None:
         for name in ("queue", "max_bytes", "max_pixels", "workers"):
             if getattr(self, name) < 1:
@@ -65,7 +79,7 @@ class Settings:
         for name in ("deadline", "fetch_seconds"):
             if not 0 < getattr(self, name) < 1e6:
                 raise UsageError(f"{PREFIX}{name.upper()} is {getattr(self, name)}; give seconds, more than 0")
-        for name in ("threads", "rate_limit", "reload_seconds"):
+        for name in ("threads", "rate_limit", "reload_seconds", "remember_seconds", "retention_days"):
             if not 0 <= getattr(self, name) < 1e9:
                 raise UsageError(f"{PREFIX}{name.upper()} is {getattr(self, name)}; give 0 or more")
         if not 0 <= self.port < 2**16:
@@ -76,6 +90,11 @@ class Settings:
             raise UsageError(f"{PREFIX}IMAGE_URLS is {self.image_urls!r}; give {', '.join(get_args(ImageUrls))}")
         if (self.image_urls == "allow-list") != bool(self.allowed_hosts):
             raise UsageError(f"{PREFIX}IMAGE_URLS=allow-list and {PREFIX}ALLOWED_HOSTS go together; give both or none")
+
+        if not 0 <= self.log_readings <= 1:
+            raise UsageError(f"{PREFIX}LOG_READINGS is {self.log_readings}; give a share from 0 to 1")
+        if self.log_keep not in get_args(LogKeep):
+            raise UsageError(f"{PREFIX}LOG_KEEP is {self.log_keep!r}; give {', '.join(get_args(LogKeep))}")
 
     @property
     def reading_threads(self) -> int:
@@ -123,8 +142,8 @@ def _yes(text: str) -> bool:
     return text.lower() in ("1", "true", "yes", "on")
 
 
-def _image_urls(text: str) -> ImageUrls:
-    return cast(ImageUrls, text)  # checked with the rest
+def _choice(text: str) -> Any:
+    return text  # checked with the rest
 
 
 _READ: dict[str, Callable[[str], Any]] = {
@@ -142,10 +161,16 @@ _READ: dict[str, Callable[[str], Any]] = {
     "api_keys": _listed,
     "rate_limit": float,
     "cors": _listed,
-    "image_urls": _image_urls,
+    "image_urls": _choice,
     "allowed_hosts": _listed,
     "image_url_http": _yes,
     "image_url_ports": _numbers,
     "fetch_seconds": float,
+    "feedback": str,
+    "feedback_images": str,
+    "remember_seconds": float,
+    "log_readings": float,
+    "log_keep": _choice,
+    "retention_days": float,
 }
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", _yes: "1 or 0", _numbers: "numbers of ports"}

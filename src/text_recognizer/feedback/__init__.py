@@ -1,0 +1,1 @@
+"""What was read, flagged and corrected: kept, looked at, and given back to training."""
