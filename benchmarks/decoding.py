@@ -59,7 +59,7 @@ def main() -> None:
     print(f"{len(lines)} lines: best path {rate([best_path(e.log_probs) for e in encoded])}, decoder {rate(greedy)}")
     results = []
     for beam, weight, bonus in product(args.beams, args.language_weights, args.length_bonuses):
-        recognizer._beam, recognizer._language_weight, recognizer._length_bonus = beam, weight, bonus
+        recognizer._beam, recognizer.language_weight, recognizer._length_bonus = beam, weight, bonus
         fast, oracle, scored = [], [], []
         for line, looks, own in zip(encoded, views, greedy, strict=True):
             found = [recognizer._search(look) for look in looks]
@@ -68,8 +68,8 @@ def main() -> None:
             texts = [list(t) for t in dict.fromkeys(map(tuple, [*candidates, own]))]
             decoder = np.asarray([s.sum() for s in recognizer._score(line, texts)])
             ctc = np.asarray([ctc_scores(look, texts) for look in looks])  # (views, N)
-            assert recognizer._language is not None
-            language = np.asarray([weight * recognizer._language.score(t) + bonus * len(t) for t in texts])
+            assert recognizer.language is not None
+            language = np.asarray([weight * recognizer.language.score(t) + bonus * len(t) for t in texts])
             scored.append((texts, decoder, ctc, language))
         for (texts, *_), truth in zip(scored, truths, strict=True):
             oracle.append(min(texts, key=lambda t, truth=truth: distance(t, truth)))

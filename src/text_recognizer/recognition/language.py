@@ -90,6 +90,40 @@ class LanguageModel:
             total += float(self.next(text[max(0, i - self.order) : i])[symbol])
         return total
 
+    def likelihoods(self, lines: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Log-probability of each id of `lines` after those before it in its line, each line's end included.
+
+        All at once and without the memory of `next`: for measuring a text that is there already. (N,), N the number of
+        ids and of lines together.
+        """
+        symbols = np.asarray([i for line in lines for i in (*line, EOS)], np.int64)
+        if not len(symbols):
+            return np.zeros(0)
+        ids = np.asarray([i for line in lines for i in (BOS, *line)], np.uint64)
+        before = np.concatenate([np.arange(1, len(line) + 2) for line in lines])  # ids of the line so far, BOS too
+        p = self._unigrams[symbols].astype(np.float64)
+        whole = np.ones(len(p))
+        key = np.zeros(len(p), np.uint64)
+        live = np.arange(len(p))  # positions whose context of this order is known
+        for k, (keys, backoffs, starts, followers, masses) in enumerate(self._contexts, 2):
+            live = live[before[live] >= k - 1]
+            key[live] |= ids[live - (k - 2)] << np.uint64(ID_BITS * (k - 2))
+            at = np.minimum(np.searchsorted(keys, key[live]), len(keys) - 1)
+            known = keys[at] == key[live]
+            live, at = live[known], at[known]
+            if not len(live):
+                break
+            lengths = starts[at + 1] - starts[at]
+            first = np.cumsum(lengths) - lengths
+            owner = np.repeat(np.arange(len(live)), lengths)
+            entry = starts[at][owner] + np.arange(len(owner)) - first[owner]
+            mass = masses[entry].astype(np.float64)
+            own = np.where(followers[entry] == symbols[live][owner], mass, 0.0)
+            p[live] = p[live] * backoffs[at] + np.bincount(owner, own, len(live))
+            # Masses are stored in steps, so they add up to one only nearly.
+            whole[live] = whole[live] * backoffs[at] + np.bincount(owner, mass, len(live))
+        return np.asarray(np.log(p / whole), np.float64)
+
 
 def pack(ids: Sequence[int]) -> int:
     """One integer of a few ids, the latest in the lowest bits."""

@@ -116,7 +116,7 @@ class Recognizer:
             encoded = self._encode([images[i] for i in members], mode)
             if mode == "fast":
                 for i, line in zip(members, encoded, strict=True):
-                    texts = [best_path(line.log_probs)] if self._language is None else self._search(line.log_probs)
+                    texts = [best_path(line.log_probs)] if self.language is None else self._search(line.log_probs)
                     readings[i] = self._reading(texts, line, None, images[i].shape[1], mode)
                 continue
             decoded = self._decode(encoded, [images[i].shape[1] for i in members])
@@ -202,7 +202,8 @@ class Recognizer:
         return self._decoder_session
 
     @property
-    def _language(self) -> LanguageModel | None:
+    def language(self) -> LanguageModel | None:
+        """The bundle's language model, None where it has none or reads without it."""
         if self._language_model is None and self._language_weight > 0 and LANGUAGE_MODEL in self._bundle.info["files"]:
             self._language_model = LanguageModel(self._bundle.path / LANGUAGE_MODEL)
         return self._language_model
@@ -265,7 +266,7 @@ class Recognizer:
         found = prefix_beam(
             log_probs,
             self._beam,
-            language=self._language,
+            language=self.language,
             language_weight=self._language_weight,
             length_bonus=self._length_bonus,
         )
@@ -281,8 +282,8 @@ class Recognizer:
         if len(texts) > 1:
             ctc = np.mean([ctc_scores(log_probs, texts) for log_probs in looks], axis=0)
             joint = self._ctc_weight * ctc + (1 - self._ctc_weight) * np.asarray([d.sum() for d in decoder])
-            if self._language is not None:
-                joint += self._language_weight * np.asarray([self._language.score(t) for t in texts])
+            if self.language is not None:
+                joint += self._language_weight * np.asarray([self.language.score(t) for t in texts])
                 joint += self._length_bonus * np.asarray([len(t) for t in texts])
             order = [int(i) for i in np.argsort(-joint)]
         else:

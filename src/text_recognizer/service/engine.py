@@ -22,12 +22,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
 
 from text_recognizer.errors import TextRecognizerError
-from text_recognizer.feedback.statistics import image_statistics, page_statistics
+from text_recognizer.feedback.statistics import Wording, image_statistics, page_statistics
 from text_recognizer.images import load_image
 from text_recognizer.models import ALIASES, REGISTRY, Registry, resolve
 from text_recognizer.page import Line, Page
@@ -158,6 +159,7 @@ class Engine:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
         self.reader: Reader | None = None
+        self._wordings: WeakKeyDictionary[Reader, Wording] = WeakKeyDictionary()
         self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
@@ -360,13 +362,14 @@ class Engine:
             self._cost += 0.1 * (job.cost - self._cost)
         page = job.layout.page((line for line in job.read if line is not None), job.reader.model)
         job.layout = None
-        job.statistics.update(page_statistics(page))
+        job.statistics.update(page_statistics(page, self._wordings[job.reader]))
         counts = self.metrics
         counts.pages.labels(job.mode).inc()
         counts.lines.inc(len(page.lines))
         counts.characters.inc(sum(len(line.text) for line in page.lines))
         for line in page.lines:
             counts.confidence.observe(line.confidence)
+        counts.observe(job.statistics)
         timings = job.timings()
         for stage in ("queued", "layout", "recognition"):
             counts.stages.labels(stage).observe(timings[stage])
@@ -430,6 +433,7 @@ class Engine:
             self.metrics.reloads.labels("failed").inc()
             return False
         with self._changed:
+            self._wordings[reader] = Wording.of(reader.bundle, reader.recognizer.language)
             self.reader = reader
             self._changed.notify_all()
         if before is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,10 +17,25 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from text_recognizer.feedback.statistics import FEATURES
+
 SECONDS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 60)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
 # With several processes prometheus_client keeps the numbers in files there, and one answer tells of all of them.
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
+
+# Of what a reading's numbers are counted, and where the buckets end.
+STATISTICS: dict[str, tuple[float, ...]] = {
+    "brightness": SHARES,
+    "contrast": (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8),
+    "sharpness": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2),
+    "line_height": (10, 20, 30, 40, 50, 60, 80, 100, 150, 200),
+    "confidence": SHARES,
+    "doubtful_words": SHARES,
+    "dictionary_words": SHARES,
+    "bits_per_character": (1.5, 2, 2.25, 2.5, 2.75, 3, 3.25, 3.5, 4, 4.5, 5, 6),
+    "repetition": (0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+}
 
 
 class Metrics:
@@ -27,6 +43,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        titles = {feature.name: feature for feature in FEATURES}
         if SHARED not in os.environ:
             ProcessCollector(registry=self.registry)
             PlatformCollector(registry=self.registry)
@@ -41,6 +58,10 @@ class Metrics:
         self.lines = self._counter("lines", "Lines read")
         self.characters = self._counter("characters", "Characters read")
         self.confidence = self._histogram("line_confidence", "Confidence of the lines read", SHARES)
+        self.statistics = {
+            name: self._histogram(f"page_{name}", f"{titles[name].title} of the pages read: {titles[name].unit}", ends)
+            for name, ends in STATISTICS.items()
+        }
         self.batch = self._histogram("batch_lines", "Lines read at once", (1, 2, 4, 8, 16, 32))
         self.batch_pages = self._histogram("batch_pages", "Pages whose lines were read at once", (1, 2, 4, 8, 16))
         self.dropped = self._counter("dropped", "Pages given up, as their client went away or their time was over")
@@ -49,6 +70,12 @@ class Metrics:
         self.buffered = self._gauge("buffered_bytes", "Bytes of bodies held")
         self.model = self._gauge("model_info", "1 for the model that reads", "name", "version", how="liveall")
         self.reloads = self._counter("model_reloads", "Changes of the model while running", "outcome")
+
+    def observe(self, statistics: Mapping[str, float]) -> None:
+        """Counts the numbers of a page (`feedback.statistics`) that it has."""
+        for name, histogram in self.statistics.items():
+            if name in statistics:
+                histogram.observe(statistics[name])
 
     def _counter(self, name: str, words: str, *labels: str) -> Counter:
         return Counter(f"text_recognizer_{name}", words, labels, registry=self.registry)
