@@ -68,3 +68,15 @@ class Record:
     def flags(self) -> tuple[str, ...]:
         """What it was flagged as, each once."""
         return tuple(dict.fromkeys(said.flag for said in self.feedback if said.flag))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What a rule of monitoring came to: `fired` where it is an alert. `value`: None where too little is there."""
+
+    at: datetime
+    rule: str
+    value: float | None
+    limit: float | None
+    fired: bool
+    message: str = ""

@@ -1,0 +1,132 @@
+"""The images of a store: files named by the sha256 of their bytes, in a folder or any place that fsspec knows."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.core import split_protocol, url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.registry import known_implementations
+
+from text_recognizer.errors import ExtraMissing, TextRecognizerError, UsageError
+from text_recognizer.feedback.errors import FeedbackUnavailable
+
+# Feedback waits for its image: better an error in some seconds than botocore's minutes.
+_S3 = {"config_kwargs": {"connect_timeout": 3, "read_timeout": 10, "retries": {"max_attempts": 1}}}
+_PART = ".part"
+_PART_SECONDS = 3600.0  # nobody writes one image for so long
+
+
+class Images:
+    """Images at `address`: a folder, or `s3://bucket/prefix` and the like. Nothing is made or asked before it is used.
+
+    Raises `UsageError` for an address of no known kind, `ExtraMissing` where its package is not installed; the methods
+    raise `FeedbackUnavailable`.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        protocol = split_protocol(address)[0] or "file"
+        if protocol not in fsspec.available_protocols():
+            raise UsageError(
+                f"images cannot be kept at {address}: fsspec knows no {protocol}://; give a folder or s3://…"
+            )
+        known = known_implementations.get(protocol, {}).get("class", "")
+        package = known.partition(".")[0]
+        if package and find_spec(package) is None:
+            raise ExtraMissing(f"images at {protocol}:// need the package '{package}'; run: pip install {package}")
+        self._options: dict[str, Any] = {"use_listings_cache": False, **(_S3 if protocol in ("s3", "s3a") else {})}
+        self._lock = threading.Lock()
+        self._found: tuple[Any, str] | None = None
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keeps `data` whole or not at all."""
+        with self._telling():
+            fs, path = self._place(name)
+            if not isinstance(fs, LocalFileSystem):
+                fs.pipe_file(path, data)  # an object store shows an object when all of it has come
+                return
+            target = Path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(f"{target.name}.{uuid.uuid4().hex}{_PART}")
+            try:
+                with part.open("wb") as stream:
+                    stream.write(data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                part.replace(target)
+            except BaseException:
+                with suppress(OSError):
+                    part.unlink()
+                raise
+
+    def get(self, name: str) -> bytes | None:
+        """What `put` kept; None where there is no such image."""
+        with self._telling():
+            fs, path = self._place(name)
+            try:
+                return bytes(fs.cat_file(path))
+            except FileNotFoundError:
+                return None
+
+    def size(self, name: str) -> int | None:
+        """Bytes; None where there is no such image."""
+        with self._telling():
+            fs, path = self._place(name)
+            try:
+                return int(fs.info(path)["size"])
+            except FileNotFoundError:
+                return None
+
+    def remove(self, name: str) -> None:
+        """Afterwards there is no such image, whether there was one or not."""
+        with self._telling():
+            fs, path = self._place(name)
+            with suppress(FileNotFoundError):
+                fs.rm_file(path)
+
+    def names(self) -> list[str]:
+        """All that are kept, sorted. What writers that were killed left of an image is swept away."""
+        with self._telling():
+            fs, root = self._root()
+            prefix = root.rstrip("/") + "/"
+            found = [str(path).removeprefix(prefix) for path in fs.find(root)]
+            for name in (name for name in found if name.endswith(_PART)):
+                with suppress(FileNotFoundError):
+                    if time.time() - Path(prefix + name).stat().st_mtime > _PART_SECONDS:
+                        Path(prefix + name).unlink()
+            return sorted(name for name in found if not name.endswith(_PART))
+
+    def _place(self, name: str) -> tuple[Any, str]:
+        fs, root = self._root()
+        return fs, f"{root.rstrip('/')}/{name}"
+
+    def _root(self) -> tuple[Any, str]:
+        with self._lock:
+            if self._found is None:
+                fs, root = url_to_fs(self.address, **self._options)
+                if hasattr(fs, "retries"):
+                    fs.retries = 2
+                self._found = fs, str(root)
+            return self._found
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except TextRecognizerError:
+            raise
+        except Exception as error:  # each file system has errors of its own
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+            raise FeedbackUnavailable(
+                f"images cannot be kept at or read from {self.address} ({reason}); check it and try again"
+            ) from error
