@@ -16,6 +16,7 @@ from text_recognizer.training import finetune, stage
 from text_recognizer.training.data import Codec, LineRenderer, collate
 from text_recognizer.training.finetune import LitFineTuning, OwnLine, Recipe, ShownLines, cut_lines, hold_out
 from text_recognizer.training.sets import EvaluationSet, TruthLine, TruthPage, load_set
+from text_recognizer.training.sources.fonts import write_builtin_font
 
 WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "lazy", "dog", "1905", "Bath,", "yours", "truly")
 
@@ -126,7 +127,8 @@ def test_a_folder_of_other_things_is_refused_before_any_work(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--validate-share", "0.9"], ["--steps", "0"], ["--texts", "t"], ["--replay", "1"]]
+    "arguments",
+    [["--validate-share", "0.9"], ["--steps", "0"], ["--texts", "t"], ["--replay", "1"], ["--forgetting", "-1"]],
 )
 def test_arguments_without_sense_are_refused(arguments: list[str], tmp_path: Path) -> None:
     with pytest.raises(UsageError):
@@ -216,3 +218,30 @@ def test_rendered_lines_stand_between_ones_own() -> None:
 def test_nothing_to_render_from_is_said() -> None:
     with pytest.raises(DataInvalid, match="nothing to render from"):
         LineRenderer(None)
+
+
+@pytest.fixture(scope="module")
+def old_lines(base: Bundle, tmp_path_factory: pytest.TempPathFactory) -> list:
+    """Lines that the old model reads, as they stand for the hands that it learned."""
+    renderer = LineRenderer(None, write_builtin_font(tmp_path_factory.mktemp("font")))
+    return finetune.old_batches(renderer, Codec(base.info["alphabet"]), count=32)
+
+
+def test_what_would_cost_old_hands_too_much_is_unlearned(base: Bundle, old_lines: list) -> None:
+    codec = Codec(base.info["alphabet"])
+    before, tuned = stage.bundle_network(base), stage.bundle_network(base)
+    torch.manual_seed(1)
+    with torch.no_grad():  # a change that spoils the reading of everything
+        for parameter in tuned.parameters():
+            parameter.add_(0.3 * parameter.abs().mean() * torch.randn_like(parameter))
+    spoilt = {name: value.clone() for name, value in tuned.state_dict().items()}
+    share = finetune.unlearn(tuned, before, codec, old_lines, 0.03)
+    assert share < 1
+    for name, value in tuned.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, torch.lerp(before.state_dict()[name], spoilt[name], share))
+
+
+def test_what_costs_old_hands_nothing_is_kept(base: Bundle, old_lines: list) -> None:
+    tuned = stage.bundle_network(base)
+    assert finetune.unlearn(tuned, stage.bundle_network(base), Codec(base.info["alphabet"]), old_lines, 0.0) == 1.0

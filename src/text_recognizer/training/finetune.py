@@ -32,6 +32,7 @@ from text_recognizer.errors import DataInvalid, ImageRejected, UsageError
 from text_recognizer.images import load_image
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.line_image import line_polygon
+from text_recognizer.models import resolve
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.recognition.recognizer import Recognizer
 from text_recognizer.training import stage
@@ -52,6 +53,9 @@ PARITY_LINES = 64
 POOL = 8  # batches whose lines are sorted by width together
 # A run ends when the held-out lines have read no better for this share of it.
 PATIENCE = 0.4
+# Shares of what was learned that are tried, so that old hands are not forgotten, and on how many lines of those.
+KEPT_SHARES = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
+OLD_LINES = 512
 
 By = Literal["page", "writer"]
 
@@ -85,6 +89,7 @@ class Recipe:
         validate_every: steps between two looks at the held-out lines.
         strength: of the augmentation, 0 for none.
         replay: share of rendered lines among those shown, where there is something to render from.
+        forgetting: by what share the errors on rendered lines of old hands may grow; more than that is unlearned.
         max_time: DD:HH:MM:SS after which the best weights so far are taken.
     """
 
@@ -95,6 +100,7 @@ class Recipe:
     validate_every: int = 50
     strength: float = 1.0
     replay: float = 0.3
+    forgetting: float = 0.03
     max_time: str | None = "00:00:25:00"
     seed: int = 1
 
@@ -254,7 +260,48 @@ def fine_tune(
     if not best.best_model_path:
         raise DataInvalid("time was up before the held-out lines were read once: give a longer --max-time.")
     tuned, run = stage.load_network(Path(best.best_model_path))
+    if renderer is not None:
+        run["kept"] = unlearn(tuned, stage.bundle_network(base), codec, old_batches(renderer, codec), recipe.forgetting)
     return tuned, run
+
+
+def old_batches(renderer: LineRenderer, codec: Codec, count: int = OLD_LINES) -> list[Batch]:
+    """Rendered lines of the hands that the old model learned, other ones than those shown."""
+    drawn = (renderer.sample(np.random.default_rng([20_000_001, number])) for number in range(count))
+    samples = [(normalise_line(image, renderer.height), codec.encode(text)) for image, text in drawn]
+    samples.sort(key=lambda sample: sample[0].shape[1])
+    return [collate(samples[i : i + 16]) for i in range(0, len(samples), 16)]
+
+
+def unlearn(
+    tuned: model.Recognizer, base: model.Recognizer, codec: Codec, old: Sequence[Batch], forgetting: float
+) -> float:
+    """Move the weights of `tuned` back towards `base` until old lines read nearly as well; the share of change kept.
+
+    Weights between two such networks read between them, and often better than both: Wortsman et al., "Robust
+    fine-tuning of zero-shot models", CVPR 2022, arXiv:2109.01903. Old lines are read by the CTC head. The least of
+    `KEPT_SHARES` is kept even where old lines read worse with it.
+    """
+    before, after = ({k: v.clone() for k, v in network.state_dict().items()} for network in (base, tuned))
+    module = LitRecognizer(tuned.config)
+    module.codec = codec
+
+    def read_old(network: model.Recognizer) -> int:
+        module.network = network.eval()
+        return sum(
+            errors(codec.decode(row), text).character_edits
+            for batch in old
+            for row, text in zip(batch.tokens.tolist(), module.read_ctc(batch), strict=True)
+        )
+
+    most = read_old(base) * (1 + forgetting)
+    for share in KEPT_SHARES:
+        tuned.load_state_dict(
+            {k: torch.lerp(before[k], v, share) if v.is_floating_point() else v for k, v in after.items()}
+        )
+        if read_old(tuned) <= most:
+            break
+    return share
 
 
 def read_rate(bundle: Bundle, lines: Sequence[OwnLine], threads: int | None = None) -> Rate:
@@ -273,6 +320,7 @@ def tune_bundle(
     recipe: Recipe | None = None,
     renderer: LineRenderer | None = None,
     name: str | None = None,
+    version: str | None = None,
 ) -> Bundle:
     """Fine-tune and write the bundle to the empty folder `folder`. Raises DataInvalid if the export reads otherwise."""
     recipe = recipe or Recipe()
@@ -280,6 +328,7 @@ def tune_bundle(
         network, run = fine_tune(base, train, validation, Path(scratch), recipe, renderer)
     about = {
         "name": name or f"{base.name}-tuned",
+        "version": version or base.version,
         "run": {
             **run,
             "base": {"name": base.name, "version": base.version, "weights_sha256": sha256(base.path / stage.WEIGHTS)},
@@ -312,8 +361,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("set", type=Path, help="lines with their text, in any form that 'evaluate' reads")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle to write")
-    parser.add_argument("--base", type=Path, help="bundle to start from (default: the shipped one)")
+    parser.add_argument(
+        "--base", help="bundle to start from: a folder, production, NAME or NAME@VERSION (default: the shipped one)"
+    )
     parser.add_argument("--name", help="name of the new bundle (default: the old one's with '-tuned')")
+    parser.add_argument("--version", help="its version (default: the old one's)")
     parser.add_argument(
         "--line-types", default="Handwritten", help="types of lines where the set names them, comma separated"
     )
@@ -327,6 +379,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fonts", type=Path, help="folder of 'data fonts': the same from fonts")
     parser.add_argument("--texts", type=Path, help="folder of 'data texts': wording of the rendered lines")
     parser.add_argument("--replay", type=float, default=defaults.replay, help="share of rendered lines (%(default)s)")
+    parser.add_argument(
+        "--forgetting", type=float, default=defaults.forgetting,
+        help="share by which errors on rendered lines may grow (%(default)s); what would cost more is unlearned",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--threads", type=int, help="processor threads")
     parser.add_argument("--force", action="store_true", help="write the bundle even if it reads worse")
@@ -339,6 +395,8 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     if not 0 < args.validate_share <= 0.5:
         raise UsageError("--validate-share is the part held out: give more than 0 and at most 0.5.")
+    if args.forgetting < 0:
+        raise UsageError("--forgetting is a share: give 0 or more.")
     if not 0 <= args.replay < 1:
         raise UsageError("--replay is a share: give 0 or more and less than 1.")
     for number in (args.steps, args.batch_size):
@@ -350,7 +408,7 @@ def main(argv: list[str]) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     quiet()
-    base = Bundle.open(args.base)
+    base = Bundle.open(resolve(args.base))
     config = stage.bundle_network(base).config
     data = load_set(args.set, tuple(args.line_types.split(",")))
     own = cut_lines(data, config.height, base.info["alphabet"], config.max_tokens - 1)
@@ -368,15 +426,18 @@ def main(argv: list[str]) -> int:
         renderer = LineRenderer(args.unipen, args.fonts, args.texts, height=config.height)
     recipe = Recipe(
         steps=args.steps, batch_size=args.batch_size, learning_rate=args.learning_rate, replay=args.replay,
-        max_time=args.max_time, seed=args.seed, warmup_steps=min(Recipe.warmup_steps, args.steps // 4),
+        forgetting=args.forgetting, max_time=args.max_time, seed=args.seed,
+        warmup_steps=min(Recipe.warmup_steps, args.steps // 4),
     )  # fmt: skip
     before = read_rate(base, validation, args.threads)
     print(f"{len(train)} lines to train on, {len(validation)} held out; CER before {before}", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        tuned = tune_bundle(base, train, validation, folder, recipe, renderer, args.name)
+        tuned = tune_bundle(base, train, validation, folder, recipe, renderer, args.name, args.version)
         after = read_rate(tuned, validation, args.threads)
-        print(f"CER after {after}, after {tuned.info['run']['steps']} steps", flush=True)
+        run = tuned.info["run"]
+        kept = f", {100 * run['kept']:.0f} % of what was learned kept for old hands' sake" if "kept" in run else ""
+        print(f"CER after {after}, after {run['steps']} steps{kept}", flush=True)
         if after.value > before.value:
             if not args.force:
                 raise DataInvalid(

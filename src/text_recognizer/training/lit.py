@@ -148,10 +148,19 @@ class LitRecognizer(L.LightningModule):
         decoder = [self.codec.decode(row) for row in decoded]
         if self.config.paragraph:
             return {"decoder": decoder}
-        _, logits, mask = self.network.encoder(images, batch.widths)
+        return {"ctc": self._best_path(images, batch.widths), "decoder": decoder}
+
+    @torch.no_grad()
+    def read_ctc(self, batch: Batch) -> list[str]:
+        """What the CTC head reads in each image of `batch`: one pass, so much cheaper than `read`."""
+        images = batch.images.to(torch.float32).div(255).contiguous(memory_format=torch.channels_last)
+        return self._best_path(images, batch.widths)
+
+    def _best_path(self, images: Tensor, widths: Tensor) -> list[str]:
+        _, logits, mask = self.network.encoder(images, widths)
         best = logits.float().argmax(-1)  # (B, T)
         best = best.masked_fill(mask[:, 0, 0] < 0, BLANK)
-        return {"ctc": [self.codec.decode_ctc(row) for row in best.tolist()], "decoder": decoder}
+        return [self.codec.decode_ctc(row) for row in best.tolist()]
 
     def on_validation_epoch_start(self) -> None:
         self._counts, self.samples = {}, []
