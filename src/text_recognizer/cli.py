@@ -30,6 +30,7 @@ exit status:
   7    data for training or evaluation is missing or damaged
   8    a model reads worse than the one in production
   9    feedback cannot be kept or looked at: its store is locked, full, unreachable or damaged
+  10   a rule of monitoring fired
   130  interrupted
 
 With several images the others are still read; the status is that of the first failure.

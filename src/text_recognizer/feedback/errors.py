@@ -17,3 +17,10 @@ class FeedbackRejected(TextRecognizerError):
 
     code = "feedback-rejected"
     exit_status = 2
+
+
+class Alert(TextRecognizerError):
+    """A rule of monitoring fired: somebody must look."""
+
+    code = "alert"
+    exit_status = 10

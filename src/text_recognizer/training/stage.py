@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from text_recognizer.bundle import DESCRIPTION, FORMAT, SHIPPED, Bundle, sha256
 from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
+from text_recognizer.feedback.reference import REFERENCE
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import WIDTH_SCALE, normalise_line
 from text_recognizer.recognition.recognizer import LANGUAGE_MODEL, Mode, Recognizer
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 
 WEIGHTS = "recognizer.safetensors"
 FINDER_FILES = ("line_finder.onnx", "line_finder.safetensors")
+REFERENCE_PAGES = 200  # some eight minutes of two cores
 CALIBRATION_MODES: tuple[Mode, ...] = ("fast", "accurate")
 
 LICENCES = [
@@ -255,11 +257,13 @@ def stage(
     language_model: Path | None = None,
     decoding: Decoding | None = None,
     formats: Sequence[Format] = ("onnx",),
+    reference_pages: int = REFERENCE_PAGES,
 ) -> Path:
     """Write a verified bundle to the folder `out`; an older one there is replaced only when the new one is whole.
 
     `finder` is a checkpoint of the line finder, or a bundle whose line finder is taken over. `language_model` is a file
     of `text-recognizer language-model`; `formats` beside ONNX, which reading needs, are those of `training.export`.
+    `reference_pages`: rendered pages of held-out writers whose numbers monitoring compares with, 0 for none.
     """
     from text_recognizer.training.models.line_finder import export_line_finder
 
@@ -315,8 +319,46 @@ def stage(
             info["metrics"][f"parity_{kind}"] = same
         info["recognizer"]["calibration"] = {m: calibrate(recognizer, crops, truths, m) for m in CALIBRATION_MODES}
         describe(folder, info)
+        _refer(folder, info, unipen, texts, reference_pages)
         install(folder, out)
     return out
+
+
+def _refer(folder: Path, info: dict[str, Any], unipen: Path, texts: Path | None, pages: int) -> None:
+    """Add to the bundle in `folder` the frequent words and, of so many pages, what monitoring compares with."""
+    from text_recognizer.reader import Reader
+    from text_recognizer.training.reference import frequent_words, make_reference, write_reference, write_words
+
+    words = frequent_words(texts)
+    write_words(folder, words)
+    info.pop("reference", None)
+    (folder / REFERENCE).unlink(missing_ok=True)
+    describe(folder, info)
+    if pages:
+        reader = Reader(Bundle.open(folder))
+        reference = make_reference(reader, unipen, texts, pages, frozenset(words), log.info)
+        write_reference(folder, reference)
+        info["reference"] = reference["made"]
+        describe(folder, info)
+
+
+def add_reference(
+    bundle: Path, unipen: Path, texts: Path | None = None, pages: int = REFERENCE_PAGES, version: str | None = None
+) -> Bundle:
+    """Give a bundle that is there already what monitoring needs; its graphs and weights stay as they are.
+
+    `version` of the bundle afterwards: by default the same. A registered bundle is not to be changed: copy it first.
+    Raises BundleInvalid where there is none.
+    """
+    info = dict(Bundle.open(bundle).info)
+    if version is not None:
+        info["version"] = version
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "bundle"
+        shutil.copytree(bundle, folder)
+        _refer(folder, info, unipen, texts, pages)
+        install(folder, bundle)
+    return Bundle.open(bundle)
 
 
 def stage_tuned(
@@ -338,9 +380,11 @@ def stage_tuned(
     for graph in sorted(folder.glob("*.onnx")):
         strip_graph(graph)
     for name in base.info["files"]:
-        if not (folder / name).exists():
+        # How surely the base model reads says nothing of the tuned one.
+        if not (folder / name).exists() and name != REFERENCE:
             shutil.copyfile(base.path / name, folder / name)
-    info: dict[str, Any] = {**base.info, "git_commit": _commit(), "metrics": {}, **about}
+    kept = {name: value for name, value in base.info.items() if name != "reference"}
+    info: dict[str, Any] = {**kept, "git_commit": _commit(), "metrics": {}, **about}
     c = network.config
     sizes = {"cache": [c.decoder_layers, c.heads, c.d_model // c.heads], "max_tokens": c.max_tokens}
     info["recognizer"] = {**base.info["recognizer"], **sizes}
@@ -402,7 +446,9 @@ def _commit() -> str:
 def main(argv: list[str]) -> int:
     """Command line of `text-recognizer stage`."""
     parser = argparse.ArgumentParser(prog="text-recognizer stage", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="checkpoint of 'text-recognizer train', or its run's folder")
+    parser.add_argument(
+        "checkpoint", type=Path, nargs="?", help="checkpoint of 'text-recognizer train', or its run's folder"
+    )
     parser.add_argument(
         "--finder", type=Path, default=SHIPPED,
         help="checkpoint of the line finder, or a bundle whose line finder is taken (default: the one that ships)",
@@ -410,9 +456,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--unipen", type=Path, required=True, help="cache made by 'text-recognizer data prepare'")
     parser.add_argument("--fonts", type=Path)
     parser.add_argument("--texts", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle to write")
+    parser.add_argument("--out", type=Path, help="folder of the bundle to write")
     parser.add_argument("--name", default="pen")
-    parser.add_argument("--version", default="0.1")
+    parser.add_argument("--version", help="default: 0.1; with --reference-only the bundle's own")
+    parser.add_argument(
+        "--reference-pages", type=int, default=REFERENCE_PAGES, metavar="N",
+        help="rendered pages of held-out writers that monitoring compares with; 0: none (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--reference-only", type=Path, metavar="BUNDLE",
+        help="stage nothing: give this bundle what monitoring needs, its weights stay as they are",
+    )  # fmt: skip
     parser.add_argument("--ctc-weight", type=float, default=0.5)
     parser.add_argument("--beam", type=int, default=8)
     parser.add_argument("--language-model", type=Path, help="file made by 'text-recognizer language-model'")
@@ -428,16 +482,23 @@ def main(argv: list[str]) -> int:
     formats = tuple(args.formats.split(","))
     if unknown := set(formats) - set(FORMATS):
         parser.error(f"there is no format {', '.join(sorted(unknown))}; give some of {','.join(FORMATS)}")
+    if args.reference_only is not None:
+        if not args.unipen.exists():
+            raise DataInvalid(f"{args.unipen} is not there: give the file that 'data prepare' wrote.")
+        print(add_reference(args.reference_only, args.unipen, args.texts, args.reference_pages, args.version).path)
+        return 0
+    if args.checkpoint is None or args.out is None:
+        parser.error("give a checkpoint and --out, or --reference-only BUNDLE")
     args.checkpoint = find_checkpoint(args.checkpoint)
     for path in (args.checkpoint, args.finder, args.unipen):
         if not path.exists():
             raise DataInvalid(f"{path} is not there: give the file that training or 'data prepare' wrote.")
     check_replaceable(args.out)
     out = stage(
-        args.checkpoint, args.finder, args.out, args.unipen, args.name, args.version, args.fonts, args.texts,
+        args.checkpoint, args.finder, args.out, args.unipen, args.name, args.version or "0.1", args.fonts, args.texts,
         not args.last_weights, args.language_model,
         Decoding(args.ctc_weight, args.beam, args.language_weight, args.length_bonus, tuple(args.views)),
-        formats,
+        formats, args.reference_pages,
     )  # fmt: skip
     print(out)
     return 0

@@ -1,0 +1,100 @@
+"""What readings are compared with: the window that a bundle carries, or an earlier one of the same store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from text_recognizer.bundle import Bundle
+from text_recognizer.errors import BundleInvalid
+from text_recognizer.feedback.record import Record
+from text_recognizer.feedback.statistics import FEATURES, named
+
+REFERENCE = "reference.json"  # in a bundle, written by training/reference.py
+FORMAT = 1
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Numbers of readings: for each mode and each of `FEATURES` its values, in no order.
+
+    `name`: what a person calls it. `model`: name@version where all readings are of one. `pages`: of the largest mode.
+    """
+
+    name: str
+    model: str
+    modes: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
+
+    @property
+    def pages(self) -> int:
+        return max((len(values) for features in self.modes.values() for values in features.values()), default=0)
+
+    def all(self, feature: str) -> Values:
+        """Values of a feature, of all modes."""
+        parts = [features[feature] for features in self.modes.values() if feature in features]
+        return np.concatenate(parts) if parts else _NONE
+
+    def of(self, feature: str, shares: Mapping[str, float]) -> Values:
+        """Values of a feature with its modes in these shares, as those of the window that it is compared with.
+
+        A mode that this window does not have takes no part. Of a mode with more values than its share, evenly spaced
+        quantiles stand for all.
+        """
+        there = {mode: self.modes.get(mode, {}).get(feature, _NONE) for mode, share in shares.items() if share > 0}
+        there = {mode: np.sort(values) for mode, values in there.items() if len(values)}
+        if not there:
+            return _NONE
+        total = sum(shares[mode] for mode in there)
+        most = min(len(values) * total / shares[mode] for mode, values in there.items())
+        parts = [_thinned(values, max(1, round(most * shares[mode] / total))) for mode, values in there.items()]
+        return np.concatenate(parts)
+
+
+_NONE: Values = np.zeros(0)
+
+
+def _thinned(values: Values, count: int) -> Values:
+    """`count` of the sorted values, evenly spaced."""
+    if count >= len(values):
+        return values
+    return np.asarray(values[((np.arange(count) + 0.5) * len(values) / count).astype(int)])
+
+
+def bundle_reference(bundle: Bundle) -> Window | None:
+    """The window that a bundle carries, None where it has none. Raises BundleInvalid where it is damaged."""
+    if REFERENCE not in bundle.info["files"]:
+        return None
+    try:
+        held = json.loads((bundle.path / REFERENCE).read_text(encoding="utf-8"))
+        if held["format"] != FORMAT:
+            raise ValueError(f"format {held['format']}")
+        modes = {
+            str(mode): {str(name): np.asarray(values, np.float64) for name, values in features.items()}
+            for mode, features in held["modes"].items()
+        }
+        name = f"{held['made']['pages']} rendered pages of {held['made']['writers']} writers held out of training"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleInvalid(
+            f"{bundle.path / REFERENCE} can't be read ({type(error).__name__}): get the bundle again."
+        ) from None
+    model = f"{bundle.name}@{bundle.version}"
+    return Window(f"{name}, in the bundle {model}", model, modes)
+
+
+def window_of(records: Iterable[Record], name: str) -> Window:
+    """The numbers of records."""
+    found: dict[str, dict[str, list[float]]] = {}
+    models = set()
+    for record in records:
+        models.add(record.reading.model)
+        features = found.setdefault(record.reading.mode, {feature.name: [] for feature in FEATURES})
+        for feature, value in named(record.reading.statistics).items():
+            features[feature].append(value)
+    modes = {mode: {f: np.asarray(v, np.float64) for f, v in features.items()} for mode, features in found.items()}
+    return Window(name, models.pop() if len(models) == 1 else "", modes)

@@ -1,0 +1,124 @@
+"""What a bundle knows of pages that it reads well: numbers of pages of held-out writers, and frequent words.
+
+Monitoring compares what a service reads with these numbers (docs/monitoring.md).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from text_recognizer.feedback.reference import FORMAT, REFERENCE
+from text_recognizer.feedback.statistics import WORDS, Wording, image_statistics, page_statistics
+from text_recognizer.images import load_image
+from text_recognizer.reader import Mode, Reader
+from text_recognizer.training.finder_lit import page_hands
+from text_recognizer.training.render.ink import Hand
+from text_recognizer.training.render.page import PageStyle, RenderedPage, render_page
+from text_recognizer.training.sources.everyday import built_in_prose
+from text_recognizer.training.sources.text import WEIGHTS, TextSource
+
+MODES: tuple[Mode, ...] = ("fast", "accurate")
+SEED = 20_261_125
+X_HEIGHTS = (20.0, 34.0)  # pixels, as in the evaluation set of pages
+
+# The list of words: how often one must be written, how many there are, and how many bytes they take, at most.
+LEAST, MOST, BYTES = 3, 30_000, 300_000
+# Corpora of wording too old for a list of today's words would fill it first: their words count, but for less.
+OLD = ("bible", "older")
+
+
+def reference_hands(unipen: Path) -> list[Hand]:
+    """Every second held-out writer: the others are left for who wants to try monitoring with hands it never saw."""
+    return page_hands(unipen, "heldout")[::2]
+
+
+def render_pages(
+    hands: Sequence[Hand], text: TextSource, count: int, seed: int = SEED, camera: str | None = "any"
+) -> Iterator[RenderedPage]:
+    """`count` pages as those of the evaluation set: a hand each, drawn at random, on paper and photographed."""
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        style = PageStyle.sample(rng, float(rng.uniform(*X_HEIGHTS)))
+        yield render_page(hands[int(rng.integers(len(hands)))], rng, style, text, variation=0.0, camera=camera)
+
+
+def numbers_of(reader: Reader, wording: Wording, rgb: NDArray[np.uint8], mode: Mode) -> dict[str, float]:
+    """The numbers that the service would give of a page (H, W, 3) uint8."""
+    image = load_image(rgb)
+    return image_statistics(image.gray) | page_statistics(reader.read(image, mode), wording)
+
+
+def make_reference(
+    reader: Reader,
+    unipen: Path,
+    texts: Path | None,
+    pages: int,
+    words: frozenset[str],
+    report: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Numbers of rendered pages of held-out writers, read in both modes, as `reference.json` holds them."""
+    wording = Wording(reader.recognizer.alphabet, reader.recognizer.language, words)
+    hands = reference_hands(unipen)
+    values: dict[str, dict[str, list[float]]] = {mode: {} for mode in MODES}
+    for number, page in enumerate(render_pages(hands, TextSource(texts), pages)):
+        for mode in MODES:
+            for name, value in numbers_of(reader, wording, page.rgb, mode).items():
+                values[mode].setdefault(name, []).append(float(f"{value:.4g}"))
+        if (number + 1) % 50 == 0:
+            report(f"reference: {number + 1} of {pages} pages read")
+    return {
+        "format": FORMAT,
+        "made": {
+            "how": "rendered pages of held-out writers (training/reference.py), read by this model",
+            "pages": pages,
+            "writers": len(hands),
+            "seed": SEED,
+        },
+        "modes": values,
+    }
+
+
+def write_reference(folder: Path, reference: dict[str, Any]) -> None:
+    """Into a bundle's folder."""
+    text = json.dumps(reference, separators=(",", ":"), allow_nan=False)
+    (folder / REFERENCE).write_text(text + "\n", encoding="utf-8")
+
+
+_WORD = re.compile(r"[^\W\d_]{2,}(?:'[^\W\d_]+)?")
+
+
+def frequent_words(texts: Path | None) -> list[str]:
+    """Words of the training texts in lower case, the most frequent first, within the limits above.
+
+    Without a folder of texts, or with an empty one, those of the built-in wording.
+    """
+    counts: defaultdict[str, float] = defaultdict(float)
+    for name in WEIGHTS:
+        file = texts / f"{name}.txt" if texts is not None else None
+        if file is not None and file.is_file():
+            found = Counter(_WORD.findall(file.read_text(encoding="utf-8").lower().replace("’", "'")))
+            for word, count in found.items():
+                counts[word] += count / 4 if name in OLD else count
+    if not counts:
+        counts.update(Counter(_WORD.findall(built_in_prose().lower())))
+    kept: list[str] = []
+    size = 0
+    for word, weight in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST]:
+        size += len(word.encode()) + 1
+        if weight < LEAST or size > BYTES:
+            break
+        kept.append(word)
+    return kept
+
+
+def write_words(folder: Path, words: Iterable[str]) -> None:
+    """Into a bundle's folder, in the order of the alphabet."""
+    (folder / WORDS).write_text("\n".join(sorted(words)) + "\n", encoding="utf-8")
