@@ -1,6 +1,7 @@
 """The client against real servers: a service, and one that is in trouble."""
 
 import asyncio
+import inspect
 import json
 import threading
 import time
@@ -12,17 +13,14 @@ import uvicorn
 from text_recognizer import client as client_module
 from text_recognizer.bundle import Bundle
 from text_recognizer.client import AsyncClient, Client, ServiceError
-from text_recognizer.errors import ImageRejected
+from text_recognizer.errors import ImageRejected, UsageError
 from text_recognizer.reader import Reader
 from text_recognizer.service.app import create_app
 from text_recognizer.service.settings import Settings
 
 
-@pytest.fixture(scope="module")
-def address():
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(Settings(threads=2, api_keys=("key",))), port=0, log_level="warning")
-    )
+def serving(**settings):
+    server = uvicorn.Server(uvicorn.Config(create_app(Settings(threads=2, **settings)), port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -32,13 +30,24 @@ def address():
     thread.join(30)
 
 
+@pytest.fixture(scope="module")
+def address():
+    yield from serving(api_keys=("key",))
+
+
+@pytest.fixture(scope="module")
+def feedback_address(tmp_path_factory):
+    yield from serving(feedback=str(tmp_path_factory.mktemp("feedback")))
+
+
 @pytest.fixture
 def in_trouble():
     """A server that answers as `answers` says, one after the other: a status with headers and a body."""
 
     class Trouble(BaseHTTPRequestHandler):
         def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
+            self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.server.numbers.append(self.headers["X-Request-ID"])
             status, headers, body = self.server.answers.pop(0)
             self.server.asked.append(time.monotonic())
             if not status:
@@ -55,7 +64,7 @@ def in_trouble():
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Trouble) as server:
-        server.answers, server.asked = [], []
+        server.answers, server.asked, server.bodies, server.numbers = [], [], [], []
         server.address = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
@@ -192,3 +201,63 @@ def test_client_needs_nothing_of_what_reading_needs():
 
     code = "import sys, text_recognizer.client; print({'onnxruntime', 'cv2', 'numpy', 'PIL'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+def test_feedback_is_said_of_an_answer_and_deleted(feedback_address, letter):
+    async def given(what):
+        return await what if inspect.isawaitable(what) else what
+
+    async def ask(client):
+        answer = await given(client.read_answer(letter, "fast"))
+        lines = [*(line.text for line in answer.page.lines[:-1]), "ß"]
+        kept = await given(client.feedback(answer, flag="incorrect", comment="a comment", lines=lines, checked=True))
+        await given(client.delete_feedback(answer))
+        with pytest.raises(ServiceError) as caught:
+            await given(client.delete_feedback(answer.request_id))
+        assert (caught.value.status, caught.value.code) == (404, "unknown-request")
+        assert (kept.request_id, kept.image_kept, kept.page_kept) == (answer.request_id, True, True)
+        assert kept.outside_alphabet == ("ß",)
+        assert answer.timings["total"] > 0
+
+    async def with_await():
+        async with AsyncClient(feedback_address) as client:
+            await ask(client)
+
+    with Client(feedback_address) as client:
+        asyncio.run(ask(client))
+    asyncio.run(with_await())
+
+
+def test_image_and_page_are_sent_where_the_service_has_forgotten_them(feedback_address, letter):
+    with Client(feedback_address) as client:
+        answer = client.read_answer(letter, "fast")
+        client.delete_feedback(answer)
+        with pytest.raises(ServiceError) as caught:
+            client.feedback(answer, flag="other")
+        assert caught.value.code == "unknown-request"
+        assert client.feedback(answer, flag="other", image=letter).image_kept
+        with pytest.raises(ServiceError, match="lines for a page of"):
+            client.feedback(answer, lines=["too few"])
+        with pytest.raises(UsageError):
+            client.feedback(answer, lines="no list")
+        with pytest.raises(UsageError):
+            client.delete_feedback("../models")
+
+
+def test_feedback_that_is_tried_again_bears_the_same_id(in_trouble, monkeypatch):
+    monkeypatch.setattr(client_module, "LONGEST_PAUSE", 0.05)
+    kept = {"id": "f", "request_id": "r", "image_kept": True, "page_kept": True, "outside_alphabet": []}
+    in_trouble.answers = [(503, {}, b"{}"), (0, {}, b""), (201, {}, json.dumps(kept).encode())]
+    with Client(in_trouble.address) as client:
+        assert client.feedback("r", flag="other").id == "f"
+    assert len({json.loads(body)["id"] for body in in_trouble.bodies}) == 1
+    assert len(in_trouble.bodies) == 3
+
+
+def test_reading_that_is_tried_again_is_the_same_request(in_trouble, monkeypatch):
+    monkeypatch.setattr(client_module, "LONGEST_PAUSE", 0.05)
+    in_trouble.answers = [(503, {}, b"{}"), (200, {}, PAGE)]
+    with Client(in_trouble.address) as client:
+        client.read(b"x")
+    assert len(set(in_trouble.numbers)) == 1
+    assert len(in_trouble.numbers) == 2

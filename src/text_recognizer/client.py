@@ -8,18 +8,22 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import time
-from collections.abc import AsyncIterator, Iterator
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import httpx
 
 from text_recognizer.errors import ImageRejected, TextRecognizerError, UsageError
-from text_recognizer.formats.json_lines import from_dict, line_from_dict
+from text_recognizer.formats.json_lines import from_dict, line_from_dict, to_dict
 from text_recognizer.page import Line, Page
 
 Mode = Literal["fast", "accurate"]
+Flag = Literal["incorrect", "offensive", "other"]
 Source = str | Path | bytes | BinaryIO
 
 RETRIED = (429, 502, 503, 504)
@@ -36,6 +40,26 @@ class ServiceError(TextRecognizerError):
         self.status = status
         self.code = code  # type: ignore[misc]  # of each answer, not of the class
         self.request_id = request_id
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A page with the number of the request that read it, by which feedback speaks of it, and `timings` in seconds."""
+
+    page: Page
+    request_id: str
+    timings: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the service kept of feedback. `outside_alphabet`: characters in it that the model cannot write."""
+
+    id: str
+    request_id: str
+    image_kept: bool
+    page_kept: bool
+    outside_alphabet: tuple[str, ...]
 
 
 class _Asking:
@@ -88,13 +112,17 @@ class Client(_Asking):
         """
         return from_dict(self._post("/v1/read", _content(image), {"mode": mode}).json())
 
+    def read_answer(self, image: Source, mode: Mode = "accurate") -> Answer:
+        """The page with what feedback on it needs. Raises as `read` does."""
+        return _answer(self._post("/v1/read", _content(image), {"mode": mode}).json())
+
     def read_as(self, image: Source, format: str, mode: Mode = "accurate") -> bytes:  # noqa: A002
         """The page written down in one of the service's formats. Raises as `read` does."""
         return self._post("/v1/read", _content(image), {"mode": mode, "format": format}).content
 
     def stream(self, image: Source, mode: Mode = "accurate") -> Iterator[Line]:
         """The lines of the page as they are read. Raises as `read` does; once it has begun nothing is tried again."""
-        content = {"params": {"mode": mode, "stream": "true"}, **_content(image)}
+        content = {"params": {"mode": mode, "stream": "true"}, "headers": _numbered(), **_content(image)}
         attempt = 0
         while True:
             events = _Events()
@@ -113,6 +141,38 @@ class Client(_Asking):
             time.sleep(pause)
             attempt += 1
 
+    def feedback(
+        self,
+        reading: Answer | str,
+        *,
+        flag: Flag | None = None,
+        comment: str = "",
+        lines: Sequence[str] | None = None,
+        text: str | None = None,
+        checked: bool = False,
+        image: Source | None = None,
+        mode: Mode | None = None,
+        id: str | None = None,  # noqa: A002
+    ) -> Kept:
+        """Say what a reading got wrong; `reading`: what `read_answer` gave, or its request id.
+
+        `lines`: a text for each line of the page, in its order, empty where there is no line on the paper. `text`: the
+        whole text, where it does not go by those lines. `checked`: all lines were looked at. `image`: that was read;
+        it is sent, with the page, where the service has forgotten the request, as it does after some minutes. `id`:
+        sent twice it is kept once; one is made where none is given, so that what is tried again is kept once.
+        Raises `ServiceError`: `unknown-request`, `feedback-rejected`, `feedback-off`, `feedback-unavailable`.
+        """
+        said = _said(reading, flag, comment, lines, text, checked, mode, id)
+        try:
+            return _kept(self._ask("POST", "/v1/feedback", json=said).json())
+        except ServiceError as error:
+            content = _brought(error, said, reading, image)
+        return _kept(self._ask("POST", "/v1/feedback", **content).json())
+
+    def delete_feedback(self, reading: Answer | str) -> None:
+        """Delete all that the service keeps of a reading. Raises `ServiceError`: `unknown-request` and others."""
+        self._ask("DELETE", f"/v1/feedback/{_request_id(reading)}")
+
     def models(self) -> dict[str, Any]:
         """The model that reads, and the formats that the service writes."""
         known: dict[str, Any] = self._ask("GET", "/v1/models").json()
@@ -128,7 +188,7 @@ class Client(_Asking):
         self.close()
 
     def _post(self, path: str, content: dict[str, Any], params: dict[str, str]) -> httpx.Response:
-        return self._ask("POST", path, params=params, **content)
+        return self._ask("POST", path, params=params, headers=_numbered(), **content)
 
     def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         attempt = 0
@@ -162,13 +222,17 @@ class AsyncClient(_Asking):
         """See `Client.read`."""
         return from_dict((await self._post("/v1/read", _content(image), {"mode": mode})).json())
 
+    async def read_answer(self, image: Source, mode: Mode = "accurate") -> Answer:
+        """See `Client.read_answer`."""
+        return _answer((await self._post("/v1/read", _content(image), {"mode": mode})).json())
+
     async def read_as(self, image: Source, format: str, mode: Mode = "accurate") -> bytes:  # noqa: A002
         """See `Client.read_as`."""
         return (await self._post("/v1/read", _content(image), {"mode": mode, "format": format})).content
 
     async def stream(self, image: Source, mode: Mode = "accurate") -> AsyncIterator[Line]:
         """See `Client.stream`."""
-        content = {"params": {"mode": mode, "stream": "true"}, **_content(image)}
+        content = {"params": {"mode": mode, "stream": "true"}, "headers": _numbered(), **_content(image)}
         attempt = 0
         while True:
             events = _Events()
@@ -187,6 +251,31 @@ class AsyncClient(_Asking):
             await asyncio.sleep(pause)
             attempt += 1
 
+    async def feedback(
+        self,
+        reading: Answer | str,
+        *,
+        flag: Flag | None = None,
+        comment: str = "",
+        lines: Sequence[str] | None = None,
+        text: str | None = None,
+        checked: bool = False,
+        image: Source | None = None,
+        mode: Mode | None = None,
+        id: str | None = None,  # noqa: A002
+    ) -> Kept:
+        """See `Client.feedback`."""
+        said = _said(reading, flag, comment, lines, text, checked, mode, id)
+        try:
+            return _kept((await self._ask("POST", "/v1/feedback", json=said)).json())
+        except ServiceError as error:
+            content = _brought(error, said, reading, image)
+        return _kept((await self._ask("POST", "/v1/feedback", **content)).json())
+
+    async def delete_feedback(self, reading: Answer | str) -> None:
+        """See `Client.delete_feedback`."""
+        await self._ask("DELETE", f"/v1/feedback/{_request_id(reading)}")
+
     async def models(self) -> dict[str, Any]:
         """See `Client.models`."""
         known: dict[str, Any] = (await self._ask("GET", "/v1/models")).json()
@@ -202,7 +291,7 @@ class AsyncClient(_Asking):
         await self.close()
 
     async def _post(self, path: str, content: dict[str, Any], params: dict[str, str]) -> httpx.Response:
-        return await self._ask("POST", path, params=params, **content)
+        return await self._ask("POST", path, params=params, headers=_numbered(), **content)
 
     async def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         attempt = 0
@@ -219,6 +308,11 @@ class AsyncClient(_Asking):
 
 
 # ---------------------------------------------------------------------------------------------- requests and answers
+
+
+def _numbered() -> dict[str, str]:
+    """A request that is tried again stays the same one: a service that keeps readings keeps it once."""
+    return {"X-Request-ID": uuid.uuid4().hex}
 
 
 def _content(image: Source) -> dict[str, Any]:
@@ -240,6 +334,60 @@ def _content(image: Source) -> dict[str, Any]:
     else:
         raise UsageError(f"cannot send a {type(image).__name__}; give a path, a URL, bytes or a binary file")
     return {"files": {"image": (name, data, "application/octet-stream")}}
+
+
+def _answer(content: dict[str, Any]) -> Answer:
+    timings = {str(name): float(seconds) for name, seconds in dict(content.get("timings", {})).items()}
+    return Answer(from_dict(content), str(content.get("request_id", "")), timings)
+
+
+def _request_id(reading: Answer | str) -> str:
+    request_id = reading if isinstance(reading, str) else reading.request_id
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", request_id) or not request_id.strip("."):
+        raise UsageError(f"{request_id!r} is no request id; give what read_answer gave, or its request_id")
+    return request_id
+
+
+def _said(
+    reading: Answer | str,
+    flag: Flag | None,
+    comment: str,
+    lines: Sequence[str] | None,
+    text: str | None,
+    checked: bool,
+    mode: Mode | None,
+    feedback_id: str | None,
+) -> dict[str, Any]:
+    if isinstance(lines, str):
+        raise UsageError("lines are a text for each line of the page; give the whole text as text")
+    return {
+        "request_id": _request_id(reading),
+        "id": feedback_id or uuid.uuid4().hex,
+        "flag": flag,
+        "comment": comment,
+        "lines": None if lines is None else list(lines),
+        "text": text,
+        "checked": checked,
+        "mode": mode,
+    }
+
+
+def _brought(error: ServiceError, said: dict[str, Any], reading: Answer | str, image: Source | None) -> dict[str, Any]:
+    """The body with image and page, where `error` asks for them and they are there; raises `error` otherwise."""
+    content = _content(image) if image is not None and error.code == "unknown-request" else {}
+    if isinstance(reading, str) or "files" not in content:
+        raise error
+    return {**content, "data": {"feedback": json.dumps({**said, "page": to_dict(reading.page)})}}
+
+
+def _kept(content: dict[str, Any]) -> Kept:
+    return Kept(
+        str(content["id"]),
+        str(content["request_id"]),
+        bool(content["image_kept"]),
+        bool(content["page_kept"]),
+        tuple(str(character) for character in content["outside_alphabet"]),
+    )
 
 
 def _unreachable(error: httpx.TransportError) -> ServiceError:

@@ -102,9 +102,9 @@ def wait_until():
 
 
 @pytest.fixture(scope="session")
-def service(running):
+def service(running, tmp_path_factory):
     """One service for all tests that only ask."""
-    with running() as served:
+    with running(feedback=str(tmp_path_factory.mktemp("service") / "feedback")) as served:
         yield served
 
 

@@ -11,14 +11,16 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 KEY = {"Authorization": "Bearer a-key"}
 OPERATIONS = [
     ("/v1/read", "POST"), ("/", "POST"), ("/v1/models", "GET"),
+    ("/v1/feedback", "POST"), ("/v1/feedback/{request_id}", "DELETE"),
     ("/healthz", "GET"), ("/readyz", "GET"), ("/metrics", "GET"),
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def document(running):
+def document(running, tmp_path_factory):
     """Of a service that fetches nothing, so that made-up addresses stay unasked."""
-    with running(image_urls="off", api_keys=("a-key",)) as service:
+    feedback = str(tmp_path_factory.mktemp("conformance") / "feedback")
+    with running(image_urls="off", api_keys=("a-key",), feedback=feedback) as service:
         yield schemathesis.openapi.from_url(service.url + "/openapi.json")
 
 
@@ -30,7 +32,7 @@ def test_all_operations_are_looked_at(document):
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_every_answer_is_one_that_the_document_names(document, path, method, mode):
     operation = document[path][method]
-    if mode is GenerationMode.NEGATIVE and method == "GET":
+    if mode is GenerationMode.NEGATIVE and method in ("GET", "DELETE"):
         return  # nothing to get wrong
 
     @given(operation.as_strategy(generation_mode=mode))
@@ -45,7 +47,10 @@ def test_every_answer_is_one_that_the_document_names(document, path, method, mod
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_without_a_key_too(document, path, method):
-    document[path][method].Case(media_type="application/json", body={"image": "data:,"}).call_and_validate()
+    place = {"request_id": "r1"} if "{" in path else None
+    body = {"image": "data:,"} if method == "POST" else None
+    case = document[path][method].Case(media_type="application/json", body=body, path_parameters=place)
+    case.call_and_validate()
 
 
 @pytest.mark.parametrize("query", [{}, {"mode": "fast"}, {"format": "text"}, {"stream": "true"}])
@@ -56,3 +61,18 @@ def test_pages_are_as_the_document_says(document, picture, query):
         case = document[path]["POST"].Case(body=body, media_type="application/json", query=chosen, headers=KEY)
         answer = case.call_and_validate()
         assert answer.status_code == 200
+
+
+def test_feedback_is_answered_as_the_document_says(document, picture):
+    url = "data:image/png;base64," + base64.b64encode(picture).decode()
+    page = (
+        document["/v1/read"]["POST"].Case(body={"image": url}, media_type="application/json", headers=KEY).call().json()
+    )
+    said = {"request_id": page["request_id"], "id": "f1", "flag": "incorrect", "lines": ["ß", "", "x"], "page": page}
+    for status in (201, 200):
+        case = document["/v1/feedback"]["POST"].Case(body=said, media_type="application/json", headers=KEY)
+        assert case.call_and_validate().status_code == status
+    for status in (204, 404):
+        place = {"request_id": page["request_id"]}
+        case = document["/v1/feedback/{request_id}"]["DELETE"].Case(path_parameters=place, headers=KEY)
+        assert case.call_and_validate().status_code == status

@@ -27,6 +27,7 @@ from text_recognizer.page import Page
 from text_recognizer.service import schema
 from text_recognizer.service.access import Access
 from text_recognizer.service.engine import Engine, Job
+from text_recognizer.service.feedback import Desk
 from text_recognizer.service.inputs import Image, Inputs
 from text_recognizer.service.metrics import Metrics
 from text_recognizer.service.problems import MEDIA_TYPE, Broken, NotReady, RequestError, body, document, problem
@@ -47,14 +48,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings.from_environment()
     metrics = Metrics()
     engine, inputs, access = Engine(settings, metrics), Inputs(settings, metrics), Access(settings)
+    desk = Desk(settings, metrics, engine)
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         engine.start()
+        desk.start()
         try:
             yield
         finally:
             await asyncio.to_thread(engine.stop)
+            await desk.stop()
             inputs.close()
 
     app = FastAPI(
@@ -77,9 +81,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def read(request: Request, image: Image, mode: Mode, deadline: float) -> tuple[Page, Job]:
         job = engine.submit(image.data, mode, deadline)
         try:
-            return await _while_client_waits(request, job.wait()), job
+            page = await _while_client_waits(request, job.wait())
         finally:
             job.drop()
+        await desk.note(request.state.id, page, job, image.data)
+        return page, job
 
     @app.post(
         "/v1/read",
@@ -114,7 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 except BaseException:
                     job.drop()
                     raise
-                events = _events(job, image.source, request.state.id)
+                events = _events(job, image, request.state.id, desk)
                 return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
             page, job = await read(request, image, mode, deadline)
         finally:
@@ -161,7 +167,44 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             modes=["fast", "accurate"],
             data=[str(item) for item in bundle.info.get("data", [])],
         )
-        return schema.Models(models=[known], formats=list(formats.NAMES))
+        return schema.Models(models=[known], formats=list(formats.NAMES), feedback=desk.open)
+
+    @app.post(
+        "/v1/feedback",
+        summary="Say what a reading got wrong",
+        operation_id="feedback",
+        status_code=201,
+        response_model=schema.FeedbackAnswer,
+        responses={
+            200: {"description": "It was kept before", "model": schema.FeedbackAnswer},
+            201: {"description": "It is kept"},
+            **_problems(400, 401, 404, 408, 413, 415, 422, 429, 500, 503),
+        },
+        openapi_extra={"requestBody": _FEEDBACK_BODY},
+    )
+    async def feedback(request: Request) -> Response:
+        access.check(request)
+        desk.required()
+        content = await inputs.body(request, time.monotonic() + settings.deadline)
+        try:
+            said, image = await inputs.feedback(request, content)
+            answer, new = await desk.give(said, image)
+        finally:
+            inputs.release(content)
+        return JSONResponse(answer.model_dump(), 201 if new else 200)
+
+    @app.delete(
+        "/v1/feedback/{request_id}",
+        summary="Delete all that is kept of a reading",
+        operation_id="delete_feedback",
+        status_code=204,
+        response_class=Response,
+        responses=_problems(401, 404, 429, 503),
+    )
+    async def delete_feedback(request: Request, request_id: str) -> Response:
+        access.check(request)
+        await desk.delete(request_id)
+        return Response(status_code=204)
 
     @app.get("/healthz", summary="Whether the process works", operation_id="healthz", responses=_problems(503))
     async def healthz() -> schema.Health:
@@ -177,6 +220,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @app.get("/metrics", summary="Figures for Prometheus", operation_id="metrics", response_class=PlainTextResponse)
     async def metrics_text() -> Response:
+        await desk.look_at_alerts()
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.exception_handler(TextRecognizerError)
@@ -205,7 +249,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.cors),
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
             expose_headers=["Retry-After", "Server-Timing", "X-Model", "X-Request-ID"],
         )
@@ -272,12 +316,14 @@ async def _while_client_waits(request: Request, work: Coroutine[Any, Any, T]) ->
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _events(job: Job, source: str, number: str) -> AsyncIterator[str]:
+async def _events(job: Job, image: Image, number: str, desk: Desk) -> AsyncIterator[str]:
     """Server-sent events: `line` for each line, `page` at the end, `problem` where that cannot be."""
     try:
         async for line in job.stream():
             yield _event("line", line_to_dict(line))
-        yield _event("page", _answer(await job.wait(), source, number, job))
+        page = await job.wait()
+        await desk.note(number, page, job, image.data)
+        yield _event("page", _answer(page, image.source, number, job))
     except TextRecognizerError as error:
         status, code = (error.status, error.code) if isinstance(error, RequestError) else (500, Broken.code)
         yield _event("problem", body(status, code, str(error), number))
@@ -302,13 +348,14 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     words = {
         400: "The request is not understood",
         401: "No API key, or an unknown one",
+        404: "Nothing is known of this request, or feedback is off",
         408: "The body did not arrive in time",
         413: "The body is too large",
         415: "The media type is not known",
-        422: "The image cannot be read, or not be fetched",
+        422: "The image cannot be read, or not be fetched; or the feedback does not fit",
         429: "Too many requests",
         500: "An error in this program",
-        503: "The model is not loaded yet, or the service is going down",
+        503: "The model is not loaded yet, the service is going down, or feedback cannot be kept",
         504: "The page was not read in time",
     }
     return {
@@ -344,6 +391,22 @@ _V1_BODY = {
         },
         "image/*": _BYTES,
         "application/octet-stream": _BYTES,
+    },
+}
+_FEEDBACK_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": schema.FeedbackRequest.model_json_schema()},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "feedback": {"type": "string", "contentMediaType": "application/json"},
+                    "image": {"type": "string", "format": "binary"},
+                },
+                "required": ["feedback"],
+            }
+        },
     },
 }
 _ORIGINAL_BODY = {

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
 import uuid
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from mangum.protocols import LifespanCycle
 
 from text_recognizer.service.app import create_app
 from text_recognizer.service.problems import MEDIA_TYPE, RequestError, TooLarge, problem
-from text_recognizer.service.settings import Settings
+from text_recognizer.service.settings import FEEDBACK_OFF, PREFIX, Settings
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,9 @@ class Function:
     """The application with `settings`, started and with its model loaded; called with each event and its context."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        app = create_app(settings)
+        # Nothing can be written there but what is gone with the instance.
+        known = settings is not None or os.environ.get(f"{PREFIX}FEEDBACK", "").strip()
+        app = create_app(settings if known else Settings.from_environment(feedback=FEEDBACK_OFF))
         # Mangum would start and stop the application with every event; this starts it once and for good.
         self._mangum = Mangum(app, lifespan="off", text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE])
         self._lifespan = LifespanCycle(app, "on")

@@ -29,7 +29,7 @@ import numpy as np
 
 from text_recognizer.errors import TextRecognizerError
 from text_recognizer.feedback.statistics import Wording, image_statistics, page_statistics
-from text_recognizer.images import load_image
+from text_recognizer.images import LoadedImage, load_image
 from text_recognizer.models import ALIASES, REGISTRY, Registry, resolve
 from text_recognizer.page import Line, Page
 from text_recognizer.reader import LaidOut, Mode, Reader
@@ -227,6 +227,12 @@ class Engine:
             self._changed.notify()
         self._count()
         return job
+
+    def statistics(self, image: LoadedImage, page: Page) -> dict[str, float]:
+        """The numbers of an image and of what was read on it, as those of a job."""
+        reader = self.reader
+        wording = Wording("") if reader is None else self._wordings[reader]
+        return {**image_statistics(image.gray), **page_statistics(page, wording)}
 
     # ------------------------------------------------------------------------------------------------- the threads
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
@@ -154,16 +154,43 @@ class Inputs:
             raise RequestError('"image" is not a data URL; it should look like data:image/png;base64,…')
         return Image(await asyncio.to_thread(web.fetch, value, self._settings.max_bytes))
 
-    async def _from_form(self, request: Request, body: bytes) -> Image:
+    async def feedback(self, request: Request, body: bytes) -> tuple[Any, bytes | None]:
+        """The JSON of a request to /v1/feedback, and the image where one came with it."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == JSON:
+            return await asyncio.to_thread(_parsed, body), None
+        if kind != MULTIPART:
+            raise WrongMediaType(f"send feedback as {JSON}, or with its image in a form as {MULTIPART}")
+        form = await self._form(request, body, files=2)
+        said, image = form.get("feedback"), form.get("image")
+        if said is None:
+            raise RequestError('the form has no field "feedback"; send the JSON in it')
+        text = await said.read() if isinstance(said, UploadFile) else said.encode(errors="surrogatepass")
+        data = await image.read() if isinstance(image, UploadFile) else None
+        await form.close()
+        if image is not None and data is None:
+            raise RequestError("image is no file; send it as a file, as curl -F image=@page.jpg does")
+        return await asyncio.to_thread(_parsed, text), data
+
+    async def _form(self, request: Request, body: bytes, files: int) -> FormData:
         async def stream() -> AsyncIterator[bytes]:
             yield body
 
-        parser = MultiPartParser(request.headers, stream(), max_files=1, max_fields=8)  # type: ignore[arg-type]
+        parser = MultiPartParser(
+            request.headers,
+            stream(),  # type: ignore[arg-type]
+            max_files=files,
+            max_fields=8,
+            max_part_size=len(body) + 1,
+        )
         parser.spool_max_size = len(body) + 1  # it is in memory already; nothing goes to disk
         try:
-            form = await parser.parse()
+            return await parser.parse()
         except MultiPartException as error:
             raise RequestError(f"the form cannot be read ({error.message}); send one file in it") from None
+
+    async def _from_form(self, request: Request, body: bytes) -> Image:
+        form = await self._form(request, body, files=1)
         files = [value for value in form.values() if isinstance(value, UploadFile)]
         if len(files) != 1:
             raise RequestError("the form has no file; send the image as a file, as curl -F image=@page.jpg does")

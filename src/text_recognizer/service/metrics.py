@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,8 +15,11 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
+from text_recognizer.feedback.record import Check
 from text_recognizer.feedback.statistics import FEATURES
 
 SECONDS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 60)
@@ -36,6 +39,21 @@ STATISTICS: dict[str, tuple[float, ...]] = {
     "bits_per_character": (1.5, 2, 2.25, 2.5, 2.75, 3, 3.25, 3.5, 4, 4.5, 5, 6),
     "repetition": (0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
 }
+
+
+class Alerts(Collector):
+    """A figure for each rule of monitoring, as it was when the rules were last looked at."""
+
+    def __init__(self) -> None:
+        self.checks: Sequence[Check] = ()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        told = GaugeMetricFamily(
+            "text_recognizer_alert", "1 where a rule of monitoring found something amiss", labels=["rule"]
+        )
+        for rule, fired in {check.rule: check.fired for check in self.checks}.items():
+            told.add_metric([rule], float(fired))
+        yield told
 
 
 class Metrics:
@@ -70,6 +88,13 @@ class Metrics:
         self.buffered = self._gauge("buffered_bytes", "Bytes of bodies held")
         self.model = self._gauge("model_info", "1 for the model that reads", "name", "version", how="liveall")
         self.reloads = self._counter("model_reloads", "Changes of the model while running", "outcome")
+        self.feedback = self._counter("feedback", "Feedback kept, by its flag, or correction or comment", "flag")
+        self.feedback_failures = self._counter(
+            "feedback_failures", "What the store of feedback could not do, or not in time", "operation"
+        )
+        self.remembered = self._gauge("remembered_bytes", "Bytes of readings in memory, for feedback on them")
+        self.alerts = Alerts()
+        self.registry.register(self.alerts)
 
     def observe(self, statistics: Mapping[str, float]) -> None:
         """Counts the numbers of a page (`feedback.statistics`) that it has."""
@@ -98,4 +123,5 @@ class Metrics:
         if SHARED in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            registry.register(self.alerts)
         return generate_latest(registry)

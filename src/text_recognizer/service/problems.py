@@ -36,6 +36,34 @@ class Unauthorized(RequestError):
     code = "unauthorized"
 
 
+class UnknownRequest(RequestError):
+    """Nothing is known of the reading that is spoken of."""
+
+    status = 404
+    code = "unknown-request"
+
+
+class FeedbackOff(RequestError):
+    """This service takes no feedback."""
+
+    status = 404
+    code = "feedback-off"
+
+
+class FeedbackRefused(RequestError):
+    """Feedback that says nothing, too much, or what does not fit its page."""
+
+    status = 422
+    code = "feedback-rejected"
+
+
+class FeedbackAway(RequestError):
+    """The store of feedback cannot be used just now."""
+
+    status = 503
+    code = "feedback-unavailable"
+
+
 class TooSlow(RequestError):
     """The body did not arrive in time."""
 

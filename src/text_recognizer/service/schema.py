@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from pydantic import BaseModel, Field
 
 Place = list[float]
@@ -60,6 +62,31 @@ class ModelAnswer(BaseModel):
 class Models(BaseModel):
     models: list[ModelAnswer] = Field(description="The first one reads")
     formats: list[str]
+    feedback: bool = Field(description="Whether POST /v1/feedback is taken")
+
+
+class FeedbackRequest(BaseModel, strict=True):
+    """What a person says of a reading; at least one of flag, comment, lines, text and checked."""
+
+    request_id: str = Field(description="Of the reading, as /v1/read answered it")
+    id: str | None = Field(None, description="Made by the client, so that sending it twice keeps it once")
+    flag: Literal["incorrect", "offensive", "other"] | None = None
+    comment: str = Field("", description="At most 2,000 characters")
+    lines: list[str] | None = Field(
+        None, description="A text for each line of the page, in its order; empty where there is no line on the paper"
+    )
+    text: str | None = Field(None, description="The whole text, where it does not go by the lines of the page")
+    checked: bool = Field(False, description="All lines were looked at: those that stayed as they were are right")
+    page: dict[str, Any] | None = Field(None, description="The page as it was answered, where it may be forgotten here")
+    mode: Literal["fast", "accurate"] | None = Field(None, description="In which that page was read")
+
+
+class FeedbackAnswer(BaseModel):
+    id: str
+    request_id: str
+    image_kept: bool
+    page_kept: bool
+    outside_alphabet: list[str] = Field(description="Characters in it that the model cannot write")
 
 
 class Health(BaseModel):

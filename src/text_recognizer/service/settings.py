@@ -13,6 +13,7 @@ from text_recognizer.errors import UsageError
 PREFIX = "TEXT_RECOGNIZER_"
 ImageUrls = Literal["public", "allow-list", "off"]
 LogKeep = Literal["numbers", "pages", "images"]
+FEEDBACK_OFF = "off"
 
 
 def _cores() -> int:
