@@ -78,7 +78,8 @@ def bundle_reference(bundle: Bundle) -> Window | None:
             str(mode): {str(name): np.asarray(values, np.float64) for name, values in features.items()}
             for mode, features in held["modes"].items()
         }
-        name = f"{held['made']['pages']} rendered pages of {held['made']['writers']} writers held out of training"
+        made = held["made"]
+        name = f"{made['pages']} rendered pages in {made['writers'] + made['fonts']} hands"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleInvalid(
             f"{bundle.path / REFERENCE} can't be read ({type(error).__name__}): get the bundle again."

@@ -1,4 +1,4 @@
-"""What a bundle knows of pages that it reads well: numbers of pages of held-out writers, and frequent words.
+"""What a bundle knows of pages that it reads well: numbers of such pages, and frequent words.
 
 Monitoring compares what a service reads with these numbers (docs/monitoring.md).
 """
@@ -23,10 +23,14 @@ from text_recognizer.training.finder_lit import page_hands
 from text_recognizer.training.render.ink import Hand
 from text_recognizer.training.render.page import PageStyle, RenderedPage, render_page
 from text_recognizer.training.sources.everyday import built_in_prose
+from text_recognizer.training.sources.fonts import HandFont, load_fonts
 from text_recognizer.training.sources.text import WEIGHTS, TextSource
 
 MODES: tuple[Mode, ...] = ("fast", "accurate")
 SEED = 20_261_125
+# Share of pages by held-out writers where there are fonts too: few of them write running text, and a window in which
+# one of them writes every sixth page would be of that one.
+FIRST = 1 / 3
 X_HEIGHTS = (20.0, 34.0)  # pixels, as in the evaluation set of pages
 
 # The list of words: how often one must be written, how many there are, and how many bytes they take, at most.
@@ -35,19 +39,34 @@ LEAST, MOST, BYTES = 3, 30_000, 300_000
 OLD = ("bible", "older")
 
 
-def reference_hands(unipen: Path) -> list[Hand]:
-    """Every second held-out writer: the others are left for who wants to try monitoring with hands it never saw."""
-    return page_hands(unipen, "heldout")[::2]
+def reference_hands(unipen: Path, fonts: Path | None = None, others: bool = False) -> list[list[Hand | HandFont]]:
+    """Kinds of hands that can write running text: held-out writers with letters of their own, and handwriting fonts.
+
+    Every second one of each kind; with `others` the rest, for who wants to try monitoring with hands that the reference
+    has not seen. Where no writer has letters enough, those who write words, in no order; a kind without hands is left
+    out. Most held-out writers wrote words alone, and their pages would tell a language that nobody writes.
+    """
+    writers = page_hands(unipen, "heldout")
+    pens = [hand for hand in writers if hand.can_print] or writers
+    faces = [font for font in load_fonts(fonts) if font.kind != "printed"] if fonts is not None else []
+    kinds: list[list[Hand | HandFont]] = [list(kind[int(others) :: 2]) for kind in (pens, faces)]
+    return [kind for kind in kinds if kind]
 
 
 def render_pages(
-    hands: Sequence[Hand], text: TextSource, count: int, seed: int = SEED, camera: str | None = "any"
-) -> Iterator[RenderedPage]:
-    """`count` pages as those of the evaluation set: a hand each, drawn at random, on paper and photographed."""
+    kinds: Sequence[Sequence[Hand | HandFont]], text: TextSource, count: int, seed: int = SEED
+) -> Iterator[tuple[str, RenderedPage]]:
+    """`count` pages as those of the evaluation set, on paper and photographed, each with the name of its hand.
+
+    Of two kinds the first writes `FIRST` of the pages; all hands of a kind write equally many, nearly.
+    """
     for number in range(count):
         rng = np.random.default_rng([seed, number])
         style = PageStyle.sample(rng, float(rng.uniform(*X_HEIGHTS)))
-        yield render_page(hands[int(rng.integers(len(hands)))], rng, style, text, variation=0.0, camera=camera)
+        kind = kinds[0] if rng.random() < FIRST else kinds[-1]
+        hand = kind[int(rng.integers(len(kind)))]
+        name = hand.id if isinstance(hand, Hand) else hand.name
+        yield name, render_page(hand, rng, style, text, variation=0.0)
 
 
 def numbers_of(reader: Reader, wording: Wording, rgb: NDArray[np.uint8], mode: Mode) -> dict[str, float]:
@@ -59,16 +78,17 @@ def numbers_of(reader: Reader, wording: Wording, rgb: NDArray[np.uint8], mode: M
 def make_reference(
     reader: Reader,
     unipen: Path,
+    fonts: Path | None,
     texts: Path | None,
     pages: int,
     words: frozenset[str],
     report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Numbers of rendered pages of held-out writers, read in both modes, as `reference.json` holds them."""
+    """Numbers of rendered pages, read in both modes, as `reference.json` holds them."""
     wording = Wording(reader.recognizer.alphabet, reader.recognizer.language, words)
-    hands = reference_hands(unipen)
+    kinds = reference_hands(unipen, fonts)
     values: dict[str, dict[str, list[float]]] = {mode: {} for mode in MODES}
-    for number, page in enumerate(render_pages(hands, TextSource(texts), pages)):
+    for number, (_, page) in enumerate(render_pages(kinds, TextSource(texts), pages)):
         for mode in MODES:
             for name, value in numbers_of(reader, wording, page.rgb, mode).items():
                 values[mode].setdefault(name, []).append(float(f"{value:.4g}"))
@@ -77,9 +97,10 @@ def make_reference(
     return {
         "format": FORMAT,
         "made": {
-            "how": "rendered pages of held-out writers (training/reference.py), read by this model",
+            "how": "rendered pages of running text (training/reference.py), read by this model",
             "pages": pages,
-            "writers": len(hands),
+            "writers": sum(isinstance(hand, Hand) for kind in kinds for hand in kind),
+            "fonts": sum(isinstance(hand, HandFont) for kind in kinds for hand in kind),
             "seed": SEED,
         },
         "modes": values,

@@ -263,7 +263,7 @@ def stage(
 
     `finder` is a checkpoint of the line finder, or a bundle whose line finder is taken over. `language_model` is a file
     of `text-recognizer language-model`; `formats` beside ONNX, which reading needs, are those of `training.export`.
-    `reference_pages`: rendered pages of held-out writers whose numbers monitoring compares with, 0 for none.
+    `reference_pages`: rendered pages whose numbers monitoring compares with, 0 for none.
     """
     from text_recognizer.training.models.line_finder import export_line_finder
 
@@ -319,12 +319,14 @@ def stage(
             info["metrics"][f"parity_{kind}"] = same
         info["recognizer"]["calibration"] = {m: calibrate(recognizer, crops, truths, m) for m in CALIBRATION_MODES}
         describe(folder, info)
-        _refer(folder, info, unipen, texts, reference_pages)
+        _refer(folder, info, unipen, fonts, texts, reference_pages)
         install(folder, out)
     return out
 
 
-def _refer(folder: Path, info: dict[str, Any], unipen: Path, texts: Path | None, pages: int) -> None:
+def _refer(
+    folder: Path, info: dict[str, Any], unipen: Path, fonts: Path | None, texts: Path | None, pages: int
+) -> None:
     """Add to the bundle in `folder` the frequent words and, of so many pages, what monitoring compares with."""
     from text_recognizer.reader import Reader
     from text_recognizer.training.reference import frequent_words, make_reference, write_reference, write_words
@@ -336,14 +338,19 @@ def _refer(folder: Path, info: dict[str, Any], unipen: Path, texts: Path | None,
     describe(folder, info)
     if pages:
         reader = Reader(Bundle.open(folder))
-        reference = make_reference(reader, unipen, texts, pages, frozenset(words), log.info)
+        reference = make_reference(reader, unipen, fonts, texts, pages, frozenset(words), log.info)
         write_reference(folder, reference)
         info["reference"] = reference["made"]
         describe(folder, info)
 
 
 def add_reference(
-    bundle: Path, unipen: Path, texts: Path | None = None, pages: int = REFERENCE_PAGES, version: str | None = None
+    bundle: Path,
+    unipen: Path,
+    fonts: Path | None = None,
+    texts: Path | None = None,
+    pages: int = REFERENCE_PAGES,
+    version: str | None = None,
 ) -> Bundle:
     """Give a bundle that is there already what monitoring needs; its graphs and weights stay as they are.
 
@@ -356,7 +363,7 @@ def add_reference(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
         shutil.copytree(bundle, folder)
-        _refer(folder, info, unipen, texts, pages)
+        _refer(folder, info, unipen, fonts, texts, pages)
         install(folder, bundle)
     return Bundle.open(bundle)
 
@@ -461,7 +468,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--version", help="default: 0.1; with --reference-only the bundle's own")
     parser.add_argument(
         "--reference-pages", type=int, default=REFERENCE_PAGES, metavar="N",
-        help="rendered pages of held-out writers that monitoring compares with; 0: none (%(default)s)",
+        help="rendered pages whose numbers monitoring compares with; 0: none (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--reference-only", type=Path, metavar="BUNDLE",
@@ -485,7 +492,10 @@ def main(argv: list[str]) -> int:
     if args.reference_only is not None:
         if not args.unipen.exists():
             raise DataInvalid(f"{args.unipen} is not there: give the file that 'data prepare' wrote.")
-        print(add_reference(args.reference_only, args.unipen, args.texts, args.reference_pages, args.version).path)
+        made = add_reference(
+            args.reference_only, args.unipen, args.fonts, args.texts, args.reference_pages, args.version
+        )
+        print(made.path)
         return 0
     if args.checkpoint is None or args.out is None:
         parser.error("give a checkpoint and --out, or --reference-only BUNDLE")
