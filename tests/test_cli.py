@@ -1,5 +1,6 @@
 """The command line: what it prints, where it writes, and how it ends."""
 
+import csv
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from text_recognizer import formats
 from text_recognizer.cli import EXIT_STATUSES, main
 
 
@@ -237,6 +239,50 @@ def test_output_that_cannot_be_written_ends_with_5(capsysbinary, tmp_path, blank
     for target in (tmp_path / "missing" / "x.txt", tmp_path / "file" / "x.txt", f"{tmp_path}/file/"):
         status, _, err = run(capsysbinary, "read", "--output", target, blank)
         assert (status, len(err)) == (5, 1)
+
+
+def test_pdf_shows_the_image_that_came_over_standard_input(line_image, tmp_path):
+    scan = tmp_path / "scan.jpg"
+    with Image.open(line_image) as image:
+        image.convert("RGB").save(scan)
+    done = process("read", "--mode", "fast", "--format", "pdf", "-", input=scan.read_bytes())
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"%PDF-")
+    assert scan.read_bytes() in done.stdout
+
+
+@pytest.mark.parametrize("name", ["alto", "page", "hocr", "pdf", "tsv"])
+def test_documents_of_several_images_go_to_a_folder_each_in_its_file(capsysbinary, tmp_path, line_image, blank, name):
+    arguments = ("read", "--mode", "fast", "--format", name, line_image, blank)
+    status, out, err = run(capsysbinary, *arguments)
+    assert (status, out, len(err)) == (2, "", 1)
+    assert "--output" in err[0]
+    assert run(capsysbinary, *arguments, "--output", tmp_path / "out")[0] == 0
+    suffix = formats.get_format(name).suffix
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [f"blank{suffix}", f"line{suffix}"]
+
+
+def test_csv_of_several_images_is_one_table(capsysbinary, broken, line_image, blank):
+    status, out, _ = run(
+        capsysbinary, "read", "--mode", "fast", "--format", "csv", broken, line_image, line_image, blank
+    )
+    assert status == 3
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert {row["source"] for row in rows} == {str(line_image)}
+    assert out.count("source,line,") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of Unix")
+def test_pdf_is_not_written_to_a_terminal(blank):
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "text_recognizer", "read", "--format", "pdf", str(blank)]
+    done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 2
+    assert b"--output" in done.stderr
 
 
 # How it starts

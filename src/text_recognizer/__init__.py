@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from text_recognizer.version import __version__
+
 if TYPE_CHECKING:
     from text_recognizer.images import ImageSource
     from text_recognizer.page import Line, Page, Word
     from text_recognizer.reader import Mode, Reader
 
-__version__ = "0.1.0"
 __all__ = ["Line", "Page", "Reader", "Word", "__version__", "read"]
 
 _HOMES = {"Line": "page", "Page": "page", "Reader": "reader", "Word": "page"}

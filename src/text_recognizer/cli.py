@@ -100,9 +100,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     read.add_argument(
         "--format",
-        choices=formats.NAMES,
+        choices=formats.KNOWN,
         default="text",
-        help="text (default), or json: one object an image on one line, with places and confidences",
+        help="text (default); json: one object an image on one line, with places and confidences; alto, page (PAGE "
+        "XML), hocr; pdf: to search and copy from (needs the 'pdf' extra); csv: a row a line; tsv: a row a word",
     )
     read.add_argument(
         "--output",
@@ -154,17 +155,22 @@ def _read(options: argparse.Namespace) -> int:
     """`text-recognizer read`: every image is tried; the status is that of the first failure."""
     # Pillow warns of oddities in files that it reads well all the same; what it cannot read becomes our one line.
     warnings.filterwarnings("ignore", module="PIL")
+    chosen = formats.get_format(options.format)
     targets = _targets(options)
+    from text_recognizer.images import read_bytes, to_picture
     from text_recognizer.reader import Reader
 
     reader = Reader(Path(options.bundle) if options.bundle else options.model, options.threads)
-    write = formats.get_format(options.format).write
     statuses = []
+    first = True
     with _progress(targets) as advance:
         for source, target in targets:
             try:
-                page = _read_one(reader, source, options)
-                _put(write(page, source), source, target, options)
+                image = read_bytes(sys.stdin.buffer if source == "-" else source)
+                page = _read_one(reader, image, options)
+                picture = to_picture(image) if chosen.needs_picture else None
+                _put(chosen.write(page, source, picture), source, target, options, first)
+                first = False
             except TextRecognizerError as error:
                 _complain(error, source)
                 statuses.append(error.exit_status)
@@ -186,14 +192,13 @@ def _serve(options: argparse.Namespace) -> int:
     return _with_extra("serve", "serve", lambda: import_module("text_recognizer.service.serve").serve(given))
 
 
-def _read_one(reader: "Reader", source: str, options: argparse.Namespace) -> "Page":
+def _read_one(reader: "Reader", encoded: bytes, options: argparse.Namespace) -> "Page":
     from text_recognizer.images import load_image
     from text_recognizer.page import Page
 
-    given = sys.stdin.buffer if source == "-" else source
     if not options.lines_only:
-        return reader.read(given, options.mode)
-    image = load_image(given)
+        return reader.read(encoded, options.mode)
+    image = load_image(encoded)
     height, width = image.gray.shape
     line = reader.read_line(image, options.mode)  # kept even if empty: one line of output for each image
     return Page(width, height, (line,), reader.model)
@@ -202,15 +207,21 @@ def _read_one(reader: "Reader", source: str, options: argparse.Namespace) -> "Pa
 def _targets(options: argparse.Namespace) -> list[tuple[str, Path | None]]:
     """Each image with the file that its result goes to, or None for standard output."""
     sources: list[str] = options.images
+    chosen = formats.get_format(options.format)
     if options.output is None:
+        if len(sources) > 1 and chosen.stands_alone:
+            raise UsageError(
+                f"one {chosen.name} document an image cannot be told apart in one output; give --output DIR/"
+            )
+        if chosen.needs_picture and sys.stdout.isatty():
+            raise UsageError(f"{chosen.name} is nothing to read in a terminal; give --output FILE")
         return [(source, None) for source in sources]
     output = Path(options.output)
     if len(sources) == 1 and not options.output.endswith(("/", os.sep)) and not output.is_dir():
         return [(sources[0], output)]
-    suffix = formats.get_format(options.format).suffix
     targets: dict[Path, str] = {}
     for source in sources:
-        target = output / (_stem(source) + suffix)
+        target = output / (_stem(source) + chosen.suffix)
         if target in targets:
             raise UsageError(
                 f"{targets[target]} and {source} would both be written to {target}; read them one after the other"
@@ -231,7 +242,7 @@ def _stem(source: str) -> str:
     return "image" if source.startswith("data:") else Path(source).stem
 
 
-def _put(document: bytes, source: str, target: Path | None, options: argparse.Namespace) -> None:
+def _put(document: bytes, source: str, target: Path | None, options: argparse.Namespace, first: bool) -> None:
     if target is not None:
         try:
             target.write_bytes(document)
@@ -239,10 +250,11 @@ def _put(document: bytes, source: str, target: Path | None, options: argparse.Na
             raise OutputFailed(f"cannot write {target} ({error.strerror}); choose another --output") from None
         return
     out = sys.stdout.buffer  # bytes: the same UTF-8 whatever the terminal's locale is
-    if formats.get_format(options.format).heads_several and len(options.images) > 1 and not options.lines_only:
-        separator = "" if source == options.images[0] else "\n"
-        out.write(f"{separator}==> {_shown(source)} <==\n".encode())
-    out.write(document)
+    chosen = formats.get_format(options.format)
+    if chosen.heads_several and len(options.images) > 1 and not options.lines_only:
+        separator = "" if first else "\n"
+        out.write(f"{separator}==> {_shown(source)} <==\n".encode(errors="replace"))
+    out.write(document if first else document.removeprefix(chosen.opening))
     out.flush()
 
 

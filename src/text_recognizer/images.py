@@ -17,9 +17,10 @@ from typing import Any, BinaryIO
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from text_recognizer.errors import ImageRejected
+from text_recognizer.page import Picture
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
 MAX_BYTES = 64 * 2**20
@@ -28,6 +29,15 @@ MAX_SIDE = 32_000  # OpenCV's warps address pixels with 16 bits
 MIN_SIDE = 8  # nobody can read writing that is lower than this
 
 _KINDS = "PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000 or AVIF"
+_UPRIGHT = {  # by EXIF's orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 # Things that people take for images, by how their bytes begin (offset, bytes).
 _NOT_IMAGES = (
     (0, b"%PDF", "a PDF; export its pages as images, for instance with `pdftoppm -r 200 -png`"),
@@ -78,10 +88,32 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS, max_bytes: 
         with _refusing_damage():
             rgb = _to_rgb(source)
     else:
-        rgb = _decode(_read_bytes(source, max_bytes), max_pixels)
+        rgb = _decode(read_bytes(source, max_bytes), max_pixels)
     gray: NDArray[np.uint8] = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
     inverted = is_light_on_dark(gray)
     return LoadedImage(rgb, cv2.bitwise_not(gray) if inverted else gray, inverted)  # type: ignore[arg-type]
+
+
+def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """An encoded image in the form that documents hold: a JPEG as it came, all else as PNG or JPEG and upright.
+
+    What was coded with losses becomes JPEG, the rest PNG. For images that were read: a JPEG is not decoded once more,
+    and so damage in it is not found. Raises `ImageRejected` as `load_image` does.
+    """
+    with _decoding(data, max_pixels) as image:
+        dpi = _dpi(image)
+        if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
+            return Picture(data, _orientation(image), dpi)
+        lossy = image.format in ("JPEG", "MPO", "WEBP", "JPEG2000", "AVIF")
+        rgb = Image.fromarray(_to_rgb(image))
+    red, green, blue = rgb.split()
+    picture = red if red.tobytes() == green.tobytes() == blue.tobytes() else rgb
+    out = BytesIO()
+    if lossy:
+        picture.save(out, "JPEG", quality=92)
+    else:
+        picture.save(out, "PNG", compress_level=1)
+    return Picture(out.getvalue(), dpi=dpi)
 
 
 def is_light_on_dark(gray: NDArray[np.uint8]) -> bool:
@@ -125,7 +157,11 @@ def is_light_on_dark(gray: NDArray[np.uint8]) -> bool:
     return light_mass > dark_mass
 
 
-def _read_bytes(source: str | Path | bytes | bytearray | memoryview | BinaryIO, max_bytes: int) -> bytes:
+def read_bytes(source: str | Path | bytes | bytearray | memoryview | BinaryIO, max_bytes: int = MAX_BYTES) -> bytes:
+    """The encoded image behind a path, a `data:`, `http:` or `https:` URL, bytes or a binary file object.
+
+    Raises `ImageRejected` where it cannot be had, is empty, or is larger than `max_bytes`.
+    """
     if isinstance(source, str) and source.startswith(("data:", "http://", "https://")):
         from text_recognizer.web import fetch  # late: sockets and TLS are for those who give a URL
 
@@ -172,6 +208,13 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
 
 def _decode(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
     """Encoded image → rgb uint8 (H, W, 3), upright."""
+    with _decoding(data, max_pixels) as image:
+        return _to_rgb(image)
+
+
+@contextmanager
+def _decoding(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """The image in `data`, not decoded yet, of a known kind and size; what is wrong with it is `ImageRejected`."""
     with _refusing_damage():
         try:
             image = Image.open(BytesIO(data), formats=FORMATS)
@@ -184,7 +227,7 @@ def _decode(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
         with image:
             _check_size(image.width, image.height, max_pixels)
             _check_single_page(image)
-            return _to_rgb(image)
+            yield image
 
 
 @contextmanager
@@ -238,16 +281,31 @@ def _check_single_page(image: Image.Image) -> None:
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     """Any PIL image → rgb uint8 (H, W, 3), upright, transparency on paper."""
     image.load()
-    # Damaged EXIF says nothing about the pixels: then take them as they lie.
-    with suppress(Exception):
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-            image = ImageOps.exif_transpose(image)
+    if (turn := _UPRIGHT.get(_orientation(image))) is not None:
+        image = image.transpose(turn)
     if image.mode.startswith(("I", "F")):
         return _from_array(np.asarray(image), max_pixels=image.width * image.height)
     if image.has_transparency_data:
         image = _on_paper(image.convert("RGBA"))
     # No copy that is not needed: a page may have 64 million pixels.
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number, 1…8. Damaged EXIF says nothing about the pixels: then they are taken as they lie."""
+    with suppress(Exception):
+        told = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return int(told) if told in range(1, 9) else 1
+    return 1
+
+
+def _dpi(image: Image.Image) -> float | None:
+    """Pixels an inch where the file says it as scanners do; cameras and screens say 72 or 96 whatever the paper is."""
+    with suppress(Exception):
+        across, down = (float(number) for number in image.info["dpi"])
+        if 100 <= across <= 2400 and abs(across - down) < 0.01 * across:
+            return across
+    return None
 
 
 def _on_paper(image: Image.Image) -> Image.Image:

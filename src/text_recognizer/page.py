@@ -1,4 +1,4 @@
-"""What reading gives: a page of lines, each line with its text, its place and its words."""
+"""What reading gives: a page of lines, each line with its text, its place and its words; and the picture of it."""
 
 from dataclasses import dataclass
 
@@ -49,3 +49,16 @@ class Page:
     def text(self) -> str:
         """The lines' texts, one a line, without a line break at the end."""
         return "\n".join(line.text for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The image of a page for documents that show it, as `images.to_picture` gives it.
+
+    `data`: JPEG or PNG. `orientation`: EXIF's number, 1…8, of how its pixels must be turned to stand upright, as the
+    page's places do. `dpi`: pixels an inch of paper, where the file says it believably.
+    """
+
+    data: bytes
+    orientation: int = 1
+    dpi: float | None = None

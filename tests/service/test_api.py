@@ -4,9 +4,12 @@ import base64
 import json
 import socket
 import urllib.request
+from xml.etree import ElementTree
 
 import pytest
 import requests
+
+from text_recognizer import formats
 
 PNG = {"Content-Type": "image/png"}
 FAST = {"mode": "fast"}
@@ -280,7 +283,25 @@ def test_models_tell_what_reads(service, model):
     known = service.http.get("/v1/models").json()
     assert known["models"][0]["name"] == model.name
     assert "é" in known["models"][0]["alphabet"]
-    assert {"text", "json"} <= set(known["formats"])
+    assert set(known["formats"]) == set(formats.NAMES)
+
+
+def test_page_comes_as_a_pdf_that_shows_the_image(service, letter):
+    data = letter.read_bytes()
+    answer = service.http.post(
+        "/v1/read", content=data, headers={"Content-Type": "image/jpeg"}, params={**FAST, "format": "pdf"}
+    )
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.content.startswith(b"%PDF-")
+    assert data in answer.content
+
+
+@pytest.mark.parametrize("name", ["alto", "page", "hocr"])
+def test_page_comes_as_xml(service, picture, name):
+    answer = service.http.post("/v1/read", content=picture, headers=PNG, params={**FAST, "format": name})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].partition(";")[0] == formats.get_format(name).media_type.partition(";")[0]
+    assert len(ElementTree.fromstring(answer.content)) > 0
 
 
 def test_metrics_count_requests_lines_characters_and_refusals(service, picture, page, model, figure):

@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from text_recognizer import formats
+
 KEY = {"Authorization": "Bearer a-key"}
 OPERATIONS = [
     ("/v1/read", "POST"), ("/", "POST"), ("/v1/models", "GET"),
@@ -53,7 +55,9 @@ def test_without_a_key_too(document, path, method):
     case.call_and_validate()
 
 
-@pytest.mark.parametrize("query", [{}, {"mode": "fast"}, {"format": "text"}, {"stream": "true"}])
+@pytest.mark.parametrize(
+    "query", [{}, {"stream": "true"}, *({"mode": "fast", "format": name} for name in formats.NAMES)]
+)
 def test_pages_are_as_the_document_says(document, picture, query):
     url = "data:image/png;base64," + base64.b64encode(picture).decode()
     for path, body in (("/v1/read", {"image": url}), ("/", {"image": url})):

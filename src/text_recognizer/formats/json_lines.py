@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from text_recognizer.formats.format import Format
-from text_recognizer.page import Line, Page, Point, Polygon, Word
+from text_recognizer.page import Line, Page, Picture, Point, Polygon, Word
 
 VERSION = 1
 """Raised when a field changes its meaning or goes away; new fields may come at any time."""
@@ -64,9 +64,11 @@ def line_from_dict(answer: dict[str, Any]) -> Line:
     )
 
 
-def write(page: Page, source: str = "") -> bytes:
+def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
     """`to_dict` as one line of UTF-8."""
-    return (json.dumps(to_dict(page, source), ensure_ascii=False, allow_nan=False) + "\n").encode()
+    written = json.dumps(to_dict(page, source), ensure_ascii=False, allow_nan=False) + "\n"
+    # A file's name may hold bytes that are no UTF-8; Python has them as half characters, which JSON can only escape.
+    return written.encode(errors="backslashreplace")
 
 
 def _points(points: Iterable[Point]) -> list[list[float]]:
@@ -77,4 +79,4 @@ def _polygon(points: Iterable[Sequence[float]]) -> Polygon:
     return tuple((float(x), float(y)) for x, y in points)
 
 
-FORMAT = Format("json", ".json", "application/json", write)
+FORMATS = {"json": Format("json", ".json", "application/json", write)}

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from text_recognizer import __version__, formats
 from text_recognizer.errors import TextRecognizerError
 from text_recognizer.formats.json_lines import line_to_dict, to_dict
+from text_recognizer.images import to_picture
 from text_recognizer.page import Page
 from text_recognizer.service import schema
 from text_recognizer.service.access import Access
@@ -123,6 +124,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 events = _events(job, image, request.state.id, desk)
                 return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
             page, job = await read(request, image, mode, deadline)
+            written = b"" if format == "json" else await asyncio.to_thread(_written, page, image, format)
         finally:
             inputs.release(content)
         how = {
@@ -131,9 +133,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         }
         if format == "json":
             return JSONResponse(_answer(page, image.source, request.state.id, job), headers=how)
-        chosen = formats.get_format(format)
-        written = await asyncio.to_thread(chosen.write, page, image.source)
-        return Response(written, headers=how, media_type=chosen.media_type)
+        return Response(written, headers=how, media_type=formats.get_format(format).media_type)
 
     @app.post(
         "/",
@@ -339,6 +339,11 @@ def _answer(page: Page, source: str, number: str, job: Job) -> dict[str, Any]:
     return {**to_dict(page, source), "request_id": number, "timings": job.timings()}
 
 
+def _written(page: Page, image: Image, name: str) -> bytes:
+    chosen = formats.get_format(name)
+    return chosen.write(page, image.source, to_picture(image.data) if chosen.needs_picture else None)
+
+
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     headers = {
@@ -365,8 +370,11 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _written_formats() -> dict[str, Any]:
-    kinds = {formats.get_format(name).media_type.partition(";")[0] for name in formats.NAMES}
-    return {kind: {"schema": {"type": "string"}} for kind in sorted(kinds - {"application/json"})}
+    found: dict[str, Any] = {}
+    for chosen in map(formats.get_format, formats.NAMES):
+        binary = {"format": "binary"} if chosen.needs_picture else {}
+        found[chosen.media_type.partition(";")[0]] = {"schema": {"type": "string", **binary}}
+    return {kind: found[kind] for kind in sorted(found) if kind != "application/json"}
 
 
 _EVENT = {

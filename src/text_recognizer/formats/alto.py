@@ -1,0 +1,87 @@
+"""ALTO 4.3, the Library of Congress's XML of a page's layout and text: what eScriptorium, kraken and libraries take.
+
+Confidences are the Strings' WC and the Page's PC; ALTO has no place for other readings of a whole line.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from xml.etree import ElementTree as ET
+
+from text_recognizer.formats import markup
+from text_recognizer.formats.format import Format
+from text_recognizer.formats.shapes import Pixels, box, file_name, mean_confidence, outline, pixels, share, words_of
+from text_recognizer.page import Line, Page, Picture
+from text_recognizer.version import __version__
+
+NAMESPACE = "http://www.loc.gov/standards/alto/ns-v4#"
+SCHEMA = "http://www.loc.gov/standards/alto/v4/alto-4-3.xsd"
+
+
+def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
+    """The page as one TextBlock of lines in reading order, none where it is blank."""
+    root = ET.Element(
+        "alto",
+        {
+            "xmlns": NAMESPACE,
+            "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
+            "xsi:schemaLocation": f"{NAMESPACE} {SCHEMA}",
+            "SCHEMAVERSION": "4.3",
+        },
+    )
+    description = markup.add(root, "Description")
+    markup.add(description, "MeasurementUnit", text="pixel")
+    markup.add(markup.add(description, "sourceImageInformation"), "fileName", text=file_name(source))
+    processing = markup.add(description, "Processing", {"ID": "reading"})
+    markup.add(processing, "processingCategory", text="contentGeneration")
+    markup.add(processing, "processingDateTime", text=datetime.now(UTC).isoformat(timespec="seconds"))
+    markup.add(processing, "processingStepDescription", text="handwriting recognition")
+    markup.add(processing, "processingStepSettings", text=f"model: {page.model}")
+    software = markup.add(processing, "processingSoftware")
+    markup.add(software, "softwareName", text="text-recognizer")
+    markup.add(software, "softwareVersion", text=__version__)
+
+    size = {"WIDTH": page.width, "HEIGHT": page.height}
+    confidence = mean_confidence(page) if page.lines else None
+    about = {"ID": "page", "PHYSICAL_IMG_NR": 1, **size, "PC": confidence, "PROCESSINGREFS": "reading"}
+    sheet = markup.add(markup.add(root, "Layout"), "Page", about)
+    space = markup.add(sheet, "PrintSpace", {"HPOS": 0, "VPOS": 0, **size})
+    if page.lines:
+        everything = [point for line in page.lines for point in outline(line, page)]
+        block = markup.add(space, "TextBlock", {"ID": "block", **_box(everything)})
+        for number, line in enumerate(page.lines, 1):
+            _line(block, line, f"line{number}", page)
+    return markup.document(root)
+
+
+def _line(block: ET.Element, line: Line, name: str, page: Page) -> None:
+    shape, baseline = outline(line, page), pixels(line.baseline, page)
+    about = {"ID": name, **_box(shape), "BASELINE": _points(baseline) if len(baseline) > 1 else None}
+    element = markup.add(block, "TextLine", about)
+    _shape(element, shape)
+    words = words_of(line)
+    if not words:
+        markup.add(element, "String", {"CONTENT": line.text, **_box(shape), "WC": share(line.confidence)})
+    for number, word in enumerate(words, 1):
+        place = outline(word, page)
+        if number > 1:
+            markup.add(element, "SP")
+        about = {"ID": f"{name}word{number}", "CONTENT": word.text, **_box(place), "WC": share(word.confidence)}
+        _shape(markup.add(element, "String", about), place)
+
+
+def _shape(parent: ET.Element, points: Pixels) -> None:
+    markup.add(markup.add(parent, "Shape"), "Polygon", {"POINTS": _points(points)})
+
+
+def _box(points: Pixels) -> dict[str, object]:
+    left, top, right, bottom = box(points)
+    return {"HPOS": left, "VPOS": top, "WIDTH": right - left, "HEIGHT": bottom - top}
+
+
+def _points(points: Pixels) -> str:
+    # Blanks alone, though the standard also has "x,y": it is what kraken and eScriptorium write and read.
+    return " ".join(f"{x} {y}" for x, y in points)
+
+
+FORMATS = {"alto": Format("alto", ".xml", "application/xml", write, stands_alone=True)}

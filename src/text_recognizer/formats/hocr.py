@@ -1,0 +1,94 @@
+"""hOCR 1.2, text in HTML with its places in `title`: what Tesseract writes and OCRmyPDF, gImageReader and others take.
+
+Other readings of a line are left out: programs that know only the main classes would take them for more text.
+"""
+
+from __future__ import annotations
+
+import math
+from xml.etree import ElementTree as ET
+
+from text_recognizer.formats import markup
+from text_recognizer.formats.format import Format
+from text_recognizer.formats.shapes import Pixels, box, file_name, outline, pixels, share, words_of
+from text_recognizer.page import Line, Page, Picture
+from text_recognizer.version import __version__
+
+STEEP = 45.0
+"""Degrees from which on a line is told by its angle: a baseline as y over x says nothing of one that runs upwards."""
+
+_DOCTYPE = (
+    b'<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN"'
+    b' "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">\n'
+)
+# Characters that end a name in quotes, or a property.
+_IN_QUOTES = str.maketrans({'"': "%22", ";": "%3B", "%": "%25", "\\": "%5C", "\n": "%0A", "\r": "%0D", "\t": "%09"})
+
+
+def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
+    """The page as one area and one paragraph of lines in reading order, none where it is blank."""
+    root = ET.Element("html", {"xmlns": "http://www.w3.org/1999/xhtml"})
+    head = markup.add(root, "head")
+    markup.add(head, "title", text=file_name(source))
+    markup.add(head, "meta", {"http-equiv": "Content-Type", "content": "text/html; charset=utf-8"})
+    kinds = "ocr_page ocr_carea ocr_par ocr_line ocrx_word ocrp_poly"
+    for name, content in (
+        ("ocr-system", f"text-recognizer {__version__} {page.model}"),
+        ("ocr-capabilities", kinds),
+        ("ocr-number-of-pages", "1"),
+    ):
+        markup.add(head, "meta", {"name": name, "content": content})
+    name = file_name(source).translate(_IN_QUOTES)
+    title = f'image "{name}"; bbox 0 0 {page.width} {page.height}; ppageno 0'
+    sheet = markup.add(markup.add(root, "body"), "div", {"class": "ocr_page", "id": "page_1", "title": title})
+    if page.lines:
+        place = _bbox([point for line in page.lines for point in outline(line, page)])
+        area = markup.add(sheet, "div", {"class": "ocr_carea", "id": "carea_1", "title": place})
+        paragraph = markup.add(area, "p", {"class": "ocr_par", "id": "par_1", "title": place})
+        for number, line in enumerate(page.lines, 1):
+            _line(paragraph, line, number, page)
+    return markup.document(root, _DOCTYPE)
+
+
+def _line(paragraph: ET.Element, line: Line, number: int, page: Page) -> None:
+    shape = outline(line, page)
+    title = [_bbox(shape), *_direction(pixels(line.baseline, page), shape), _confidence(line.confidence), _poly(shape)]
+    about: dict[str, object] = {"class": "ocr_line", "id": f"line_{number}", "title": "; ".join(title)}
+    words = words_of(line)
+    element = markup.add(paragraph, "span", about, None if words else line.text)
+    for count, word in enumerate(words, 1):
+        place = outline(word, page)
+        title = [_bbox(place), _confidence(word.confidence), _poly(place)]
+        about = {"class": "ocrx_word", "id": f"word_{number}_{count}", "title": "; ".join(title)}
+        markup.add(element, "span", about, word.text)
+
+
+def _direction(baseline: Pixels, shape: Pixels) -> list[str]:
+    """Slope of the baseline and its height over the lower left corner of the box, or the angle of a steep line."""
+    if len(baseline) < 2 or baseline[0] == baseline[-1]:
+        return []
+    (x0, y0), (x1, y1) = baseline[0], baseline[-1]
+    angle = math.degrees(math.atan2(y0 - y1, x1 - x0))
+    if abs(angle) > STEEP:
+        return [f"textangle {angle % 360:.1f}"]
+    left, _, _, bottom = box(shape)
+    slope = (y1 - y0) / (x1 - x0)
+    # The polynomial that hOCR asks for: the straight line through the middle of the baseline along its chord.
+    middle_x = sum(x for x, _ in baseline) / len(baseline)
+    middle_y = sum(y for _, y in baseline) / len(baseline)
+    return [f"baseline {slope:.4f} {middle_y + slope * (left - middle_x) - bottom:.1f}"]
+
+
+def _bbox(points: Pixels) -> str:
+    return "bbox " + " ".join(map(str, box(points)))
+
+
+def _poly(points: Pixels) -> str:
+    return "poly " + " ".join(f"{x} {y}" for x, y in points)
+
+
+def _confidence(confidence: float) -> str:
+    return f"x_wconf {round(100 * share(confidence))}"
+
+
+FORMATS = {"hocr": Format("hocr", ".hocr", "application/xhtml+xml; charset=utf-8", write, stands_alone=True)}

@@ -1,0 +1,70 @@
+"""Places as the standards want them: whole pixels inside the image, and words only where they make up the line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from text_recognizer.page import Line, Page, Point, Word
+
+Pixels = list[tuple[int, int]]
+
+
+def pixels(points: Iterable[Point], page: Page) -> Pixels:
+    """Points as whole pixels inside the image; what is no number, and what stays where it was, is left out."""
+    found: Pixels = []
+    for x, y in points:
+        if math.isfinite(x) and math.isfinite(y):
+            pixel = (min(max(round(x), 0), page.width), min(max(round(y), 0), page.height))
+            if not found or found[-1] != pixel:
+                found.append(pixel)
+    return found
+
+
+def outline(place: Line | Word, page: Page) -> Pixels:
+    """The polygon of a line or word, at least four corners where it has no area; the whole image where it has none."""
+    found = pixels(place.polygon, page)
+    if not found and isinstance(place, Line):
+        found = pixels([*(point for word in place.words for point in word.polygon), *place.baseline], page)
+        found = corners(box(found)) if found else found
+    if not found:
+        return corners((0, 0, page.width, page.height))
+    return found if len(found) > 2 else corners(box(found))
+
+
+def box(points: Iterable[tuple[int, int]]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of at least one point."""
+    xs, ys = zip(*points, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def corners(box: tuple[int, int, int, int]) -> Pixels:
+    """Of a box, clockwise from its left top."""
+    left, top, right, bottom = box
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def words_of(line: Line) -> tuple[Word, ...]:
+    """The words of `line` where together they say what it says, else none."""
+    return line.words if [word.text for word in line.words] == line.text.split() else ()
+
+
+def share(confidence: float) -> float:
+    """A confidence as the standards allow it: 0…1, to four digits."""
+    return round(min(max(confidence, 0.0), 1.0), 4) if math.isfinite(confidence) else 0.0
+
+
+def mean_confidence(page: Page) -> float:
+    """Of the lines of a page that has some."""
+    return share(sum(share(line.confidence) for line in page.lines) / len(page.lines))
+
+
+def file_name(source: str) -> str:
+    """What the image's file is called, of a path or an address; "image" where it has no name."""
+    if source in ("", "-") or source.startswith("data:"):
+        return "image"
+    if source.startswith(("http://", "https://")):
+        source = unquote(urlsplit(source).path)
+    return PurePosixPath(source.replace("\\", "/")).name or "image"

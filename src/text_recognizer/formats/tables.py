@@ -1,0 +1,67 @@
+"""Tables: `csv` has a row a line of writing, for spreadsheets; `tsv` a row a word, in the columns of Tesseract."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from text_recognizer.formats.format import Format
+from text_recognizer.formats.shapes import Pixels, box, outline, share, words_of
+from text_recognizer.page import Line, Page, Picture, Word
+
+LINE_COLUMNS = ("source", "line", "left", "top", "width", "height", "confidence", "text")
+WORD_COLUMNS = (
+    *("level", "page_num", "block_num", "par_num", "line_num", "word_num"),
+    *("left", "top", "width", "height", "conf", "text"),
+)
+
+
+def write_lines(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
+    """A head, and a row a line; the box is the one around the line's polygon."""
+    rows = [
+        (source, number, *_box(outline(line, page)), share(line.confidence), line.text)
+        for number, line in enumerate(page.lines, 1)
+    ]
+    return _HEAD + _rows(rows)
+
+
+def write_words(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
+    """A head, and rows of levels: 1 page, 2 block, 3 paragraph, 4 line, 5 word. `conf` is 0…100, -1 but for words.
+
+    A line whose words have no places is one word.
+    """
+    whole = (0, 0, page.width, page.height)
+    rows: list[tuple[object, ...]] = [(1, 1, 0, 0, 0, 0, *whole, -1, "")]
+    if page.lines:
+        block = _box([point for line in page.lines for point in outline(line, page)])
+        rows += [(2, 1, 1, 0, 0, 0, *block, -1, ""), (3, 1, 1, 1, 0, 0, *block, -1, "")]
+    for number, line in enumerate(page.lines, 1):
+        rows.append((4, 1, 1, 1, number, 0, *_box(outline(line, page)), -1, ""))
+        words: tuple[Line | Word, ...] = words_of(line) or (line,)
+        for count, word in enumerate(words, 1):
+            # No quotes in this form: what would end the field or the row becomes a blank.
+            text = " ".join(word.text.split())
+            place = _box(outline(word, page))
+            rows.append((5, 1, 1, 1, number, count, *place, round(100 * share(word.confidence), 2), text))
+    lines = ["\t".join(map(str, row)) for row in [WORD_COLUMNS, *rows]]
+    return ("\n".join(lines) + "\n").encode(errors="replace")
+
+
+def _box(points: Pixels) -> tuple[int, int, int, int]:
+    left, top, right, bottom = box(points)
+    return left, top, right - left, bottom - top
+
+
+def _rows(rows: Sequence[Sequence[object]]) -> bytes:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerows(rows)
+    return written.getvalue().encode(errors="replace")
+
+
+_HEAD = _rows([LINE_COLUMNS])
+
+FORMATS = {
+    "csv": Format("csv", ".csv", "text/csv; charset=utf-8", write_lines, opening=_HEAD),
+    "tsv": Format("tsv", ".tsv", "text/tab-separated-values; charset=utf-8", write_words, stands_alone=True),
+}

@@ -1,0 +1,110 @@
+"""Pages to write down: a usual one, a blank one, one that lies slanted; and what documents are checked against."""
+
+import io
+import math
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from text_recognizer.page import Line, Page, Word
+
+
+def placed(text, start, length, degrees, height=30.0, confidence=0.9):
+    """A line of words that begins at `start` and runs at `degrees` counterclockwise, a word's width by its letters."""
+    along = (math.cos(math.radians(degrees)), -math.sin(math.radians(degrees)))
+    down = (-along[1], along[0])
+
+    def at(forth, below):
+        return (start[0] + forth * along[0] + below * down[0], start[1] + forth * along[1] + below * down[1])
+
+    def box(begin, end):
+        return (at(begin, -0.75 * height), at(end, -0.75 * height), at(end, 0.25 * height), at(begin, 0.25 * height))
+
+    words, unit, begin = [], length / len(text), 0
+    for word in text.split(" "):
+        words.append(Word(word, box(begin * unit, (begin + len(word)) * unit), confidence))
+        begin += len(word) + 1
+    return Line(text, box(0, length), (at(0, 0), at(length / 2, 0), at(length, 0)), confidence, tuple(words))
+
+
+@pytest.fixture(scope="session")
+def page():
+    """Two lines with a word's place each, of which one has another reading, and a line of unknown words."""
+    first = placed("Café – “5 £”", (50, 100), 300, 0, confidence=0.87654321)
+    first = Line(first.text, first.polygon, first.baseline, first.confidence, first.words, ("Cafe - 5 £", "Cafe – 5"))
+    second = placed("x < y & z's <i>", (50, 160), 400, 0, confidence=0.5)
+    third = Line('a "quoted\\" line', ((50, 200), (250.4, 200), (250.4, 230), (50, 230)), (), 0.25, ())
+    return Page(640, 480, (first, second, third), "pen@0.1")
+
+
+@pytest.fixture(scope="session")
+def blank():
+    return Page(640, 480, (), "pen@0.1")
+
+
+@pytest.fixture(scope="session")
+def slanted():
+    """Five lines that rise by ten degrees."""
+    texts = (
+        "we do not know how",
+        "that change will come",
+        "about “whether” by –",
+        "decision … for 20 €",
+        "by revolution — or",
+    )
+    lines = tuple(placed(text, (60, 200 + 70 * number), 420, 10) for number, text in enumerate(texts))
+    return Page(640, 640, lines, "pen@0.1")
+
+
+def standards(name):
+    """A file among what `make install` puts beside the environment."""
+    folder = Path(os.environ.get("TEXT_RECOGNIZER_STANDARDS", Path(sys.prefix) / "standards"))
+    found = next(folder.glob(name), None) if folder.is_dir() else None
+    if found is None:
+        missing = f"{name}, which documents are checked against, is not in {folder}; run: make install"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found
+
+
+@pytest.fixture(scope="session")
+def schema(tmp_path_factory):
+    """A check of a document by a schema, alto-4-3.xsd or pagecontent.xsd: it raises where the two do not fit."""
+    folder = tmp_path_factory.mktemp("schemas")
+    with tarfile.open(standards("kraken-*.tar.gz")) as archive:
+        for member in archive.getmembers():
+            if member.name.endswith(".xsd"):
+                (folder / Path(member.name).name).write_bytes(archive.extractfile(member).read())
+    parser = etree.XMLParser(no_network=True)
+    known = {name: etree.XMLSchema(etree.parse(folder / name, parser)) for name in ("alto-4-3.xsd", "pagecontent.xsd")}
+    return lambda name, document: known[name].assertValid(etree.parse(io.BytesIO(document)))
+
+
+@pytest.fixture(scope="session")
+def hocr_spec(tmp_path_factory):
+    """A check of hOCR documents: what the specification's own program finds wrong with them."""
+    folder = standards("hocr_spec").parent
+    files = tmp_path_factory.mktemp("hocr")
+
+    def check(*documents):
+        for number, document in enumerate(documents):
+            (files / f"{number}.hocr").write_bytes(document)
+        code = (
+            "import sys; from hocr_spec import HocrValidator\n"
+            "for file in sys.argv[1:]: print(HocrValidator('standard').validate(file).format('text'))"
+        )
+        names = [str(files / f"{number}.hocr") for number in range(len(documents))]
+        command = [sys.executable, "-W", "ignore", "-c", code, *names]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(folder)}, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return [line for line in done.stdout.splitlines() if line.startswith(("[ERROR]", "[FATAL]"))]
+
+    return check
