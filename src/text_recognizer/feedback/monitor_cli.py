@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,16 +21,11 @@ from text_recognizer.feedback.record import Check, Record
 from text_recognizer.feedback.reference import Window, bundle_reference, window_of
 from text_recognizer.feedback.rules import check, read_rules
 from text_recognizer.feedback.store import Store
+from text_recognizer.feedback.times import TIMES, moment
 from text_recognizer.models import resolve
 
 LOGGED = "TEXT_RECOGNIZER_LOG_READINGS"
 WEBHOOK = "TEXT_RECOGNIZER_WEBHOOK"
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-TIMES = (
-    "Times are a day (2026-11-24), a moment (2026-11-24T13:30, UTC unless it says otherwise), or so long ago: 90m, "
-    "24h, 7d, 4w."
-)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -220,14 +214,3 @@ def _times(since: str, until: str, now: datetime) -> tuple[datetime, datetime]:
     if begin >= end:
         raise UsageError(f"{since} is not before {'now' if until == '0m' else until}; give an earlier one")
     return begin, end
-
-
-def moment(text: str, now: datetime) -> datetime:
-    """The time that `text` means, see `TIMES`. Raises `UsageError`."""
-    if found := re.fullmatch(r"(\d{1,4})([mhdw])", text.strip()):
-        return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
-    try:
-        at = datetime.fromisoformat(text.strip())
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise UsageError(f"{text!r} is no time: give 7d, 24h, 2026-11-24 or 2026-11-24T13:30") from None

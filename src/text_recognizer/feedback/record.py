@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
@@ -80,3 +80,11 @@ class Check:
     limit: float | None
     fired: bool
     message: str = ""
+
+
+def to_dict(record: Record) -> dict[str, Any]:
+    """The record as plain lists and dicts, fit for JSON; times as ISO 8601 in UTC."""
+    reading, said = asdict(record.reading), [asdict(one) for one in record.feedback]
+    for item in (reading, *said):
+        item["at"] = item["at"].isoformat()
+    return {**reading, "feedback": said}

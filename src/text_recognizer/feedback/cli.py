@@ -1,0 +1,226 @@
+"""`text-recognizer feedback`: look at what people said of readings, delete it, and give it to training."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
+from text_recognizer.feedback.export import LINES, PAGES, Chosen, export, reasons
+from text_recognizer.feedback.record import Record, to_dict
+from text_recognizer.feedback.store import Store
+from text_recognizer.feedback.times import TIMES, moment
+
+RETENTION = "TEXT_RECOGNIZER_RETENTION_DAYS"
+Add = Callable[["argparse._SubParsersAction[argparse.ArgumentParser]"], None]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Command line of `text-recognizer feedback`."""
+    options = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = options.run
+    return run(options)
+
+
+def add_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    purpose: str,
+    **words: Any,
+) -> argparse.ArgumentParser:
+    """A command that works on a store: `open_store(options)` opens the one that its arguments name."""
+    parser = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".", **words)
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--store", metavar="DIR|URL", help="folder or database; default: TEXT_RECOGNIZER_FEEDBACK, else ./feedback"
+    )
+    parser.add_argument(
+        "--images", metavar="PLACE", help="its images; default: TEXT_RECOGNIZER_FEEDBACK_IMAGES, else DIR/images"
+    )
+    return parser
+
+
+def open_store(options: argparse.Namespace) -> Store:
+    """The store that the arguments name, or the environment. Raises `UsageError`."""
+    return Store.from_environment(options.store, options.images)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="text-recognizer feedback",
+        description="Look at what people said of readings: docs/feedback.md.",
+        epilog=TIMES,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for add in COMMANDS:
+        add(commands)
+    return parser
+
+
+def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_command(commands, "list", _list, "list readings with feedback, the newest first", epilog=TIMES)
+    parser.add_argument("--since", metavar="TIME", help="read from then on")
+    parser.add_argument("--model", metavar="NAME", help="read by NAME or NAME@VERSION")
+    parser.add_argument("--limit", type=_count, default=20, metavar="N", help="at most so many (20); 0: all")
+    parser.add_argument("--all", action="store_true", help="kept readings without feedback too")
+    parser.add_argument("--json", action="store_true", help="one object a line, whole")
+
+
+def _list(options: argparse.Namespace) -> int:
+    since = moment(options.since, datetime.now(UTC)) if options.since else None
+    records = open_store(options).records(
+        since, with_feedback=None if options.all else True, newest_first=True, pages=options.json
+    )
+    mine = (
+        r for r in records if not options.model or options.model in (r.reading.model, r.reading.model.split("@")[0])
+    )
+    for record in islice(mine, options.limit or None):
+        print(json.dumps(to_dict(record), ensure_ascii=True) if options.json else _row(record))
+    return 0
+
+
+def _row(record: Record) -> str:
+    said = list(record.flags)
+    said += ["corrected"] if record.correction else []
+    said += ["checked"] if any(one.checked for one in record.feedback) else []
+    comment = next((one.comment for one in reversed(record.feedback) if one.comment), "")
+    at = f"{record.reading.at:%Y-%m-%d %H:%M}"
+    return _plain(
+        f"{at}  {record.reading.request_id:32}  {record.reading.model:12}  {','.join(said):20}  {comment}"
+    ).rstrip()
+
+
+def _add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_command(commands, "show", _show, "show a reading, and what was said of it")
+    parser.add_argument("request_id", metavar="REQUEST_ID")
+    parser.add_argument("--json", action="store_true", help="as one object")
+
+
+def _show(options: argparse.Namespace) -> int:
+    record = _record(open_store(options), options.request_id)
+    if options.json:
+        print(json.dumps(to_dict(record), ensure_ascii=True))
+        return 0
+    reading = record.reading
+    print(f"{reading.request_id}  {reading.at:%Y-%m-%d %H:%M:%S} UTC  {_plain(reading.model)}  {reading.mode}")
+    print(f"image {reading.image_sha256}{'' if reading.image else ' (not kept)'}")
+    for one in record.feedback:
+        words = [one.flag or "", "all lines looked at" if one.checked else "", one.comment]
+        print(f"{one.at:%Y-%m-%d %H:%M:%S}  {_plain('; '.join(filter(None, words)))}".rstrip())
+    said = record.correction
+    lines = [] if reading.page is None else [str(line["text"]) for line in reading.page["lines"]]
+    corrected = said.lines if said is not None and said.lines is not None else tuple(lines)
+    for read, written in zip(lines, corrected, strict=False):
+        print(f"  {_plain(read)}" if read == written else f"- {_plain(read)}\n+ {_plain(written)}".rstrip())
+    if said is not None and said.lines is None:
+        print("".join(f"+ {_plain(line)}\n" for line in (said.text or "").splitlines()), end="")
+    return 0
+
+
+def _add_image(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_command(commands, "image", _image, "write the image of a reading to a file, as it came")
+    parser.add_argument("request_id", metavar="REQUEST_ID")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="- for standard output")
+
+
+def _image(options: argparse.Namespace) -> int:
+    store = open_store(options)
+    data = store.image(_record(store, options.request_id).reading)
+    if options.output == "-":
+        sys.stdout.buffer.write(data)
+        return 0
+    try:
+        Path(options.output).write_bytes(data)
+    except OSError as error:
+        raise OutputFailed(f"cannot write {options.output} ({error.strerror}); choose another --output") from None
+    return 0
+
+
+def _add_delete(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_command(commands, "delete", _delete, "delete all that is kept of readings")
+    parser.add_argument("request_ids", metavar="REQUEST_ID", nargs="+")
+
+
+def _delete(options: argparse.Namespace) -> int:
+    store = open_store(options)
+    unknown = [request_id for request_id in options.request_ids if not store.delete(request_id)]
+    if unknown:
+        raise DataInvalid(f"nothing is kept of {', '.join(unknown)}; see: text-recognizer feedback list --all")
+    return 0
+
+
+def _add_expire(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_command(commands, "expire", _expire, "delete old readings without feedback, and images of none")
+    parser.add_argument("--days", type=float, help=f"older than that; default: {RETENTION}, else 30")
+
+
+def _expire(options: argparse.Namespace) -> int:
+    try:
+        days = float(os.environ.get(RETENTION, "").strip() or 30) if options.days is None else options.days
+        before = datetime.now(UTC) - timedelta(days=days)
+    except (ValueError, OverflowError):
+        raise UsageError("the days are no number that can be meant; give --days 30") from None
+    if options.days is None and not days:
+        raise UsageError(f"{RETENTION} is 0, which is never; give --days to delete all the same")
+    store = open_store(options)
+    print(f"{store.expire(before)} readings without feedback deleted, {store.tidy()} images of no reading removed")
+    return 0
+
+
+def _record(store: Store, request_id: str) -> Record:
+    record = store.get(request_id)
+    if record is None:
+        raise DataInvalid(f"nothing is kept of {request_id}; see: text-recognizer feedback list --all")
+    return record
+
+
+def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_command(
+        commands, "export", _export, "make a folder of corrected lines that finetune and evaluate read", epilog=TIMES
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or an earlier export, which is replaced")
+    parser.add_argument("--since", metavar="TIME", help="of readings from then on")
+    parser.add_argument("--model", metavar="NAME", help="of readings by NAME or NAME@VERSION")
+    parser.add_argument("--writer", metavar="NAME", help="whose hand all of it is; otherwise each image counts as one")
+    parser.add_argument("--offensive", action="store_true", help="what was flagged as offensive too")
+
+
+def _export(options: argparse.Namespace) -> int:
+    since = moment(options.since, datetime.now(UTC)) if options.since else None
+    chosen = Chosen(since, options.model, options.offensive, options.writer)
+    exported = export(open_store(options), options.folder, chosen)
+    if exported.lines:
+        print(
+            f"{exported.lines} lines ({exported.corrected} corrected, {exported.unchanged} right as they were read) "
+            f"in {options.folder / LINES}: text-recognizer finetune {options.folder}"
+        )
+    if exported.transcripts:
+        place = options.folder / PAGES
+        print(f"{exported.transcripts} pages as transcripts: text-recognizer evaluate --by page {place}")
+    for reason, count in sorted(reasons(exported.skipped).items()):
+        print(f"left out: {count}: {_plain(reason)}", file=sys.stderr)
+    return 0
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("give 0 or more")
+    return number
+
+
+def _plain(text: str) -> str:
+    """Fit for a terminal: what people wrote may hold characters that steer it."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+COMMANDS: tuple[Add, ...] = (_add_list, _add_show, _add_image, _add_delete, _add_expire, _add_export)
+"""Each adds a command to the parser."""

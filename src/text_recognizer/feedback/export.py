@@ -1,0 +1,272 @@
+"""Corrections as training data: a folder that `finetune` and `evaluate` read, with a manifest of what it was made from.
+
+`lines.jsonl` has a line of text a line, with its place on the image; `pages/` has transcripts of pages whose text does
+not go by the lines that were found. The same store gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from text_recognizer.errors import DataInvalid, ImageRejected, OutputFailed, UsageError
+from text_recognizer.feedback.record import Feedback, Record
+from text_recognizer.feedback.store import Store
+from text_recognizer.images import FORMATS, load_image
+
+MANIFEST, LINES, TRANSCRIPTS = "export.json", "lines.jsonl", "transcripts.json"
+IMAGES, PAGES = "images", "pages"
+# As sets of pages are known to have them; images of other kinds become PNG.
+_SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif", "WEBP": ".webp", "BMP": ".bmp"}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which corrections are exported. `model`: of readings by it, NAME or NAME@VERSION; `writer`: whose hand it is."""
+
+    since: datetime | None = None
+    model: str | None = None
+    offensive: bool = False
+    writer: str | None = None
+
+
+@dataclass
+class Exported:
+    """What came of it; `skipped`: request id and reason."""
+
+    request_ids: list[str] = field(default_factory=list)
+    corrected: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    transcripts: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    models: Counter[str] = field(default_factory=Counter)
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> int:
+        return self.corrected + self.unchanged
+
+
+class _Skipped(Exception):
+    pass
+
+
+def export(store: Store, folder: Path, chosen: Chosen) -> Exported:
+    """Writes the corrections in `store` to `folder`, whole or not at all; an earlier export there is replaced.
+
+    Of a page corrected by its lines, those that a person changed are taken, and the others where somebody said that all
+    were looked at; lines that are not on the paper are left out. Of several corrections of an image the latest counts.
+    Raises `DataInvalid` where there is nothing to export, `UsageError` where the folder holds something else,
+    `OutputFailed`, `FeedbackUnavailable`.
+    """
+    if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))):
+        raise UsageError(f"{folder} holds something else than an earlier export; name a new folder")
+    incoming = folder.absolute().parent / f".{folder.absolute().name}.{uuid.uuid4().hex}"
+    try:
+        incoming.mkdir(parents=True)
+        try:
+            exported = _write(store, incoming, chosen)
+            _replace(folder, incoming)
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+    except OSError as error:
+        raise OutputFailed(
+            f"cannot write to {folder} ({error.strerror or error}); nothing was exported, name another folder"
+        ) from None
+    return exported
+
+
+def _write(store: Store, folder: Path, chosen: Chosen) -> Exported:
+    exported = Exported()
+    lines: list[str] = []
+    transcripts: dict[str, str] = {}
+    for record in _latest(store, chosen, exported):
+        reading = record.reading
+        try:
+            texts, text = _corrected(record)
+            name, data = _image(store, record)
+            if texts:
+                place = f"{IMAGES}/{name}"
+                rows = _rows(record, texts, place, chosen, exported)
+                if not rows:
+                    raise _Skipped("no line of it was changed, and nobody said that all were looked at")
+                lines += rows
+            else:
+                assert text is not None
+                place = f"{PAGES}/{name}"
+                transcripts[Path(name).stem] = text
+                exported.transcripts += 1
+        except (_Skipped, DataInvalid, ImageRejected) as error:
+            exported.skipped.append((reading.request_id, str(error)))
+            continue
+        _put(folder, place, data, exported)
+        exported.request_ids.append(reading.request_id)
+        exported.models[reading.model] += 1
+    if not exported.request_ids:
+        reason = f" ({exported.skipped[0][1]})" if exported.skipped else ""
+        raise DataInvalid(f"there are no corrections to export{reason}; see: text-recognizer feedback list")
+    if lines:
+        _put(folder, LINES, "".join(lines).encode(), exported)
+    if transcripts:
+        _put(folder, f"{PAGES}/{TRANSCRIPTS}", _json(transcripts), exported)
+    (folder / MANIFEST).write_bytes(_json(_manifest(exported, chosen)))
+    return exported
+
+
+def _latest(store: Store, chosen: Chosen, exported: Exported) -> list[Record]:
+    """The records to export in the order of their readings, one an image."""
+    latest: dict[str, tuple[datetime, str, Record]] = {}
+    for record in store.records(since=chosen.since, with_feedback=True):
+        reading, said = record.reading, _said(record)
+        if said is None or (chosen.model and chosen.model not in (reading.model, reading.model.partition("@")[0])):
+            continue
+        if "offensive" in record.flags and not chosen.offensive:
+            exported.skipped.append((reading.request_id, "flagged as offensive"))
+            continue
+        mine = said.at, reading.request_id, record
+        other = latest.get(reading.image_sha256)
+        latest[reading.image_sha256] = mine if other is None else max(mine, other, key=lambda item: item[:2])
+        if other is not None:
+            older = min(mine, other, key=lambda item: item[:2])
+            exported.skipped.append((older[1], "its image was corrected once more later"))
+    return sorted((item[2] for item in latest.values()), key=lambda r: (r.reading.at, r.reading.request_id))
+
+
+def _said(record: Record) -> Feedback | None:
+    """What counts: the latest correction, or that somebody found the page right as it was read."""
+    right = (said for said in reversed(record.feedback) if said.checked)
+    return record.correction or next(right, None)
+
+
+def _corrected(record: Record) -> tuple[list[tuple[dict[str, Any], str]], str | None]:
+    """Lines of the page with their text, or a text that does not go by them."""
+    said, page = _said(record), record.reading.page
+    assert said is not None
+    read: list[dict[str, Any]] = [] if page is None else page["lines"]
+    if said.lines is None and said.text is not None:
+        written = [" ".join(line.split()) for line in said.text.splitlines() if line.strip()]
+        if not written:
+            raise _Skipped("the correction says that there is no text")
+        if len(written) != len(read):
+            return [], "\n".join(written)
+    elif page is None:
+        raise _Skipped("its page was not kept")
+    else:
+        written = [line["text"] for line in read] if said.lines is None else [" ".join(s.split()) for s in said.lines]
+    if len(written) != len(read):
+        raise _Skipped(f"{len(written)} lines for a page of {len(read)}")
+    if not read:
+        raise _Skipped("no lines were found on it")
+    return list(zip(read, written, strict=True)), None
+
+
+def _rows(
+    record: Record, texts: list[tuple[dict[str, Any], str]], image: str, chosen: Chosen, exported: Exported
+) -> list[str]:
+    said = _said(record)
+    # Who corrects first, and says then that the rest is right, means the lines of the correction.
+    checked = any(one.checked for one in record.feedback if said is not None and one.at >= said.at)
+    rows = []
+    counts: Counter[str] = Counter()
+    for line, text in texts:
+        same = text == " ".join(str(line["text"]).split())
+        if not text:
+            counts["removed"] += not same
+            continue
+        if same and not checked:
+            continue
+        if len(line["polygon"]) < 3:
+            exported.skipped.append((record.reading.request_id, f"the line {text!r} has no place on the page"))
+            continue
+        counts["unchanged" if same else "corrected"] += 1
+        row: dict[str, Any] = {"image": image, "text": text, "polygon": line["polygon"]}
+        if len(line["baseline"]) > 1:
+            row["baseline"] = line["baseline"]
+        if chosen.writer:
+            row["writer"] = chosen.writer
+        row |= {"source": "feedback", "request_id": record.reading.request_id}
+        rows.append(json.dumps(row, ensure_ascii=False) + "\n")
+    if rows:
+        exported.corrected += counts["corrected"]
+        exported.unchanged += counts["unchanged"]
+        exported.removed += counts["removed"]
+    return rows
+
+
+def _image(store: Store, record: Record) -> tuple[str, bytes]:
+    """A name for its image, and its bytes in a form that sets of pages are known to have."""
+    data = store.image(record.reading)
+    name = record.reading.image_sha256[:16]
+    with Image.open(BytesIO(data), formats=FORMATS) as image:
+        suffix = _SUFFIXES.get(image.format or "")
+    if suffix is None:
+        out = BytesIO()
+        Image.fromarray(load_image(data).rgb).save(out, "PNG")
+        return f"{name}.png", out.getvalue()
+    return name + suffix, data
+
+
+def _put(folder: Path, place: str, data: bytes, exported: Exported) -> None:
+    target = folder / place
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(data)
+    exported.files[place] = hashlib.sha256(data).hexdigest()
+
+
+def _manifest(exported: Exported, chosen: Chosen) -> dict[str, Any]:
+    files = dict(sorted(exported.files.items()))
+    return {
+        "format": 1,
+        "source": "feedback",
+        "sha256": hashlib.sha256(_json(files)).hexdigest(),
+        "lines": exported.lines,
+        "corrected": exported.corrected,
+        "unchanged": exported.unchanged,
+        "removed": exported.removed,
+        "transcripts": exported.transcripts,
+        "models": dict(sorted(exported.models.items())),
+        "chosen": {
+            "since": chosen.since.isoformat() if chosen.since else None,
+            "model": chosen.model,
+            "offensive": chosen.offensive,
+            "writer": chosen.writer,
+        },
+        "request_ids": exported.request_ids,
+        "skipped": [{"request_id": request_id, "reason": reason} for request_id, reason in sorted(exported.skipped)],
+        "files": files,
+    }
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def _replace(folder: Path, incoming: Path) -> None:
+    if not folder.exists():
+        incoming.rename(folder)
+        return
+    earlier = incoming.with_name(incoming.name + ".earlier")
+    folder.rename(earlier)
+    try:
+        incoming.rename(folder)
+    except OSError:
+        earlier.rename(folder)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def reasons(skipped: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """How many were skipped for each reason."""
+    return dict(Counter(reason for _, reason in skipped))
