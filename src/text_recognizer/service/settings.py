@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from text_recognizer.errors import UsageError
+from text_recognizer.service.cores import cores
 
 PREFIX = "TEXT_RECOGNIZER_"
 ImageUrls = Literal["public", "allow-list", "off"]
 LogKeep = Literal["numbers", "pages", "images"]
 FEEDBACK_OFF = "off"
-
-
-def _cores() -> int:
-    """Those that this process may use, which in a container can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +30,7 @@ class Settings:
     workers: int = 1
     """Processes, each with its own model, queue and rate limits; from 2 on a killed one is replaced."""
     threads: int = 0
-    """Pages and batches of lines read at the same time in a process; 0: one for each core."""
+    """Pages and batches of lines read at the same time in a process; 0: one for each core that a container leaves."""
     queue: int = 64
     """Requests that may wait for a thread; the next is answered 429."""
     deadline: float = 30.0
@@ -99,7 +95,7 @@ class Settings:
 
     @property
     def reading_threads(self) -> int:
-        return self.threads or _cores()
+        return self.threads or cores()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
@@ -111,6 +107,9 @@ class Settings:
         values: dict[str, Any] = {}
         for name, read in _READ.items():
             text = environ.get(PREFIX + name.upper(), "").strip()
+            # Kubernetes tells pods of a Service "text-recognizer" in their namespace by a variable of this very name.
+            if name == "port" and text.startswith("tcp://"):
+                continue
             if text:
                 try:
                     values[name] = read(text)

@@ -1,0 +1,53 @@
+"""How many processor cores this process may use, as containers limit them."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def cores(system: Path = Path("/")) -> int:
+    """Cores by the process's affinity, or fewer where a control group gets less time; part of a core counts whole.
+
+    A limit such as `--cpus 1.5` hides no core from a process, so threads started by the number of cores would wait for
+    each other. Control groups of versions 2 and 1 are read below `system` (`/proc/self/cgroup`, `/sys/fs/cgroup`); what
+    cannot be read there limits nothing.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([affinity, *(math.ceil(share) for share in _shares(system))]))
+
+
+def _shares(system: Path) -> Iterator[float]:
+    """Processor time that each control group around this process gets, in cores."""
+    mount = system / "sys" / "fs" / "cgroup"
+    try:
+        entries = (system / "proc" / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeError):
+        entries = []
+    # Inside a container the path may be one of the host, which is not there: its own group is then the mount itself.
+    found = {mount, mount / "cpu"}
+    for entry in entries:
+        _, controllers, path = (*entry.split(":", 2), "", "")[:3]
+        if controllers == "":
+            top = mount
+        elif "cpu" in controllers.split(","):
+            top = mount / "cpu"
+        else:
+            continue
+        group = top / path.lstrip("/")
+        found |= {group, *(parent for parent in group.parents if parent.is_relative_to(top))}
+    for folder in found:
+        # "150000 100000", or "max 100000" for no limit; in version 1 a file each, and -1 for no limit.
+        limit = _words(folder / "cpu.max") or _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
+        match [int(word) for word in limit if word.isdecimal()]:
+            case [quota, period] if quota > 0 and period > 0:
+                yield quota / period
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="ascii").split()
+    except (OSError, UnicodeError):
+        return []
