@@ -11,6 +11,7 @@ import pytest
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.errors import BundleInvalid
+from text_recognizer.models import Registry
 
 
 @pytest.fixture
@@ -61,6 +62,43 @@ def test_truncated_and_missing_files_are_seen(copied):
     assert "encoder.onnx" in refusal(copied)
     encoder.unlink()
     assert "encoder.onnx" in refusal(copied)
+
+
+def test_copy_without_what_only_training_needs_reads_and_is_no_whole_bundle(copied):
+    weights = copied / "recognizer.safetensors"
+    assert Bundle.open(copied, whole=True).for_training == ("line_finder.safetensors", weights.name)
+    whole = weights.read_bytes()
+    weights.write_bytes(whole + b"x")
+    assert weights.name in refusal(copied)
+    weights.unlink()
+    Bundle.open(copied)
+    with pytest.raises(BundleInvalid, match="whole"):
+        Bundle.open(copied, whole=True)
+
+
+def test_description_without_marks_needs_every_file(copied):
+    info = json.loads((copied / "bundle.json").read_text())
+    del info["for_training"]
+    (copied / "bundle.json").write_text(json.dumps(info))
+    Bundle.open(copied)
+    (copied / "recognizer.safetensors").unlink()
+    assert "recognizer.safetensors" in refusal(copied)
+
+
+@pytest.mark.parametrize("marks", [["encoder.onnx"], "encoder.onnx", [1], None])
+def test_what_reading_needs_cannot_be_marked_as_training_s(copied, marks):
+    info = json.loads((copied / "bundle.json").read_text())
+    info["for_training"] = marks
+    (copied / "bundle.json").write_text(json.dumps(info))
+    refusal(copied)
+
+
+def test_copy_that_only_reads_cannot_be_registered(copied, tmp_path):
+    registry = Registry(tmp_path / "models")
+    registry.add(copied)
+    (copied / "line_finder.safetensors").unlink()
+    with pytest.raises(BundleInvalid, match="line_finder"):
+        Registry(tmp_path / "other").add(copied)
 
 
 def test_swapped_files_are_seen(copied):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "bundles" / "default"
 DESCRIPTION = "bundle.json"
+NEEDED = ("encoder.onnx", "decoder.onnx", "line_finder.onnx")
 
 
 def sha256(path: Path) -> str:
@@ -33,11 +34,17 @@ class Bundle:
         self.name = str(info["name"])
         self.version = str(info["version"])
 
+    @property
+    def for_training(self) -> tuple[str, ...]:
+        """Files that training goes on from and reading never opens: copies that only read may lack them."""
+        return tuple(self.info.get("for_training", ()))
+
     @classmethod
-    def open(cls, path: Path | str | None = None) -> Bundle:
+    def open(cls, path: Path | str | None = None, *, whole: bool = False) -> Bundle:
         """Open and verify the bundle at `path`, or the one that ships with the package.
 
-        Raises BundleInvalid if the folder is missing, was not made by this project, or a file is damaged.
+        `whole`: the files that only training needs must be there too. Raises BundleInvalid if the folder or a file is
+        missing, was not made by this project, or a file is damaged.
         """
         folder = Path(path) if path is not None else SHIPPED
         description = folder / DESCRIPTION
@@ -56,13 +63,20 @@ class Bundle:
         for key, kind in (("name", str), ("version", str), ("files", dict), ("alphabet", str), ("recognizer", dict)):
             if not isinstance(info.get(key), kind):
                 raise BundleInvalid(f"{description} lacks '{key}': it was not made by this project's 'stage'.")
-        for needed in ("encoder.onnx", "decoder.onnx", "line_finder.onnx"):
-            if needed not in info["files"]:
-                raise BundleInvalid(f"{description} does not list {needed}: get the bundle again.")
+        for_training = info.get("for_training", [])
+        if not isinstance(for_training, list) or not all(isinstance(name, str) for name in for_training):
+            raise BundleInvalid(f"{description} is damaged ('for_training' is no list of files): get the bundle again.")
+        for needed in NEEDED:
+            if needed not in info["files"] or needed in for_training:
+                raise BundleInvalid(f"{description} does not list {needed} for reading: get the bundle again.")
         for name, digest in info["files"].items():
             if Path(name).name != name:
                 raise BundleInvalid(f"{description} names a file outside the bundle ({name!r}): do not use it.")
             file = folder / name
+            if not file.exists() and name in for_training:
+                if whole:
+                    raise BundleInvalid(f"{file} is missing, this copy can only read: get the whole bundle.")
+                continue
             if not file.is_file():
                 raise BundleInvalid(f"{file} is missing: get the bundle again.")
             if sha256(file) != digest:

@@ -103,7 +103,7 @@ class Registry:
         BundleInvalid, and OutputFailed where the disk is full; then nothing of it stays.
         """
         with self.incoming() as fresh:
-            bundle = Bundle.open(folder)
+            bundle = Bundle.open(folder, whole=True)
             for name in (DESCRIPTION, *bundle.info["files"]):
                 shutil.copyfile(bundle.path / name, fresh / name)
             return self.admit(fresh)
@@ -125,7 +125,7 @@ class Registry:
 
     def admit(self, fresh: Path) -> Model:
         """Take over the bundle in the folder `fresh` of `incoming`, verified file by file."""
-        bundle = Bundle.open(fresh)
+        bundle = Bundle.open(fresh, whole=True)
         for part in (bundle.name, bundle.version):
             if not _NAME.fullmatch(part) or part in (*ALIASES, DEFAULT):
                 raise BundleInvalid(f"'{part}' cannot be the name or version of a model: stage it with another --name.")
@@ -138,7 +138,7 @@ class Registry:
             if (target / DESCRIPTION).exists():
                 if sha256(target / DESCRIPTION) != model.digest:
                     raise UsageError(f"{model} is there already and is another model: stage it with another --version")
-                Bundle.open(target)
+                Bundle.open(target, whole=True)
                 return model
             target.parent.mkdir(exist_ok=True)
             fresh.rename(target)
@@ -150,7 +150,7 @@ class Registry:
         """Let `alias` mean `model` from now on; `gate` is the report that it was let through by."""
         if alias not in ALIASES:
             raise UsageError(f"there is no alias '{alias}'; give one of: {', '.join(ALIASES)}")
-        Bundle.open(model.path)
+        Bundle.open(model.path, whole=True)
         entry = {"model": str(model), "sha256": model.digest, "at": _now(), "reason": reason, "gate": gate}
         with self._lock():
             content = self._read()

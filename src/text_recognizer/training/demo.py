@@ -106,7 +106,7 @@ def demo(out: Path, arguments: Sequence[str] = ()) -> list[tuple[str, str]]:
     lines = lines_of(manifest)
     network, facts = stage.load_network(run_folder / "last.ckpt")
     about = {"name": MODEL, "version": "1", "run": facts, "data": ["a page set in Aileron"]}
-    stage.stage_tuned(network, Bundle.open(SHIPPED), bundle_folder, about, [line.image for line in lines])
+    stage.stage_tuned(network, Bundle.open(SHIPPED, whole=True), bundle_folder, about, [line.image for line in lines])
 
     log.info("3. gate and promote: %s", registry)
     models_cli.main(["--folder", str(registry), "add", str(bundle_folder)])

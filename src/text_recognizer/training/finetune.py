@@ -408,7 +408,7 @@ def main(argv: list[str]) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     quiet()
-    base = Bundle.open(resolve(args.base))
+    base = Bundle.open(resolve(args.base), whole=True)
     config = stage.bundle_network(base).config
     data = load_set(args.set, tuple(args.line_types.split(",")))
     own = cut_lines(data, config.height, base.info["alphabet"], config.max_tokens - 1)

@@ -275,7 +275,7 @@ def stage(
         folder.mkdir()
         export_recognizer(network, folder)
         if finder.is_dir():
-            other = Bundle.open(finder)
+            other = Bundle.open(finder, whole=True)
             finder_settings = other.info["line_finder"]
             for file in FINDER_FILES:
                 shutil.copyfile(other.path / file, folder / file)
@@ -293,6 +293,7 @@ def stage(
             "name": name,
             "version": version,
             "files": {},
+            "for_training": [],
             "alphabet": codec.alphabet,
             "line_height": c.height,
             "recognizer": {
@@ -407,7 +408,7 @@ def stage_tuned(
 
 def install(folder: Path, out: Path) -> None:
     """Copy the bundle in `folder` to `out` once it is whole; an older bundle there is replaced."""
-    Bundle.open(folder)
+    Bundle.open(folder, whole=True)
     check_replaceable(out)
     if out.exists():
         shutil.rmtree(out)
@@ -434,6 +435,7 @@ def _checked_parity(
 
 def describe(folder: Path, info: dict[str, Any]) -> None:
     info["files"] = {p.name: sha256(p) for p in sorted(folder.iterdir()) if p.name != DESCRIPTION}
+    info["for_training"] = [name for name in info["files"] if name.endswith(".safetensors")]
     (folder / DESCRIPTION).write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -21,7 +21,7 @@ def push(model: Model, target: str) -> str:
     `target` is a folder (of another registry), `s3://bucket/prefix`, or `wandb:ENTITY/PROJECT/NAME[:ALIAS]`. A push
     that is interrupted leaves nothing that could be pulled. Raises UsageError if another model has the same name there.
     """
-    bundle = Bundle.open(model.path)
+    bundle = Bundle.open(model.path, whole=True)
     if target.startswith(WANDB):
         return _push_wandb(bundle, target)
     if target.startswith(S3):
