@@ -358,7 +358,7 @@ def add_reference(
     `version` of the bundle afterwards: by default the same. A registered bundle is not to be changed: copy it first.
     Raises BundleInvalid where there is none.
     """
-    info = dict(Bundle.open(bundle).info)
+    info = dict(Bundle.open(bundle, whole=True).info)
     if version is not None:
         info["version"] = version
     with tempfile.TemporaryDirectory() as scratch:
