@@ -186,10 +186,10 @@ def test_stability_index_is_nought_for_the_same_and_grows() -> None:
 
 
 def test_numbers_that_are_all_the_same_are_compared_too() -> None:
-    constant = Window("c", "", {"fast": {"width": np.full(50, 100.0)}})
+    constant = Window("c", "", 50, {"fast": {"width": np.full(50, 100.0)}})
     same = compare(constant, constant, {"fast": 1.0})[0]
     assert (same.distance, same.drifted()) == (0.0, False)
-    other = compare(Window("d", "", {"fast": {"width": np.full(50, 120.0)}}), constant, {"fast": 1.0})[0]
+    other = compare(Window("d", "", 50, {"fast": {"width": np.full(50, 120.0)}}), constant, {"fast": 1.0})[0]
     assert other.distance == 1.0 and other.drifted()
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from text_recognizer.bundle import Bundle
 from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed, TextRecognizerError, UsageError
 from text_recognizer.feedback.errors import Alert
-from text_recognizer.feedback.monitor import Findings, light, look
+from text_recognizer.feedback.monitor import Findings, look
 from text_recognizer.feedback.record import Check, Record
 from text_recognizer.feedback.reference import Window, bundle_reference, window_of
 from text_recognizer.feedback.rules import check, read_rules
@@ -156,7 +156,11 @@ def _look(options: argparse.Namespace, store: Store, now: datetime) -> tuple[Fin
     rules = read_rules(options.rules)
     logged = _logged(options)
     since, until = _times(options.since, options.until or "0m", now)
-    records = [light(record) for record in store.records(since, until)]
+    # Pages are long, and asked for only where somebody said something of them.
+    records = [
+        *store.records(since, until, with_feedback=False, pages=False),
+        *store.records(since, until, with_feedback=True),
+    ]
     found = look(records, since, until, _reference(options, store, records, now), logged)
     checks = check(rules, found)
     return replace(found, checks=checks), checks
@@ -180,7 +184,7 @@ def _reference(options: argparse.Namespace, store: Store, records: Sequence[Reco
         first, _, last = options.reference.partition("..")
         since, until = _times(first, last, now)
         shown = f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC"
-        window = window_of(map(light, store.records(since, until)), f"readings from {shown}")
+        window = window_of(store.records(since, until, pages=False), f"readings from {shown}")
         if not window.pages:
             raise DataInvalid(f"nothing was kept from {shown}: give another --reference")
         return window

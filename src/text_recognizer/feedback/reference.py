@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -24,16 +25,13 @@ Values = NDArray[np.float64]
 class Window:
     """Numbers of readings: for each mode and each of `FEATURES` its values, in no order.
 
-    `name`: what a person calls it. `model`: name@version where all readings are of one. `pages`: of the largest mode.
+    `name`: what a person calls it. `model`: name@version where all readings are of one. `pages`: how many were read.
     """
 
     name: str
     model: str
+    pages: int
     modes: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
-
-    @property
-    def pages(self) -> int:
-        return max((len(values) for features in self.modes.values() for values in features.values()), default=0)
 
     def all(self, feature: str) -> Values:
         """Values of a feature, of all modes."""
@@ -79,23 +77,24 @@ def bundle_reference(bundle: Bundle) -> Window | None:
             for mode, features in held["modes"].items()
         }
         made = held["made"]
-        name = f"{made['pages']} rendered pages in {made['writers'] + made['fonts']} hands"
+        pages = int(made["pages"])
+        name = f"{pages} rendered pages in {made['writers'] + made['fonts']} hands"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleInvalid(
             f"{bundle.path / REFERENCE} can't be read ({type(error).__name__}): get the bundle again."
         ) from None
     model = f"{bundle.name}@{bundle.version}"
-    return Window(f"{name}, in the bundle {model}", model, modes)
+    return Window(f"{name}, in the bundle {model}", model, pages, modes)
 
 
 def window_of(records: Iterable[Record], name: str) -> Window:
     """The numbers of records."""
     found: dict[str, dict[str, list[float]]] = {}
-    models = set()
+    models: Counter[str] = Counter()
     for record in records:
-        models.add(record.reading.model)
+        models[record.reading.model] += 1
         features = found.setdefault(record.reading.mode, {feature.name: [] for feature in FEATURES})
         for feature, value in named(record.reading.statistics).items():
             features[feature].append(value)
     modes = {mode: {f: np.asarray(v, np.float64) for f, v in features.items()} for mode, features in found.items()}
-    return Window(name, models.pop() if len(models) == 1 else "", modes)
+    return Window(name, next(iter(models)) if len(models) == 1 else "", models.total(), modes)

@@ -164,7 +164,13 @@ def to_html(found: Findings, pictures: Pictures, made: datetime, gallery: int = 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": _figure, "percent": _percent, "when": _when}
+    environment.filters |= {
+        "figure": _figure,
+        "hundredth": _hundredth,
+        "signed": _signed,
+        "percent": _percent,
+        "when": _when,
+    }
     with ThreadPoolExecutor(4) as pool:
         crops = list(pool.map(lambda line: _crop(line, pictures), found.worst))
         shown = list(pool.map(lambda record: _shown(record, pictures), found.flagged[:gallery]))
@@ -197,6 +203,14 @@ def _figure(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 0.001 or not value else "< 0.001"
+
+
+def _hundredth(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2f}".replace("-", "−")
 
 
 def _percent(value: float) -> str:
