@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -19,6 +21,14 @@ from text_recognizer.reader import Reader
 TIMES = 5
 
 
+def time_of(what: Callable[[], object]) -> float:
+    """Milliseconds of the processor, a mean of several times."""
+    began = time.process_time()
+    for _ in range(TIMES):
+        what()
+    return 1e3 * (time.process_time() - began) / TIMES
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path, nargs="+")
@@ -29,24 +39,18 @@ def main() -> int:
     rows = []
     for path in args.images:
         image = load_image(path)
-        begin = time.process_time()
+        began = time.process_time()
         page = reader.read(image, "fast")
-        reading = time.process_time() - begin
-        taken = []
-        for of in (lambda: image_statistics(image.gray), lambda: page_statistics(page, wording)):
-            began = time.process_time()
-            for _ in range(TIMES):
-                of()
-            taken.append((time.process_time() - began) / TIMES)
-        rows.append([1e3 * s for s in (reading, *taken)])
-    reading, picture, text = np.median(rows, axis=0)
-    worst = np.max(rows, axis=0)
-    print(
-        f"{len(rows)} pages, median (most): reading {reading:.0f} ({worst[0]:.0f}) ms in the fast mode, numbers of the"
-    )
-    print(
-        f"image {picture:.1f} ({worst[1]:.1f}) ms, of the text {text:.1f} ({worst[2]:.1f}) ms: {100 * (picture + text) / reading:.1f} %"
-    )
+        reading = 1e3 * (time.process_time() - began)
+        of_image = time_of(partial(image_statistics, image.gray))
+        rows.append([reading, of_image, time_of(partial(page_statistics, page, wording))])
+    middle, most = np.median(rows, axis=0), np.max(rows, axis=0)
+    print(f"{len(rows)} pages, ms of one thread, median (most)")
+    for name, median, largest in zip(
+        ("reading, fast", "numbers of the image", "of the text"), middle, most, strict=True
+    ):
+        print(f"{name:20} {median:7.1f} ({largest:.1f})")
+    print(f"numbers are {100 * (middle[1] + middle[2]) / middle[0]:.1f} % of reading")
     return 0
 
 
