@@ -1,5 +1,13 @@
-"""What many tests share: the shipped model, the sample letter, and a page drawn on the spot."""
+"""What many tests share: the shipped model, the sample letter, a page drawn on the spot, a PostgreSQL and an S3."""
 
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 
 import cv2
@@ -33,3 +41,104 @@ def drawn() -> np.ndarray:
     for row, words in enumerate(("the quick brown fox", "jumps over the lazy", "dog near the bank")):
         cv2.putText(page, words, (30, 60 + 70 * row), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 1.3, 40, 2, cv2.LINE_AA)
     return page
+
+
+def _binaries() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
+    on_path = shutil.which("initdb")
+    return found[-1].parent if found else Path(on_path).parent if on_path else None
+
+
+def _unprivileged() -> dict[str, object]:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid():
+        return {}
+    for name in ("postgres", "nobody"):
+        try:
+            user = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    pytest.skip("PostgreSQL needs a user other than root, and there is none")
+
+
+class Postgres:
+    """A cluster on a unix socket in a folder of its own, thrown away afterwards."""
+
+    def __init__(self, folder: Path, binaries: Path) -> None:
+        self._folder, self._binaries, self._as = folder, binaries, _unprivileged()
+        if self._as:
+            os.chown(folder, self._as["user"], self._as["group"])
+        self._run("initdb", "-D", str(folder / "data"), "-U", "tester", "-A", "trust", "--no-sync", "-E", "UTF8")
+        self.start()
+
+    def start(self) -> None:
+        options = f"-k {self._folder} -c listen_addresses='' -c fsync=off -c max_connections=60"
+        self._run(
+            "pg_ctl", "-D", str(self._folder / "data"), "-w", "-l", str(self._folder / "log"), "-o", options, "start"
+        )
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "-w", "stop")
+
+    def database(self, name: str) -> str:
+        """The URL of a new, empty database."""
+        self._run("createdb", "-h", str(self._folder), "-U", "tester", name)
+        return f"postgresql://tester@/{name}?host={self._folder}"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._binaries / program), *arguments]
+        done = subprocess.run(
+            command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **self._as
+        )
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL of our own."""
+    binaries = _binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL's initdb is not installed here (Debian: apt install postgresql)")
+    # Not below pytest's folder, which only this user may enter.
+    with tempfile.TemporaryDirectory(prefix="text-recognizer-postgres-") as folder:
+        cluster = Postgres(Path(folder), binaries)
+        yield cluster
+        cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def s3():
+    """The address of a bucket of moto's server, which s3fs finds by the environment."""
+    import boto3
+    import s3fs
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # A process: a server in a thread would not end before connections that s3fs keeps.
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    patch = pytest.MonkeyPatch()
+    patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        patch.setenv(name, "testing")
+    patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    try:
+        until = time.monotonic() + 60
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert server.poll() is None and time.monotonic() < until, "moto's server does not start"
+            time.sleep(0.05)
+        boto3.client("s3").create_bucket(Bucket="pages")
+        yield "s3://pages"
+    finally:
+        s3fs.S3FileSystem.clear_instance_cache()  # it would ask this server for ever
+        patch.undo()
+        server.terminate()
+        server.wait(30)

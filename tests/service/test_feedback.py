@@ -9,7 +9,7 @@ import pytest
 
 from text_recognizer.feedback.record import Check
 from text_recognizer.feedback.store import Store
-from text_recognizer.service import feedback, recent
+from text_recognizer.service import feedback
 
 PNG = {"Content-Type": "image/png"}
 
@@ -285,14 +285,15 @@ def test_readings_are_forgotten_after_their_time(running, picture, tmp_path, fig
         assert say(service.http, request_id, flag="other").status_code == 404
 
 
-def test_memory_of_readings_is_bounded_and_the_oldest_go_first(running, picture, tmp_path, monkeypatch, figure):
+def test_memory_of_readings_is_bounded_and_the_oldest_go_first(running, picture, tmp_path, figure):
     with running(feedback=str(tmp_path)) as service:
-        first = read(service.http, picture)["request_id"]
+        read(service.http, picture)
         one = figure(service.http, "remembered_bytes")
-        monkeypatch.setattr(recent, "REMEMBERED_BYTES", int(2.5 * one))
-        others = [read(service.http, picture)["request_id"] for _ in range(3)]
-        assert figure(service.http, "remembered_bytes") <= 2.5 * one
-        statuses = [say(service.http, request_id, flag="other").status_code for request_id in (first, *others)]
+    assert one > len(picture)
+    with running(feedback=str(tmp_path), remember_bytes=int(2.5 * one)) as service:
+        numbers = [read(service.http, picture)["request_id"] for _ in range(4)]
+        assert figure(service.http, "remembered_bytes") == 2 * one
+        statuses = [say(service.http, request_id, flag="other").status_code for request_id in numbers]
         assert statuses == [404, 404, 201, 201]
 
 

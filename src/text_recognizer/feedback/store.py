@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -36,7 +36,7 @@ from text_recognizer.feedback.record import Check, Feedback, Flag, Reading, Reco
 SCHEMA = 1
 """Version of the tables."""
 FILE = "feedback.db"
-BUSY_SECONDS = 3.0
+BUSY_SECONDS = 5.0
 """How long a lock that somebody else holds, or a server that does not answer, is waited for."""
 OFF = "off"
 _WHERE, _IMAGES = "TEXT_RECOGNIZER_FEEDBACK", "TEXT_RECOGNIZER_FEEDBACK_IMAGES"
@@ -478,7 +478,7 @@ class _Database:
             if not self._is_there() or not self._checked:
                 with self._lock:
                     self._make()
-            with self.engine.connect() as connection:
+            with self._turn(), self.engine.connect() as connection:
                 connection = connection.execution_options(writing=True)
                 with connection.begin():
                     yield connection
@@ -494,6 +494,9 @@ class _Database:
 
     def forget_deleted(self) -> None:
         """Nothing of deleted rows is left where others could find it."""
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def _is_there(self) -> bool:
         return True
@@ -538,6 +541,7 @@ class _Sqlite(_Database):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path.absolute()
+        self._writer = threading.Lock()
         self.name = str(path)
         # A file that is not there must not come to be by looking.
         address = f"file:{quote(str(self._path))}?mode=rw"
@@ -557,6 +561,16 @@ class _Sqlite(_Database):
         self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], unique: str
     ) -> None:
         connection.execute(sqlite.insert(table).on_conflict_do_nothing(index_elements=[unique]), rows)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Threads of a process queue up: who asks SQLite for its lock over and over may never be the one to get it."""
+        if not self._writer.acquire(timeout=BUSY_SECONDS):
+            raise OSError("others write for too long")
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def forget_deleted(self) -> None:
         # What was deleted still stands in the log of writes. A reader that is at work leaves it for the next time.

@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 MAX_TEXT, MAX_COMMENT, MAX_LINES = 20_000, 2_000, 2_000
 IDS = re.compile(r"[A-Za-z0-9._-]{1,64}")
-STORE_SECONDS = 10.0  # for one operation, whatever hangs
+STORE_SECONDS = 15.0  # for one operation, whatever hangs
 STORE_THREADS, STORE_WAITING = 4, 64
 RETRY_AFTER = 5.0
 EXPIRE_SECONDS = 3600.0
@@ -80,7 +80,7 @@ class Desk:
             from text_recognizer.feedback.store import Store
 
             self._store = Store.open(settings.feedback, settings.feedback_images)
-        self._recent = Recent(settings.remember_seconds if self._store else 0)
+        self._recent = Recent(settings.remember_seconds if self._store else 0, settings.remember_bytes)
         self._complain = Complaints(metrics)
         self._log = ReadingsLog(self._store, settings.log_keep, self._complain) if self._store else None
         self._threads = ThreadPoolExecutor(STORE_THREADS, "text-recognizer-feedback")

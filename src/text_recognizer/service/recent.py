@@ -16,8 +16,6 @@ from text_recognizer.page import Page
 from text_recognizer.reader import Mode
 from text_recognizer.service.settings import LogKeep
 
-REMEMBERED_BYTES = 128 * 2**20
-"""Of images and pages that are remembered by a process; the oldest go first."""
 _POINT_BYTES, _ITEM_BYTES = 110, 400  # as Python keeps a point, and a line or a word without its points
 
 
@@ -57,17 +55,17 @@ class Remembered:
 
 
 class Recent:
-    """The readings of the last `seconds`, at most `REMEMBERED_BYTES` of them; for one thread."""
+    """The readings of the last `seconds`, at most `most` bytes of them, the latest; for one thread."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, most: int) -> None:
+        self._seconds, self._most = seconds, most
         self._readings: OrderedDict[str, Remembered] = OrderedDict()
         self.bytes = 0
 
     def add(self, reading: Remembered) -> None:
         """Under a request id that is there already the newer one is remembered."""
         self.forget(reading.request_id)
-        if self._seconds and reading.size <= REMEMBERED_BYTES:
+        if self._seconds and reading.size <= self._most:
             self._readings[reading.request_id] = reading
             self.bytes += reading.size
         self.forget_old()
@@ -88,6 +86,6 @@ class Recent:
         oldest = time.monotonic() - self._seconds
         while self._readings:
             request_id, reading = next(iter(self._readings.items()))
-            if reading.came >= oldest and self.bytes <= REMEMBERED_BYTES:
+            if reading.came >= oldest and self.bytes <= self._most:
                 break
             self.forget(request_id)

@@ -62,6 +62,8 @@ class Settings:
     """Where its images are: any fsspec address; nothing: a folder beside the SQLite file."""
     remember_seconds: float = 900.0
     """How long a reading stays in memory, so that feedback on it finds its image; 0: never."""
+    remember_bytes: int = 32 * 2**20
+    """Of the images and pages of those readings, in each process; the oldest go first."""
     log_readings: float = 0.0
     """Share of readings, 0 to 1, that are kept although nobody gave feedback on them."""
     log_keep: LogKeep = "numbers"
@@ -79,6 +81,8 @@ class Settings:
         for name in ("threads", "rate_limit", "reload_seconds", "remember_seconds", "retention_days"):
             if not 0 <= getattr(self, name) < 1e9:
                 raise UsageError(f"{PREFIX}{name.upper()} is {getattr(self, name)}; give 0 or more")
+        if self.remember_bytes < 0:
+            raise UsageError(f"{PREFIX}REMEMBER_BYTES is {self.remember_bytes}; give 0 or more")
         if not 0 <= self.port < 2**16:
             raise UsageError(f"{PREFIX}PORT is {self.port}; give 0 to 65535")
         if self.max_buffered < self.max_bytes:
@@ -169,6 +173,7 @@ _READ: dict[str, Callable[[str], Any]] = {
     "feedback": str,
     "feedback_images": str,
     "remember_seconds": float,
+    "remember_bytes": int,
     "log_readings": float,
     "log_keep": _choice,
     "retention_days": float,
