@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from text_recognizer.feedback.store import Store
 from text_recognizer.service import aws_lambda
 from text_recognizer.service.settings import Settings
 
@@ -252,3 +253,29 @@ def test_event_of_an_unknown_kind_is_an_error_of_its_sender(function, event):
 @pytest.mark.parametrize("event", [[], "image", None, {}])
 def test_event_that_is_nothing_is_told_what_to_send(function, event):
     assert "image_url" in function(event)["detail"]
+
+
+def test_feedback_is_off_unless_a_place_for_it_is_set(monkeypatch, tmp_path, data_url):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TEXT_RECOGNIZER_FEEDBACK", raising=False)
+    function = aws_lambda.Function()
+    try:
+        assert "pred" in function({"image": data_url, "mode": "fast"})
+        assert json.loads(function(function_url("GET", "/v1/models"))["body"])["feedback"] is False
+    finally:
+        function.stop()
+    assert list(tmp_path.iterdir()) == []
+
+    monkeypatch.setenv("TEXT_RECOGNIZER_FEEDBACK", str(tmp_path / "feedback"))
+    monkeypatch.setenv("TEXT_RECOGNIZER_LOG_READINGS", "1")
+    function = aws_lambda.Function()
+    try:
+        assert "pred" in function({"image": data_url, "mode": "fast"})
+        [record] = Store.open(tmp_path / "feedback").records()
+        said = json.dumps({"request_id": record.reading.request_id, "flag": "incorrect"})
+        answer = function(function_url("POST", "/v1/feedback", said, {"content-type": "application/json"}))
+        assert (answer["statusCode"], json.loads(answer["body"])["image_kept"]) == (201, True)
+        assert function(function_url("DELETE", f"/v1/feedback/{record.reading.request_id}"))["statusCode"] == 204
+        assert list(Store.open(tmp_path / "feedback").records()) == []
+    finally:
+        function.stop()
