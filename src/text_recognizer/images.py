@@ -94,16 +94,18 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS, max_bytes: 
     return LoadedImage(rgb, cv2.bitwise_not(gray) if inverted else gray, inverted)  # type: ignore[arg-type]
 
 
-def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False) -> Picture:
     """An encoded image in the form that documents hold: a JPEG as it came, all else as PNG or JPEG and upright.
 
+    `upright`: a JPEG that EXIF turns is turned and coded anew, for programs that do not know of EXIF.
     What was coded with losses becomes JPEG, the rest PNG. For images that were read: a JPEG is not decoded once more,
     and so damage in it is not found. Raises `ImageRejected` as `load_image` does.
     """
     with _decoding(data, max_pixels) as image:
         dpi = _dpi(image)
-        if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
-            return Picture(data, _orientation(image), dpi)
+        turn = _orientation(image)
+        if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB") and not (upright and turn != 1):
+            return Picture(data, turn, dpi)
         lossy = image.format in ("JPEG", "MPO", "WEBP", "JPEG2000", "AVIF")
         rgb = Image.fromarray(_to_rgb(image))
     red, green, blue = rgb.split()

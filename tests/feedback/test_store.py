@@ -95,6 +95,12 @@ def test_flag_comes_with_its_reading_and_image(store, reading, said):
     assert store.image(record.reading) == b"an image"
 
 
+def test_page_that_somebody_outlined_anew_comes_back_whole(store, reading, said, page):
+    corrected = said("f1", "r1", text="one\nté", page=page("one", "té"), checked=True)
+    store.flag(corrected, reading("r1"), b"an image")
+    assert store.get("r1").feedback == (corrected,)
+
+
 def test_flag_for_unknown_request_is_told_and_leaves_nothing(store, said):
     assert store.flag(said("f1", "r1", flag="other")) is None
     assert list(store.records()) == []

@@ -6,13 +6,21 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
+from text_recognizer.feedback.annotation import (
+    LOCAL_FILES,
+    TARGETS,
+    annotate,
+    flagged,
+    import_annotations,
+    least_certain,
+)
 from text_recognizer.feedback.export import LINES, PAGES, Chosen, export, reasons
 from text_recognizer.feedback.record import Record, to_dict
 from text_recognizer.feedback.store import Store
@@ -210,6 +218,68 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+# --------------------------------------------------------------------------------------------------------- annotation
+
+
+def _add_annotate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_command(
+        commands, "annotate", _annotate, "write flagged pages, with what was read, for people to correct", epilog=TIMES
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="new or empty")
+    parser.add_argument(
+        "--to", required=True, choices=TARGETS, help="a Label Studio import, or ALTO or PAGE with images"
+    )
+    parser.add_argument(
+        "--least-certain", type=_count, metavar="N", help="the N kept readings with the lowest confidence instead"
+    )
+    parser.add_argument("--since", metavar="TIME", help="of readings from then on")
+    parser.add_argument(
+        "--files",
+        action="store_true",
+        help="for Label Studio: images as files in DIR/images, not in the tasks themselves",
+    )
+    parser.add_argument(
+        "--prefix",
+        default=LOCAL_FILES,
+        metavar="URL",
+        help="with --files: what Label Studio puts before their names to find them (%(default)s)",
+    )
+
+
+def _annotate(options: argparse.Namespace) -> int:
+    if options.files and options.to != "label-studio":
+        raise UsageError("--files is for --to label-studio: ALTO and PAGE always have their images beside them")
+    since = moment(options.since, datetime.now(UTC)) if options.since else None
+    store = open_store(options)
+    chosen: Iterable[Record]
+    if options.least_certain is None:
+        chosen = flagged(store.records(since, with_feedback=True))
+    else:
+        chosen = least_certain(store.records(since), options.least_certain)
+    done = annotate(store, chosen, options.folder, options.to, options.prefix if options.files else None)
+    print(f"{done.pages} pages in {options.folder}; how to go on: docs/annotation.md")
+    for reason, count in sorted(reasons(done.skipped).items()):
+        print(f"left out: {count}: {_plain(reason)}", file=sys.stderr)
+    return 0
+
+
+def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_command(commands, "import", _import, "keep what people annotated as corrections")
+    parser.add_argument(
+        "path", type=Path, metavar="FILE|DIR", help="Label Studio's JSON, ALTO or PAGE, or a folder of such files"
+    )
+
+
+def _import(options: argparse.Namespace) -> int:
+    done = import_annotations(open_store(options), options.path)
+    print(f"{done.kept} pages kept, {done.known} were kept before, {done.untouched} without annotation")
+    for problem in done.problems:
+        print(f"not kept: {_plain(problem)}", file=sys.stderr)
+    if done.problems:
+        raise DataInvalid(f"{len(done.problems)} annotations could not be kept, see above; the others are")
+    return 0
+
+
 def _count(text: str) -> int:
     number = int(text)
     if number < 0:
@@ -222,5 +292,14 @@ def _plain(text: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
-COMMANDS: tuple[Add, ...] = (_add_list, _add_show, _add_image, _add_delete, _add_expire, _add_export)
+COMMANDS: tuple[Add, ...] = (
+    _add_list,
+    _add_show,
+    _add_image,
+    _add_delete,
+    _add_expire,
+    _add_export,
+    _add_annotate,
+    _add_import,
+)
 """Each adds a command to the parser."""

@@ -154,6 +154,8 @@ def _corrected(record: Record) -> tuple[list[tuple[dict[str, Any], str]], str | 
     """Lines of the page with their text, or a text that does not go by them."""
     said, page = _said(record), record.reading.page
     assert said is not None
+    if said.page is not None:
+        return _annotated(said.page, page), None
     read: list[dict[str, Any]] = [] if page is None else page["lines"]
     if said.lines is None and said.text is not None:
         written = [" ".join(line.split()) for line in said.text.splitlines() if line.strip()]
@@ -170,6 +172,16 @@ def _corrected(record: Record) -> tuple[list[tuple[dict[str, Any], str]], str | 
     if not read:
         raise _Skipped("no lines were found on it")
     return list(zip(read, written, strict=True)), None
+
+
+def _annotated(page: dict[str, Any], read: dict[str, Any] | None) -> list[tuple[dict[str, Any], str]]:
+    """Lines that somebody outlined, each with its text: as if read, where it was read there, else as if it were new."""
+    texts = {_key(line): line["text"] for line in (read or {"lines": []})["lines"]}
+    return [({**line, "text": texts.get(_key(line), "")}, " ".join(line["text"].split())) for line in page["lines"]]
+
+
+def _key(line: dict[str, Any]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(point) for point in line["polygon"])
 
 
 def _rows(

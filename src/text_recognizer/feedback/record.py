@@ -38,7 +38,9 @@ class Feedback:
 
     `id`: made by who sends it, so that sending it twice keeps it once. `lines`: a text for each line of the page, in
     its order, empty where there is no such line on the paper. `text`: the whole text, where it does not go by those
-    lines. `checked`: the person looked at all lines, so that those that stayed as they were are right too.
+    lines. `page`: the page as it should be, as `formats.json_lines.to_dict` gives it, where somebody added lines or
+    outlined them anew; `text` is its text then. `checked`: the person looked at all lines, so that those that stayed as
+    they were are right too.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Feedback:
     comment: str = ""
     lines: tuple[str, ...] | None = None
     text: str | None = None
+    page: dict[str, Any] | None = None
     checked: bool = False
 
 

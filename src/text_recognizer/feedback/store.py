@@ -94,6 +94,7 @@ _feedback = sa.Table(
     sa.Column("comment", sa.Text, nullable=False),
     sa.Column("lines", _JSON),
     sa.Column("text", sa.Text),
+    sa.Column("page", sa.Text),
     sa.Column("checked", sa.Boolean, nullable=False),
 )
 _checks = sa.Table(
@@ -713,6 +714,7 @@ def _feedback_row(feedback: Feedback) -> dict[str, Any]:
         "comment": feedback.comment,
         "lines": None if feedback.lines is None else list(feedback.lines),
         "text": feedback.text,
+        "page": None if feedback.page is None else json.dumps(feedback.page),
         "checked": feedback.checked,
     }
 
@@ -726,6 +728,7 @@ def _said_in(row: Mapping[Any, Any]) -> Feedback:
         comment=row["comment"],
         lines=None if row["lines"] is None else tuple(row["lines"]),
         text=row["text"],
+        page=None if row["page"] is None else json.loads(row["page"]),
         checked=row["checked"],
     )
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from defusedxml import DefusedXmlException, ElementTree
-
+from text_recognizer.alto_page import checked_points, read_page
 from text_recognizer.errors import DataInvalid
 from text_recognizer.page import Polygon, Polyline
 
@@ -97,8 +94,8 @@ def _manifest(path: Path, found: EvaluationSet) -> None:
         try:
             record = json.loads(line)
             name, text = str(record["image"]), str(record["text"])
-            polygon = _checked(record["polygon"], 3) if record.get("polygon") else None
-            baseline = _checked(record["baseline"], 2) if record.get("baseline") else None
+            polygon = checked_points(record["polygon"], 3) if record.get("polygon") else None
+            baseline = checked_points(record["baseline"], 2) if record.get("baseline") else None
         except (ValueError, KeyError, TypeError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             found.skipped.append(f"{path.name}:{number}: {reason}")
@@ -164,98 +161,33 @@ def clean_transcript(text: str) -> tuple[str, bool]:
     return " ".join(re.sub(r"[⟦⟧^]", "", text).split()), legible
 
 
-def _checked(points: Iterable[Iterable[float]], least: int) -> tuple[tuple[float, float], ...]:
-    """Points as numbers; ValueError where there are fewer than `least`, or a number is none."""
-    checked = tuple((float(x), float(y)) for x, y in points)
-    if len(checked) < least:
-        raise ValueError(f"{len(checked)} points where at least {least} are needed")
-    if not all(math.isfinite(n) for point in checked for n in point):
-        raise ValueError("a point is not finite")
-    return checked
-
-
-def _points(text: str, least: int) -> tuple[tuple[float, float], ...]:
-    numbers = [float(n) for n in re.split(r"[\s,]+", text.strip()) if n]
-    return _checked(zip(numbers[::2], numbers[1::2], strict=True), least)
-
-
-def _tag(element: ElementTree.Element) -> str:
-    """Name of an element without its namespace: files of all versions, and of none, are read alike."""
-    return str(element.tag).rsplit("}", 1)[-1]
-
-
 def _xml(path: Path, found: EvaluationSet, line_types: tuple[str, ...]) -> None:
     try:
-        root = ElementTree.parse(path).getroot()
-    except (ElementTree.ParseError, DefusedXmlException, ValueError) as error:
+        page = read_page(path.read_bytes())
+    except DataInvalid as error:
         found.skipped.append(f"{path.name}: {error}")
         return
-    read, type_of = (_page_line, _page_type) if _tag(root) == "PcGts" else (_alto_line, _alto_type(root))
-    elements = [e for e in root.iter() if _tag(e) == "TextLine"]
-    labels = [type_of(e) for e in elements]
-    kinds = [next((t for t in (*LINE_TYPES, "Signature") if t.lower() in label.lower()), "") for label in labels]
+    kinds = [
+        next((t for t in (*LINE_TYPES, "Signature") if t.lower() in line.label.lower()), "") for line in page.lines
+    ]
     typed = any(kind in LINE_TYPES for kind in kinds)
     allowed = (*line_types, "") if set(line_types) >= set(LINE_TYPES) else line_types
     lines = []
-    for element, label, kind in zip(elements, labels, kinds, strict=True):
+    for line, kind in zip(page.lines, kinds, strict=True):
         if kind == "Signature" or (typed and kind not in allowed):
             continue
-        try:
-            text, polygon, baseline = read(element)
-        except ValueError as error:
-            found.skipped.append(f"{path.name}: line {element.get('ID') or element.get('id') or '?'}: {error}")
+        if line.problem:
+            found.skipped.append(f"{path.name}: line {line.name}: {line.problem}")
             continue
-        text, legible = clean_transcript(text)
+        text, legible = clean_transcript(line.text)
         if text:
-            part = "interlinear" if "interlinear" in label.lower() else kind.lower()
-            lines.append(TruthLine(text, polygon, baseline, part, legible))
+            part = "interlinear" if "interlinear" in line.label.lower() else kind.lower()
+            lines.append(TruthLine(text, line.polygon, line.baseline, part, legible))
     if not lines:
         return
-    named = next((_image_name(e) for e in root.iter() if _image_name(e)), "")
-    image = _image_of(path.parent, path.stem) or next((i for i in (path.parent / named,) if i.is_file()), None)
+    beside = path.parent / page.image
+    image = _image_of(path.parent, path.stem) or (beside if beside.is_file() else None)
     if image is None:
         found.skipped.append(f"{path.name}: no image beside it")
     else:
         found.pages.append(TruthPage(image, tuple(lines), path.stem))
-
-
-def _image_name(element: ElementTree.Element) -> str:
-    if _tag(element) == "fileName":
-        return Path((element.text or "").strip()).name
-    return Path(element.get("imageFilename", "")).name
-
-
-def _alto_type(root: ElementTree.Element) -> Callable[[ElementTree.Element], str]:
-    labels = {tag.get("ID"): tag.get("LABEL", "") for tag in root.iter() if _tag(tag) == "OtherTag"}
-    return lambda line: " ".join(labels.get(ref, "") for ref in (line.get("TAGREFS") or "").split())
-
-
-def _alto_line(line: ElementTree.Element) -> tuple[str, Polygon, Polyline | None]:
-    text = " ".join(e.get("CONTENT", "") for e in line.iter() if _tag(e) == "String")
-    shape = next((e for e in line if _tag(e) == "Shape"), None)
-    outline = next((e.get("POINTS", "") for e in shape if _tag(e) == "Polygon"), "") if shape is not None else ""
-    if outline:
-        polygon = _points(outline, 3)
-    else:
-        x, y, w, h = (float(line.get(name, "nan")) for name in ("HPOS", "VPOS", "WIDTH", "HEIGHT"))
-        polygon = _checked(((x, y), (x + w, y), (x + w, y + h), (x, y + h)), 4)
-    # ALTO before 4.2 gives a baseline as its height alone, which says nothing of the slope.
-    baseline = line.get("BASELINE", "")
-    return text, polygon, _points(baseline, 2) if len(baseline.split()) > 1 else None
-
-
-def _page_type(line: ElementTree.Element) -> str:
-    """PAGE: `production="handwritten-cursive"`, or the structure's type in `custom`."""
-    label = f"{line.get('production', '')} {line.get('custom', '')}"
-    return label.replace("printed", "Print")
-
-
-def _page_line(line: ElementTree.Element) -> tuple[str, Polygon, Polyline | None]:
-    parts = {_tag(e): e for e in line}
-    # Transcripts of a line may be several; the lowest index is the main one. Those of its words lie deeper.
-    readings = sorted((e for e in line if _tag(e) == "TextEquiv"), key=lambda e: int(e.get("index") or 0))
-    text = next((u.text or "" for e in readings[:1] for u in e if _tag(u) == "Unicode"), "")
-    if "Coords" not in parts:
-        raise ValueError("no Coords")
-    baseline = _points(parts["Baseline"].get("points", ""), 2) if "Baseline" in parts else None
-    return text, _points(parts["Coords"].get("points", ""), 3), baseline

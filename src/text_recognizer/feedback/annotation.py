@@ -1,0 +1,466 @@
+"""Readings to people who annotate, and back: Label Studio by JSON, eScriptorium and Transkribus by ALTO or PAGE XML.
+
+What was read goes along as a first draft. What comes back is a correction of the reading: by its lines where they are
+those that were found, otherwise as a page of its own. Its id is made of its content, so that a file that is imported
+twice is kept once.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+from urllib.parse import quote
+
+import cv2
+import numpy as np
+
+from text_recognizer.alto_page import WrittenLine, read_page
+from text_recognizer.errors import DataInvalid, ImageRejected, OutputFailed, TextRecognizerError, UsageError
+from text_recognizer.feedback.errors import FeedbackRejected
+from text_recognizer.feedback.record import Feedback, Record
+from text_recognizer.feedback.store import Store
+from text_recognizer.formats import get_format
+from text_recognizer.formats.json_lines import from_dict, to_dict
+from text_recognizer.formats.shapes import pixels
+from text_recognizer.images import to_picture
+from text_recognizer.layout.order import LineBox, reading_order
+from text_recognizer.page import Line, Page, Polygon, Polyline
+
+Target = Literal["label-studio", "alto", "page"]
+TARGETS: tuple[str, ...] = get_args(Target)
+TASKS, CONFIG, IMAGES = "tasks.json", "labels.xml", "images"
+LOCAL_FILES = "/data/local-files/?d=images/"
+"""Where Label Studio serves the files of a storage in the folder that its document root names."""
+MAX_TEXT = 20_000  # of a page, as over HTTP
+SAME = 2.0
+"""Pixels by which the corners of an outline may be off that nobody moved: some programs round."""
+SIMPLER = 0.04
+"""Share of a line's height by which an outline may be off that Label Studio gets: each corner is one to drag."""
+
+LABELING = """\
+<View>
+  <View style="display: flex; gap: 1em">
+    <PolygonLabels name="polygon" toName="image" strokeWidth="2" pointSize="small" opacity="0.1">
+      <Label value="Line" background="#1f77b4"/>
+    </PolygonLabels>
+    <RectangleLabels name="rectangle" toName="image" strokeWidth="2" opacity="0.1">
+      <Label value="Line as a box" background="#ff7f0e"/>
+    </RectangleLabels>
+  </View>
+  <Image name="image" value="$ocr" zoom="true" zoomControl="true" rotateControl="true"/>
+  <TextArea name="transcription" toName="image" perRegion="true" editable="true" required="true" maxSubmissions="1"
+            rows="2" displayMode="region-list" placeholder="What this line says"/>
+</View>
+"""
+"""Label Studio's labeling configuration: its OCR template with lines alone, as polygons or rectangles."""
+
+
+@dataclass
+class Annotatable:
+    """What `annotate` wrote, and the readings that it had to leave out, each with the reason."""
+
+    pages: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Imported:
+    """What came of an import: pages kept now, those kept before, tasks without annotation, and what is wrong."""
+
+    kept: int = 0
+    known: int = 0
+    untouched: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+# -------------------------------------------------------------------------------------------------------------- there
+
+
+def flagged(records: Iterable[Record]) -> Iterator[Record]:
+    """Records that somebody flagged and nobody corrected."""
+    return (record for record in records if record.flags and record.correction is None)
+
+
+def least_certain(records: Iterable[Record], most: int) -> list[Record]:
+    """The `most` uncorrected records whose lines are least certain in the mean, the least certain first."""
+    found = [
+        (sum(line["confidence"] for line in record.reading.page["lines"]) / len(record.reading.page["lines"]), record)
+        for record in records
+        if record.correction is None and record.reading.image and record.reading.page and record.reading.page["lines"]
+    ]
+    found.sort(key=lambda item: (item[0], item[1].reading.request_id))
+    return [record for _, record in found[:most]]
+
+
+def annotate(
+    store: Store, records: Iterable[Record], folder: Path, to: Target, prefix: str | None = None
+) -> Annotatable:
+    """Writes images and first drafts of `records` to `folder`, which must be new or empty.
+
+    `to` Label Studio: `tasks.json` and `labels.xml`; images lie in the tasks, or with `prefix` in `images`, and the
+    tasks name them by that address and their name. To ALTO or PAGE: an image and an XML file a page, of one name.
+    Raises `DataInvalid` where there is nothing to annotate, `UsageError` where the folder holds something,
+    `OutputFailed`, `FeedbackUnavailable`.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty; name a new folder")
+    done = Annotatable()
+    tasks: list[dict[str, Any]] = []
+    try:
+        for record in records:
+            request_id = record.reading.request_id
+            try:
+                page = _draft(record)
+                image = to_picture(store.image(record.reading), upright=True).data
+            except (DataInvalid, ImageRejected) as error:
+                done.skipped.append((request_id, str(error)))
+                continue
+            name = request_id + (".jpg" if image.startswith(b"\xff\xd8") else ".png")
+            where = folder / IMAGES if to == "label-studio" else folder
+            if to != "label-studio":
+                document = get_format(to).write(page, name)
+                _put(folder / f"{request_id}.xml", document)
+            if to != "label-studio" or prefix is not None:
+                _put(where / name, image)
+            if to == "label-studio":
+                kind = "jpeg" if name.endswith(".jpg") else "png"
+                embedded = f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+                tasks.append(_task(record, page, embedded if prefix is None else prefix + quote(name)))
+            done.pages += 1
+        if tasks:
+            _put(folder / TASKS, (json.dumps(tasks, ensure_ascii=False, indent=1) + "\n").encode())
+            _put(folder / CONFIG, LABELING.encode())
+    except OSError as error:
+        raise OutputFailed(f"cannot write to {folder} ({error.strerror or error}); name another folder") from None
+    if not done.pages:
+        reason = f" ({done.skipped[0][1]})" if done.skipped else ""
+        raise DataInvalid(f"there is nothing to annotate{reason}; see: text-recognizer feedback list --all")
+    return done
+
+
+def _put(target: Path, data: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
+
+
+def _draft(record: Record) -> Page:
+    """The page as it is known best: as read, or as somebody corrected it."""
+    read, said = record.reading.page, record.correction
+    if read is None:
+        raise DataInvalid("its page was not kept")
+    page = from_dict(said.page if said is not None and said.page is not None else read)
+    if said is not None and said.lines is not None and len(said.lines) == len(page.lines):
+        lines = zip(page.lines, said.lines, strict=True)
+        page = replace(page, lines=tuple(_with_text(line, text) for line, text in lines if text))
+    return page
+
+
+def _with_text(line: Line, text: str) -> Line:
+    """`line` with what a person says that it says; the places of its words go where they are others."""
+    return line if text == line.text else Line(text, line.polygon, line.baseline, 1.0, ())
+
+
+def _task(record: Record, page: Page, image: str) -> dict[str, Any]:
+    confidences = [line.confidence for line in page.lines]
+    prediction = {
+        "model_version": record.reading.model,
+        "score": round(sum(confidences) / len(confidences), 4) if confidences else 0.0,
+        "result": [result for number, line in enumerate(page.lines, 1) for result in _results(line, number, page)],
+    }
+    comment = "\n".join(said.comment for said in record.feedback if said.comment)
+    data = {
+        "ocr": image,
+        "request_id": record.reading.request_id,
+        "flags": ", ".join(record.flags),
+        "comment": comment,
+    }
+    return {"data": data, "predictions": [prediction]}
+
+
+def _results(line: Line, number: int, page: Page) -> list[dict[str, Any]]:
+    """A line as two results of one region: where it is, and what it says."""
+    points = [[100 * x / page.width, 100 * y / page.height] for x, y in _simpler(line.polygon)]
+    common = {
+        "id": f"line{number}",
+        "to_name": "image",
+        "original_width": page.width,
+        "original_height": page.height,
+        "image_rotation": 0,
+        "score": round(line.confidence, 4),
+    }
+    where = {"points": points, "closed": True}
+    return [
+        {**common, "from_name": "polygon", "type": "polygonlabels", "value": {**where, "polygonlabels": ["Line"]}},
+        {**common, "from_name": "transcription", "type": "textarea", "value": {**where, "text": [line.text]}},
+    ]
+
+
+def _simpler(polygon: Polygon) -> Polygon:
+    """With no more corners than people can move one by one: off by some hundredths of its height at most."""
+    corners = np.asarray(polygon, np.float32)
+    if len(corners) <= 4:
+        return polygon
+    _, (width, height), _ = cv2.minAreaRect(corners)
+    kept = cv2.approxPolyDP(corners, SIMPLER * min(width, height), closed=True).reshape(-1, 2)
+    return tuple((float(x), float(y)) for x, y in kept) if len(kept) > 3 else polygon
+
+
+# --------------------------------------------------------------------------------------------------------------- back
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedLine:
+    """A line as a person left it, in pixels of the upright image."""
+
+    text: str
+    polygon: Polygon
+    baseline: Polyline = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Annotation:
+    """A page as a person left it. `version` tells two of the same content apart; `in_order`: as people read them."""
+
+    request_id: str
+    lines: tuple[AnnotatedLine, ...]
+    version: str = ""
+    in_order: bool = True
+
+
+def import_annotations(store: Store, path: Path) -> Imported:
+    """Keeps the annotations in the file `path`, or in all `.json` and `.xml` files below that folder, as corrections.
+
+    What cannot be used is named in `problems`, and the rest is kept. Raises `DataInvalid` where there is no such file,
+    `FeedbackUnavailable`.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in (".json", ".xml") and file.is_file())
+    else:
+        files = [path] if path.is_file() else []
+    if not files:
+        raise DataInvalid(f"{path} holds no .json or .xml file; give Label Studio's JSON, or ALTO or PAGE files")
+    done = Imported()
+    for file in files:
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            done.problems.append(f"{file}: cannot be read ({error.strerror})")
+            continue
+        if file.suffix.lower() == ".xml":
+            if file.name not in (CONFIG, "mets.xml", "METS.xml", "metadata.xml"):
+                _keep(store, done, str(file), lambda file=file, data=data: _of_xml(store, file, data))
+            continue
+        try:
+            tasks = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            done.problems.append(f"{file}: no JSON ({error})")
+            continue
+        tasks = [tasks] if isinstance(tasks, dict) else tasks
+        if not isinstance(tasks, list):
+            done.problems.append(f"{file}: neither a task nor a list of them; export as JSON")
+            continue
+        for number, task in enumerate(tasks, 1):
+            _keep(store, done, f"{file}: task {number}", lambda task=task: _of_task(store, task))
+    return done
+
+
+def _keep(store: Store, done: Imported, name: str, read: Any) -> None:
+    """Keeps what `read` gives, a record and its annotation, or nothing where nobody annotated."""
+    try:
+        found = read()
+        if found is None:
+            done.untouched += 1
+            return
+        kept = store.flag(correction(*found))
+    except (DataInvalid, FeedbackRejected) as error:
+        done.problems.append(f"{name}: {error}")
+        return
+    except TextRecognizerError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        done.problems.append(f"{name}: not as Label Studio writes it ({reason}); export as JSON")
+        return
+    if kept is None:
+        done.problems.append(f"{name}: its reading was deleted meanwhile")
+    elif kept.new:
+        done.kept += 1
+    else:
+        done.known += 1
+
+
+def _record(store: Store, request_id: str) -> Record:
+    record = store.get(request_id)
+    if record is None:
+        raise DataInvalid(f"the store has no reading {request_id!r}; import into the store that it was exported from")
+    if record.reading.page is None:
+        raise DataInvalid(f"the page of the reading {request_id} was not kept: nothing to compare with")
+    return record
+
+
+def _of_xml(store: Store, file: Path, data: bytes) -> tuple[Record, _Annotation]:
+    written = read_page(data)
+    # Programs keep the image's name, some with a number before it; the XML file may have another.
+    stems = [Path(written.image).stem, file.stem]
+    names = [*stems, *(re.sub(r"^\d+[_-]", "", stem) for stem in stems)]
+    known = next((name for name in names if name and store.get(name) is not None), stems[0] or file.stem)
+    record = _record(store, known)
+    assert record.reading.page is not None
+    page = from_dict(record.reading.page)
+    for ours, theirs in ((page.width, written.width), (page.height, written.height)):
+        if theirs is not None and abs(ours - theirs) > 1:
+            size = f"{written.width:g} × {written.height:g}" if written.width and written.height else f"{theirs:g}"
+            raise DataInvalid(f"of an image of {size}, and what was read has {page.width} × {page.height} pixels")
+    for line in written.lines:
+        if line.problem:
+            raise DataInvalid(f"line {line.name}: {line.problem}")
+    return record, _Annotation(known, tuple(map(_of_written, written.lines)))
+
+
+def _of_written(line: WrittenLine) -> AnnotatedLine:
+    return AnnotatedLine(line.text, line.polygon, line.baseline or ())
+
+
+def _of_task(store: Store, task: Any) -> tuple[Record, _Annotation] | None:
+    """The annotation of a task in Label Studio's JSON or JSON-MIN; None where there is none."""
+    if not isinstance(task, dict):
+        raise DataInvalid("no task")
+    minimal = "data" not in task
+    data = task if minimal else task["data"]
+    request_id = data.get("request_id")
+    if not isinstance(request_id, str) or not request_id:
+        raise DataInvalid("no request_id in its data: it is none of ours")
+    if minimal:
+        results, version = _minimal_results(task), str(task.get("updated_at", ""))
+    else:
+        done = [a for a in task.get("annotations") or [] if not a.get("was_cancelled")]
+        if not done:
+            return None
+        chosen = max(done, key=lambda a: (bool(a.get("ground_truth")), str(a.get("updated_at", "")), a.get("id") or 0))
+        results, version = chosen["result"], str(chosen.get("updated_at", ""))
+    record = _record(store, request_id)
+    assert record.reading.page is not None
+    page = from_dict(record.reading.page)
+    return record, _Annotation(request_id, tuple(_regions(results, page)), version, in_order=False)
+
+
+def _minimal_results(task: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """JSON-MIN has places and texts in lists of their own: they belong together where they are as many."""
+    shapes = [shape for value in task.values() if isinstance(value, list) for shape in value if isinstance(shape, dict)]
+    texts = task.get("transcription", [])
+    texts = [texts] if isinstance(texts, str) else texts
+    if len(shapes) != len(texts):
+        raise DataInvalid(f"{len(shapes)} places and {len(texts)} texts cannot be told apart; export as JSON")
+    return [
+        {"id": str(number), "type": "textarea", "value": {**shape, "text": [text]}}
+        for number, (shape, text) in enumerate(zip(shapes, texts, strict=True))
+    ]
+
+
+def _regions(results: Iterable[Mapping[str, Any]], page: Page) -> list[AnnotatedLine]:
+    shapes: dict[str, Polygon] = {}
+    texts: dict[str, str] = {}
+    for result in results:
+        value = result["value"]
+        if "points" in value or "width" in value:
+            shapes[str(result["id"])] = _outline(value, page)
+        if result["type"] == "textarea":
+            text = value["text"]
+            texts[str(result["id"])] = text if isinstance(text, str) else " ".join(text)
+    return [AnnotatedLine(texts.get(name, ""), polygon) for name, polygon in shapes.items()]
+
+
+def _outline(value: Mapping[str, Any], page: Page) -> Polygon:
+    """A polygon or a rectangle, which may be turned about its left top, from percent to pixels."""
+    if "points" in value:
+        points = [(float(x) * page.width / 100, float(y) * page.height / 100) for x, y in value["points"]]
+    else:
+        x, y = float(value["x"]) * page.width / 100, float(value["y"]) * page.height / 100
+        w, h = float(value["width"]) * page.width / 100, float(value["height"]) * page.height / 100
+        angle = math.radians(float(value.get("rotation") or 0))
+        cos, sin = math.cos(angle), math.sin(angle)
+        corners = ((0.0, 0.0), (w, 0.0), (w, h), (0.0, h))
+        points = [(x + cos * across - sin * down, y + sin * across + cos * down) for across, down in corners]
+    if len(points) < 3 or not all(math.isfinite(n) for point in points for n in point):
+        raise DataInvalid("a line is outlined by fewer than three points")
+    return tuple(points)
+
+
+def correction(record: Record, annotation: _Annotation) -> Feedback:
+    """What an annotation says of a reading whose page was kept. Raises DataInvalid where its text can't be kept."""
+    assert record.reading.page is not None
+    page = from_dict(record.reading.page)
+    lines = [replace(line, text=_clean(line.text)) for line in annotation.lines]
+    if sum(len(line.text) for line in lines) > MAX_TEXT:
+        raise DataInvalid(f"more than {MAX_TEXT:,} characters on a page")
+    said = Feedback(id="", request_id=record.reading.request_id, at=datetime.now(UTC), checked=True)
+    found = _matched(lines, page)
+    if None not in found:
+        texts = [""] * len(page.lines)
+        for line, index in zip(lines, found, strict=True):
+            assert index is not None
+            texts[index] = line.text
+        said = replace(said, lines=tuple(texts))
+    else:
+        written = [
+            Line(line.text, line.polygon, line.baseline, 1.0, ())
+            if index is None
+            else _with_text(page.lines[index], line.text)
+            for line, index in zip(lines, found, strict=True)
+        ]
+        if not annotation.in_order:
+            written = _in_reading_order(written)
+        corrected = replace(page, lines=tuple(line for line in written if line.text))
+        said = replace(said, page=to_dict(corrected, str(record.reading.page.get("source", ""))), text=corrected.text)
+    content = json.dumps([said.request_id, said.lines, said.page, annotation.version], sort_keys=True)
+    return replace(said, id=f"annotation-{hashlib.sha256(content.encode()).hexdigest()[:40]}")
+
+
+def _clean(text: str) -> str:
+    """`text` on one line, in composed characters. Raises DataInvalid for control characters."""
+    plain = unicodedata.normalize("NFC", " ".join(text.split()))
+    if bad := next((char for char in plain if unicodedata.category(char) in ("Cc", "Cs")), ""):
+        raise DataInvalid(f"a control character, U+{ord(bad):04X}, in {plain[:40]!r}")
+    return plain
+
+
+def _matched(lines: Sequence[AnnotatedLine], page: Page) -> list[int | None]:
+    """For each line the index of the page's line whose outline it still has, None where it is another."""
+    left = {
+        index: [pixels(polygon, page) for polygon in (line.polygon, _simpler(line.polygon))]
+        for index, line in enumerate(page.lines)
+    }
+    found: list[int | None] = []
+    for line in lines:
+        shape = pixels(line.polygon, page)
+        index = next((i for i, known in left.items() if any(_same(shape, one) for one in known)), None)
+        if index is not None:
+            del left[index]
+        found.append(index)
+    return found
+
+
+def _same(ours: Sequence[tuple[int, int]], theirs: Sequence[tuple[int, int]]) -> bool:
+    return len(ours) == len(theirs) and all(math.dist(a, b) <= SAME for a, b in zip(ours, theirs, strict=True))
+
+
+def _in_reading_order(lines: Sequence[Line]) -> list[Line]:
+    """Where people add lines they stand at the end; on a page that lies on its side they stay there."""
+    upright = all(abs(b[-1][1] - b[0][1]) < abs(b[-1][0] - b[0][0]) for b in (line.baseline for line in lines) if b)
+    if not upright:
+        return list(lines)
+    boxes = []
+    for line in lines:
+        xs, ys = zip(*line.polygon, strict=True)
+        # A line's outline is about three times as high as its small letters.
+        boxes.append(LineBox(min(xs), max(xs), (min(ys) + max(ys)) / 2, max(1.0, (max(ys) - min(ys)) / 3)))
+    return [lines[index] for index in reading_order(boxes)]
