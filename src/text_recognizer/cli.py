@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -189,7 +190,9 @@ def _read(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     """`text-recognizer serve`: until it is told to stop."""
     given = {name: value for name, value in vars(options).items() if name != "command" and value is not None}
-    return _with_extra("serve", "serve", lambda: import_module("text_recognizer.service.serve").serve(given))
+    # With the web page where it can be shown; the service itself does not know of it.
+    page = ["text_recognizer.app.mounted:create_app"] if find_spec("gradio") else []
+    return _with_extra("serve", "serve", lambda: import_module("text_recognizer.service.serve").serve(given, *page))
 
 
 def _read_one(reader: "Reader", encoded: bytes, options: argparse.Namespace) -> "Page":

@@ -92,9 +92,11 @@ def test_lines_are_streamed_in_order_and_then_the_page(service, picture, page):
         events = [
             dict(row.split(": ", 1) for row in event.splitlines()) for event in got.read().decode().split("\n\n")[:-1]
         ]
-    assert [event["event"] for event in events] == ["line"] * 3 + ["page"]
-    data = [json.loads(event["data"]) for event in events]
-    assert data[:3] == page["lines"] == data[3]["lines"]
+    assert [event["event"] for event in events] == ["layout", *["line"] * 3, "page"]
+    layout, *lines, whole = [json.loads(event["data"]) for event in events]
+    assert lines == page["lines"] == whole["lines"]
+    assert layout["polygons"] == [line["polygon"] for line in lines]
+    assert (layout["width"], layout["height"]) == (whole["width"], whole["height"])
 
 
 def test_request_keeps_the_number_that_it_came_with_if_that_is_harmless(service):

@@ -16,7 +16,7 @@ def test_every_setting_has_a_variable_that_is_read():
         "deadline": 5.5, "max_bytes": 1000, "max_pixels": 2000, "max_buffered": 3000, "api_keys": ("a", "b"),
         "rate_limit": 60.0, "cors": ("https://a.org", "*"), "image_urls": "allow-list",
         "allowed_hosts": ("a.org", "*.b.org"),
-        "image_url_http": True, "image_url_ports": (443, 8443), "fetch_seconds": 1.5,
+        "image_url_http": True, "image_url_ports": (443, 8443), "fetch_seconds": 1.5, "page": False,
         "feedback": "postgresql+psycopg://db/feedback", "feedback_images": "s3://bucket/images",
         "remember_seconds": 10.5, "remember_bytes": 4000, "log_readings": 0.5, "log_keep": "pages",
         "retention_days": 7.5,

@@ -29,14 +29,14 @@ def line_to_dict(line: Line) -> dict[str, Any]:
     return {
         "text": line.text,
         "confidence": round(line.confidence, 4),
-        "polygon": _points(line.polygon),
-        "baseline": _points(line.baseline),
+        "polygon": points(line.polygon),
+        "baseline": points(line.baseline),
         "alternatives": list(line.alternatives),
         "words": [
             {
                 "text": word.text,
                 "confidence": round(word.confidence, 4),
-                "polygon": _points(word.polygon),
+                "polygon": points(word.polygon),
             }
             for word in line.words
         ],
@@ -71,8 +71,9 @@ def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes
     return written.encode(errors="backslashreplace")
 
 
-def _points(points: Iterable[Point]) -> list[list[float]]:
-    return [[round(float(x), 1), round(float(y), 1)] for x, y in points]
+def points(places: Iterable[Point]) -> list[list[float]]:
+    """Places as they stand in `to_dict`."""
+    return [[round(float(x), 1), round(float(y), 1)] for x, y in places]
 
 
 def _polygon(points: Iterable[Sequence[float]]) -> Polygon:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from text_recognizer import __version__, formats
 from text_recognizer.errors import TextRecognizerError
-from text_recognizer.formats.json_lines import line_to_dict, to_dict
+from text_recognizer.formats.json_lines import line_to_dict, points, to_dict
 from text_recognizer.images import to_picture
 from text_recognizer.page import Page
 from text_recognizer.service import schema
@@ -71,7 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.engine = engine
+    app.state.engine, app.state.access = engine, access
 
     async def admitted(request: Request) -> tuple[bytes, float]:
         """The body of a request that may be served, and until when it must be."""
@@ -317,8 +317,11 @@ async def _while_client_waits(request: Request, work: Coroutine[Any, Any, T]) ->
 
 
 async def _events(job: Job, image: Image, number: str, desk: Desk) -> AsyncIterator[str]:
-    """Server-sent events: `line` for each line, `page` at the end, `problem` where that cannot be."""
+    """Server-sent events: `layout` first, `line` for each line, `page` at the end, `problem` where that cannot be."""
     try:
+        layout = await job.wait_for_layout()
+        polygons = [points(polygon) for polygon in layout.polygons]
+        yield _event("layout", {"width": layout.width, "height": layout.height, "polygons": polygons})
         async for line in job.stream():
             yield _event("line", line_to_dict(line))
         page = await job.wait()
@@ -379,8 +382,9 @@ def _written_formats() -> dict[str, Any]:
 
 _EVENT = {
     "type": "object",
-    "description": "`data` is JSON: a line of the page, at the end the page, or the problem that keeps it from coming",
-    "properties": {"event": {"enum": ["line", "page", "problem"]}, "data": {"type": "string"}},
+    "description": "`data` is JSON: where lines were found, each line with its text, at the end the page, or the problem "
+    "that keeps it from coming",
+    "properties": {"event": {"enum": ["layout", "line", "page", "problem"]}, "data": {"type": "string"}},
     "required": ["event", "data"],
 }
 _BYTES = {"schema": {"type": "string", "format": "binary"}}

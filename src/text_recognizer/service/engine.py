@@ -31,7 +31,7 @@ from text_recognizer.errors import TextRecognizerError
 from text_recognizer.feedback.statistics import Wording, image_statistics, page_statistics
 from text_recognizer.images import LoadedImage, load_image
 from text_recognizer.models import ALIASES, REGISTRY, Registry, resolve
-from text_recognizer.page import Line, Page
+from text_recognizer.page import Line, Page, Polygon
 from text_recognizer.reader import LaidOut, Mode, Reader
 from text_recognizer.service.metrics import Metrics
 from text_recognizer.service.problems import Broken, DeadlineExceeded, NotReady, Overloaded
@@ -47,6 +47,15 @@ TRIM_SECONDS = 5.0  # between looks for memory to give back; it takes some hundr
 _M_ARENA_MAX = -8  # of malloc.h
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where lines were found on an image of this size; some of them may turn out to say nothing."""
+
+    width: int
+    height: int
+    polygons: tuple[Polygon, ...]
+
+
 @dataclass(eq=False)
 class Job:
     """A page on its way. Threads fill it, the coroutine that submitted it waits for it."""
@@ -58,7 +67,7 @@ class Job:
     forget: Callable[[Job], None]
     came: float = field(default_factory=time.monotonic)
     page: asyncio.Future[Page] = field(init=False)
-    laid_out: asyncio.Future[None] = field(init=False)
+    laid_out: asyncio.Future[Layout] = field(init=False)
     lines: asyncio.Queue[tuple[int, Line] | None] = field(init=False, default_factory=asyncio.Queue)
     # What follows belongs to the threads.
     reader: Reader | None = None
@@ -84,9 +93,9 @@ class Job:
         """The page. Raises `ImageRejected`, `DeadlineExceeded`, `Broken`, `NotReady`."""
         return await self._in_time(_of(self.page))
 
-    async def wait_for_layout(self) -> None:
-        """Until it is clear that the image can be read. Raises as `wait` does."""
-        await self._in_time(_of(self.laid_out))
+    async def wait_for_layout(self) -> Layout:
+        """Where the lines are, as soon as it is clear that the image can be read. Raises as `wait` does."""
+        return await self._in_time(_of(self.laid_out))
 
     async def stream(self) -> AsyncIterator[Line]:
         """The lines in their order, each as soon as it and those before it are read. Raises as `wait` does."""
@@ -121,10 +130,10 @@ class Job:
 
     # ------------------------------------------------------------------------------------- called by the threads
 
-    def tell_layout(self) -> None:
+    def tell_layout(self, layout: Layout) -> None:
         def end() -> None:
             if not self.laid_out.done():
-                self.laid_out.set_result(None)
+                self.laid_out.set_result(layout)
 
         self._tell(end)
 
@@ -315,7 +324,9 @@ class Engine:
         job.reader = reader
         job.missing = len(job.layout.crops)
         job.read = [None] * job.missing
-        job.tell_layout()
+        job.tell_layout(
+            Layout(job.layout.width, job.layout.height, tuple(polygon for polygon, _ in job.layout.places))
+        )
         if not job.missing:
             self._finish(job)
             return

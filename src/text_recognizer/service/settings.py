@@ -56,6 +56,9 @@ class Settings:
     fetch_seconds: float = 10.0
     """For one image, all redirects together."""
 
+    page: bool = True
+    """Whether the web page is shown at `/`, where the extra `app` is installed."""
+
     feedback: str = "feedback"
     """Where feedback is kept: a folder (SQLite in it), the URL of a database, or `off`."""
     feedback_images: str | None = None
@@ -170,6 +173,7 @@ _READ: dict[str, Callable[[str], Any]] = {
     "image_url_http": _yes,
     "image_url_ports": _numbers,
     "fetch_seconds": float,
+    "page": _yes,
     "feedback": str,
     "feedback_images": str,
     "remember_seconds": float,

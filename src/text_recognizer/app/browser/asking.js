@@ -1,0 +1,102 @@
+// Asking the service: each function gives what was answered, or throws a Refusal with words for people.
+
+class Refusal extends Error {
+  constructor(words, code = "error", again = 0) {
+    super(words);
+    this.code = code;
+    this.again = again; // seconds after which it may be tried again, 0: not by itself
+  }
+}
+
+const AWAY = "The service cannot be reached. Nothing you typed is lost; try again in a moment.";
+const WORDS = {
+  "image-rejected": (detail) => `This picture cannot be read: ${detail}.`,
+  "too-large": () => "This picture is too large for the service. Scale it down and try again.",
+  "unsupported-media-type": () => "This is not a picture that can be read.",
+  unauthorized: () => "This service asks for an API key. Enter yours above, then try again.",
+  overloaded: () => "Many pages are being read just now. Try again in a moment.",
+  "rate-limited": () => "You have asked more often than the service allows. Wait a little and try again.",
+  "not-ready": () => "The service is starting. Try again in some seconds.",
+  "deadline-exceeded": () => "The page could not be read in time. Try again, choose Fast, or a smaller picture.",
+  "service-away": () => AWAY,
+  "feedback-unavailable": () => "What you said could not be stored just now, and nothing was. It is still here: try again in a moment.",
+  "feedback-off": () => "This service keeps no feedback.",
+  "feedback-rejected": (detail) => `This cannot be stored as it is: ${detail}.`,
+};
+
+function address(path) {
+  return new URL(path, document.baseURI).href;
+}
+
+function keyed(headers = {}) {
+  const key = find("#tr-key").value.trim();
+  return key ? { ...headers, "X-API-Key": key } : headers;
+}
+
+async function refusal(answer) {
+  let problem = {};
+  try {
+    problem = await answer.json();
+  } catch {
+    // an answer of something between us and the service
+  }
+  const code = problem.code || (answer.status === 413 ? "too-large" : answer.status >= 502 ? "service-away" : "error");
+  return refused(code, problem.detail, Number(answer.headers.get("Retry-After")) || 0);
+}
+
+function refused(code, detail, again = 0) {
+  const said = (detail || "").replace(/[.\s]+$/, "");
+  const words = WORDS[code] ? WORDS[code](said) : said ? `That did not work: ${said}.` : "That did not work. Try again in a moment.";
+  return new Refusal(words, code, again);
+}
+
+async function ask(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(address(path), { ...options, headers: keyed(options.headers) });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refusal(AWAY, "service-away");
+  }
+  if (!answer.ok) throw await refusal(answer);
+  return answer;
+}
+
+function asJson(content, method = "POST") {
+  return { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) };
+}
+
+function asForm(fields) {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) value instanceof File ? form.append(name, value, value.name) : form.append(name, value);
+  return { method: "POST", body: form };
+}
+
+// Server-sent events of one reading, as pairs of a name and data. A break in between is a refusal.
+async function* reading(picture, mode, signal) {
+  const answer = await ask(`v1/read?stream=true&mode=${mode}`, { ...asForm({ image: picture }), signal });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  let ended = false;
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      text += value;
+      const events = text.split("\n\n");
+      text = events.pop();
+      for (const event of events) {
+        const [, name, data] = /^event: (\w+)\ndata: (.*)$/.exec(event) || [];
+        if (!name) continue;
+        const content = JSON.parse(data);
+        if (name === "problem") throw refused(content.code, content.detail);
+        ended = ended || name === "page";
+        yield [name, content];
+      }
+    }
+  } catch (error) {
+    if (error instanceof Refusal || error.name === "AbortError") throw error;
+    throw new Refusal(AWAY, "service-away");
+  }
+  if (!ended) throw new Refusal("The answer broke off before the page was complete. Try again.", "service-away");
+}

@@ -1,0 +1,123 @@
+// What a person says of a reading: corrections, a flag, a comment; and taking it back.
+
+class Saying {
+  // page(): { request, answer, picture, mode, lines, whole, edited } as they are now.
+  constructor(page) {
+    this.page = page;
+    this.said = find("#tr-said");
+    this.form = find("#tr-form");
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#send();
+    });
+    find("#tr-forget").addEventListener("click", () => this.#forget());
+  }
+
+  // A new page: nothing said of it yet.
+  begin() {
+    this.form.reset();
+    this.stored = this.tried = this.number = "";
+    this.#tell("");
+  }
+
+  get unsent() {
+    const content = this.#content();
+    return Boolean(content) && JSON.stringify(content) !== this.stored;
+  }
+
+  // What there is to send, or null.
+  #content() {
+    const { edited, lines, whole } = this.page();
+    const checked = find("#tr-checked").checked;
+    const content = {
+      flag: this.form.elements["tr-flag"].value || null,
+      comment: find("#tr-comment").value.trim(),
+      lines: whole === null && (edited || checked) ? lines : null,
+      text: whole,
+      checked,
+    };
+    return content.flag || content.comment || content.lines || content.text !== null || checked ? content : null;
+  }
+
+  async #send() {
+    const content = this.#content();
+    if (!content) {
+      this.#tell("There is nothing to send yet: correct a line, tick the box, choose a flag or write a comment.");
+      return;
+    }
+    const { request, answer, picture, mode } = this.page();
+    // The same number for the same words: sent twice, it is kept once.
+    const words = JSON.stringify(content);
+    if (words !== this.tried) this.number = number();
+    this.tried = words;
+    const feedback = { request_id: request, id: this.number, mode, ...content };
+    this.#busy(true);
+    try {
+      let stored;
+      try {
+        stored = await (await ask("v1/feedback", asJson({ ...feedback, page: null }))).json();
+      } catch (error) {
+        // The service has forgotten the reading: then it gets the page and the picture once more.
+        if (error.code !== "unknown-request") throw error;
+        const whole = JSON.stringify({ ...feedback, page: answer });
+        stored = await (await ask("v1/feedback", asForm({ feedback: whole, image: picture }))).json();
+      }
+      this.stored = words;
+      this.#tell(thanks(content, stored), "done");
+    } catch (error) {
+      this.#tell(error.message, "failed");
+    } finally {
+      this.#busy(false);
+    }
+  }
+
+  async #forget() {
+    this.#busy(true);
+    try {
+      await ask(`v1/feedback/${encodeURIComponent(this.page().request)}`, { method: "DELETE" });
+      this.stored = this.tried = "";
+      this.#tell("The service has forgotten this page: its picture, its text and what you said of it are deleted.", "done");
+    } catch (error) {
+      if (error.code === "unknown-request") this.#tell("The service keeps nothing of this page.", "done");
+      else this.#tell(error.message, "failed");
+    } finally {
+      this.#busy(false);
+    }
+  }
+
+  #busy(busy) {
+    find("#tr-send").disabled = find("#tr-forget").disabled = busy;
+    if (busy) this.#tell("One moment…");
+  }
+
+  #tell(words, kind = "") {
+    this.said.className = kind;
+    this.said.setAttribute("role", kind === "failed" ? "alert" : "status");
+    this.said.textContent = words;
+  }
+}
+
+// For `crypto.randomUUID` a page must come over HTTPS.
+function number() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function thanks(content, stored) {
+  const parts = [];
+  if (content.text !== null) parts.push("the whole text");
+  else if (content.lines) parts.push(content.checked ? "the text of all lines as checked" : "your corrections");
+  if (content.flag) parts.push(`the flag “${content.flag}”`);
+  if (content.comment) parts.push("your comment");
+  if (!parts.length) parts.push("that you checked the page");
+  const beside = [stored.page_kept && "the page as it was read", stored.image_kept && "the picture"].filter(Boolean);
+  const outside = stored.outside_alphabet || [];
+  return (
+    `Thank you. Stored: ${list([...parts, ...beside])}.` +
+    (stored.image_kept ? "" : " The picture was not stored.") +
+    (outside.length ? ` The model does not know ${list(outside)} yet; that is stored all the same.` : "")
+  );
+}
+
+function list(parts) {
+  return parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`;
+}

@@ -1,0 +1,68 @@
+"""What a person made of a page: the same page with the texts of its lines corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import takewhile
+
+import numpy as np
+
+from text_recognizer.layout.crops import frame, spine_of
+from text_recognizer.layout.words import word_polygon
+from text_recognizer.page import Line, Page, Word
+
+CERTAIN = 1.0  # confidence of what a person wrote
+
+
+def corrected(page: Page, texts: Sequence[str]) -> Page:
+    """`page` with these texts, one for each of its lines; lines whose text is empty are not on the paper and go.
+
+    Words at both ends that stayed keep their place and confidence, those between share the place of what they replace.
+    What was read becomes the first alternative. Raises ValueError where there are more or fewer texts than lines.
+    """
+    lines = (_line(line, " ".join(text.split())) for line, text in zip(page.lines, texts, strict=True))
+    return replace(page, lines=tuple(line for line in lines if line.text))
+
+
+def _line(line: Line, text: str) -> Line:
+    if text == line.text:
+        return line
+    words = tuple(_words(line, text.split())) if line.words and line.polygon and text else ()
+    alternatives = (line.text, *(other for other in line.alternatives if other != text))
+    return replace(line, text=text, confidence=CERTAIN, words=words, alternatives=alternatives)
+
+
+def _words(line: Line, texts: list[str]) -> Iterator[Word]:
+    old = line.words
+    first = _alike(zip(old, texts, strict=False))
+    last = _alike(zip(old[first:][::-1], texts[first:][::-1], strict=False))
+    # What was put between two words has no place yet: it shares that of a neighbour.
+    if first + last == len(old):
+        first, last = (first - 1, last) if first else (first, last - 1)
+    end, end_new = len(old) - last, len(texts) - last
+    yield from old[:first]
+    if end - first == end_new - first:
+        for word, text in zip(old[first:end], texts[first:end_new], strict=True):
+            yield word if word.text == text else Word(text, word.polygon, CERTAIN)
+    elif first < end_new:
+        yield from _sharing(line, old[first:end], texts[first:end_new])
+    yield from old[end:]
+
+
+def _alike(pairs: Iterator[tuple[Word, str]]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0].text == pair[1], pairs))
+
+
+def _sharing(line: Line, old: Sequence[Word], texts: Sequence[str]) -> Iterator[Word]:
+    """Words side by side where `old` stood, each as wide as it has characters."""
+    outline = np.asarray(line.polygon, np.float32).reshape(-1, 2)
+    along, _ = frame(spine_of(outline, line.baseline or None))
+    u = outline @ along
+    stood = np.concatenate([np.asarray(word.polygon, np.float32).reshape(-1, 2) for word in old]) @ along
+    left, right = (float((end - u.min()) / np.ptp(u)) for end in (stood.min(), stood.max()))
+    character = (right - left) / (sum(map(len, texts)) + len(texts) - 1)
+    for text in texts:
+        right = left + character * len(text)
+        yield Word(text, word_polygon(line.polygon, line.baseline or None, left, right), CERTAIN)
+        left = right + character

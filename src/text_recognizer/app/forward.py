@@ -1,0 +1,161 @@
+"""Requests of the page passed on to a service elsewhere, and its answers passed back, as they come.
+
+Only what the page asks for is passed on, so that this machine is no way into the network that the service is in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+
+import httpx
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from text_recognizer.app.page import Page
+from text_recognizer.service.problems import document
+
+PASSED_ON = {
+    "/v1/read": ("POST",),
+    "/v1/models": ("GET",),
+    "/v1/feedback": ("POST",),
+}
+_ONE_READING = re.compile(r"/v1/feedback/[A-Za-z0-9._-]{1,64}")
+_ASKED = ("accept", "content-type", "content-length", "x-request-id", "authorization", "x-api-key")
+_ANSWERED = (
+    "content-type", "content-length", "retry-after", "www-authenticate", "cache-control",
+    "x-request-id", "x-model", "server-timing",
+)  # fmt: skip
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 120.0  # without any byte; the service has a deadline of its own, and tells of it
+
+
+class Forward:
+    """The page at `/`, and a service's addresses behind it.
+
+    `address`: of the service. `api_key`: sent with each request; nothing: each visitor's own is passed on.
+    """
+
+    def __init__(self, address: str, api_key: str | None = None) -> None:
+        self._key = api_key
+        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+        self._http = httpx.AsyncClient(
+            base_url=address.rstrip("/"), timeout=timeout, limits=limits
+        )
+        self._page = Page(self._admit)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        if Page.serves(scope):
+            await self._page(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        path = request.url.path
+        answer: ASGIApp
+        if path == "/healthz":
+            answer = Response('{"status": "ok"}', media_type="application/json")
+        elif request.method in PASSED_ON.get(path, ()) or (
+            request.method == "DELETE" and _ONE_READING.fullmatch(path)
+        ):
+            try:
+                answer = await self._passed_on(request)
+            except ClientDisconnect:
+                return
+        else:
+            answer = document(404, "not-found", "there is nothing at this address", uuid.uuid4().hex)
+        await answer(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._http.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _admit(self, request: Request) -> Response | None:
+        """Who may ask the service may have pages written here: the service itself is asked."""
+        try:
+            answer = await self._http.get("/v1/models", headers=self._headers(request, ("authorization", "x-api-key")))
+        except httpx.TransportError as error:
+            return _away(error)
+        if answer.is_success:
+            return None
+        return Response(answer.content, answer.status_code, _chosen(answer.headers, _ANSWERED))
+
+    async def _passed_on(self, request: Request) -> Response:
+        sent = asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            async for part in request.stream():
+                yield part
+            sent.set()
+
+        async def gone() -> None:
+            """Returns when nobody waits for the answer any more."""
+            await sent.wait()
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+
+        has_body = request.method == "POST"
+        asked = self._http.build_request(
+            request.method,
+            httpx.URL(path=request.url.path, query=request.url.query.encode()),
+            headers=self._headers(request, _ASKED),
+            content=body() if has_body else None,
+        )
+        tasks = [asyncio.ensure_future(self._http.send(asked, stream=True)), asyncio.ensure_future(gone())]
+        if not has_body:
+            sent.set()
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if not tasks[0].done():
+                raise ClientDisconnect
+            answer = tasks[0].result()
+        except httpx.TransportError as error:
+            return _away(error)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return StreamingResponse(
+            _parts(answer), answer.status_code, _chosen(answer.headers, _ANSWERED)
+        )
+
+    def _headers(self, request: Request, names: tuple[str, ...]) -> dict[str, str]:
+        headers = _chosen(request.headers, names)
+        if self._key:
+            headers.pop("x-api-key", None)
+            headers["authorization"] = f"Bearer {self._key}"
+        if request.client:
+            # Believed where the service is told to (FORWARDED_ALLOW_IPS), so that its rate limit tells visitors apart.
+            headers["x-forwarded-for"] = request.client.host
+        headers["accept-encoding"] = "identity"
+        return headers
+
+
+async def _parts(answer: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for part in answer.aiter_raw():
+            yield part
+    except httpx.TransportError:
+        raise ConnectionError("the service's answer broke off") from None
+    finally:
+        with suppress(httpx.TransportError):
+            await answer.aclose()
+
+
+def _chosen(headers: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    return {name: headers[name] for name in names if name in headers}
+
+
+def _away(error: httpx.TransportError) -> Response:
+    del error  # its words may name addresses inside
+    detail = "the service that reads cannot be reached; try again later, or tell who runs it"
+    return document(502, "service-away", detail, uuid.uuid4().hex, {"Retry-After": "5"})

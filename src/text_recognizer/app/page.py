@@ -1,0 +1,222 @@
+"""The page as an ASGI application: what Gradio shows and no more of Gradio, and the few addresses of its own.
+
+Gradio's server offers uploads, files by their path, a proxy, a queue. The page needs none of them, so none of them is
+let through: of Gradio only the document and its scripts and styles can be had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Awaitable, Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from text_recognizer import formats
+from text_recognizer.app.shell import BROWSER, gradio_application, written_formats
+from text_recognizer.errors import TextRecognizerError
+from text_recognizer.formats.json_lines import from_dict
+from text_recognizer.service.problems import Overloaded, RequestError, TooLarge, TooSlow, document, problem
+
+Admit = Callable[[Request], Awaitable[Response | None]]
+"""Whether this request may be served: None, or the answer that refuses it."""
+
+EXAMPLES = Path(__file__).parent / "examples"
+GRADIO = ("/theme.css", "/assets/", "/static/")
+OWN = "/page/"
+ICON = "/favicon.ico"
+
+MAX_IMAGE = 20 * 2**20  # bytes of a picture to be shown
+MAX_PAGE = 8 * 2**20  # bytes of a page to be written down
+MAX_HELD = 128 * 2**20  # bytes of all of them at once
+PATIENCE = 30.0  # seconds for a body to arrive
+SHOWN_SIDE = 2000  # pixels of a picture that the browser cannot show by itself
+AT_ONCE = 2  # pictures decoded at the same time
+
+# Gradio starts itself by inline scripts and makes functions of texts; nothing may come from elsewhere, or go there.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'none'; "
+    "frame-ancestors 'self'"
+)
+HEADERS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+class Page:
+    """The page at `/`. Gradio is loaded when somebody first looks at it.
+
+    `admit`: who may have pictures decoded and pages written here. `options`: told to the scripts in the browser.
+    """
+
+    def __init__(self, admit: Admit, options: dict[str, Any] | None = None, max_image: int = MAX_IMAGE) -> None:
+        self._admit, self._options, self._max_image = admit, options or {}, max_image
+        self._gradio: ASGIApp | None = None
+        self._loading = asyncio.Lock()
+        self._decoding = asyncio.Semaphore(AT_ONCE)
+        self._held = 0
+        self._own = Router(
+            [
+                Route(ICON, self._icon),
+                Route(f"{OWN}examples/{{name}}", self._example),
+                Route(f"{OWN}picture", self._picture, methods=["POST"]),
+                Route(f"{OWN}written/{{format}}", self._written, methods=["POST"]),
+            ],
+            redirect_slashes=False,
+        )
+
+    @staticmethod
+    def serves(scope: Scope) -> bool:
+        """Whether the request is for the page, by its address and method."""
+        if scope["type"] != "http":
+            return False
+        path = _path(scope)
+        shown = path in ("/", ICON) or path.startswith(GRADIO)
+        return path.startswith(OWN) or (shown and scope["method"] in ("GET", "HEAD"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that `serves` says yes to."""
+        path = _path(scope)
+        if path.startswith(OWN) or path == ICON:
+            await self._answer(scope, receive, send)
+            return
+        if path == "/":
+            scope = {**scope, "query_string": b""}  # Gradio would take names of saved states from it
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *HEADERS]
+            await send(message)
+
+        await (await self._loaded())(scope, receive, guarded)
+
+    async def _loaded(self) -> ASGIApp:
+        async with self._loading:
+            if self._gradio is None:
+                options = {"suffixes": written_formats(), "examples": sorted(p.name for p in EXAMPLES.glob("*.jpg"))}
+                self._gradio = await asyncio.to_thread(gradio_application, {**options, **self._options})
+            return self._gradio
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        number = uuid.uuid4().hex
+        answer: ASGIApp = self._own
+        try:
+            await answer(scope, receive, send)
+        except TextRecognizerError as error:
+            await problem(error, number)(scope, receive, send)
+        except HTTPException as error:
+            words = {404: "there is nothing at this address", 405: "this address takes another method"}
+            code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
+            detail = words.get(error.status_code, "the request cannot be understood")
+            refusal = document(error.status_code, code, detail, number, dict(error.headers or {}))
+            await refusal(scope, receive, send)
+        except ClientDisconnect:
+            pass
+
+    # ------------------------------------------------------------------------------------------------ own addresses
+
+    async def _icon(self, request: Request) -> Response:
+        return FileResponse(BROWSER / "icon.svg", headers={"Cache-Control": "max-age=86400"})
+
+    async def _example(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        known = {path.name: path for path in EXAMPLES.glob("*.jpg")}
+        if name not in known:
+            raise HTTPException(404)
+        return FileResponse(known[name], headers={"Cache-Control": "max-age=3600"})
+
+    async def _picture(self, request: Request) -> Response:
+        """What the browser cannot show, such as a TIFF, as a JPEG of moderate size."""
+        if (refusal := await self._admit(request)) is not None:
+            return refusal
+        content = await self._body(request, self._max_image)
+        try:
+            async with self._decoding:
+                shown = await asyncio.to_thread(_shown, content)
+        finally:
+            self._held -= len(content)
+        return Response(shown, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+    async def _written(self, request: Request) -> Response:
+        """A page as JSON, with `texts` for its lines where a person corrected them, written down in a format."""
+        if (refusal := await self._admit(request)) is not None:
+            return refusal
+        content = await self._body(request, MAX_PAGE)
+        try:
+            async with self._decoding:
+                written, media_type = await asyncio.to_thread(_written, content, request.path_params["format"])
+        finally:
+            self._held -= len(content)
+        return Response(written, media_type=media_type, headers={"Cache-Control": "no-store"})
+
+    async def _body(self, request: Request, most: int) -> bytes:
+        """The whole body; whoever takes it gives its length back to `_held`."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(PATIENCE):
+                async for part in request.stream():
+                    size += len(part)
+                    self._held += len(part)
+                    if size > most:
+                        raise TooLarge(f"larger than {most / 2**20:.3g} MiB")
+                    if self._held > MAX_HELD:
+                        raise Overloaded("too much is coming in at once; try again later", retry_after=2)
+                    parts.append(part)
+        except BaseException as error:
+            self._held -= size
+            if isinstance(error, TimeoutError):
+                raise TooSlow("the body did not arrive in time") from None
+            raise
+        return b"".join(parts)
+
+
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")) or "/"
+
+
+def _shown(content: bytes) -> bytes:
+    import cv2
+    from PIL import Image
+
+    from text_recognizer.images import load_image
+
+    rgb = load_image(content).rgb
+    scale = SHOWN_SIDE / max(rgb.shape[:2])
+    if scale < 1:
+        size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
+        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    stored = BytesIO()
+    Image.fromarray(rgb).save(stored, "JPEG", quality=85)
+    return stored.getvalue()
+
+
+def _written(content: bytes, name: str) -> tuple[bytes, str]:
+    from text_recognizer.app.edits import corrected
+
+    if name not in formats.NAMES:
+        raise HTTPException(404)
+    chosen = formats.get_format(name)
+    try:
+        given = json.loads(content)
+        page = from_dict(given["page"])
+        if given.get("texts") is not None:
+            page = corrected(page, [str(text) for text in given["texts"]])
+        source = str(given.get("source", ""))
+        return chosen.write(page, source), chosen.media_type
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
+        raise RequestError("this is not a page as the service gives it, with a text for each line") from None
+
+
