@@ -44,9 +44,7 @@ class Forward:
         self._key = api_key
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-        self._http = httpx.AsyncClient(
-            base_url=address.rstrip("/"), timeout=timeout, limits=limits
-        )
+        self._http = httpx.AsyncClient(base_url=address.rstrip("/"), timeout=timeout, limits=limits)
         self._page = Page(self._admit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,9 +59,7 @@ class Forward:
         answer: ASGIApp
         if path == "/healthz":
             answer = Response('{"status": "ok"}', media_type="application/json")
-        elif request.method in PASSED_ON.get(path, ()) or (
-            request.method == "DELETE" and _ONE_READING.fullmatch(path)
-        ):
+        elif request.method in PASSED_ON.get(path, ()) or (request.method == "DELETE" and _ONE_READING.fullmatch(path)):
             try:
                 answer = await self._passed_on(request)
             except ClientDisconnect:
@@ -83,8 +79,8 @@ class Forward:
         """Who may ask the service may have pages written here: the service itself is asked."""
         try:
             answer = await self._http.get("/v1/models", headers=self._headers(request, ("authorization", "x-api-key")))
-        except httpx.TransportError as error:
-            return _away(error)
+        except httpx.TransportError:
+            return _away()
         if answer.is_success:
             return None
         return Response(answer.content, answer.status_code, _chosen(answer.headers, _ANSWERED))
@@ -110,23 +106,21 @@ class Forward:
             headers=self._headers(request, _ASKED),
             content=body() if has_body else None,
         )
-        tasks = [asyncio.ensure_future(self._http.send(asked, stream=True)), asyncio.ensure_future(gone())]
         if not has_body:
             sent.set()
+        asking, leaving = asyncio.ensure_future(self._http.send(asked, stream=True)), asyncio.ensure_future(gone())
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if not tasks[0].done():
+            await asyncio.wait((asking, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
                 raise ClientDisconnect
-            answer = tasks[0].result()
-        except httpx.TransportError as error:
-            return _away(error)
+            answer = asking.result()
+        except httpx.TransportError:
+            return _away()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        return StreamingResponse(
-            _parts(answer), answer.status_code, _chosen(answer.headers, _ANSWERED)
-        )
+            asking.cancel()
+            leaving.cancel()
+            await asyncio.gather(asking, leaving, return_exceptions=True)
+        return StreamingResponse(_parts(answer), answer.status_code, _chosen(answer.headers, _ANSWERED))
 
     def _headers(self, request: Request, names: tuple[str, ...]) -> dict[str, str]:
         headers = _chosen(request.headers, names)
@@ -155,7 +149,6 @@ def _chosen(headers: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str
     return {name: headers[name] for name in names if name in headers}
 
 
-def _away(error: httpx.TransportError) -> Response:
-    del error  # its words may name addresses inside
+def _away() -> Response:
     detail = "the service that reads cannot be reached; try again later, or tell who runs it"
     return document(502, "service-away", detail, uuid.uuid4().hex, {"Retry-After": "5"})

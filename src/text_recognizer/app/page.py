@@ -14,10 +14,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import Route, Router
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from text_recognizer import formats
@@ -66,14 +67,14 @@ class Page:
         self._loading = asyncio.Lock()
         self._decoding = asyncio.Semaphore(AT_ONCE)
         self._held = 0
-        self._own = Router(
-            [
+        self._own = Starlette(
+            routes=[
                 Route(ICON, self._icon),
                 Route(f"{OWN}examples/{{name}}", self._example),
                 Route(f"{OWN}picture", self._picture, methods=["POST"]),
                 Route(f"{OWN}written/{{format}}", self._written, methods=["POST"]),
             ],
-            redirect_slashes=False,
+            exception_handlers={TextRecognizerError: _refused, HTTPException: _nowhere},
         )
 
     @staticmethod
@@ -89,7 +90,7 @@ class Page:
         """Serve a request that `serves` says yes to."""
         path = _path(scope)
         if path.startswith(OWN) or path == ICON:
-            await self._answer(scope, receive, send)
+            await self._own(scope, receive, send)
             return
         if path == "/":
             scope = {**scope, "query_string": b""}  # Gradio would take names of saved states from it
@@ -107,22 +108,6 @@ class Page:
                 options = {"suffixes": written_formats(), "examples": sorted(p.name for p in EXAMPLES.glob("*.jpg"))}
                 self._gradio = await asyncio.to_thread(gradio_application, {**options, **self._options})
             return self._gradio
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        number = uuid.uuid4().hex
-        answer: ASGIApp = self._own
-        try:
-            await answer(scope, receive, send)
-        except TextRecognizerError as error:
-            await problem(error, number)(scope, receive, send)
-        except HTTPException as error:
-            words = {404: "there is nothing at this address", 405: "this address takes another method"}
-            code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
-            detail = words.get(error.status_code, "the request cannot be understood")
-            refusal = document(error.status_code, code, detail, number, dict(error.headers or {}))
-            await refusal(scope, receive, send)
-        except ClientDisconnect:
-            pass
 
     # ------------------------------------------------------------------------------------------------ own addresses
 
@@ -187,6 +172,20 @@ def _path(scope: Scope) -> str:
     return path.removeprefix(scope.get("root_path", "")) or "/"
 
 
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, TextRecognizerError)
+    return problem(error, uuid.uuid4().hex)
+
+
+async def _nowhere(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code, words = {
+        404: ("not-found", "there is nothing at this address"),
+        405: ("method-not-allowed", "this address takes another method"),
+    }.get(error.status_code, ("bad-request", "the request cannot be understood"))
+    return document(error.status_code, code, words, uuid.uuid4().hex, dict(error.headers or {}))
+
+
 def _shown(content: bytes) -> bytes:
     import cv2
     from PIL import Image
@@ -218,5 +217,3 @@ def _written(content: bytes, name: str) -> tuple[bytes, str]:
         return chosen.write(page, source), chosen.media_type
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         raise RequestError("this is not a page as the service gives it, with a text for each line") from None
-
-

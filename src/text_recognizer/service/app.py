@@ -382,8 +382,8 @@ def _written_formats() -> dict[str, Any]:
 
 _EVENT = {
     "type": "object",
-    "description": "`data` is JSON: where lines were found, each line with its text, at the end the page, or the problem "
-    "that keeps it from coming",
+    "description": "`data` is JSON: where lines were found, each line with its text, at the end the page, or the "
+    "problem that keeps it from coming",
     "properties": {"event": {"enum": ["layout", "line", "page", "problem"]}, "data": {"type": "string"}},
     "required": ["event", "data"],
 }

@@ -324,9 +324,7 @@ class Engine:
         job.reader = reader
         job.missing = len(job.layout.crops)
         job.read = [None] * job.missing
-        job.tell_layout(
-            Layout(job.layout.width, job.layout.height, tuple(polygon for polygon, _ in job.layout.places))
-        )
+        job.tell_layout(Layout(job.layout.width, job.layout.height, tuple(polygon for polygon, _ in job.layout.places)))
         if not job.missing:
             self._finish(job)
             return

@@ -137,7 +137,7 @@ function forget() {
 }
 
 function mayLeave() {
-  return !saying.unsent || confirm("Your corrections and comments have not been sent. Leave them?");
+  return !saying.unsent || confirm("Your corrections of this page will be lost. Go on?");
 }
 
 function start() {

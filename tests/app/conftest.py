@@ -1,0 +1,182 @@
+"""The web page as people have it: real servers on loopback, a real browser."""
+
+import contextlib
+import io
+import shutil
+import threading
+import time
+from functools import partial
+from types import SimpleNamespace
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+from PIL import Image
+
+pytest.importorskip("gradio")
+
+from text_recognizer.app.forward import Forward
+from text_recognizer.app.mounted import create_app
+from text_recognizer.service.listening import OPTIONS
+from text_recognizer.service.settings import Settings
+
+READ = "document.querySelector('#tr-status').textContent.includes('read')"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+
+
+def until(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def _serving(application):
+    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="warning", **OPTIONS))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        until(lambda: server.started)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+@contextlib.contextmanager
+def _mounted(**settings):
+    """The service with the page, by these settings."""
+    app = create_app(Settings(**{"threads": 2, "feedback": "off", **settings}))
+    with _serving(app) as url, httpx.Client(base_url=url, timeout=60) as http:
+        until(lambda: http.get("/readyz").status_code == 200)
+        yield SimpleNamespace(url=url, http=http, app=app)
+
+
+@contextlib.contextmanager
+def _alone(address, key=None):
+    """The page alone, in front of the service at `address`."""
+    with _serving(Forward(address, key)) as url, httpx.Client(base_url=url, timeout=60) as http:
+        yield SimpleNamespace(url=url, http=http)
+
+
+@pytest.fixture(scope="session")
+def serving():
+    return _serving
+
+
+@pytest.fixture(scope="session")
+def mounted():
+    return _mounted
+
+
+@pytest.fixture(scope="session")
+def alone():
+    return _alone
+
+
+@pytest.fixture(scope="session")
+def wait_until():
+    return until
+
+
+@pytest.fixture(scope="session")
+def service():
+    """One service with the page for all tests that only ask."""
+    with _mounted() as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    if not CHROMIUM:
+        pytest.skip("no Chromium here: the page is not tried in a browser")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browse(chromium):
+    """`browse(url)` opens the page in a window of its own; `.asked` and `.errors` hold its requests and complaints."""
+    contexts = []
+
+    def opened(url, **options):
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        contexts.append(context)
+        tab = context.new_page()
+        tab.set_default_timeout(30_000)
+        tab.asked, tab.errors = [], []
+        context.on("request", lambda request: tab.asked.append(request.url))
+        tab.on("pageerror", lambda error: tab.errors.append(str(error)))
+        tab.give, tab.read = partial(_give, tab), partial(_read, tab)
+        tab.wait_until_read = partial(tab.wait_for_function, READ)
+        tab.texts = lambda: [field.input_value() for field in tab.locator("#tr-lines textarea").all()]
+        tab.goto(url)
+        tab.wait_for_selector("#tr-choose")
+        return tab
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def tab(service, browse):
+    """The page of the service that is shared."""
+    return browse(service.url)
+
+
+def _give(tab, content, name="page.png", kind="image/png"):
+    tab.set_input_files("#tr-file", {"name": name, "mimeType": kind, "buffer": content})
+
+
+def _read(tab, *given, **named):
+    """Have a picture read; returns the fields of its lines."""
+    _give(tab, *given, **named)
+    tab.wait_until_read()
+    return tab.locator("#tr-lines textarea")
+
+
+@pytest.fixture(scope="session")
+def picture(drawn):
+    """A small page as PNG, with three lines."""
+    return _stored(drawn, "PNG")
+
+
+@pytest.fixture(scope="session")
+def blank():
+    return _stored(np.full((200, 300), 255, np.uint8), "PNG")
+
+
+@pytest.fixture(scope="session")
+def tiff(drawn):
+    return _stored(drawn, "TIFF")
+
+
+@pytest.fixture(scope="session")
+def large():
+    """A page of 40 lines, so that reading takes a while."""
+    page = np.full((3200, 1400), 235, np.uint8)
+    for row in range(40):
+        cv2.putText(
+            page, "the quick brown fox jumps", (60, 100 + 76 * row), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 1.6, 40, 3
+        )
+    return _stored(page, "PNG")
+
+
+def _stored(pixels, kind):
+    stored = io.BytesIO()
+    Image.fromarray(pixels).save(stored, kind)
+    return stored.getvalue()

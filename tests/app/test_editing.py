@@ -1,0 +1,103 @@
+"""Lines are corrected in a real browser, by pointer and by keyboard, and taken along."""
+
+import json
+from pathlib import Path
+
+
+def test_outline_and_text_lead_to_each_other(tab, picture):
+    fields = tab.read(picture)
+    outlines = tab.locator("#tr-outlines .outline")
+    fields.nth(1).click()
+    assert "active" in outlines.nth(1).get_attribute("class")
+    outlines.nth(2).hover()
+    assert tab.locator("#tr-bubble").inner_text() == tab.texts()[2]
+    outlines.nth(2).click()
+    assert tab.evaluate("document.activeElement.getAttribute('aria-label')") == "Line 3"
+    outlines.nth(0).focus()
+    assert tab.locator("#tr-lines li").nth(0).evaluate("row => row.classList.contains('active')")
+
+
+def test_page_is_corrected_by_keyboard_alone(tab, picture):
+    tab.read(picture)
+    before = tab.texts()
+    tab.locator("#tr-outlines .outline").nth(0).focus()
+    tab.keyboard.press("ArrowDown")
+    tab.keyboard.press("Enter")  # to the text of line 2
+    tab.keyboard.press("Control+A")
+    tab.keyboard.type("jumps over the crazy")
+    tab.keyboard.press("Enter")
+    tab.keyboard.press("ArrowUp")
+    tab.keyboard.press("ArrowUp")
+    assert tab.evaluate("document.activeElement.getAttribute('aria-label')") == "Line 1"
+    tab.keyboard.type("!")
+    assert tab.texts() == [before[0] + "!", "jumps over the crazy", before[2]]
+    assert tab.locator("#tr-lines li").nth(1).get_attribute("data-kind") == "edited"
+    assert "corrected" in tab.locator("#tr-outlines .outline").nth(1).get_attribute("aria-label")
+    tab.keyboard.press("Alt+ArrowDown")  # other readings; what was read is one of them
+    tab.keyboard.press("Enter")
+    assert tab.texts()[0] == before[0]
+
+
+def test_all_can_be_reached_by_tab_in_the_order_that_is_seen(tab, picture):
+    tab.read(picture)
+    tab.get_by_role("button", name="New picture").focus()
+    reached = []
+    for _ in range(40):
+        reached.append(tab.evaluate("document.activeElement.id || document.activeElement.getAttribute('aria-label')"))
+        tab.keyboard.press("Tab")
+    wanted = ["tr-new", "tr-read", "tr-fit", "tr-tab-lines", "Line 1", "Line 2", "Line 3", "tr-copy", "tr-download"]
+    assert [name for name in reached if name in wanted][: len(wanted)] == wanted
+
+
+def test_whole_text_goes_by_the_lines_as_long_as_it_has_as_many(tab, picture):
+    tab.read(picture)
+    before = tab.texts()
+    tab.get_by_role("tab", name="Whole text").click()
+    whole = tab.locator("#tr-whole")
+    assert whole.input_value() == "\n".join(before)
+    whole.fill("\n".join(["first", *before[1:]]))
+    assert tab.texts()[0] == "first"
+    whole.fill("first\nand one more\n" + "\n".join(before[1:]))
+    assert tab.locator("#tr-free").is_visible() and tab.texts()[0] == "first"
+    tab.get_by_role("button", name="Go back to the lines").click()
+    assert whole.input_value() == "\n".join(["first", *before[1:]])
+
+
+def test_doubt_is_told_in_words_and_by_shape(tab):
+    tab.click("#tr-examples button >> nth=0")
+    tab.wait_until_read()
+    dashes = tab.eval_on_selector_all(
+        "#tr-outlines .outline > polygon", "shapes => shapes.map((shape) => getComputedStyle(shape).strokeDasharray)"
+    )
+    labels = tab.eval_on_selector_all(
+        "#tr-outlines .outline", "all => all.map((one) => one.getAttribute('aria-label'))"
+    )
+    assert len(set(dashes)) > 1
+    assert all(("sure" in label) == (dash == "none") for label, dash in zip(labels, dashes, strict=True))
+    marked = tab.eval_on_selector_all("#tr-lines mark", "marks => marks.map((mark) => mark.textContent)")
+    described = " ".join(tab.eval_on_selector_all("#tr-lines .doubts", "all => all.map((one) => one.textContent)"))
+    assert marked and all(word in described for word in marked)
+
+
+def test_every_format_is_downloaded_with_the_corrections(tab, service, picture, tmp_path):
+    tab.read(picture)
+    tab.locator("#tr-lines textarea").nth(0).fill("zebra crossing")
+    for name in service.http.get("/v1/models").json()["formats"]:
+        tab.select_option("#tr-format", name)
+        with tab.expect_download() as saved:
+            tab.click("#tr-download")
+        assert saved.value.suggested_filename.startswith("page.")
+        content = Path(saved.value.path()).read_bytes()
+        assert content
+        if name in ("text", "json", "alto", "page", "hocr"):
+            assert b"zebra" in content, name
+        if name == "json":
+            assert json.loads(content)["lines"][0]["text"] == "zebra crossing"
+
+
+def test_text_is_copied(service, browse, picture):
+    tab = browse(service.url, permissions=["clipboard-read", "clipboard-write"])
+    tab.read(picture)
+    tab.get_by_role("button", name="Copy text").click()
+    tab.wait_for_function("document.querySelector('#tr-status').textContent === 'Text copied'")
+    assert tab.evaluate("navigator.clipboard.readText()") == "\n".join(tab.texts())

@@ -1,0 +1,93 @@
+"""Whom the page is for: phones, keyboards, screen readers, dark rooms, weak eyes."""
+
+import re
+
+import pytest
+
+
+def test_phone_shows_all_without_scrolling_sideways(service, browse):
+    tab = browse(service.url, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    fits = "document.documentElement.scrollWidth <= 390"
+    assert tab.evaluate(fits)
+    tab.click("#tr-examples button >> nth=0")
+    tab.wait_until_read()
+    assert tab.evaluate(fits)
+    tab.get_by_role("tab", name="Whole text").click()
+    assert tab.evaluate(fits)
+    strips = tab.eval_on_selector_all("#tr-lines .strip", "all => all.map((one) => one.width)")
+    tab.get_by_role("tab", name="Line by line").click()
+    assert min(strips) > 20 and tab.locator("#tr-lines .strip").first.is_visible()
+
+
+def test_screen_readers_are_told_what_everything_is(tab, picture):
+    tab.read(picture)
+    told = tab.locator("#reader").aria_snapshot()
+    for part in (
+        'heading "Text Recognizer" [level=1]', 'radio "Accurate" [checked]', 'button "New picture"', 'status:',
+        'img "The page that is read"', 'textbox "Line 1"', 'tab "Line by line" [selected]', 'button "Copy text"',
+        'combobox "Format of the file"', 'heading "Picture" [level=2]', 'button "Larger"',
+    ):  # fmt: skip
+        assert part in told, told
+    assert re.search(r'button "Line 2, (sure|some doubt|much doubt), \d+ %: ', told)
+    assert tab.evaluate("document.documentElement.lang") == "en"
+    assert tab.title() == "Text Recognizer"
+    nameless = tab.evaluate(
+        "[...document.querySelectorAll('#reader :is(button, input, textarea, select)')].filter((one) =>"
+        " !one.labels?.length && !one.getAttribute('aria-label') && !one.textContent.trim()"
+        " && one.getAttribute('aria-hidden') !== 'true').map((one) => one.outerHTML)"
+    )
+    assert not nameless
+
+
+CONTRAST = """() => {
+  const parse = (colour) => (colour.match(/[\\d.]+/g) || []).map(Number);
+  const over = (top, under) => [0, 1, 2].map((i) => top[i] * (top[3] ?? 1) + under[i] * (1 - (top[3] ?? 1)));
+  const ground = (element) => {
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) layers.unshift(parse(getComputedStyle(at).backgroundColor));
+    return layers.reduce((under, top) => over(top, under), [255, 255, 255]);
+  };
+  const light = (colour) => {
+    const [r, g, b] = colour.map((v) => (v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const poor = [];
+  for (const element of document.querySelectorAll('#reader *')) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own && !element.matches('textarea, select')) continue;
+    if (!element.checkVisibility() || element.closest('.mirror, .sr, :disabled')) continue;
+    const under = ground(element);
+    const both = [light(over(parse(getComputedStyle(element).color), under)), light(under)].sort((x, y) => y - x);
+    const ratio = (both[0] + 0.05) / (both[1] + 0.05);
+    if (ratio < 4.5) poor.push([element.outerHTML.slice(0, 90), ratio.toFixed(2)]);
+  }
+  return poor;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_is_that_of_wcag_aa(service, browse, scheme):
+    tab = browse(service.url, color_scheme=scheme)
+    tab.wait_for_selector("#tr-examples button")
+    assert tab.evaluate(CONTRAST) == []
+    tab.click("#tr-examples button >> nth=0")
+    tab.wait_until_read()
+    tab.locator("#tr-lines textarea").nth(0).fill("corrected")
+    tab.locator("#tr-lines .other:visible").first.click()
+    assert tab.evaluate(CONTRAST) == []
+    dark = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", dark)[:3])) < 200) == (scheme == "dark")
+    tab.on("dialog", lambda dialog: dialog.accept())  # corrections will be lost
+    tab.give(b"nonsense")
+    tab.wait_for_selector("#tr-alert:visible")
+    assert tab.evaluate(CONTRAST) == []
+
+
+def test_reduced_motion_is_respected(service, browse, picture):
+    tab = browse(service.url, reduced_motion="reduce")
+    tab.read(picture)
+    moving = tab.evaluate(
+        "[...document.querySelectorAll('#reader *')].filter((one) =>"
+        " parseFloat(getComputedStyle(one).transitionDuration) > 0).length"
+    )
+    assert moving == 0

@@ -1,0 +1,190 @@
+"""What the page's server gives and what it keeps shut, asked over HTTP."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from text_recognizer.formats.json_lines import from_dict
+
+
+@pytest.fixture(scope="module")
+def page(service, picture):
+    return service.http.post("/v1/read?mode=fast", files={"image": ("page.png", picture)}).json()
+
+
+def test_page_is_at_the_root_and_the_service_around_it_as_it_was(service, picture):
+    shown = service.http.get("/")
+    assert (shown.status_code == 200 and "<title>" in shown.text) or "Text Recognizer" in shown.text
+    assert service.http.head("/").status_code == 200
+    read = service.http.post("/", content=picture).json()
+    assert read["code"] == "bad-request"  # the original's contract is JSON, and still there
+    for path in ("/nothing", "/gradio_api/info", "/config", "/v1/nothing"):
+        refused = service.http.get(path)
+        assert (refused.status_code, refused.json()["code"]) == (404, "not-found"), path
+    wrong = service.http.get("/v1/read")
+    assert (wrong.status_code, wrong.json()["code"]) == (405, "method-not-allowed")
+    assert set(service.http.get("/openapi.json").json()["paths"]) >= {"/", "/v1/read", "/v1/models", "/healthz"}
+    assert service.http.get("/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/gradio_api/upload"),
+        ("POST", "/gradio_api/queue/join"),
+        ("POST", "/gradio_api/component_server"),
+        ("POST", "/gradio_api/run/predict"),
+        ("GET", "/gradio_api/file=/etc/passwd"),
+        ("GET", "/gradio_api/file=http://127.0.0.1:9/secret"),
+        ("GET", "/gradio_api/proxy=http://127.0.0.1:9/secret"),
+        ("GET", "/gradio_api/deep_link"),
+        ("GET", "/file=/etc/passwd"),
+        ("GET", "/monitoring"),
+        ("GET", "/assets/..%2f..%2f..%2f..%2f..%2f..%2f..%2fetc%2fpasswd"),
+        ("GET", "/assets/../../../../../../../../etc/passwd"),
+        ("GET", "/static/..%2f..%2f..%2fetc%2fpasswd"),
+        ("GET", "/static//etc/passwd"),
+        ("GET", "/page/examples/..%2f..%2f__init__.py"),
+        ("GET", "/page/examples/%2fetc%2fpasswd"),
+    ],
+)
+def test_no_address_of_gradio_reads_files_or_fetches_for_strangers(service, alone, method, path):
+    with alone(service.url) as before:
+        for server in (service, before):
+            answer = server.http.request(method, path, json={})
+            assert answer.status_code in (403, 404, 405), (path, answer.status_code)
+            assert "root:" not in answer.text and "import" not in answer.text
+
+
+def test_page_takes_nothing_from_elsewhere(service):
+    shown = service.http.get("/")
+    policy = shown.headers["content-security-policy"]
+    assert "default-src 'self'" in policy and "http" not in policy
+    assert shown.headers["x-content-type-options"] == "nosniff"
+
+
+def test_page_can_be_switched_off(mounted):
+    with mounted(page=False) as plain:
+        refused = plain.http.get("/")
+        assert refused.status_code in (404, 405) and refused.headers["content-type"] == "application/problem+json"
+        assert plain.http.get("/page/examples/page.jpg").status_code == 404
+
+
+def test_serving_without_gradio_has_no_page():
+    code = (
+        "import sys; sys.modules['gradio'] = None\n"
+        "from text_recognizer import cli\n"
+        "import text_recognizer.service.serve as serving\n"
+        "serving.serve = lambda *given: print(given)\n"
+        "cli.main(['serve'])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert told.stdout.strip() == "({},)", told.stderr
+
+
+def test_gradio_is_not_loaded_before_somebody_looks_at_the_page():
+    code = "import sys, text_recognizer.app.mounted as m; m.create_app(); print('gradio' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+
+
+def test_corrected_page_is_written_in_every_format_that_the_service_names(service, page):
+    texts = ["corrected words here", *[line["text"] for line in page["lines"][1:]]]
+    for name in service.http.get("/v1/models").json()["formats"]:
+        answer = service.http.post(f"/page/written/{name}", json={"page": page, "texts": texts, "source": "a.png"})
+        assert answer.status_code == 200, (name, answer.text)
+        assert answer.content
+    text = service.http.post("/page/written/text", json={"page": page, "texts": texts}).text
+    assert text.splitlines()[0] == "corrected words here" and len(text.splitlines()) == len(page["lines"])
+    written = json.loads(service.http.post("/page/written/json", json={"page": page, "texts": texts}).text)
+    first = from_dict(written).lines[0]
+    assert [word.text for word in first.words] == ["corrected", "words", "here"]
+    assert first.alternatives[0] == page["lines"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"{}", b'{"page": 1}', b'{"page": {"lines": [1]}}', b"[" * 100_000, b'{"page": null, "texts": 1}'],
+)
+def test_what_is_no_page_is_refused(service, content):
+    answer = service.http.post("/page/written/text", content=content)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad-request")
+
+
+def test_one_text_for_each_line_and_known_formats_only(service, page):
+    assert service.http.post("/page/written/json", json={"page": page, "texts": ["one"]}).status_code == 400
+    assert service.http.post("/page/written/docx", json={"page": page}).status_code == 404
+    assert service.http.get("/page/written/json").status_code == 405
+    assert service.http.get("/page/nothing").json()["code"] == "not-found"
+
+
+def test_picture_that_browsers_cannot_show_becomes_one_that_they_can(service, tiff):
+    shown = service.http.post("/page/picture", content=tiff)
+    assert (shown.status_code, shown.headers["content-type"]) == (200, "image/jpeg")
+    assert shown.content[:2] == b"\xff\xd8"
+    refused = service.http.post("/page/picture", content=b"nonsense")
+    assert (refused.status_code, refused.json()["code"]) == (422, "image-rejected")
+
+
+def test_too_much_is_refused_while_it_comes_in(mounted):
+    with mounted(max_bytes=1000) as small:
+        refused = small.http.post("/page/picture", content=b"x" * 2000)
+        assert (refused.status_code, refused.json()["code"]) == (413, "too-large")
+
+
+def test_keys_and_rates_hold_for_the_page_too(mounted, alone, page, picture):
+    with mounted(api_keys=("one",), rate_limit=60) as kept, alone(kept.url) as before, alone(kept.url, "one") as given:
+        for server in (kept, before):
+            for path, content in (("/page/picture", picture), ("/page/written/text", json.dumps({"page": page}))):
+                assert server.http.post(path, content=content).status_code == 401
+                assert server.http.post(path, content=content, headers={"X-API-Key": "two"}).status_code == 401
+            assert server.http.post("/v1/read", content=picture).status_code in (401, 415)
+            allowed = server.http.post("/page/picture", content=picture, headers={"X-API-Key": "one"})
+            assert allowed.status_code == 200
+        # Whose key the app holds, its visitors need none.
+        assert given.http.get("/v1/models").status_code == 200
+        codes = [given.http.post("/page/picture", content=picture).status_code for _ in range(15)]
+        assert set(codes) == {200, 429}
+
+
+def test_alone_only_what_the_page_asks_for_is_passed_on(service, alone, picture):
+    with alone(service.url) as before:
+        assert before.http.get("/").status_code == 200
+        assert before.http.get("/healthz").json() == {"status": "ok"}
+        read = before.http.post("/v1/read?mode=fast", files={"image": ("page.png", picture)})
+        assert read.json()["source"] == "page.png" and read.headers["x-model"]
+        for method, path in (
+            ("GET", "/metrics"), ("GET", "/openapi.json"), ("POST", "/"), ("GET", "/readyz"), ("GET", "/v1/read"),
+            ("DELETE", "/v1/feedback/..%2f..%2fmetrics"), ("GET", "/v1/../metrics"), ("PUT", "/v1/feedback"),
+        ):  # fmt: skip
+            assert before.http.request(method, path).status_code == 404, (method, path)
+
+
+def test_visitors_are_told_apart_by_the_service_behind(mounted, alone, monkeypatch):
+    # uvicorn believes a proxy on this machine.
+    with mounted(rate_limit=6) as limited, alone(limited.url) as before:
+        forged = {"X-Forwarded-For": "203.0.113.7"}
+        first = [before.http.get("/v1/models", headers=forged).status_code for _ in range(3)]
+        assert first[0] == 200 and first[-1] == 429
+        assert before.http.get("/v1/models", headers={"X-Forwarded-For": "203.0.113.8"}).status_code == 200
+
+
+def test_service_that_is_away_is_told_in_a_problem_document(alone, picture):
+    with alone("http://127.0.0.1:9") as lonely:
+        assert lonely.http.get("/").status_code == 200
+        for path in ("/v1/read", "/page/picture"):
+            answer = lonely.http.post(path, content=picture)
+            assert (answer.status_code, answer.json()["code"]) == (502, "service-away")
+            assert "127.0.0.1" not in answer.text
+
+
+def test_lines_pass_through_as_they_are_read_and_a_client_that_leaves_is_noticed(service, alone, large, wait_until):
+    dropped = lambda: [row for row in service.http.get("/metrics").text.splitlines() if "dropped_total" in row][-1]  # noqa: E731
+    with alone(service.url) as before:
+        before_it = dropped()
+        with before.http.stream("POST", "/v1/read?stream=true", files={"image": large}) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            rows = answer.iter_lines()
+            assert next(rows) == "event: layout"
+        wait_until(lambda: dropped() != before_it)

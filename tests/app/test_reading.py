@@ -1,0 +1,185 @@
+"""A picture goes in, lines come out: in a real browser, and what people see when something goes wrong."""
+
+import pytest
+
+
+def test_picture_is_read_as_soon_as_it_is_given(tab, service, picture):
+    tab.read(picture)
+    answer = service.http.post("/v1/read", files={"image": picture}).json()
+    assert tab.texts() == [line["text"] for line in answer["lines"]]
+    assert tab.locator("#tr-outlines .outline").count() == 3
+    assert tab.locator("#tr-tags .tag").count() == 3
+    assert not tab.errors
+
+
+def test_nothing_is_asked_for_elsewhere(tab, service, letter, picture):
+    tab.click("#tr-examples button >> nth=0")
+    tab.wait_until_read()
+    tab.click("#tr-new")
+    tab.read(picture)
+    tab.wait_for_load_state("networkidle")
+    outside = [url for url in tab.asked if not url.startswith((service.url, "blob:", "data:"))]
+    assert tab.asked and not outside
+
+
+def test_example_is_read_and_the_fast_mode_can_be_chosen(tab):
+    tab.get_by_label("Fast").check()
+    with tab.expect_request(lambda request: "/v1/read" in request.url) as asked:
+        tab.click("#tr-examples button >> nth=0")
+    assert "mode=fast" in asked.value.url
+    tab.wait_until_read()
+    assert "washing" in tab.texts()[0].lower()
+    tab.get_by_label("Accurate").check()
+    with tab.expect_request(lambda request: "/v1/read" in request.url) as asked:
+        tab.get_by_role("button", name="Read again").click()
+    assert "mode=accurate" in asked.value.url
+
+
+def test_lines_come_one_after_the_other_and_reading_can_be_stopped(tab, service, large):
+    told = tab.evaluate_handle(
+        "() => { const told = [], status = document.querySelector('#tr-status');"
+        "new MutationObserver(() => told.push(status.textContent)).observe(status, { childList: true }); return told; }"
+    )
+    tab.give(large)
+    tab.wait_for_function("/Line [1-9]\\d* of 40/.test(document.querySelector('#tr-status').textContent)")
+    tab.get_by_role("button", name="Stop").click()
+    tab.wait_for_function("document.querySelector('#tr-status').textContent === 'Stopped'")
+    assert 0 < len(tab.texts()) < 40
+    assert "Finding the lines…" in told.json_value()
+    tab.get_by_role("button", name="Read", exact=True).click()
+    tab.wait_until_read()
+    assert len(tab.texts()) >= 35
+
+
+def test_picture_can_be_pasted_and_dropped(tab, picture):
+    put = """(kind) => (bytes) => { const data = new DataTransfer();
+      data.items.add(new File([new Uint8Array(bytes)], 'pasted.png', { type: 'image/png' }));
+      document.dispatchEvent(kind === 'paste' ? new ClipboardEvent('paste', { clipboardData: data, bubbles: true })
+        : new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true })); }"""
+    for kind in ("paste", "drop"):
+        tab.evaluate(f"(bytes) => ({put})('{kind}')(bytes)", list(picture))
+        tab.wait_until_read()
+        assert len(tab.texts()) == 3
+        tab.click("#tr-new")
+        assert tab.locator("#tr-start").is_visible()
+
+
+def test_photo_is_taken_with_the_camera(tab):
+    tab.get_by_role("button", name="Take a photo").click()
+    tab.wait_for_function("document.querySelector('#tr-video').videoWidth > 0")
+    tab.get_by_role("button", name="Take it").click()
+    tab.wait_for_selector("#tr-work:visible")
+    assert tab.locator("#tr-name").inner_text() == "photo.jpg"
+    assert tab.evaluate("document.querySelector('#tr-video').srcObject === null")
+
+
+def test_picture_that_the_browser_cannot_show_is_shown_all_the_same(tab, tiff):
+    tab.read(tiff, "page.tif", "image/tiff")
+    tab.wait_for_function("document.querySelector('#tr-image').naturalWidth === 480")
+    assert len(tab.texts()) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "kind", "words"),
+    [
+        (b"not an image at all", "page.png", "image/png", "cannot be read"),
+        (b"", "page.png", "image/png", "empty"),
+        (b"%PDF-1.7", "page.pdf", "application/pdf", "not a picture"),
+        (b"\x89PNG\r\n\x1a\n" + b"0" * 100, "page.png", "image/png", "cannot be read"),
+    ],
+)
+def test_bad_input_is_told_and_the_page_stays_usable(tab, picture, content, name, kind, words):
+    tab.give(content, name, kind)
+    alert = tab.get_by_role("alert").first
+    alert.wait_for()
+    assert words in alert.inner_text()
+    tab.read(picture)
+    assert len(tab.texts()) == 3 and not alert.is_visible()
+
+
+def test_blank_page_says_that_there_is_no_writing(tab, blank):
+    tab.give(blank)
+    tab.wait_for_selector("#tr-alert:visible")
+    assert "No writing was found" in tab.get_by_role("alert").first.inner_text()
+    assert tab.locator("#tr-status").inner_text() == "No writing found"
+
+
+def test_too_large_a_picture_is_told(mounted, browse):
+    with mounted(max_bytes=20_000) as small:
+        tab = browse(small.url)
+        tab.give(b"\x89PNG" + b"0" * 50_000)
+        tab.wait_for_selector("#tr-alert:visible")
+        assert "too large" in tab.get_by_role("alert").first.inner_text()
+
+
+def test_service_that_goes_away_costs_nothing_that_was_typed(mounted, alone, browse, picture):
+    with mounted() as service, alone(service.url) as before:
+        tab = browse(before.url)
+        tab.read(picture)
+        tab.locator("#tr-lines textarea").nth(0).fill("mine")
+    tab.select_option("#tr-format", "json")
+    tab.click("#tr-download")
+    tab.wait_for_selector("#tr-alert:visible")
+    assert "cannot be reached" in tab.get_by_role("alert").first.inner_text()
+    assert tab.texts()[0] == "mine"
+
+
+def test_markup_in_texts_and_names_stays_text(tab, service, picture):
+    evil = "<img src=x onerror=window.hit=1><script>window.hit=1</script>${window.hit=1}{{7*7}}"
+
+    def answered(route):
+        line = {
+            "text": evil, "confidence": 0.5, "polygon": [[5, 5], [90, 5], [90, 30], [5, 30]], "baseline": [],
+            "alternatives": [evil + "2"], "words": [{"text": evil, "confidence": 0.1, "polygon": [[5, 5], [9, 5], [9, 9]]}],
+        }  # fmt: skip
+        page = {"format": 1, "source": "", "model": evil, "width": 480, "height": 240, "text": evil, "lines": [line]}
+        events = [
+            ("layout", {"width": 480, "height": 240, "polygons": [line["polygon"]]}),
+            ("line", line),
+            ("page", {**page, "request_id": "r", "timings": {"total": 1}}),
+        ]
+        body = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events)
+        route.fulfill(body=body, content_type="text/event-stream")
+
+    tab.route("**/v1/read*", answered)
+    tab.read(picture, name=f"{evil.replace('/', '')}.png")
+    tab.locator("#tr-outlines .outline").hover()
+    tab.locator("#tr-lines .other").click()
+    tab.locator("#tr-lines .others button").first.click()
+    assert tab.texts() == [evil + "2"]
+    tab.get_by_role("tab", name="Whole text").click()
+    tab.wait_for_timeout(200)
+    assert tab.evaluate("window.hit") is None
+    assert tab.locator("#reader img[src=x]").count() == 0
+
+
+def test_page_alone_reads_by_a_service_elsewhere(service, alone, browse, picture):
+    with alone(service.url) as before:
+        tab = browse(before.url)
+        tab.read(picture)
+        assert len(tab.texts()) == 3
+        assert not [url for url in tab.asked if url.startswith(service.url)]
+
+
+@pytest.mark.parametrize("where", ["mounted", "alone"])
+def test_visitor_gives_the_key_that_the_service_asks_for(mounted, alone, browse, picture, where):
+    with mounted(api_keys=("secret",)) as kept, alone(kept.url) as before:
+        tab = browse(kept.url if where == "mounted" else before.url)
+        key = tab.get_by_label("API key")
+        key.wait_for()
+        tab.give(picture)
+        tab.wait_for_selector("#tr-alert:visible")
+        assert "API key" in tab.get_by_role("alert").first.inner_text()
+        key.fill("secret")
+        key.press("Tab")
+        tab.get_by_role("button", name="Read", exact=True).click()
+        tab.wait_until_read()
+        assert len(tab.texts()) == 3
+        assert tab.locator("#tr-format option").count() >= 2
+
+
+def test_where_the_page_holds_the_key_visitors_need_none(mounted, alone, browse, picture):
+    with mounted(api_keys=("secret",)) as kept, alone(kept.url, "secret") as before:
+        tab = browse(before.url)
+        tab.read(picture)
+        assert not tab.get_by_label("API key").is_visible()
