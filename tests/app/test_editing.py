@@ -101,3 +101,33 @@ def test_text_is_copied(service, browse, picture):
     tab.get_by_role("button", name="Copy text").click()
     tab.wait_for_function("document.querySelector('#tr-status').textContent === 'Text copied'")
     assert tab.evaluate("navigator.clipboard.readText()") == "\n".join(tab.texts())
+
+
+def test_markup_in_texts_and_names_stays_text(tab, service, picture):
+    evil = "<img src=x onerror=window.hit=1><script>window.hit=1</script>${window.hit=1}{{7*7}}"
+
+    def answered(route):
+        line = {
+            "text": evil, "confidence": 0.5, "polygon": [[5, 5], [90, 5], [90, 30], [5, 30]], "baseline": [],
+            "alternatives": [evil + "2"],
+            "words": [{"text": evil, "confidence": 0.1, "polygon": [[5, 5], [9, 5], [9, 9]]}],
+        }  # fmt: skip
+        page = {"format": 1, "source": "", "model": evil, "width": 480, "height": 240, "text": evil, "lines": [line]}
+        events = [
+            ("layout", {"width": 480, "height": 240, "polygons": [line["polygon"]]}),
+            ("line", line),
+            ("page", {**page, "request_id": "r", "timings": {"total": 1}}),
+        ]
+        body = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events)
+        route.fulfill(body=body, content_type="text/event-stream")
+
+    tab.route("**/v1/read*", answered)
+    tab.read(picture, name=f"{evil.replace('/', '')}.png")
+    tab.locator("#tr-outlines .outline").hover()
+    tab.locator("#tr-lines .other").click()
+    tab.locator("#tr-lines .others button").first.click()
+    assert tab.texts() == [evil + "2"]
+    tab.get_by_role("tab", name="Whole text").click()
+    tab.wait_for_timeout(200)
+    assert tab.evaluate("window.hit") is None
+    assert tab.locator("#reader img[src=x]").count() == 0

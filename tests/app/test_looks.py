@@ -16,6 +16,7 @@ def test_phone_shows_all_without_scrolling_sideways(service, browse):
     assert tab.evaluate(fits)
     strips = tab.eval_on_selector_all("#tr-lines .strip", "all => all.map((one) => one.width)")
     tab.get_by_role("tab", name="Line by line").click()
+    assert tab.locator("#tr-lines textarea").first.bounding_box()["width"] > 200
     assert min(strips) > 20 and tab.locator("#tr-lines .strip").first.is_visible()
 
 

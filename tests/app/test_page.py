@@ -89,10 +89,11 @@ def test_gradio_is_not_loaded_before_somebody_looks_at_the_page():
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
 
 
-def test_corrected_page_is_written_in_every_format_that_the_service_names(service, page):
+def test_corrected_page_is_written_in_every_format_that_the_service_names(service, page, picture):
     texts = ["corrected words here", *[line["text"] for line in page["lines"][1:]]]
+    form = {"page": json.dumps({"page": page, "texts": texts, "source": "a.png"})}
     for name in service.http.get("/v1/models").json()["formats"]:
-        answer = service.http.post(f"/page/written/{name}", json={"page": page, "texts": texts, "source": "a.png"})
+        answer = service.http.post(f"/page/written/{name}", data=form, files={"image": ("a.png", picture)})
         assert answer.status_code == 200, (name, answer.text)
         assert answer.content
     text = service.http.post("/page/written/text", json={"page": page, "texts": texts}).text
@@ -115,6 +116,9 @@ def test_what_is_no_page_is_refused(service, content):
 def test_one_text_for_each_line_and_known_formats_only(service, page):
     assert service.http.post("/page/written/json", json={"page": page, "texts": ["one"]}).status_code == 400
     assert service.http.post("/page/written/docx", json={"page": page}).status_code == 404
+    assert "picture" in service.http.post("/page/written/pdf", json={"page": page}).json()["detail"]
+    for form in ({"files": {"image": b"x"}}, {"data": {"page": "{}"}, "files": {"other": b"x"}}):
+        assert service.http.post("/page/written/pdf", **form).status_code == 400
     assert service.http.get("/page/written/json").status_code == 405
     assert service.http.get("/page/nothing").json()["code"] == "not-found"
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
@@ -58,11 +59,11 @@ HEADERS = (
 class Page:
     """The page at `/`. Gradio is loaded when somebody first looks at it.
 
-    `admit`: who may have pictures decoded and pages written here. `options`: told to the scripts in the browser.
+    `admit`: who may have pictures decoded and pages written here. `max_image`: bytes of such a picture.
     """
 
-    def __init__(self, admit: Admit, options: dict[str, Any] | None = None, max_image: int = MAX_IMAGE) -> None:
-        self._admit, self._options, self._max_image = admit, options or {}, max_image
+    def __init__(self, admit: Admit, max_image: int = MAX_IMAGE) -> None:
+        self._admit, self._max_image = admit, max_image
         self._gradio: ASGIApp | None = None
         self._loading = asyncio.Lock()
         self._decoding = asyncio.Semaphore(AT_ONCE)
@@ -105,8 +106,8 @@ class Page:
     async def _loaded(self) -> ASGIApp:
         async with self._loading:
             if self._gradio is None:
-                options = {"suffixes": written_formats(), "examples": sorted(p.name for p in EXAMPLES.glob("*.jpg"))}
-                self._gradio = await asyncio.to_thread(gradio_application, {**options, **self._options})
+                options = {**written_formats(), "examples": sorted(path.name for path in EXAMPLES.glob("*.jpg"))}
+                self._gradio = await asyncio.to_thread(gradio_application, options)
             return self._gradio
 
     # ------------------------------------------------------------------------------------------------ own addresses
@@ -134,13 +135,19 @@ class Page:
         return Response(shown, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     async def _written(self, request: Request) -> Response:
-        """A page as JSON, with `texts` for its lines where a person corrected them, written down in a format."""
+        """A page as JSON, with `texts` for its lines where a person corrected them, written down in a format.
+
+        In a form it is the field `page`, beside the file `image` for formats that show the picture.
+        """
         if (refusal := await self._admit(request)) is not None:
             return refusal
-        content = await self._body(request, MAX_PAGE)
+        content = await self._body(request, MAX_PAGE + self._max_image)
         try:
+            page, image = content, b""
+            if request.headers.get("content-type", "").startswith("multipart/form-data"):
+                page, image = await _form(request, content)
             async with self._decoding:
-                written, media_type = await asyncio.to_thread(_written, content, request.path_params["format"])
+                written, media_type = await asyncio.to_thread(_written, page, image, request.path_params["format"])
         finally:
             self._held -= len(content)
         return Response(written, media_type=media_type, headers={"Cache-Control": "no-store"})
@@ -202,18 +209,41 @@ def _shown(content: bytes) -> bytes:
     return stored.getvalue()
 
 
-def _written(content: bytes, name: str) -> tuple[bytes, str]:
+def _written(content: bytes, image: bytes, name: str) -> tuple[bytes, str]:
     from text_recognizer.app.edits import corrected
+    from text_recognizer.images import to_picture
 
     if name not in formats.NAMES:
         raise HTTPException(404)
     chosen = formats.get_format(name)
+    if chosen.needs_picture and not image:
+        raise RequestError("this format shows the picture; send it beside the page")
+    picture = to_picture(image) if chosen.needs_picture else None
     try:
         given = json.loads(content)
         page = from_dict(given["page"])
         if given.get("texts") is not None:
             page = corrected(page, [str(text) for text in given["texts"]])
-        source = str(given.get("source", ""))
-        return chosen.write(page, source), chosen.media_type
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
+        return chosen.write(page, str(given.get("source", "")), picture), chosen.media_type
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
         raise RequestError("this is not a page as the service gives it, with a text for each line") from None
+
+
+async def _form(request: Request, content: bytes) -> tuple[bytes, bytes]:
+    """The field `page` and the file `image`."""
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield content
+
+    parser = MultiPartParser(request.headers, stream(), max_files=1, max_fields=1, max_part_size=MAX_PAGE)  # type: ignore[arg-type]
+    parser.spool_max_size = len(content) + 1  # it is in memory already; nothing goes to disk
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise RequestError(f"the form cannot be read ({error.message})") from None
+    page, image = form.get("page"), form.get("image")
+    if not isinstance(page, str) or not isinstance(image, UploadFile):
+        raise RequestError('send a form with the field "page" and the file "image"')
+    data = await image.read()
+    await form.close()
+    return page.encode("utf-8", "surrogatepass"), data

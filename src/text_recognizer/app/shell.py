@@ -49,9 +49,13 @@ def gradio_application(options: dict[str, Any]) -> ASGIApp:
     return application
 
 
-def written_formats() -> dict[str, str]:
-    """Formats that are written here, each with the ending of its files."""
-    return {name: formats.get_format(name).suffix for name in formats.NAMES}
+def written_formats() -> dict[str, Any]:
+    """Formats that are written here, each with the ending of its files, and those that show the picture."""
+    known = [formats.get_format(name) for name in formats.NAMES]
+    return {
+        "suffixes": {one.name: one.suffix for one in known},
+        "illustrated": [one.name for one in known if one.needs_picture],
+    }
 
 
 def _head() -> str:

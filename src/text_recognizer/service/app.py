@@ -167,7 +167,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             modes=["fast", "accurate"],
             data=[str(item) for item in bundle.info.get("data", [])],
         )
-        return schema.Models(models=[known], formats=list(formats.NAMES), feedback=desk.open)
+        share = settings.log_readings if desk.open else 0.0
+        kept = schema.KeptAnswer(share=share, what=settings.log_keep, days=settings.retention_days)
+        return schema.Models(models=[known], formats=list(formats.NAMES), feedback=desk.open, kept=kept)
 
     @app.post(
         "/v1/feedback",

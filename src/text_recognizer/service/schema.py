@@ -59,10 +59,19 @@ class ModelAnswer(BaseModel):
     data: list[str] = Field(description="What it was trained on")
 
 
+class KeptAnswer(BaseModel):
+    """What is kept of readings that nobody gives feedback on, so that people can be told."""
+
+    share: float = Field(ge=0, le=1, description="Of all readings; 0: nothing is kept")
+    what: Literal["numbers", "pages", "images"] = Field(description="The image comes with its page")
+    days: float = Field(description="Until it is deleted; 0: never")
+
+
 class Models(BaseModel):
     models: list[ModelAnswer] = Field(description="The first one reads")
     formats: list[str]
     feedback: bool = Field(description="Whether POST /v1/feedback is taken")
+    kept: KeptAnswer
 
 
 class FeedbackRequest(BaseModel, strict=True):

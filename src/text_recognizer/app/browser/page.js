@@ -8,7 +8,8 @@ function find(selector) {
 const options = JSON.parse(root.dataset.options);
 const EXAMPLES = { "letter-1905.jpg": "A letter of 1905", "page.jpg": "A page of notes" };
 const FORMATS = {
-  text: "Text", json: "JSON", alto: "ALTO XML", page: "PAGE XML", hocr: "hOCR", pdf: "PDF with text to search",
+  text: "Text", json: "JSON", alto: "ALTO XML", page: "PAGE XML", hocr: "hOCR", pdf: "PDF to search", csv: "Table (CSV)",
+  tsv: "Table (TSV)",
 };
 const ATTEMPTS = 4; // where the service is busy
 
@@ -44,12 +45,12 @@ async function meet() {
 }
 
 function whatIsKept({ feedback, kept }) {
-  const readings = kept?.readings || 0;
+  const readings = kept?.share || 0;
   const share = readings >= 1 ? "every reading" : `a sample of the readings (${percent(readings)})`;
-  const what = { numbers: "figures, without text or picture", pages: "the text, without the picture", images: "the picture and its text" }[kept?.keep];
+  const what = { numbers: "figures, without text or picture", pages: "the text, without the picture", images: "the picture and its text" }[kept?.what];
   const days = kept?.days ? ` for ${kept.days} days` : "";
   const always = readings > 0 ? `The service keeps ${share}${days}: ${what}.` : "";
-  if (!feedback) return always || "Pictures and texts are not stored: they are read and forgotten.";
+  if (!feedback) return always || (kept ? "Pictures and texts are not stored: they are read and forgotten." : "");
   const sent = "When you send feedback, the picture, its text and what you say are stored, until you have them forgotten.";
   return always ? `${always} ${sent}` : `Nothing is stored unless you send feedback. ${sent}`;
 }
@@ -61,6 +62,7 @@ find("#tr-key").addEventListener("change", (event) => {
   tell("");
   meet();
 });
+find("#tr-key-box").addEventListener("submit", (event) => event.preventDefault());
 
 // ------------------------------------------------------------------------------------------------------- messages
 
@@ -336,6 +338,7 @@ function ready() {
   find("#tr-stop").hidden = !busy;
   find("#tr-read").hidden = busy;
   find("#tr-read").textContent = answer ? "Read again" : "Read";
+  find("#tr-read").classList.toggle("primary", !answer);
   for (const id of ["#tr-copy", "#tr-download", "#tr-send", "#tr-forget"]) find(id).disabled = !answer;
   find("#tr-whole").readOnly = !answer;
   find("#tr-lines-hint").hidden = !answer?.lines.length;
@@ -442,11 +445,10 @@ find("#tr-download").addEventListener("click", async () => {
 
 async function written(format) {
   if (format === "text" && free !== null) return [new Blob([`${free}\n`], { type: "text/plain" }), "Text saved"];
-  const content = { page: answer, texts: lines.texts, source: file.name };
-  try {
-    if (options.suffixes[format]) return [await (await ask(`page/written/${format}`, asJson(content))).blob(), "File saved"];
-  } catch (error) {
-    if (error.code !== "not-here") throw error;
+  if (options.suffixes[format]) {
+    const content = { page: answer, texts: lines.texts, source: file.name };
+    const request = options.illustrated.includes(format) ? asForm({ page: JSON.stringify(content), image: file }) : asJson(content);
+    return [await (await ask(`page/written/${format}`, request)).blob(), "File saved"];
   }
   // Only the service can write it, and it writes what it reads.
   status("The service writes the file…");

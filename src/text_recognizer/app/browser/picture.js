@@ -78,7 +78,9 @@ class Picture {
     outline.group.setAttribute("class", `outline ${kind}${index === this.active ? " active" : ""}`);
     const sureness = line.edited ? "corrected" : `${LEVEL_WORDS[kind]}, ${percent(line.confidence)}`;
     outline.group.setAttribute("aria-label", `Line ${index + 1}, ${sureness}: ${line.text || "empty"}`);
-    outline.tag.textContent = `${index + 1}${{ doubt: " ?", weak: " ??", edited: " ✓" }[kind] || ""}`;
+    const sign = document.createElement("i");
+    sign.textContent = { doubt: " ?", weak: " ??", edited: " ✓" }[kind] || "";
+    outline.tag.replaceChildren(String(index + 1), sign);
     outline.tag.className = `tag ${kind}`;
   }
 
