@@ -96,7 +96,8 @@ def service():
         yield served
 
 
-@pytest.fixture(scope="session")
+# Of each module anew: while it is open, playwright's event loop runs in this thread, where other tests start their own.
+@pytest.fixture(scope="module")
 def chromium():
     if not CHROMIUM:
         pytest.skip("no Chromium here: the page is not tried in a browser")
