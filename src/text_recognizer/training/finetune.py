@@ -47,6 +47,7 @@ from text_recognizer.training.sources.text import normalise_text
 log = logging.getLogger(__name__)
 
 MIN_LINES = 20
+EXPORTED = "export.json"  # what `feedback export` says of the folder that it wrote
 # Held-out lines from which a calibration of their own is worth more than that of thousands of rendered lines.
 CALIBRATION_LINES = 300
 PARITY_LINES = 64
@@ -321,8 +322,12 @@ def tune_bundle(
     renderer: LineRenderer | None = None,
     name: str | None = None,
     version: str | None = None,
+    corrections: Path | None = None,
 ) -> Bundle:
-    """Fine-tune and write the bundle to the empty folder `folder`. Raises DataInvalid if the export reads otherwise."""
+    """Fine-tune and write the bundle to the empty folder `folder`. Raises DataInvalid if the export reads otherwise.
+
+    `corrections`: the manifest of `feedback export` where the lines come from there; the bundle keeps its sha256.
+    """
     recipe = recipe or Recipe()
     with tempfile.TemporaryDirectory() as scratch:
         network, run = fine_tune(base, train, validation, Path(scratch), recipe, renderer)
@@ -334,6 +339,7 @@ def tune_bundle(
             "base": {"name": base.name, "version": base.version, "weights_sha256": sha256(base.path / stage.WEIGHTS)},
             "lines": {"train": len(train), "validation": len(validation)},
             "recipe": asdict(recipe),
+            **({} if corrections is None else {"corrections_sha256": sha256(corrections)}),
         },
         "data": [*base.info.get("data", []), "lines of the user's own"],
         "licences": [*base.info.get("licences", []), {"data": "lines of the user's own", "licence": "the user's"}],
@@ -433,7 +439,8 @@ def main(argv: list[str]) -> int:
     print(f"{len(train)} lines to train on, {len(validation)} held out; CER before {before}", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        tuned = tune_bundle(base, train, validation, folder, recipe, renderer, args.name, args.version)
+        exported = manifest if (manifest := args.set / EXPORTED).is_file() else None
+        tuned = tune_bundle(base, train, validation, folder, recipe, renderer, args.name, args.version, exported)
         after = read_rate(tuned, validation, args.threads)
         run = tuned.info["run"]
         kept = f", {100 * run['kept']:.0f} % of what was learned kept for old hands' sake" if "kept" in run else ""
