@@ -132,7 +132,7 @@ def _put_in(engine: list[str], image: str, folder: Path, name: str) -> None:
     described = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as scratch:
         context = Path(scratch)
-        shutil.copytree(folder, context / "bundle")
+        shutil.copytree(folder, context / "bundle", ignore=shutil.ignore_patterns(*described.get("for_training", ())))
         for path in [context / "bundle", *(context / "bundle").rglob("*")]:
             path.chmod(0o755 if path.is_dir() else 0o444)  # whoever reads inside is not who wrote outside
         label = f"{described['name']}@{described['version']}"

@@ -1,5 +1,6 @@
 """The image: what its recipe promises, and the script that builds and pushes it, with engines that only write down."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -95,19 +96,89 @@ def test_health_check_tells_a_service_that_works_from_one_that_does_not(status, 
         server.server_close()
 
 
-def test_slimming_takes_what_serving_never_reads_and_compiles_the_rest(tmp_path):
-    needed = ["numpy/__init__.py", "onnxruntime/capi/state.so", "text_recognizer/bundles/default/bundle.json"]
-    superfluous = ["numpy/linalg/tests/test_a.py", "numpy/core.h", "onnxruntime/capi/libonnxruntime.so.1.2", "bin/tool"]
-    for name in needed + superfluous:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("")
-    slim = [sys.executable, str(ROOT / "deploy" / "slim.py"), str(tmp_path)]
-    subprocess.run(slim, check=True, capture_output=True)
-    assert [name for name in needed if not (tmp_path / name).exists()] == []
-    assert [name for name in superfluous if (tmp_path / name).exists()] == []
-    assert list((tmp_path / "numpy" / "__pycache__").glob("*.pyc"))
-    subprocess.run([*slim, "--shipped-model", "no"], check=True, capture_output=True)
-    assert not (tmp_path / "text_recognizer" / "bundles" / "default").exists()
+def test_feedback_has_a_folder_that_the_service_may_write_and_a_function_keeps_none():
+    service, user = stages()["service"], instruction(stages()["runtime"], "USER")[0]
+    (folder,) = instruction(service, "VOLUME")
+    assert f"TEXT_RECOGNIZER_FEEDBACK={folder}" in instruction(service, "ENV")[-1]
+    assert any(line.split()[-1] == folder and f"--chown={user}" in line for line in instruction(service, "COPY"))
+    assert "TEXT_RECOGNIZER_FEEDBACK=off" in instruction(stages()["lambda"], "ENV")
+
+
+def needs(package, extras=()):
+    """The names of distributions that `package` needs here, itself too."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    found, waiting = set(), [(package, frozenset(extras))]
+    while waiting:
+        name, wanted = waiting.pop()
+        if (name, wanted) in found:
+            continue
+        found.add((name, wanted))
+        for line in importlib.metadata.requires(name) or []:
+            requirement = Requirement(line)
+            marker = requirement.marker
+            if marker is None or any(marker.evaluate({"extra": extra}) for extra in (*wanted, "")):
+                waiting.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
+    return {name for name, _ in found}
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A folder with what `pip install --target` would put there, as links to the files of this environment."""
+    root = tmp_path_factory.mktemp("python")
+
+    def put(source, target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.hardlink_to(source)
+        except OSError:
+            shutil.copy2(source, target)
+
+    for name in needs("text-recognizer", ["serve"]) - {"text-recognizer"}:
+        for file in importlib.metadata.files(name):
+            if file.suffix != ".pyc" and ".." not in file.parts:
+                put(file.locate(), root / file)
+    for source in (ROOT / "src").rglob("*"):
+        if source.is_file() and source.suffix != ".pyc":
+            put(source, root / source.relative_to(ROOT / "src"))
+    return root
+
+
+def slim(root, *arguments):
+    command = [sys.executable, "-I", str(ROOT / "deploy" / "slim.py"), str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def size(root):
+    return sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
+
+
+def test_slimmed_packages_read_a_page_and_are_smaller(installed):
+    before = size(installed)
+    bundle = installed / "text_recognizer" / "bundles" / "default"
+    done = slim(installed)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "reads" in done.stdout
+    assert size(installed) < before - 40e6
+    assert not [name for pattern in ("**/tests", "**/*.pyi", "bin") for name in installed.glob(pattern)]
+    # What only training needs is gone, all else of the model is there.
+    files = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+    assert {file.name for file in bundle.iterdir()} == {"bundle.json", *files["files"]} - set(files["for_training"])
+    # What serving imports is compiled, and what it does not is not.
+    assert list((installed / "fastapi" / "__pycache__").glob("routing.*.pyc"))
+    assert list((installed / "text_recognizer" / "feedback" / "__pycache__").glob("store.*.pyc"))
+    assert not list((installed / "text_recognizer" / "training").rglob("*.pyc"))
+
+
+def test_model_that_ships_goes_where_another_comes_and_only_after_it_has_read(installed):
+    done = slim(installed, "--shipped-model", "no")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert not (installed / "text_recognizer" / "bundles" / "default").exists()
+    # Now nothing can be read with what is left.
+    done = slim(installed)
+    assert done.returncode != 0
+    assert "cannot read" in done.stderr
 
 
 # ---------------------------------------------------------------------------------------------------------- the script
@@ -119,8 +190,8 @@ name = pathlib.Path(sys.argv[0]).name
 if arguments == ["info"]:
     sys.exit(name in os.environ.get("BROKEN", "").split())
 given = sys.stdin.read() if "--password-stdin" in arguments else ""
-bundle = pathlib.Path(arguments[-1]) / "bundle" / "bundle.json" if arguments[0] == "build" else None
-model = json.loads(bundle.read_text())["name"] if bundle and bundle.exists() else None
+bundle = pathlib.Path(arguments[-1]) / "bundle" if arguments[0] == "build" else None
+model = sorted(file.name for file in bundle.iterdir()) if bundle and bundle.exists() else None
 with open(os.environ["LOG"], "a") as log:
     log.write(json.dumps([name, arguments, given, model]) + "\\n")
 if name == "aws":
@@ -181,7 +252,8 @@ def test_push_puts_the_model_of_the_registry_into_an_image_without_the_shipped_o
     assert done.returncode == 0, done.stderr
     (_, base, _, _), (_, with_model, _, model), (_, push, _, _) = told
     assert "SHIPPED_MODEL=no" in base
-    assert model == json.loads((bundle_dir / "bundle.json").read_text(encoding="utf-8"))["name"]
+    described = json.loads((bundle_dir / "bundle.json").read_text(encoding="utf-8"))
+    assert model == sorted({"bundle.json", *described["files"]} - set(described["for_training"]))
     assert f"IMAGE=localhost/{base[base.index('-t') + 1]}" in with_model
     assert with_model[with_model.index("-t") + 1] == name
     assert (push[0], push[-1]) == ("push", name)
