@@ -193,7 +193,7 @@ class Clients:
 
     def _ask(self) -> None:
         with httpx.Client(base_url=self._url, timeout=400) as http:
-            while not self._over.wait(0.05):
+            while not self._over.wait(0.2):
                 try:
                     answer = http.post("/v1/read?mode=fast", files={"image": self._page})
                     model = answer.json()["model"] if answer.is_success else ""
@@ -280,6 +280,7 @@ def loop(
     to_measure: Sequence[RenderedPage],
     dev: Path,
     finetune: Sequence[str | Path] = (),
+    gate: Sequence[str] = (),
     threads: int = 2,
 ) -> Outcome:
     """From pages that are read badly to a service that reads them better; all that is written lies in `folder`."""
@@ -297,7 +298,7 @@ def loop(
         seconds = time.monotonic() - begin
         run(folder, "models", "add", tuned)
         clients = Clients(url, _encoded(to_measure[0]))
-        run(folder, "models", "promote", f"{base.name}@{base.version}.1", "--sets", dev, "--slower", "2")
+        run(folder, "models", "promote", f"{base.name}@{base.version}.1", "--sets", dev, "--slower", "2", *gate)
         _until(lambda: http.get("/v1/models").json()["models"][0]["version"] == f"{base.version}.1")
         time.sleep(3)
         clients.stop()
@@ -358,7 +359,7 @@ def main() -> None:
                 write_pages(first, text, args.pages, 1),
                 write_pages(second, text, args.measured, 2),
             )
-            outcomes.append(loop(folder, name, to_correct, to_measure, args.dev, finetune, args.threads))
+            outcomes.append(loop(folder, name, to_correct, to_measure, args.dev, finetune, threads=args.threads))
             shutil.rmtree(folder)
             show(outcomes[-1])
     if args.json:
