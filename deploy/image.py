@@ -205,7 +205,8 @@ def _tag(target: str) -> str:
 
 
 def _run(command: list[str], given: str | None = None) -> None:
-    done = subprocess.run(command, check=False, input=given, text=True)
+    # What engines say while they work goes to the standard error: the output of `push` is the image by digest alone.
+    done = subprocess.run(command, check=False, input=given, text=True, stdout=sys.stderr)
     if done.returncode:
         _fail(f"'{shlex.join(command[:3])} …' ended with status {done.returncode}; its last lines above say why")
 

@@ -93,13 +93,13 @@ print(f"reads {page['text']!r}")
 
 def main(root: Path, shipped_model: bool) -> None:
     """Slim `root`, and check it; without `shipped_model` it gets another one later."""
-    print(f"{_size(root) / 1e6:6.1f} MB installed")
+    print(f"{_size(root) / 1e6:6.1f} MB installed", flush=True)
     slim(root)
     check(root)
     compile_used(root)
     if not shipped_model:
         shutil.rmtree(root / SHIPPED)
-    print(f"{_size(root) / 1e6:6.1f} MB left, what serving imports compiled")
+    print(f"{_size(root) / 1e6:6.1f} MB left, what serving imports compiled", flush=True)
 
 
 def slim(root: Path) -> None:
@@ -118,7 +118,7 @@ def slim(root: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        print(f"{-saved / 1e6:6.1f} MB {what}")
+        print(f"{-saved / 1e6:6.1f} MB {what}", flush=True)
 
 
 def check(root: Path) -> None:

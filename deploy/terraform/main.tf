@@ -6,6 +6,11 @@
 
 locals {
   functions = var.image_uri == "" ? 0 : 1
+
+  # s3://BUCKET/PREFIX: images of feedback are objects below PREFIX/.
+  bucket = split("/", trimprefix(var.feedback_images, "s3://"))[0]
+  prefix = trim(trimprefix(var.feedback_images, "s3://${local.bucket}"), "/")
+  images = local.prefix == "" ? "*" : "${local.prefix}/*"
 }
 
 resource "aws_ecr_repository" "images" {
@@ -38,7 +43,7 @@ resource "aws_ecr_lifecycle_policy" "images" {
   })
 }
 
-# The function may write its log, and nothing else.
+# The function may write its log, keep images of feedback where it takes any, and nothing else.
 data "aws_iam_policy_document" "lambda" {
   statement {
     actions = ["sts:AssumeRole"]
@@ -73,6 +78,41 @@ resource "aws_iam_role_policy" "logs" {
   policy = data.aws_iam_policy_document.logs.json
 }
 
+data "aws_iam_policy_document" "feedback" {
+  count = var.feedback_images == "" ? 0 : 1
+
+  statement {
+    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+    resources = ["arn:aws:s3:::${local.bucket}/${local.images}"]
+  }
+
+  statement {
+    actions   = ["s3:ListBucket"]
+    resources = ["arn:aws:s3:::${local.bucket}"]
+
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = [local.prefix, local.images]
+    }
+  }
+}
+
+resource "aws_iam_role_policy" "feedback" {
+  count = length(data.aws_iam_policy_document.feedback)
+
+  name   = "feedback"
+  role   = aws_iam_role.function.id
+  policy = data.aws_iam_policy_document.feedback[0].json
+}
+
+resource "aws_iam_role_policy_attachment" "network" {
+  count = length(var.subnets) == 0 ? 0 : 1
+
+  role       = aws_iam_role.function.name
+  policy_arn = "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
+}
+
 resource "aws_lambda_function" "service" {
   count = local.functions
 
@@ -92,6 +132,10 @@ resource "aws_lambda_function" "service" {
         TEXT_RECOGNIZER_DEADLINE = tostring(var.timeout - 2)
         TEXT_RECOGNIZER_THREADS  = tostring(ceil(var.memory / 1769))
       },
+      var.feedback == "" ? { TEXT_RECOGNIZER_FEEDBACK = "off" } : {
+        TEXT_RECOGNIZER_FEEDBACK                      = var.feedback
+        TEXT_RECOGNIZER_FEEDBACK_IMAGES               = var.feedback_images
+      },
       length(var.api_keys) == 0 ? {} : { TEXT_RECOGNIZER_API_KEYS = join(",", var.api_keys) },
       var.environment,
     )
@@ -102,7 +146,27 @@ resource "aws_lambda_function" "service" {
     log_group  = aws_cloudwatch_log_group.function.name
   }
 
-  depends_on = [aws_iam_role_policy.logs]
+  dynamic "vpc_config" {
+    for_each = length(var.subnets) == 0 ? [] : [var.subnets]
+
+    content {
+      subnet_ids         = vpc_config.value
+      security_group_ids = var.security_groups
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = (var.feedback == "") == (var.feedback_images == "")
+      error_message = "Give both feedback and feedback_images, or none: an instance keeps nothing of its own."
+    }
+  }
+
+  depends_on = [
+    aws_iam_role_policy.logs,
+    aws_iam_role_policy.feedback,
+    aws_iam_role_policy_attachment.network,
+  ]
 }
 
 resource "aws_lambda_function_url" "service" {

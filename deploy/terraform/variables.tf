@@ -72,6 +72,41 @@ variable "api_keys" {
   sensitive   = true
 }
 
+variable "feedback" {
+  description = "Where feedback is kept, postgresql+psycopg://USER:PASSWORD@HOST/DATABASE; empty: none is taken. The image needs the extras postgres and s3fs."
+  type        = string
+  default     = ""
+  sensitive   = true
+
+  validation {
+    condition     = var.feedback == "" || can(regex("^postgresql\\+psycopg://.+", var.feedback))
+    error_message = "Give postgresql+psycopg://USER:PASSWORD@HOST/DATABASE: an instance has no disk for anything else."
+  }
+}
+
+variable "feedback_images" {
+  description = "Where its images are, s3://BUCKET/PREFIX; the bucket has to be there."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.feedback_images == "" || can(regex("^s3://[a-z0-9.-]+(/.*)?$", var.feedback_images))
+    error_message = "Give s3://BUCKET/PREFIX."
+  }
+}
+
+variable "subnets" {
+  description = "Of a VPC that the function should be in, to reach a database there; then it reaches S3 by a gateway endpoint, and image_url by a NAT."
+  type        = list(string)
+  default     = []
+}
+
+variable "security_groups" {
+  description = "For the function in these subnets."
+  type        = list(string)
+  default     = []
+}
+
 variable "environment" {
   description = "More settings of docs/service.md, such as TEXT_RECOGNIZER_IMAGE_URLS = \"off\"."
   type        = map(string)

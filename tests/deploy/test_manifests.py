@@ -60,6 +60,75 @@ def test_broken_manifest_is_refused(deployment, spoil):
         kubernetes_validate.validate(deployment, VERSIONS[-1], strict=True)
 
 
+COMPONENTS = sorted(folder.parent.name for folder in KUBERNETES.glob("*/kustomization.yaml"))
+
+
+def patched(document, patch):
+    """`document` with the operations of a JSON patch (RFC 6902) done, those that the components use."""
+    for step in yaml.safe_load(patch):
+        *way, last = step["path"].strip("/").split("/")
+        place = document
+        for name in way:
+            place = place[int(name) if isinstance(place, list) else name]
+        if isinstance(place, list):
+            assert (step["op"], last) == ("add", "-")
+            place.append(step["value"])
+        else:
+            assert step["op"] == "add" or (step["op"] == "replace" and last in place), step
+            place[last] = step["value"]
+    return document
+
+
+def with_component(name):
+    """The manifests by kind and name as a cluster gets them with the component `name`."""
+    component = load(f"{name}/kustomization.yaml")
+    files = [*load("kustomization.yaml")["resources"], *(f"{name}/{file}" for file in component["resources"])]
+    found = {(d["kind"], d["metadata"]["name"]): d for d in map(load, files)}
+    for patch in component["patches"]:
+        target = patch["target"]["kind"], patch["target"]["name"]
+        found[target] = patched(found[target], patch["patch"])
+    return found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_cluster_accepts_the_manifests_with_feedback(name, version):
+    assert load(f"{name}/kustomization.yaml")["kind"] == "Component"
+    assert name in (KUBERNETES / "kustomization.yaml").read_text(encoding="utf-8")
+    for document in with_component(name).values():
+        kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_pods_without_a_place_for_feedback_take_none(container):
+    assert load("settings.yaml")["data"]["TEXT_RECOGNIZER_FEEDBACK"] == "off"
+    # Of two sources the later counts: what is in the secret goes before the defaults.
+    sources = [next(iter(source)) for source in container["envFrom"]]
+    assert sources == ["configMapRef", "secretRef"]
+    assert container["envFrom"][0]["configMapRef"]["name"] == load("settings.yaml")["metadata"]["name"]
+
+
+def test_feedback_on_a_volume_has_one_writer():
+    found = with_component("feedback-volume")
+    folder = found["ConfigMap", "text-recognizer"]["data"]["TEXT_RECOGNIZER_FEEDBACK"]
+    pod = found["Deployment", "text-recognizer"]["spec"]["template"]["spec"]
+    (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["mountPath"] == folder]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == mount["name"]]
+    assert ("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]) in found
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+    # Two pods would write into one file of SQLite, and wait for a volume that only one node may have.
+    assert found["HorizontalPodAutoscaler", "text-recognizer"]["spec"]["maxReplicas"] == 1
+    assert found["Deployment", "text-recognizer"]["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_feedback_in_a_database_may_reach_it_and_needs_its_secret():
+    found = with_component("feedback-database")
+    pod = found["Deployment", "text-recognizer"]["spec"]["template"]
+    assert pod["spec"]["containers"][0]["envFrom"][-1] == {"secretRef": {"name": "text-recognizer-feedback"}}
+    policy = found["NetworkPolicy", "text-recognizer-feedback"]["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert [port["port"] for rule in policy["egress"] for port in rule["ports"]] == [5432]
+
+
 def test_kustomization_names_every_manifest_and_the_image_of_the_deployment(container):
     kustomization = load("kustomization.yaml")
     assert sorted([*kustomization["resources"], "kustomization.yaml"]) == [file.name for file in MANIFESTS]
@@ -150,7 +219,7 @@ def settings_in(text: str) -> set[str]:
 
 def written():
     """Every file that names settings."""
-    patterns = ("Dockerfile", "*.Dockerfile", "*.yaml", "*/*.yaml", "*/*.tf", "../docs/deploy.md")
+    patterns = ("Dockerfile", "*.Dockerfile", "*.yaml", "*/*.yaml", "*/*/*.yaml", "*/*.tf", "../docs/deploy.md")
     return [file for pattern in patterns for file in DEPLOY.glob(pattern) if file.name != "skypilot.yaml"]
 
 
@@ -171,6 +240,8 @@ def test_compose_runs_the_service_as_the_cluster_does():
     assert service["ports"][0].startswith("127.0.0.1:"), "others than this machine get in on purpose only"
     context = (DEPLOY / service["build"]["context"]).resolve()
     assert (context / service["build"]["dockerfile"]).is_file()
+    (volume,) = [volume for volume in service["volumes"] if volume.endswith(":/feedback")]
+    assert volume.partition(":")[0] in compose["volumes"]
     Settings.from_environment(
         {name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value) for name, value in service["environment"].items()}
     )
@@ -195,6 +266,13 @@ def test_terraform_uses_each_of_its_variables_and_no_others():
     text = terraform()
     declared = {name.strip('"') for block in hcl2.loads(text)["variable"] for name in block}
     assert set(re.findall(r"\bvar\.(\w+)", text)) == declared
+
+
+def test_function_takes_feedback_only_where_it_is_told_a_place():
+    blocks = {name.strip('"'): body for block in hcl2.loads(terraform())["variable"] for name, body in block.items()}
+    assert [blocks[name]["default"].strip('"') for name in ("feedback", "feedback_images")] == ["", ""]
+    assert blocks["feedback"]["sensitive"] is True, "a password is in it"
+    assert 'var.feedback == "" ? { TEXT_RECOGNIZER_FEEDBACK = "off" }' in terraform()
 
 
 def test_terraform_lets_in_nobody_unless_told_so():
