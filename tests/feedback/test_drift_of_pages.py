@@ -48,7 +48,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Record]
                 x_height=float(rng.uniform(18, 24)), width=24, height=12, margins=(1, 1, 2, 1), furniture=0
             )
             rgb = render_page(font, rng, style, text or TextSource(None), variation=0.0, camera="scan").rgb
-            numbers = numbers_of(reader, wording, change(rgb), "fast")
+            numbers = numbers_of(reader, wording, change(rgb), ["fast"])["fast"]
             reading = Reading(
                 request_id=f"{seed}-{i}",
                 at=NOW - timedelta(hours=i + 1),

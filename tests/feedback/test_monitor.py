@@ -126,11 +126,18 @@ def fired(found: Findings) -> set[str]:
         ({"lines": 1.5}, "layout"),
         ({"bits_per_character": 2, "dictionary_words": -2}, "language"),
         ({"other_characters": 2}, "signs"),
-        ({"confidence": -1.8}, "confidence"),
+        ({"confidence": 2, "doubtful_words": -2}, "writing"),
     ],
 )
 def test_shift_fires_its_rule_and_no_other(shift: dict[str, float], rule: str) -> None:
     assert fired(found_in(readings(120, seed=3, **shift))) == {rule}
+
+
+def test_less_confidence_fires_and_more_is_told_as_other_writing() -> None:
+    """Half of the pages are far harder to read: the mean falls by much, the distributions are half alike."""
+    week = [*readings(60, seed=3), *readings(60, seed=8, confidence=-3)]
+    assert "confidence" in fired(found_in(week))
+    assert "confidence" not in fired(found_in(readings(120, seed=3, confidence=3)))
 
 
 def test_weeks_of_the_same_kind_are_quiet() -> None:

@@ -180,7 +180,7 @@ def tell_all(url: str, found: Findings) -> None:
 def test_webhook_is_told_in_words_and_in_figures(receiver: SimpleNamespace, silent_day: Findings) -> None:
     tell_all(receiver.url, silent_day)
     (body,) = receiver.told
-    assert body["text"].startswith("Text Recognizer: 1 of 12 rules fired\n• volume: 0 readings")
+    assert body["text"].startswith("Text Recognizer: 1 of 13 rules fired\n• volume: 0 readings")
     assert body["alerts"] == [{"rule": "volume", "value": 0.0, "limit": 1, "message": silent_day.checks[-1].message}]
     assert body["since"] == "2026-11-23T12:00:00+00:00"
 
@@ -241,7 +241,7 @@ def test_check_that_fires_ends_with_its_status_tells_the_webhook_and_is_kept(
     assert main(["monitor", "check", "--webhook", receiver.url]) == 10
     said = capsys.readouterr()
     assert "ALERT flagged      60 of 60 readings flagged" in said.out
-    assert "1 of 12 rules fired (flagged)" in said.err
+    assert "1 of 13 rules fired (flagged)" in said.err
     assert [alert["rule"] for alert in receiver.told[0]["alerts"]] == ["flagged"]
     kept = {outcome.rule: outcome.fired for outcome in Store.open(place).latest_checks()}
     assert kept == {rule.name: rule.name == "flagged" for rule in read_rules()}
@@ -256,7 +256,7 @@ def test_webhook_that_is_down_is_told_and_hides_nothing(
     said = capsys.readouterr()
     assert "ALERT volume" in said.out
     assert "the webhook at 127.0.0.1 was not told (status 403)" in said.err
-    assert "1 of 12 rules fired (volume)" in said.err
+    assert "1 of 13 rules fired (volume)" in said.err
 
 
 def test_webhook_of_a_foreign_kind_is_refused_before_anything(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

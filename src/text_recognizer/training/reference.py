@@ -69,10 +69,19 @@ def render_pages(
         yield name, render_page(hand, rng, style, text, variation=0.0)
 
 
-def numbers_of(reader: Reader, wording: Wording, rgb: NDArray[np.uint8], mode: Mode) -> dict[str, float]:
-    """The numbers that the service would give of a page (H, W, 3) uint8."""
+def numbers_of(
+    reader: Reader, wording: Wording, rgb: NDArray[np.uint8], modes: Sequence[Mode] = MODES
+) -> dict[Mode, dict[str, float]]:
+    """The numbers that the service would give of a page (H, W, 3) uint8, read in each of the modes."""
     image = load_image(rgb)
-    return image_statistics(image.gray) | page_statistics(reader.read(image, mode), wording)
+    of_image = image_statistics(image.gray)
+    laid_out = reader.lay_out(image)
+    found = {}
+    for mode in modes:
+        readings = reader.recognizer.read_lines(laid_out.crops, mode)
+        page = laid_out.page((laid_out.line(i, reading) for i, reading in enumerate(readings)), reader.model)
+        found[mode] = of_image | page_statistics(page, wording)
+    return found
 
 
 def make_reference(
@@ -89,8 +98,8 @@ def make_reference(
     kinds = reference_hands(unipen, fonts)
     values: dict[str, dict[str, list[float]]] = {mode: {} for mode in MODES}
     for number, (_, page) in enumerate(render_pages(kinds, TextSource(texts), pages)):
-        for mode in MODES:
-            for name, value in numbers_of(reader, wording, page.rgb, mode).items():
+        for mode, numbers in numbers_of(reader, wording, page.rgb).items():
+            for name, value in numbers.items():
                 values[mode].setdefault(name, []).append(float(f"{value:.4g}"))
         if (number + 1) % 50 == 0:
             report(f"reference: {number + 1} of {pages} pages read")
