@@ -1,12 +1,13 @@
 """What staging adds for monitoring: numbers of pages that the model reads, and words; and it changes nothing else."""
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from text_recognizer.bundle import Bundle
+from text_recognizer.bundle import DESCRIPTION, Bundle
 from text_recognizer.errors import DataInvalid
 from text_recognizer.feedback.reference import REFERENCE, bundle_reference
 from text_recognizer.feedback.statistics import FEATURES, WORDS, read_words
@@ -132,3 +133,13 @@ def test_words_of_old_texts_leave_room_for_those_of_today(tmp_path: Path) -> Non
     assert len(kept) == 600
     reference.write_words(few, kept)
     assert read_words(few) == frozenset(kept)
+
+
+def test_shipped_bundle_carries_a_reference_and_says_how_it_was_made(bundle_dir: Path) -> None:
+    bundle = Bundle.open(bundle_dir)
+    window = bundle_reference(bundle)
+    assert window is not None
+    made = json.loads((bundle_dir / DESCRIPTION).read_text(encoding="utf-8"))["reference"]
+    assert window.pages == made["pages"] >= 100
+    assert len(read_words(bundle_dir)) > 10_000
+    assert (bundle_dir / WORDS).stat().st_size <= 300_000
