@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 WEIGHTS = "recognizer.safetensors"
 FINDER_FILES = ("line_finder.onnx", "line_finder.safetensors")
-REFERENCE_PAGES = 200  # some eight minutes of two cores
+REFERENCE_PAGES = 200  # some thirteen minutes of processor time
 CALIBRATION_MODES: tuple[Mode, ...] = ("fast", "accurate")
 
 LICENCES = [
