@@ -89,6 +89,19 @@ def test_gradio_is_not_loaded_before_somebody_looks_at_the_page():
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
 
 
+def test_gradio_asks_nobody_for_anything():
+    code = (
+        "import sys, socket\n"
+        "def hook(event, given):\n"
+        "    if event in ('socket.connect', 'socket.getaddrinfo'): print(event, given)\n"
+        "sys.addaudithook(hook)\n"
+        "from text_recognizer.app.shell import gradio_application\n"
+        "gradio_application({})\n"
+        "import time; time.sleep(1)  # what it would do beside"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == ""
+
+
 def test_corrected_page_is_written_in_every_format_that_the_service_names(service, page, picture):
     texts = ["corrected words here", *[line["text"] for line in page["lines"][1:]]]
     form = {"page": json.dumps({"page": page, "texts": texts, "source": "a.png"})}

@@ -71,8 +71,9 @@ class Forward:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
+        loading = asyncio.ensure_future(self._page.load())  # showing the page is all that this server is for
         await receive()
-        await self._http.aclose()
+        await asyncio.gather(loading, self._http.aclose())
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _admit(self, request: Request) -> Response | None:

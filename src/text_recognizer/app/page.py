@@ -101,9 +101,10 @@ class Page:
                 message["headers"] = [*message.get("headers", []), *HEADERS]
             await send(message)
 
-        await (await self._loaded())(scope, receive, guarded)
+        await (await self.load())(scope, receive, guarded)
 
-    async def _loaded(self) -> ASGIApp:
+    async def load(self) -> ASGIApp:
+        """What Gradio serves, made the first time."""
         async with self._loading:
             if self._gradio is None:
                 options = {**written_formats(), "examples": sorted(path.name for path in EXAMPLES.glob("*.jpg"))}

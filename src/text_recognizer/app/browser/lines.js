@@ -12,6 +12,7 @@ class Lines {
     this.image = find("#tr-image");
     // The list is narrower or wider: texts wrap otherwise.
     new ResizeObserver(() => this.items.forEach((item) => this.#fit(item))).observe(this.list);
+    this.image.addEventListener("load", () => this.items.forEach((item) => this.#draw(item)));
   }
 
   clear() {
@@ -75,8 +76,6 @@ class Lines {
     row.addEventListener("pointerenter", () => this.pointed(index));
     row.addEventListener("pointerleave", () => this.pointed(-1));
     this.#refresh(item);
-    this.#draw(item);
-    return index;
   }
 
   show(index) {
@@ -202,15 +201,18 @@ class Lines {
     return field.clientHeight < 2 * parseFloat(getComputedStyle(field).lineHeight);
   }
 
-  #fit({ field, mirror }) {
-    field.style.height = `${mirror.offsetHeight}px`;
+  #fit(item) {
+    item.field.style.height = `${item.mirror.offsetHeight}px`;
+    this.#draw(item);
   }
 
   // The line cut out of the picture, for narrow windows where the picture is far from the text.
-  #draw({ line, strip }) {
+  #draw(item) {
+    const { line, strip } = item;
     const { left, right, top, bottom } = span(line.polygon);
     const image = this.image;
-    if (!image.naturalWidth || !(right > left) || !(bottom > top)) return;
+    if (item.drawn || !strip.checkVisibility() || !image.naturalWidth || !(right > left) || !(bottom > top)) return;
+    item.drawn = true;
     const scale = image.naturalWidth / this.width;
     strip.width = Math.min(900, Math.round((right - left) * scale));
     strip.height = Math.max(1, Math.round((strip.width * (bottom - top)) / (right - left)));
