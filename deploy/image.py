@@ -51,10 +51,10 @@ def _parser() -> argparse.ArgumentParser:
         "--engine", help="command to use, with its options (default: the first that works of docker, …)"
     )
     built = argparse.ArgumentParser(add_help=False)
-    built.add_argument("--target", choices=("service", "lambda"), default="service")
+    built.add_argument("--target", choices=("service", "lambda", "app"), default="service")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("build", parents=[engine, built], help="build the image, with the model that ships")
-    command.add_argument("--tag", help="default: text-recognizer:latest, of the target lambda text-recognizer:lambda")
+    command.add_argument("--tag", help="default: text-recognizer:latest; of the other targets text-recognizer:TARGET")
     command = commands.add_parser("push", parents=[engine, built], help="build, put a model in, push")
     command.add_argument("name", help="REGISTRY/REPOSITORY:TAG to push to")
     command.add_argument("--model", help="folder, production, staging, NAME or NAME@VERSION (default: the shipped one)")
@@ -79,6 +79,8 @@ def push(engine: list[str], options: argparse.Namespace, extra: list[str]) -> No
         _fail(
             f"{options.name} names no registry; give REGISTRY/REPOSITORY:TAG, such as docker.io/you/text-recognizer:1"
         )
+    if options.target == "app" and options.model:
+        _fail("the web page has no model, the service reads for it; leave --model out")
     folder = _model(options.model)  # first: a model that is not there should not cost a build
     image = options.image or (_tag(options.target) if folder is None else f"text-recognizer:{options.target}-bare")
     if options.image is None:

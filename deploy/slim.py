@@ -1,7 +1,7 @@
-"""Takes out of a folder of installed packages what serving never reads, reads with the rest, compiles what that took.
+"""Takes out of a folder of installed packages what serving never reads, serves with the rest, compiles what that took.
 
 Used by the Dockerfile, with a Python that has none of these packages itself. What each group saved is printed. Where a
-new release of a package needs what was taken out, the word at the end is not read, and the build ends there.
+new release of a package needs what was taken out, the service cannot read in the end, and the build ends there.
 
 Shared libraries stay as they are: stripping those that wheels bring breaks them, and OpenCV's module is linked to each
 of its own, those for video too.
@@ -46,10 +46,46 @@ GROUPS = {
     "faster loops, reloading": ["uvloop*", "watchfiles*"],
 }
 
-# The service as it will run, asked by HTTP: a written word in the formats that images come in most, and feedback on it.
-CHECK = r"""
-import io, json, os, socket, subprocess, sys, time, urllib.request
+# For the page alone.
+PAGE_GROUPS = {
+    "reading, which the service does": ["onnxruntime*", str(SHIPPED)],
+    "what Gradio could show besides": [
+        f"gradio/{name}" for name in ("templates/frontend/static/ffmpeg", "templates/node")
+    ],
+    "Gradio's examples, ways to a hub of models": ["gradio/media_assets", "hf_xet*"],
+}
+
+# Each program as it will run, asked by HTTP.
+START = r"""
+import contextlib, io, json, re, socket, subprocess, sys, time, urllib.request
 from importlib.util import find_spec
+
+def ask(path, body=None, kind="application/octet-stream"):
+    request = urllib.request.Request(address + path, body, {"Content-Type": kind})
+    return urllib.request.urlopen(request, timeout=120).read()
+
+@contextlib.contextmanager
+def running(*arguments, ready):
+    global address
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    address = f"http://127.0.0.1:{port}"
+    program = subprocess.Popen([sys.executable, "-m", "text_recognizer", *arguments, "--port", port])
+    try:
+        for _ in range(600):
+            assert program.poll() is None, "it did not start"
+            with contextlib.suppress(OSError):
+                ask(ready)
+                break
+            time.sleep(0.1)
+        yield
+    finally:
+        program.terminate()
+        program.wait(60)
+"""
+CHECKS = {
+    # A written word in the formats that images come in most, and feedback on it.
+    "serve": r"""
 import cv2, numpy
 from PIL import Image
 import sqlalchemy.dialects.sqlite, sqlalchemy.dialects.postgresql
@@ -60,53 +96,68 @@ for extra in ("psycopg", "s3fs"):
         __import__(extra)
 word = numpy.full((200, 700), 255, numpy.uint8)
 cv2.putText(word, "minimum", (60, 120), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 3, 0, 4, cv2.LINE_AA)
-with socket.create_server(("127.0.0.1", 0)) as probe:
-    port = probe.getsockname()[1]
-service = subprocess.Popen([sys.executable, "-m", "text_recognizer", "serve", "--port", str(port), "--threads", "1"])
-try:
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5)
-            break
-        except OSError:
-            assert service.poll() is None, "the service did not start"
-            time.sleep(0.1)
+with running("serve", "--threads", "1", ready="/readyz"):
     for kind in ("PNG", "JPEG", "WEBP", "AVIF", "TIFF"):
         body = io.BytesIO()
         Image.fromarray(word).save(body, kind)
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/v1/read", body.getvalue(), {"Content-Type": "application/octet-stream"}
-        )
-        page = json.load(urllib.request.urlopen(request, timeout=120))
+        page = json.loads(ask("/v1/read", body.getvalue()))
         assert page["text"].strip(), f"nothing was read of {kind}"
     said = json.dumps({"request_id": page["request_id"], "flag": "other"}).encode()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/v1/feedback", said, {"Content-Type": "application/json"}
-    )
-    assert json.load(urllib.request.urlopen(request, timeout=60))["image_kept"], "feedback kept no image"
-finally:
-    service.terminate()
-    service.wait(60)
-print(f"reads {page['text']!r}")
-"""
+    assert json.loads(ask("/v1/feedback", said, "application/json"))["image_kept"], "feedback kept no image"
+print(f"reads {page['text']!r}", flush=True)
+""",
+    # The page with its scripts and styles, a picture that browsers cannot show, and a corrected page in each format.
+    "app": r"""
+import http.server, threading
+from PIL import Image
+from text_recognizer import formats
+outline = [[10, 10], [190, 10], [190, 40], [10, 40]]
+line = {"text": "a word", "confidence": 1, "polygon": outline, "baseline": outline[2:], "alternatives": [], "words": []}
+page = {"format": 1, "source": "", "model": "", "width": 200, "height": 50, "text": "a word", "lines": [line]}
+given = json.dumps({"page": page, "texts": ["another word"]}).encode()
+
+class Service(http.server.BaseHTTPRequestHandler):  # it is asked who may have pictures shown and pages written
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(b'{"models": [], "formats": [], "feedback": false}')
+
+service = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
+threading.Thread(target=service.serve_forever, daemon=True).start()
+with running("app", "--model-url", f"http://127.0.0.1:{service.server_port}", ready="/healthz"):
+    document = ask("/").decode()
+    parts = set(re.findall(r'(?:src|href)="[./]*((?:assets|static)/[^"]+|theme\.css[^"]*)"', document))
+    assert parts, "the page has no scripts"
+    for part in parts:
+        assert ask("/" + part), part
+    picture = io.BytesIO()
+    Image.new("RGB", (200, 50), "white").save(picture, "TIFF")
+    assert ask("/page/picture", picture.getvalue())[:2] == b"\xff\xd8"
+    for name in formats.NAMES:
+        if not formats.get_format(name).needs_picture:
+            assert b"another" in ask(f"/page/written/{name}", given, "application/json"), name
+print(f"shows the page with {len(parts)} scripts and styles", flush=True)
+""",
+}
 
 
-def main(root: Path, shipped_model: bool) -> None:
-    """Slim `root`, and check it; without `shipped_model` it gets another one later."""
+def main(root: Path, program: str, shipped_model: bool) -> None:
+    """Slim `root` for `program`, and check it; without `shipped_model` it gets another one later."""
     print(f"{_size(root) / 1e6:6.1f} MB installed", flush=True)
-    slim(root)
-    check(root)
+    slim(root, GROUPS | PAGE_GROUPS if program == "app" else GROUPS)
+    check(root, program)
     compile_used(root)
     if not shipped_model:
-        shutil.rmtree(root / SHIPPED)
+        shutil.rmtree(root / SHIPPED, ignore_errors=True)
     print(f"{_size(root) / 1e6:6.1f} MB left, what serving imports compiled", flush=True)
 
 
-def slim(root: Path) -> None:
+def slim(root: Path, groups: dict[str, list[str]]) -> None:
     """Remove each group from `root`, and print what that saves."""
     description = root / SHIPPED / "bundle.json"
     trained = json.loads(description.read_text(encoding="utf-8"))["for_training"] if description.exists() else []
-    groups = {**GROUPS, "weights to train on from": [str(SHIPPED / name) for name in trained]}
+    groups = {**groups, "weights to train on from": [str(SHIPPED / name) for name in trained]}
     for what, patterns in groups.items():
         kept = {path for pattern in patterns if pattern.startswith("!") for path in root.glob(pattern[1:])}
         saved = 0
@@ -118,11 +169,12 @@ def slim(root: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        print(f"{-saved / 1e6:6.1f} MB {what}", flush=True)
+        if saved:
+            print(f"{-saved / 1e6:6.1f} MB {what}", flush=True)
 
 
-def check(root: Path) -> None:
-    """Read with what is left in `root`; ends the program where that fails."""
+def check(root: Path, program: str) -> None:
+    """Run `program` of what is left in `root`; ends this one where that fails."""
     with tempfile.TemporaryDirectory() as scratch:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TEXT_RECOGNIZER_")},
@@ -130,9 +182,11 @@ def check(root: Path) -> None:
             "TEXT_RECOGNIZER_FEEDBACK": scratch,
         }
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what it compiles is what serving imports
-        done = subprocess.run([sys.executable, "-c", CHECK], check=False, env=environment, cwd=scratch)
+        done = subprocess.run(
+            [sys.executable, "-c", START + CHECKS[program]], check=False, env=environment, cwd=scratch
+        )
     if done.returncode:
-        raise SystemExit("slim.py: what was left cannot read a page, see above; name what it needs as kept in GROUPS")
+        raise SystemExit(f"slim.py: what is left cannot {program}, see above; name what it needs as kept in the groups")
 
 
 def compile_used(root: Path) -> None:
@@ -153,5 +207,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path)
     parser.add_argument("--shipped-model", choices=("yes", "no"), default="yes")
+    parser.add_argument("--program", choices=tuple(CHECKS), default="serve")
     options = parser.parse_args()
-    main(options.root, options.shipped_model == "yes")
+    main(options.root, options.program, options.shipped_model == "yes")

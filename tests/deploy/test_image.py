@@ -42,10 +42,10 @@ def test_service_is_what_is_built_unless_a_target_is_named():
 
 
 def test_what_runs_is_nobody_in_particular_and_needs_no_shell():
-    runtime, service, function = (stages()[name] for name in ("runtime", "service", "lambda"))
+    runtime = stages()["runtime"]
     (user,) = instruction(runtime, "USER")
     assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", user), "a number: Kubernetes' runAsNonRoot cannot look names up"
-    for lines in (service, function):
+    for lines in (stages()[name] for name in ("service", "lambda", "app")):
         assert instruction(lines, "FROM") == [f"runtime AS {lines[0].split()[-1]}"]
         for word in ("RUN", "CMD", "ENTRYPOINT"):
             assert all(isinstance(json.loads(form), list) for form in instruction(lines, word))
@@ -66,6 +66,14 @@ def test_recipe_names_public_bases_and_no_index_of_packages():
         base.count("/") >= 1 and "localhost" not in base for base in re.findall(r"^ARG \w*BASE=(\S+)", DOCKERFILE, re.M)
     )
     assert not re.search(r"--(extra-)?index-url|--find-links|--trusted-host|PIP_|https?_proxy", DOCKERFILE, re.I)
+
+
+def test_page_is_asked_for_its_health_where_it_listens():
+    page = stages()["app"]
+    arguments = json.loads(instruction(page, "ENTRYPOINT")[0])
+    (port,) = instruction(page, "EXPOSE")
+    assert arguments[arguments.index("app") :] == ["app", "--host", "0.0.0.0", "--port", port]
+    assert f"http://127.0.0.1:{port}/healthz" in instruction(page, "HEALTHCHECK")[0]
 
 
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (None, False)])
@@ -123,10 +131,9 @@ def needs(package, extras=()):
     return {name for name, _ in found}
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
+@pytest.fixture
+def installed(tmp_path):
     """A folder with what `pip install --target` would put there, as links to the files of this environment."""
-    root = tmp_path_factory.mktemp("python")
 
     def put(source, target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -135,14 +142,17 @@ def installed(tmp_path_factory):
         except OSError:
             shutil.copy2(source, target)
 
-    for name in needs("text-recognizer", ["serve"]) - {"text-recognizer"}:
-        for file in importlib.metadata.files(name):
-            if file.suffix != ".pyc" and ".." not in file.parts:
-                put(file.locate(), root / file)
-    for source in (ROOT / "src").rglob("*"):
-        if source.is_file() and source.suffix != ".pyc":
-            put(source, root / source.relative_to(ROOT / "src"))
-    return root
+    def install(*extras):
+        for name in needs("text-recognizer", extras) - {"text-recognizer"}:
+            for file in importlib.metadata.files(name):
+                if file.suffix != ".pyc" and ".." not in file.parts:
+                    put(file.locate(), tmp_path / file)
+        for source in (ROOT / "src").rglob("*"):
+            if source.is_file() and source.suffix != ".pyc":
+                put(source, tmp_path / source.relative_to(ROOT / "src"))
+        return tmp_path
+
+    return install
 
 
 def slim(root, *arguments):
@@ -154,31 +164,38 @@ def size(root):
     return sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
 
 
-def test_slimmed_packages_read_a_page_and_are_smaller(installed):
-    before = size(installed)
-    bundle = installed / "text_recognizer" / "bundles" / "default"
-    done = slim(installed)
+def test_slimmed_packages_read_and_are_smaller(installed):
+    root = installed("serve", "pdf")
+    before = size(root)
+    done = slim(root)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "reads" in done.stdout
-    assert size(installed) < before - 40e6
-    assert not [name for pattern in ("**/tests", "**/*.pyi", "bin") for name in installed.glob(pattern)]
+    assert size(root) < before - 40e6
+    assert not [name for pattern in ("**/tests", "**/*.pyi", "bin") for name in root.glob(pattern)]
     # What only training needs is gone, all else of the model is there.
+    bundle = root / "text_recognizer" / "bundles" / "default"
     files = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
     assert {file.name for file in bundle.iterdir()} == {"bundle.json", *files["files"]} - set(files["for_training"])
     # What serving imports is compiled, and what it does not is not.
-    assert list((installed / "fastapi" / "__pycache__").glob("routing.*.pyc"))
-    assert list((installed / "text_recognizer" / "feedback" / "__pycache__").glob("store.*.pyc"))
-    assert not list((installed / "text_recognizer" / "training").rglob("*.pyc"))
-
-
-def test_model_that_ships_goes_where_another_comes_and_only_after_it_has_read(installed):
-    done = slim(installed, "--shipped-model", "no")
+    assert list((root / "fastapi" / "__pycache__").glob("routing.*.pyc"))
+    assert list((root / "text_recognizer" / "feedback" / "__pycache__").glob("store.*.pyc"))
+    assert not list((root / "text_recognizer" / "training").rglob("*.pyc"))
+    done = slim(root, "--shipped-model", "no")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert not (installed / "text_recognizer" / "bundles" / "default").exists()
-    # Now nothing can be read with what is left.
-    done = slim(installed)
+    assert not bundle.exists()
+    # Where something that serving needs is taken out one day, here the model, the build ends.
+    done = slim(root)
     assert done.returncode != 0
-    assert "cannot read" in done.stderr
+    assert "cannot serve" in done.stderr
+
+
+def test_slimmed_packages_show_the_page_without_a_model(installed):
+    root = installed("app", "pdf")
+    done = slim(root, "--program", "app")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "shows the page" in done.stdout
+    assert not list(root.glob("onnxruntime*"))
+    assert not (root / "text_recognizer" / "bundles" / "default").exists()
 
 
 # ---------------------------------------------------------------------------------------------------------- the script
@@ -285,6 +302,15 @@ def test_damaged_model_is_refused_before_anything_is_built(script, tmp_path, bun
     assert (done.returncode, told) == (1, [])
     assert "damaged" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_page_is_pushed_without_a_model(script):
+    done, told = script("push", "--target", "app", "--model", "production", "registry.example.org/page:1")
+    assert (done.returncode, told) == (1, [])
+    assert "no model" in done.stderr
+    done, told = script("push", "--target", "app", "registry.example.org/page:1", there=["podman"])
+    assert done.returncode == 0, done.stderr
+    assert [arguments[0] for _, arguments, _, _ in told] == ["build", "tag", "push"]
 
 
 def test_push_needs_a_registry(script):

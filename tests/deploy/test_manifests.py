@@ -233,13 +233,17 @@ def test_every_setting_is_one_that_the_service_knows(file):
 
 def test_compose_runs_the_service_as_the_cluster_does():
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
-    service = compose["services"]["service"]
-    assert service["read_only"]
-    assert service["cap_drop"] == ["ALL"]
-    assert service["tmpfs"][0].startswith("/tmp")
-    assert service["ports"][0].startswith("127.0.0.1:"), "others than this machine get in on purpose only"
-    context = (DEPLOY / service["build"]["context"]).resolve()
-    assert (context / service["build"]["dockerfile"]).is_file()
+    service, page = (compose["services"][name] for name in ("service", "app"))
+    for one in (service, page):
+        assert one["read_only"]
+        assert one["cap_drop"] == ["ALL"]
+        assert one["tmpfs"][0].startswith("/tmp")
+        assert one["ports"][0].startswith("127.0.0.1:"), "others than this machine get in on purpose only"
+        context = (DEPLOY / one["build"]["context"]).resolve()
+        recipe = (context / one["build"]["dockerfile"]).read_text(encoding="utf-8")
+        assert f" AS {one['build']['target']}\n" in recipe
+    assert page["command"] == ["--model-url", "http://service:8000"]
+    assert set(page["depends_on"]) == {"service"}
     (volume,) = [volume for volume in service["volumes"] if volume.endswith(":/feedback")]
     assert volume.partition(":")[0] in compose["volumes"]
     Settings.from_environment(
