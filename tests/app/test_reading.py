@@ -45,6 +45,8 @@ def test_lines_come_one_after_the_other_and_reading_can_be_stopped(tab, service,
     tab.get_by_role("button", name="Stop").click()
     tab.wait_for_function("document.querySelector('#tr-status').textContent === 'Stopped'")
     assert 0 < len(tab.texts()) < 40
+    waiting = tab.locator("#tr-outlines .outline.waiting").count()
+    assert 0 < waiting < 40  # those that are read have their colour already
     assert "Finding the lines…" in told.json_value()
     tab.get_by_role("button", name="Read", exact=True).click()
     tab.wait_until_read()

@@ -121,7 +121,7 @@ function show(source) {
         image.src = shownAs = URL.createObjectURL(shown);
       }
     } catch {
-      // reading says what is wrong with it
+      if (source === file) image.removeAttribute("src"); // reading says what is wrong with it
     }
   };
   image.src = shownAs;
@@ -276,7 +276,9 @@ async function read() {
         find("#tr-key-box").hidden = false;
         find("#tr-key").focus();
       }
-      if (!stopped) tell(error.message || "That did not work. Try again in a moment.", read);
+      // The same picture will not be another one the next time.
+      const hopeless = ["image-rejected", "too-large", "unsupported-media-type"].includes(error.code);
+      if (!stopped) tell(error.message || "That did not work. Try again in a moment.", hopeless ? null : read);
     }
   } finally {
     if (stopping === mine) stopping = null;
@@ -285,17 +287,19 @@ async function read() {
 }
 
 async function readOnce(signal) {
-  let all = 0;
+  let places = [];
   for await (const [name, content] of reading(file, readMode, signal)) {
     if (signal.aborted) return;
     if (name === "layout") {
-      all = content.polygons.length;
+      places = content.polygons.map(String);
       lines.width = content.width;
       picture.layOut(content.width, content.height, content.polygons);
-      status(all ? `Line 0 of ${all}` : "", 0, all);
+      status(places.length ? `Line 0 of ${places.length}` : "", 0, places.length);
     } else if (name === "line") {
       lines.add(content, true);
-      status(`Line ${lines.items.length} of ${all}`, lines.items.length, all);
+      const place = places.indexOf(String(content.polygon));
+      if (place >= 0) picture.tell(place, content);
+      status(`Line ${lines.items.length} of ${places.length}`, lines.items.length, places.length);
     } else if (name === "page") {
       answer = content;
     }
