@@ -43,7 +43,7 @@ def dev(fonts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dev")
     renderer = LineRenderer(None, fonts, split="heldout")
     with (folder / "lines.jsonl").open("w") as manifest:
-        for number in range(120):
+        for number in range(200):
             rng = np.random.default_rng([7, number])
             image, text = renderer.sample(rng, short=0.1)
             if not text:
@@ -61,10 +61,9 @@ def test_corrections_of_a_new_hand_are_learned_and_served_without_a_request_lost
         tmp_path,
         "letters of its own",
         to_correct=loop.write_pages(hand, text, 10, seed=1),
-        to_measure=loop.write_pages(hand, text, 2, seed=2),
+        to_measure=loop.write_pages(hand, text, 3, seed=2),
         dev=dev,
-        gate=["--mode", "fast"],
-        finetune=["--fonts", fonts, *["--steps", "100", "--replay", "0.5", "--forgetting", "0", "--threads", "1"]],
+        finetune=["--fonts", fonts, *["--steps", "120", "--replay", "0.5", "--forgetting", "0", "--threads", "1"]],
     )
     loop.show(outcome)
     assert outcome.corrected_lines > 40
