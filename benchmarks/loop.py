@@ -39,7 +39,7 @@ import numpy as np
 
 from text_recognizer.bundle import SHIPPED, Bundle
 from text_recognizer.recognition.recognizer import Recognizer
-from text_recognizer.training.finetune import cut_lines
+from text_recognizer.training.finetune import cut_lines, read_rate
 from text_recognizer.training.line_match import match, overlap_matrix
 from text_recognizer.training.metrics import errors, rate
 from text_recognizer.training.render.ink import Hand
@@ -226,7 +226,7 @@ def _matched(page: RenderedPage, answer: dict[str, Any]) -> tuple[list[str], lis
     return correct, read
 
 
-def read_rate(http: httpx.Client, pages: Sequence[RenderedPage]) -> float:
+def pages_rate(http: httpx.Client, pages: Sequence[RenderedPage]) -> float:
     """CER of the accurate mode on whole pages; a line that was not found counts as read empty."""
     edits, lengths = [], []
     for page in pages:
@@ -253,9 +253,7 @@ def correct(http: httpx.Client, pages: Sequence[RenderedPage]) -> int:
 def dev_rate(bundle: Bundle, dev: Path, threads: int | None) -> float:
     """CER of the accurate mode on the lines of a set."""
     lines = cut_lines(load_set(dev), 48, bundle.info["alphabet"], 240).lines
-    readings = Recognizer(bundle, threads).read_lines([line.image for line in lines])
-    found = [errors(line.text, got.text) for line, got in zip(lines, readings, strict=True)]
-    return sum(e.character_edits for e in found) / sum(e.characters for e in found)
+    return read_rate(bundle, lines, threads).value
 
 
 # ------------------------------------------------------------------------------------------------------------ the loop
@@ -288,7 +286,7 @@ def loop(
     base = Bundle.open(SHIPPED)
     run(folder, "models", "promote", f"{base.name}@{base.version}", "--force", "--reason", "the first")
     with serving(folder, threads) as url, httpx.Client(base_url=url, timeout=400) as http:
-        before = read_rate(http, to_measure)
+        before = pages_rate(http, to_measure)
         lines = correct(http, to_correct)
         run(folder, "feedback", "export", folder / "corrected", "--store", folder / "feedback")
         begin = time.monotonic()
@@ -302,7 +300,7 @@ def loop(
         _until(lambda: http.get("/v1/models").json()["models"][0]["version"] == f"{base.version}.1")
         time.sleep(3)
         clients.stop()
-        after = read_rate(http, to_measure)
+        after = pages_rate(http, to_measure)
     return Outcome(
         hand=name,
         corrected_pages=len(to_correct),

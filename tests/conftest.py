@@ -1,5 +1,6 @@
 """What many tests share: the shipped model, the sample letter, a page drawn on the spot, a PostgreSQL and an S3."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -7,13 +8,17 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import uvicorn
 from hypothesis import settings
+
+from text_recognizer.service.listening import OPTIONS
 
 ROOT = Path(__file__).parent.parent
 
@@ -142,3 +147,35 @@ def s3():
         patch.undo()
         server.terminate()
         server.wait(30)
+
+
+def _until(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def wait_until():
+    """Waits for what comes about by itself."""
+    return _until
+
+
+@contextlib.contextmanager
+def _serving(application):
+    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="warning", **OPTIONS))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        _until(lambda: server.started)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+@pytest.fixture(scope="session")
+def serving():
+    """Context manager: an application on a server in a thread, as it runs in earnest; its address."""
+    return _serving

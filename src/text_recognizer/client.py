@@ -110,7 +110,7 @@ class Client(_Asking):
 
         Raises `ImageRejected` where the image cannot be read, `ServiceError` where the service does not answer.
         """
-        return from_dict(self._post("/v1/read", _content(image), {"mode": mode}).json())
+        return self.read_answer(image, mode).page
 
     def read_answer(self, image: Source, mode: Mode = "accurate") -> Answer:
         """The page with what feedback on it needs. Raises as `read` does."""
@@ -220,7 +220,7 @@ class AsyncClient(_Asking):
 
     async def read(self, image: Source, mode: Mode = "accurate") -> Page:
         """See `Client.read`."""
-        return from_dict((await self._post("/v1/read", _content(image), {"mode": mode})).json())
+        return (await self.read_answer(image, mode)).page
 
     async def read_answer(self, image: Source, mode: Mode = "accurate") -> Answer:
         """See `Client.read_answer`."""

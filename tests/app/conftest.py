@@ -3,8 +3,6 @@
 import contextlib
 import io
 import shutil
-import threading
-import time
 from functools import partial
 from types import SimpleNamespace
 
@@ -12,14 +10,12 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-import uvicorn
 from PIL import Image
 
 pytest.importorskip("gradio")
 
 from text_recognizer.app.forward import Forward
 from text_recognizer.app.mounted import create_app
-from text_recognizer.service.listening import OPTIONS
 from text_recognizer.service.settings import Settings
 
 READ = "document.querySelector('#tr-status').textContent.includes('read')"
@@ -33,66 +29,36 @@ FLAGS = [
 ]
 
 
-def until(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
+@pytest.fixture(scope="session")
+def mounted(serving, wait_until):
+    """Context manager: the service with the page, by these settings."""
 
+    @contextlib.contextmanager
+    def run(**settings):
+        app = create_app(Settings(**{"threads": 2, "feedback": "off", **settings}))
+        with serving(app) as url, httpx.Client(base_url=url, timeout=60) as http:
+            wait_until(lambda: http.get("/readyz").status_code == 200)
+            yield SimpleNamespace(url=url, http=http, app=app)
 
-@contextlib.contextmanager
-def _serving(application):
-    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="warning", **OPTIONS))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        until(lambda: server.started)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-
-
-@contextlib.contextmanager
-def _mounted(**settings):
-    """The service with the page, by these settings."""
-    app = create_app(Settings(**{"threads": 2, "feedback": "off", **settings}))
-    with _serving(app) as url, httpx.Client(base_url=url, timeout=60) as http:
-        until(lambda: http.get("/readyz").status_code == 200)
-        yield SimpleNamespace(url=url, http=http, app=app)
-
-
-@contextlib.contextmanager
-def _alone(address, key=None):
-    """The page alone, in front of the service at `address`."""
-    with _serving(Forward(address, key)) as url, httpx.Client(base_url=url, timeout=60) as http:
-        yield SimpleNamespace(url=url, http=http)
+    return run
 
 
 @pytest.fixture(scope="session")
-def serving():
-    return _serving
+def alone(serving):
+    """Context manager: the page alone, in front of the service at an address."""
+
+    @contextlib.contextmanager
+    def run(address, key=None):
+        with serving(Forward(address, key)) as url, httpx.Client(base_url=url, timeout=60) as http:
+            yield SimpleNamespace(url=url, http=http)
+
+    return run
 
 
 @pytest.fixture(scope="session")
-def mounted():
-    return _mounted
-
-
-@pytest.fixture(scope="session")
-def alone():
-    return _alone
-
-
-@pytest.fixture(scope="session")
-def wait_until():
-    return until
-
-
-@pytest.fixture(scope="session")
-def service():
+def service(mounted):
     """One service with the page for all tests that only ask."""
-    with _mounted() as served:
+    with mounted() as served:
         yield served
 
 

@@ -9,49 +9,20 @@ import signal
 import subprocess
 import sys
 import threading
-import time
+from functools import partial
 from types import SimpleNamespace
 
 import httpx
 import pytest
-import uvicorn
 from PIL import Image
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.service.app import create_app
-from text_recognizer.service.protocol import ImpatientProtocol
 from text_recognizer.service.settings import Settings
 
 
 @contextlib.contextmanager
-def _running(wait_until_ready=True, **settings):
-    app = create_app(Settings(**{"threads": 2, **settings}))
-    config = uvicorn.Config(app, port=0, http=ImpatientProtocol, ws="none", log_level="warning")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        until(lambda: server.started)
-        url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        with httpx.Client(base_url=url, timeout=60) as http:
-            if wait_until_ready:
-                until(lambda: http.get("/readyz").status_code == 200)
-            yield SimpleNamespace(url=url, http=http, app=app, engine=app.state.engine)
-    finally:
-        server.should_exit = True
-        thread.join(30)
-
-
-def until(condition, seconds=60.0):
-    """Wait for what comes about by itself."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
-
-
-@contextlib.contextmanager
-def _process(*options, preexec=None, **environ):
+def _process(wait_until, *options, preexec=None, **environ):
     """`text-recognizer serve` in a process of its own."""
     process = subprocess.Popen(
         [sys.executable, "-m", "text_recognizer", "serve", "--port", "0", *options],
@@ -75,7 +46,7 @@ def _process(*options, preexec=None, **environ):
                 assert process.poll() is None, "".join(log)
                 return False
 
-            until(ready)
+            wait_until(ready)
             yield SimpleNamespace(url=found[0], http=http, process=process, log=log)
     finally:
         if process.poll() is None:
@@ -85,20 +56,24 @@ def _process(*options, preexec=None, **environ):
 
 
 @pytest.fixture(scope="session")
-def running():
+def running(serving, wait_until):
     """Context manager: a service with these settings."""
-    return _running
+
+    @contextlib.contextmanager
+    def run(wait_until_ready=True, **settings):
+        app = create_app(Settings(**{"threads": 2, **settings}))
+        with serving(app) as url, httpx.Client(base_url=url, timeout=60) as http:
+            if wait_until_ready:
+                wait_until(lambda: http.get("/readyz").status_code == 200)
+            yield SimpleNamespace(url=url, http=http, app=app, engine=app.state.engine)
+
+    return run
 
 
 @pytest.fixture(scope="session")
-def process():
+def process(wait_until):
     """Context manager: a service as a process, with these options and variables."""
-    return _process
-
-
-@pytest.fixture(scope="session")
-def wait_until():
-    return until
+    return partial(_process, wait_until)
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
 import httpx
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from text_recognizer.app.page import Page
-from text_recognizer.service.problems import document
+from text_recognizer.service.problems import document, unserved
 
 PASSED_ON = {
     "/v1/read": ("POST",),
@@ -65,7 +66,7 @@ class Forward:
             except ClientDisconnect:
                 return
         else:
-            answer = document(404, "not-found", "there is nothing at this address", uuid.uuid4().hex)
+            answer = unserved(HTTPException(404), uuid.uuid4().hex)
         await answer(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

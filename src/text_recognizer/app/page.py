@@ -26,7 +26,7 @@ from text_recognizer import formats
 from text_recognizer.app.shell import BROWSER, gradio_application, written_formats
 from text_recognizer.errors import TextRecognizerError
 from text_recognizer.formats.json_lines import from_dict
-from text_recognizer.service.problems import Overloaded, RequestError, TooLarge, TooSlow, document, problem
+from text_recognizer.service.problems import Overloaded, RequestError, TooLarge, TooSlow, problem, unserved
 
 Admit = Callable[[Request], Awaitable[Response | None]]
 """Whether this request may be served: None, or the answer that refuses it."""
@@ -187,11 +187,7 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _nowhere(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code, words = {
-        404: ("not-found", "there is nothing at this address"),
-        405: ("method-not-allowed", "this address takes another method"),
-    }.get(error.status_code, ("bad-request", "the request cannot be understood"))
-    return document(error.status_code, code, words, uuid.uuid4().hex, dict(error.headers or {}))
+    return unserved(error, uuid.uuid4().hex)
 
 
 def _shown(content: bytes) -> bytes:

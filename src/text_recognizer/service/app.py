@@ -31,7 +31,7 @@ from text_recognizer.service.engine import Engine, Job
 from text_recognizer.service.feedback import Desk
 from text_recognizer.service.inputs import Image, Inputs
 from text_recognizer.service.metrics import Metrics
-from text_recognizer.service.problems import MEDIA_TYPE, Broken, NotReady, RequestError, body, document, problem
+from text_recognizer.service.problems import MEDIA_TYPE, Broken, NotReady, RequestError, body, problem, unserved
 from text_recognizer.service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -242,10 +242,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @app.exception_handler(HTTPException)
     async def nowhere(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
-        words = {404: "there is nothing at this address", 405: "this address takes another method"}
-        detail = words.get(error.status_code, "the request cannot be understood")
-        return document(error.status_code, code, detail, request.state.id, dict(error.headers or {}))
+        return unserved(error, request.state.id)
 
     if settings.cors:
         app.add_middleware(

@@ -10,6 +10,7 @@ import math
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from text_recognizer.errors import ImageRejected, TextRecognizerError
@@ -120,6 +121,12 @@ class Broken(RequestError):
     code = "error"
 
 
+_UNSERVED = {
+    404: ("not-found", "there is nothing at this address"),
+    405: ("method-not-allowed", "this address takes another method"),
+}
+
+
 def problem(error: TextRecognizerError, request_id: str) -> Response:
     """The answer that tells a client of `error`."""
     if isinstance(error, ImageRejected):
@@ -136,6 +143,12 @@ def problem(error: TextRecognizerError, request_id: str) -> Response:
     if isinstance(error, RequestError) and error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return document(status, code, detail, request_id, headers)
+
+
+def unserved(error: HTTPException, request_id: str) -> Response:
+    """The answer where no route serves a request, or not by its method."""
+    code, detail = _UNSERVED.get(error.status_code, ("bad-request", "the request cannot be understood"))
+    return document(error.status_code, code, detail, request_id, dict(error.headers or {}))
 
 
 def document(status: int, code: str, detail: str, request_id: str, headers: dict[str, str] | None = None) -> Response:
