@@ -6,7 +6,7 @@ The lines are those of held-out writers on which confidence is tabulated: other 
 and their wording is not in the language model. For each weight of the language model and each bonus a character, the
 texts that the search finds are ranked with each weight of the CTC head; what is printed is the CER, the best settings
 last. The best of all texts found ("oracle") bounds what any ranking could reach. Give the chosen settings to
-`text-recognizer stage`.
+`text-recognizer train stage`.
 """
 
 from __future__ import annotations

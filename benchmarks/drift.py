@@ -26,15 +26,15 @@ from numpy.typing import NDArray
 
 from text_recognizer.bundle import SHIPPED, Bundle
 from text_recognizer.errors import DataInvalid
-from text_recognizer.feedback.monitor import Findings, look
 from text_recognizer.feedback.record import Check, Reading, Record
-from text_recognizer.feedback.reference import Window, bundle_reference
-from text_recognizer.feedback.rules import check, read_rules
 from text_recognizer.feedback.statistics import Wording
+from text_recognizer.monitoring.monitor import Findings, look
+from text_recognizer.monitoring.reference import Window, bundle_reference
+from text_recognizer.monitoring.rules import check, read_rules
 from text_recognizer.reader import Mode, Reader
+from text_recognizer.synthesis.sources.fonts import inspect_font
+from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.training.reference import numbers_of, reference_hands, render_pages
-from text_recognizer.training.sources.fonts import inspect_font
-from text_recognizer.training.sources.text import TextSource
 
 Rgb = NDArray[np.uint8]
 Numbers = list[tuple[str, dict[str, float]]]  # of each page its hand and what was measured
@@ -170,7 +170,7 @@ def main() -> int:
     bundle = Bundle.open(args.bundle)
     reference = bundle_reference(bundle)
     if reference is None:
-        raise DataInvalid(f"{args.bundle} carries no reference; see 'text-recognizer stage --reference-only'")
+        raise DataInvalid(f"{args.bundle} carries no reference; see 'text-recognizer train stage --reference-only'")
     measured = Measured(args.out, bundle, args.mode, args.threads)
     kinds = reference_hands(args.unipen, args.fonts, others=True)
     faces = [inspect_font(args.printed / name, name, "printed") for name in AS_PRINTED]

@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=2 python benchmarks/finetune.py data/letters --results letters.json
 
-Every fold fine-tunes the shipped model on the other folds' pages, with the settings of `text-recognizer finetune` as
-they stand (nothing is chosen by the set), and reads its own pages before and after in the accurate mode. A share of the
-training pages, never of the fold's own, says when to stop. Finished folds are kept in --results, and an interrupted run
-goes on after them. Weights are thrown away.
+Every fold fine-tunes the shipped model on the other folds' pages, with the settings of `text-recognizer train
+finetune` as they stand (nothing is chosen by the set), and reads its own pages before and after in the accurate mode.
+A share of the training pages, never of the fold's own, says when to stop. Finished folds are kept in --results, and
+an interrupted run goes on after them. Weights are thrown away.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import Any
 
 from text_recognizer.bundle import Bundle, sha256
 from text_recognizer.errors import DataInvalid
+from text_recognizer.evaluation.metrics import errors, rate
+from text_recognizer.evaluation.sets import load_set
 from text_recognizer.recognition.recognizer import Recognizer
 from text_recognizer.training.finetune import OwnLine, Recipe, cut_lines, hold_out, quiet, tune_bundle
-from text_recognizer.training.metrics import errors, rate
-from text_recognizer.training.sets import load_set
 from text_recognizer.training.stage import WEIGHTS, bundle_network
 
 

@@ -3,7 +3,7 @@
     python benchmarks/heldout_sheets.py --unipen data/unipen.npz --out /tmp/sheets
 
 Writes phrases-00.png, words-00.png, characters-00.png, … and index.tsv: the number on the sheet, the id that
-src/text_recognizer/training/sources/heldout_broken.txt takes, the writer, the label. Inks on that list are not drawn;
+src/text_recognizer/synthesis/sources/heldout_broken.txt takes, the writer, the label. Inks on that list are not drawn;
 `--all` draws them too, framed. No recogniser is asked.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from text_recognizer.training.sources.unipen import Ink, Writer, broken_inks, ink_id, load_writers
+from text_recognizer.synthesis.sources.unipen import Ink, Writer, broken_inks, ink_id, load_writers
 
 SIDE = 1560  # pixels of a sheet: more is scaled down where sheets are looked at
 LABEL = 16

@@ -49,9 +49,9 @@ class Found:
 
 def rendered_pages(unipen: Path, texts: Path | None, count: int, seed: int = 77) -> Iterator[TruePage]:
     """Pages of held-out writers at the resolutions of scanners and phones."""
+    from text_recognizer.synthesis.rendering.page import PageStyle, render_page
+    from text_recognizer.synthesis.sources.text import TextSource
     from text_recognizer.training.finder_lit import page_hands
-    from text_recognizer.training.render.page import PageStyle, render_page
-    from text_recognizer.training.sources.text import TextSource
 
     hands = page_hands(unipen, "heldout")
     text = TextSource(texts)
@@ -188,7 +188,7 @@ def overlay(page: TruePage, found: Found, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--unipen", type=Path, help="cache made by 'text-recognizer data prepare'")
+    parser.add_argument("--unipen", type=Path, help="cache made by 'text-recognizer train data prepare'")
     parser.add_argument("--texts", type=Path)
     parser.add_argument("--pages", type=int, default=40, help="rendered pages")
     parser.add_argument("--letters", type=Path, help="folder of ALTO transcripts beside their images")

@@ -38,16 +38,16 @@ import httpx
 import numpy as np
 
 from text_recognizer.bundle import SHIPPED, Bundle
+from text_recognizer.evaluation.metrics import errors, rate
+from text_recognizer.evaluation.sets import load_set
 from text_recognizer.recognition.recognizer import Recognizer
+from text_recognizer.synthesis.rendering.ink import Hand
+from text_recognizer.synthesis.rendering.page import PageStyle, RenderedPage, render_page
+from text_recognizer.synthesis.sources.fonts import HandFont, inspect_font
+from text_recognizer.synthesis.sources.text import TextSource
+from text_recognizer.synthesis.sources.unipen import Writer, load_writers
 from text_recognizer.training.finetune import cut_lines, read_rate
 from text_recognizer.training.line_match import match, overlap_matrix
-from text_recognizer.training.metrics import errors, rate
-from text_recognizer.training.render.ink import Hand
-from text_recognizer.training.render.page import PageStyle, RenderedPage, render_page
-from text_recognizer.training.sets import load_set
-from text_recognizer.training.sources.fonts import HandFont, inspect_font
-from text_recognizer.training.sources.text import TextSource
-from text_recognizer.training.sources.unipen import Writer, load_writers
 
 CLIENTS = 2  # who keep asking while the model changes
 LEAST_INKS = 100  # of a writer whose words are to fill two sets of pages
@@ -292,7 +292,7 @@ def loop(
         begin = time.monotonic()
         tuned = folder / "tuned"
         options = ("--base", "production", "--name", base.name, "--version", f"{base.version}.1", *finetune)
-        run(folder, "finetune", folder / "corrected", "--out", tuned, *options)
+        run(folder, "train", "finetune", folder / "corrected", "--out", tuned, *options)
         seconds = time.monotonic() - begin
         run(folder, "models", "add", tuned)
         clients = Clients(url, _encoded(to_measure[0]))

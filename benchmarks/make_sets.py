@@ -15,12 +15,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from text_recognizer.synthesis.rendering.ink import Hand, compose_line
+from text_recognizer.synthesis.rendering.line import render_line
+from text_recognizer.synthesis.rendering.page import PageStyle, render_page
+from text_recognizer.synthesis.sources.text import TextSource
+from text_recognizer.synthesis.sources.unipen import load_writers
 from text_recognizer.training.finder_lit import page_hands
-from text_recognizer.training.render.ink import Hand, compose_line
-from text_recognizer.training.render.line import render_line
-from text_recognizer.training.render.page import PageStyle, render_page
-from text_recognizer.training.sources.text import TextSource
-from text_recognizer.training.sources.unipen import load_writers
 
 HEIGHT = 96  # pixels of a line image: twice what the network sees
 

@@ -25,10 +25,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from text_recognizer.evaluation.evaluate import evaluate_peer
+from text_recognizer.evaluation.metrics import Normalisation
+from text_recognizer.evaluation.sets import load_set
 from text_recognizer.images import load_image
-from text_recognizer.training.evaluate import evaluate_peer
-from text_recognizer.training.metrics import Normalisation
-from text_recognizer.training.sets import load_set
 
 PEERS = ("ours-accurate", "ours-fast", "rapidocr", "tesseract")
 

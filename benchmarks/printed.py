@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from text_recognizer.evaluation.evaluate import evaluate
+from text_recognizer.evaluation.sets import load_set
 from text_recognizer.reader import Mode, Reader
-from text_recognizer.training.evaluate import evaluate
-from text_recognizer.training.sets import load_set
-from text_recognizer.training.sources.fonts import fetch_fonts
+from text_recognizer.synthesis.sources.fonts import fetch_fonts
 
 LOCK = Path(__file__).with_name("printed.lock.json")
 PAPER = (148.0, 210.0)  # mm: A5

@@ -25,16 +25,16 @@ from numpy.typing import NDArray
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.errors import DataInvalid
+from text_recognizer.evaluation.evaluate import By, Report, evaluate
+from text_recognizer.evaluation.metrics import Rate, calibration, rate
+from text_recognizer.evaluation.sets import load_set
 from text_recognizer.reader import Mode, Reader
-from text_recognizer.training.evaluate import By, Report, evaluate
-from text_recognizer.training.metrics import Rate, calibration, rate
-from text_recognizer.training.render.ink import Hand, compose_line, hurry, join_strokes
-from text_recognizer.training.render.page import PageStyle, compose_page
-from text_recognizer.training.render.paper import make_sheet, put_ink
-from text_recognizer.training.render.pen import Pen, draw_ink
-from text_recognizer.training.sets import load_set
-from text_recognizer.training.sources.text import TextSource
-from text_recognizer.training.sources.unipen import Ink, load_writers
+from text_recognizer.synthesis.rendering.ink import Hand, compose_line, hurry, join_strokes
+from text_recognizer.synthesis.rendering.page import PageStyle, compose_page
+from text_recognizer.synthesis.rendering.paper import make_sheet, put_ink
+from text_recognizer.synthesis.rendering.pen import Pen, draw_ink
+from text_recognizer.synthesis.sources.text import TextSource
+from text_recognizer.synthesis.sources.unipen import Ink, load_writers
 
 Gray = NDArray[np.uint8]
 Random = np.random.Generator

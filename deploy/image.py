@@ -158,7 +158,7 @@ def _model(model: str | None) -> Path | None:
     sys.path.insert(0, str(ROOT / "src"))
     from text_recognizer.bundle import Bundle
     from text_recognizer.errors import TextRecognizerError
-    from text_recognizer.models import resolve
+    from text_recognizer.registry import resolve
 
     try:
         return Bundle.open(resolve(model)).path

@@ -36,12 +36,12 @@ from slices import (
 )
 from slices import Written as WrittenLine
 
+from text_recognizer.evaluation.metrics import errors
 from text_recognizer.reader import Reader
-from text_recognizer.training.metrics import errors
-from text_recognizer.training.render.ink import Hand, hurry
-from text_recognizer.training.render.page import PageStyle
-from text_recognizer.training.sources.text import TextSource
-from text_recognizer.training.sources.unipen import Ink, load_writers
+from text_recognizer.synthesis.rendering.ink import Hand, hurry
+from text_recognizer.synthesis.rendering.page import PageStyle
+from text_recognizer.synthesis.sources.text import TextSource
+from text_recognizer.synthesis.sources.unipen import Ink, load_writers
 
 Gray = NDArray[np.uint8]
 

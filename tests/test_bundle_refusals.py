@@ -11,7 +11,7 @@ import pytest
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.errors import BundleInvalid
-from text_recognizer.models import Registry
+from text_recognizer.promotion.registrar import Registrar
 
 
 @pytest.fixture
@@ -94,11 +94,11 @@ def test_what_reading_needs_cannot_be_marked_as_training_s(copied, marks):
 
 
 def test_copy_that_only_reads_cannot_be_registered(copied, tmp_path):
-    registry = Registry(tmp_path / "models")
+    registry = Registrar(tmp_path / "models")
     registry.add(copied)
     (copied / "line_finder.safetensors").unlink()
     with pytest.raises(BundleInvalid, match="line_finder"):
-        Registry(tmp_path / "other").add(copied)
+        Registrar(tmp_path / "other").add(copied)
 
 
 def test_swapped_files_are_seen(copied):

@@ -188,11 +188,11 @@ def test_reader_that_leaves_early_is_no_traceback(line_image):
     assert done.stderr == b""
 
 
-@pytest.mark.parametrize("command", ["train", "stage"])
+@pytest.mark.parametrize("command", ["fit", "stage"])
 def test_missing_extra_says_what_to_install(command):
     code = (
         "import sys\nsys.modules['torch'] = None\n"
-        f"from text_recognizer.cli import main\nsys.exit(main([{command!r}, '--help']))"
+        f"from text_recognizer.cli import main\nsys.exit(main(['train', {command!r}, '--help']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
     assert done.returncode == 6
@@ -200,7 +200,8 @@ def test_missing_extra_says_what_to_install(command):
 
 
 def test_missing_data_ends_with_7(capsysbinary, tmp_path):
-    status, _, err = run(capsysbinary, "data", "prepare", tmp_path / "nothing.tar.xz", "--output", tmp_path / "x.npz")
+    archive, cache = tmp_path / "nothing.tar.xz", tmp_path / "x.npz"
+    status, _, err = run(capsysbinary, "train", "data", "prepare", archive, "--output", cache)
     assert (status, len(err)) == (7, 1)
 
 

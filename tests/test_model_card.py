@@ -12,9 +12,9 @@ from PIL import Image
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.page import Line, Page
-from text_recognizer.training.render.ink import Hand
-from text_recognizer.training.sources.text import TextSource
-from text_recognizer.training.sources.unipen import Ink, Writer, heldout_writers
+from text_recognizer.synthesis.rendering.ink import Hand
+from text_recognizer.synthesis.sources.text import TextSource
+from text_recognizer.synthesis.sources.unipen import Ink, Writer, heldout_writers
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "docs"))

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from text_recognizer.training.sets import load_set
-from text_recognizer.training.sources.alphabet import ALPHABET
-from text_recognizer.training.sources.fonts import LOCK, write_builtin_font
+from text_recognizer.evaluation.sets import load_set
+from text_recognizer.synthesis.sources.alphabet import ALPHABET
+from text_recognizer.synthesis.sources.fonts import LOCK, write_builtin_font
 
 FILE = Path(__file__).parents[1] / "benchmarks" / "printed.py"
 spec = importlib.util.spec_from_file_location("printed", FILE)

@@ -11,10 +11,10 @@ import pytest
 from text_recognizer.errors import DataInvalid
 from text_recognizer.page import Line, Page, Word
 from text_recognizer.recognition.recognizer import LineReading, WordReading
-from text_recognizer.training.render.ink import Hand
-from text_recognizer.training.render.page import PageStyle
-from text_recognizer.training.sources.text import TextSource
-from text_recognizer.training.sources.unipen import Ink, Writer
+from text_recognizer.synthesis.rendering.ink import Hand
+from text_recognizer.synthesis.rendering.page import PageStyle
+from text_recognizer.synthesis.sources.text import TextSource
+from text_recognizer.synthesis.sources.unipen import Ink, Writer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import slices

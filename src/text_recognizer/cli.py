@@ -39,21 +39,12 @@ With several images the others are still read; the status is that of the first f
 
 # Commands that read their own arguments: module with `main(argv) -> int`, the extra it needs, and what it is for.
 _COMMANDS = {
-    "evaluate": ("text_recognizer.training.evaluate", "train", "measure CER and WER on a set of lines or pages"),
-    "data": ("text_recognizer.training.data_cli", "train", "prepare and preview training data"),
-    "train": ("text_recognizer.training.train", "train", "train a network by a config: fit, validate, test"),
-    "finetune": ("text_recognizer.training.finetune", "train", "fine-tune the model on lines of your own"),
-    "language-model": ("text_recognizer.training.language_model", "train", "estimate the language model of a bundle"),
-    "stage": ("text_recognizer.training.stage", "train", "turn a training run into a bundle"),
-    "runs": ("text_recognizer.training.runs", "train", "list and compare training runs"),
-    "models": ("text_recognizer.training.models_cli", "train", "list, promote, roll back, push and pull models"),
-    "app": ("text_recognizer.app.cli", "app", "the web page where people read, correct and flag"),
-    "feedback": ("text_recognizer.feedback.cli", "serve", "list, delete and export what people said of readings"),
-    "monitor": (
-        "text_recognizer.feedback.monitor_cli",
-        "monitor",
-        "report on what is read, and check it against rules",
-    ),
+    "app": ("text_recognizer.app.cli", "serve", "the web page where people read, correct and flag"),
+    "feedback": ("text_recognizer.feedback.cli", "review", "list, delete and export what people reported"),
+    "monitor": ("text_recognizer.monitoring.cli", "review", "report on what is read, and check it against rules"),
+    "evaluate": ("text_recognizer.evaluation.evaluate", "measure", "measure CER and WER on a set of lines or pages"),
+    "models": ("text_recognizer.promotion.cli", "measure", "list, promote, roll back, push and pull models"),
+    "train": ("text_recognizer.training.cli", "train", "train, fine-tune and stage models; prepare their data"),
 }
 
 

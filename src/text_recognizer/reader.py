@@ -18,9 +18,9 @@ from text_recognizer.layout.finder import LineFinder
 from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.layout.turns import turned, turned_back
 from text_recognizer.layout.words import word_polygon
-from text_recognizer.models import resolve
 from text_recognizer.page import Line, Page, Polygon, Polyline, Word
 from text_recognizer.recognition.recognizer import LineReading, Recognizer
+from text_recognizer.registry import resolve
 
 Mode = Literal["fast", "accurate"]
 Place = tuple[Polygon, Polyline | None]

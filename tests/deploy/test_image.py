@@ -258,9 +258,9 @@ def test_without_an_engine_build_says_what_to_install(script):
 
 
 def test_push_puts_the_model_of_the_registry_into_an_image_without_the_shipped_one(script, tmp_path, bundle_dir):
-    from text_recognizer.models import Registry
+    from text_recognizer.promotion.registrar import Registrar
 
-    registry = Registry(tmp_path / "models")
+    registry = Registrar(tmp_path / "models")
     registry.promote(registry.add(bundle_dir), "production")
     name = "registry.example.org/reader:1"
     done, told = script(

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from text_recognizer.errors import DataInvalid, UsageError
+from text_recognizer.evaluation.sets import load_set
 from text_recognizer.feedback.annotation import annotate, flagged, import_annotations, least_certain
 from text_recognizer.feedback.cli import main
 from text_recognizer.feedback.export import Chosen, export
-from text_recognizer.feedback.quality import corrected_page
 from text_recognizer.feedback.store import Store
-from text_recognizer.training.sets import load_set
+from text_recognizer.monitoring.quality import corrected_page
 
 PAGE = "{http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15}"
 ALTO = "{http://www.loc.gov/standards/alto/ns-v4#}"

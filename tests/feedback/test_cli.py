@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from text_recognizer.cli import main
+from text_recognizer.evaluation.sets import load_set
 from text_recognizer.feedback.store import Store
 from text_recognizer.formats.json_lines import to_dict
 from text_recognizer.reader import Reader
-from text_recognizer.training.sets import load_set
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from text_recognizer import formats
-from text_recognizer.training.sets import load_set
+from text_recognizer.evaluation.sets import load_set
 
 ALTO = {"a": "http://www.loc.gov/standards/alto/ns-v4#"}
 

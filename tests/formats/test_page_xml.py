@@ -3,7 +3,7 @@
 from xml.etree import ElementTree as ET
 
 from text_recognizer import formats
-from text_recognizer.training.sets import load_set
+from text_recognizer.evaluation.sets import load_set
 
 PAGE = {"p": "http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15"}
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from text_recognizer.models import Registry
+from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.service import engine
 from text_recognizer.service.protocol import ImpatientProtocol
 
@@ -57,7 +57,7 @@ def test_newly_promoted_model_takes_over_and_no_request_is_lost(
     running, picture, model, tmp_path, monkeypatch, wait_until, figure
 ):
     monkeypatch.setenv("TEXT_RECOGNIZER_MODELS", str(tmp_path / "models"))
-    registry = Registry()
+    registry = Registrar()
     old = registry.add(model.path)
     newer = registry.add(_next(model.path, tmp_path / "newer"))
     broken = registry.add(_next(newer.path, tmp_path / "newest", encoder=b"what no runtime loads"))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from text_recognizer.bundle import Bundle, sha256
+from text_recognizer.synthesis.rendering.augment import augment
+from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.training.data import LineRenderer
-from text_recognizer.training.render.augment import augment
-from text_recognizer.training.sources.text import TextSource
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 

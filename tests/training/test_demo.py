@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from text_recognizer.models import Registry
+from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.training import demo
 
 
@@ -13,7 +13,7 @@ def test_demo_trains_tracks_stages_gates_promotes_and_reads(tmp_path: Path) -> N
     torch.set_num_threads(1)
     pairs = demo.demo(tmp_path, ["--trainer.enable_progress_bar", "false", "--model.total_steps", "160"])
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
-    (promotion,) = Registry(tmp_path / "models").history("production")
+    (promotion,) = Registrar(tmp_path / "models").history("production")
     assert promotion["model"] == "demo@1"
     (compared,) = promotion["gate"]["comparisons"]
     assert compared["candidate"] <= compared["production"]

@@ -10,14 +10,15 @@ import torch
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
-from text_recognizer.feedback.reference import REFERENCE
+from text_recognizer.evaluation.sets import load_set
+from text_recognizer.evaluation.truth import EvaluationSet, TruthLine, TruthPage
+from text_recognizer.monitoring.reference import REFERENCE
 from text_recognizer.reader import Reader
 from text_recognizer.recognition.normalise import normalise_line
+from text_recognizer.synthesis.sources.fonts import write_builtin_font
 from text_recognizer.training import finetune, stage
 from text_recognizer.training.data import Codec, LineRenderer, collate
 from text_recognizer.training.finetune import LitFineTuning, OwnLine, Recipe, ShownLines, cut_lines, hold_out
-from text_recognizer.training.sets import EvaluationSet, TruthLine, TruthPage, load_set
-from text_recognizer.training.sources.fonts import write_builtin_font
 
 WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "lazy", "dog", "1905", "Bath,", "yours", "truly")
 

@@ -9,12 +9,12 @@ import pytest
 
 from text_recognizer.bundle import DESCRIPTION, Bundle
 from text_recognizer.errors import DataInvalid
-from text_recognizer.feedback.reference import REFERENCE, bundle_reference
 from text_recognizer.feedback.statistics import FEATURES, WORDS, read_words
+from text_recognizer.monitoring.reference import REFERENCE, bundle_reference
+from text_recognizer.synthesis.sources.fonts import write_builtin_font
+from text_recognizer.synthesis.sources.text import TextSource
+from text_recognizer.synthesis.sources.unipen import UNITS_PER_X_HEIGHT, heldout_writers
 from text_recognizer.training import reference, stage
-from text_recognizer.training.sources.fonts import write_builtin_font
-from text_recognizer.training.sources.text import TextSource
-from text_recognizer.training.sources.unipen import UNITS_PER_X_HEIGHT, heldout_writers
 
 
 @pytest.fixture(scope="module")

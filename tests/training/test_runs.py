@@ -1,4 +1,4 @@
-"""`text-recognizer runs`: what the local store holds, listed, sorted and compared in the terminal."""
+"""`text-recognizer train runs`: what the local store holds, listed, sorted and compared in the terminal."""
 
 import json
 from pathlib import Path
@@ -31,17 +31,17 @@ def local(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_runs_are_listed_newest_first_and_sorted_by_a_metric(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["runs", "--folder", str(folder)]) == 0
+    assert cli.main(["train", "runs", "--folder", str(folder)]) == 0
     said = capsys.readouterr().out
     assert said.index("small") < said.index("large")
     assert "val/cer_decoder" in said
-    assert cli.main(["runs", "--folder", str(folder), "--sort", "val/cer_decoder"]) == 0
+    assert cli.main(["train", "runs", "--folder", str(folder), "--sort", "val/cer_decoder"]) == 0
     said = capsys.readouterr().out
     assert said.index("large") < said.index("small")
 
 
 def test_two_runs_are_compared_by_what_differs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["runs", "--folder", str(folder), "--compare", "small", "large"]) == 0
+    assert cli.main(["train", "runs", "--folder", str(folder), "--compare", "small", "large"]) == 0
     said = capsys.readouterr().out
     assert "0.002" in said
     assert "-0.1" in said
@@ -49,7 +49,7 @@ def test_two_runs_are_compared_by_what_differs(folder: Path, capsys: pytest.Capt
 
 
 def test_runs_are_there_for_programs_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["runs", "--folder", str(folder), "--json"]) == 0
+    assert cli.main(["train", "runs", "--folder", str(folder), "--json"]) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {r["name"]: r["metrics"]["val/cer_decoder"] for r in records} == {"large": 0.2, "small": 0.3}
 
@@ -57,11 +57,11 @@ def test_runs_are_there_for_programs_too(folder: Path, capsys: pytest.CaptureFix
 def test_metric_run_or_store_that_is_not_there_is_named(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["runs", "--folder", str(folder), "--sort", "val/wer"]) == 2
+    assert cli.main(["train", "runs", "--folder", str(folder), "--sort", "val/wer"]) == 2
     assert "known: val/cer_decoder" in capsys.readouterr().err
-    assert cli.main(["runs", "--folder", str(folder), "--compare", "small", "medium"]) == 2
+    assert cli.main(["train", "runs", "--folder", str(folder), "--compare", "small", "medium"]) == 2
     assert "there is no run 'medium'" in capsys.readouterr().err
-    assert cli.main(["runs", "--folder", str(tmp_path)]) == 7
+    assert cli.main(["train", "runs", "--folder", str(tmp_path)]) == 7
     (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 100)
-    assert cli.main(["runs", "--folder", str(tmp_path)]) == 7
+    assert cli.main(["train", "runs", "--folder", str(tmp_path)]) == 7
     assert "cannot be read" in capsys.readouterr().err

@@ -23,8 +23,8 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from text_recognizer.alto_page import WrittenLine, read_page
 from text_recognizer.errors import DataInvalid, ImageRejected, OutputFailed, TextRecognizerError, UsageError
+from text_recognizer.evaluation.alto_page import WrittenLine, read_page
 from text_recognizer.feedback.errors import FeedbackRejected
 from text_recognizer.feedback.record import Feedback, Record
 from text_recognizer.feedback.store import Store

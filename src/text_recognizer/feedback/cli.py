@@ -208,7 +208,7 @@ def _export(options: argparse.Namespace) -> int:
     if exported.lines:
         print(
             f"{exported.lines} lines ({exported.corrected} corrected, {exported.unchanged} right as they were read) "
-            f"in {options.folder / LINES}: text-recognizer finetune {options.folder}"
+            f"in {options.folder / LINES}: text-recognizer train finetune {options.folder}"
         )
     if exported.transcripts:
         place = options.folder / PAGES

@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from text_recognizer.bundle import Bundle
-from text_recognizer.models import resolve
+from text_recognizer.registry import resolve
 from text_recognizer.service.listening import OPTIONS, listening, logging, raise_limit_of_files, run
 from text_recognizer.service.settings import PREFIX, Settings
 

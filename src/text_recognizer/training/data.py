@@ -23,13 +23,13 @@ from text_recognizer.errors import DataInvalid
 from text_recognizer.recognition.decoding import to_text
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.recognition.recognizer import MARGIN
+from text_recognizer.synthesis.rendering.ink import Hand, compose_line
+from text_recognizer.synthesis.rendering.line import degrade, on_paper, render_line
+from text_recognizer.synthesis.sources.alphabet import ALPHABET
+from text_recognizer.synthesis.sources.fonts import HandFont, load_fonts, render_text, write_builtin_font
+from text_recognizer.synthesis.sources.text import TextSource, normalise_text
+from text_recognizer.synthesis.sources.unipen import load_writers
 from text_recognizer.training.models.recognizer import BOS, EOS, FIRST_CHARACTER, PAD, UNKNOWN
-from text_recognizer.training.render.ink import Hand, compose_line
-from text_recognizer.training.render.line import degrade, on_paper, render_line
-from text_recognizer.training.sources.alphabet import ALPHABET
-from text_recognizer.training.sources.fonts import HandFont, load_fonts, render_text, write_builtin_font
-from text_recognizer.training.sources.text import TextSource, normalise_text
-from text_recognizer.training.sources.unipen import load_writers
 
 # Padded sizes are multiples of these: the first batch of a new shape costs several times as much as the next.
 WIDTH_STEP = 64
@@ -305,8 +305,8 @@ class RenderedLines(L.LightningDataModule):
     Without `unipen` and `fonts` all is set in the one font that comes with Pillow: enough to see training work.
 
     Args:
-        unipen: the cache made by `text-recognizer data prepare`, None for fonts only.
-        fonts: folder of fonts made by `text-recognizer data fonts`, None for pen strokes only.
+        unipen: the cache made by `text-recognizer train data prepare`, None for fonts only.
+        fonts: folder of fonts made by `text-recognizer train data fonts`, None for pen strokes only.
         texts: folder of texts, None for the built-in wording.
         height: pixels of a line.
         batch_size: lines of a step, of all processes together.

@@ -20,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.bundle import SHIPPED, Bundle
-from text_recognizer.models import Registry
+from text_recognizer.evaluation.sets import load_set
+from text_recognizer.promotion import cli as models_cli
 from text_recognizer.reader import Reader
 from text_recognizer.recognition.normalise import normalise_line
-from text_recognizer.training import models_cli, stage
+from text_recognizer.registry import Registry
+from text_recognizer.training import stage
 from text_recognizer.training.data import Batch, Codec, RenderedLines, collate
 from text_recognizer.training.finetune import OwnLine, cut_lines
-from text_recognizer.training.sets import load_set
 from text_recognizer.training.train import run
 
 log = logging.getLogger(__name__)

@@ -26,6 +26,12 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from text_recognizer.images import load_image
 from text_recognizer.layout.prepare import flatten_paper
+from text_recognizer.synthesis.rendering.ink import Hand
+from text_recognizer.synthesis.rendering.page import PageStyle, render_page
+from text_recognizer.synthesis.rendering.paper import as_jpeg
+from text_recognizer.synthesis.sources.fonts import HandFont, load_fonts
+from text_recognizer.synthesis.sources.text import TextSource
+from text_recognizer.synthesis.sources.unipen import load_writers
 from text_recognizer.training.models.line_finder import (
     STRIDE,
     X_HEIGHT_UNIT,
@@ -33,12 +39,6 @@ from text_recognizer.training.models.line_finder import (
     LineFinderNet,
     load_line_finder,
 )
-from text_recognizer.training.render.ink import Hand
-from text_recognizer.training.render.page import PageStyle, render_page
-from text_recognizer.training.render.paper import as_jpeg
-from text_recognizer.training.sources.fonts import HandFont, load_fonts
-from text_recognizer.training.sources.text import TextSource
-from text_recognizer.training.sources.unipen import load_writers
 
 log = logging.getLogger(__name__)
 
@@ -286,8 +286,8 @@ class FinderPages(L.LightningDataModule):
     """Views of rendered pages of training writers; fixed views of held-out writers for validation.
 
     Args:
-        unipen: the cache made by `text-recognizer data prepare`.
-        fonts: folder of fonts made by `text-recognizer data fonts`, None for pen strokes only.
+        unipen: the cache made by `text-recognizer train data prepare`.
+        fonts: folder of fonts made by `text-recognizer train data fonts`, None for pen strokes only.
         texts: folder of texts, None for the built-in wording.
         folder: where the pages are kept, rendered once.
         crop: pixels of a view's side.

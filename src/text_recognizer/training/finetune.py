@@ -1,4 +1,4 @@
-"""Fine-tune the model on lines of your own: `text-recognizer finetune`.
+"""Fine-tune the model on lines of your own: `text-recognizer train finetune`.
 
 Some two hundred lines of a hand, cut from their pages as `evaluate` cuts them and varied each time they are shown,
 teach the model that hand in minutes. A share of the pages is held out: it says when to stop, and whether the new model
@@ -29,20 +29,21 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from text_recognizer.bundle import Bundle, sha256
 from text_recognizer.errors import DataInvalid, ImageRejected, UsageError
+from text_recognizer.evaluation.metrics import Rate, errors, rate
+from text_recognizer.evaluation.sets import load_set
+from text_recognizer.evaluation.truth import EvaluationSet
 from text_recognizer.images import load_image
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.line_image import line_polygon
-from text_recognizer.models import resolve
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.recognition.recognizer import Recognizer
+from text_recognizer.registry import resolve
+from text_recognizer.synthesis.rendering.augment import augment
+from text_recognizer.synthesis.sources.text import normalise_text
 from text_recognizer.training import stage
 from text_recognizer.training.data import Batch, Codec, LineRenderer, collate
 from text_recognizer.training.lit import LitRecognizer, precision
-from text_recognizer.training.metrics import Rate, errors, rate
 from text_recognizer.training.models import recognizer as model
-from text_recognizer.training.render.augment import augment
-from text_recognizer.training.sets import EvaluationSet, load_set
-from text_recognizer.training.sources.text import normalise_text
 
 log = logging.getLogger(__name__)
 
@@ -363,7 +364,7 @@ def _tell(own: OwnLines) -> None:
 def _parser() -> argparse.ArgumentParser:
     defaults = Recipe()
     parser = argparse.ArgumentParser(
-        prog="text-recognizer finetune", description="Fine-tune the model on lines of your own."
+        prog="text-recognizer train finetune", description="Fine-tune the model on lines of your own."
     )
     parser.add_argument("set", type=Path, help="lines with their text, in any form that 'evaluate' reads")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle to write")
@@ -396,7 +397,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> int:
-    """Command line of `text-recognizer finetune`."""
+    """Command line of `text-recognizer train finetune`."""
     parser = _parser()
     args = parser.parse_args(argv)
     if not 0 < args.validate_share <= 0.5:
@@ -427,7 +428,7 @@ def main(argv: list[str]) -> int:
     renderer = None
     for path in (args.unipen, args.fonts, args.texts):
         if path is not None and not path.exists():
-            raise DataInvalid(f"{path} is not there: give what 'text-recognizer data' made.")
+            raise DataInvalid(f"{path} is not there: give what 'text-recognizer train data' made.")
     if args.unipen or args.fonts:
         renderer = LineRenderer(args.unipen, args.fonts, args.texts, height=config.height)
     recipe = Recipe(

@@ -1,4 +1,4 @@
-"""Estimate the character n-gram model of a bundle from the wording of the renderer: `text-recognizer language-model`.
+"""`text-recognizer train language-model`: estimate the character n-gram model of a bundle from the renderer's wording.
 
 References
 - Chen, Goodman, "An empirical study of smoothing techniques for language modeling", 1999: modified Kneser-Ney,
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from text_recognizer.errors import DataInvalid
 from text_recognizer.recognition.decoding import BOS, EOS, FIRST_CHARACTER
 from text_recognizer.recognition.language import ID_BITS, STEP, LanguageModel
-from text_recognizer.training.sources.alphabet import ALPHABET
-from text_recognizer.training.sources.everyday import EVERYDAY
-from text_recognizer.training.sources.text import TextSource
+from text_recognizer.synthesis.sources.alphabet import ALPHABET
+from text_recognizer.synthesis.sources.everyday import EVERYDAY
+from text_recognizer.synthesis.sources.text import TextSource
 
 Keys = NDArray[np.uint64]
 MASK = np.uint64((1 << ID_BITS) - 1)
@@ -161,9 +161,9 @@ def bits_per_character(model: LanguageModel, lines: Sequence[str]) -> float:
 
 
 def main(argv: list[str]) -> int:
-    """Command line of `text-recognizer language-model`."""
-    parser = argparse.ArgumentParser(prog="text-recognizer language-model", description=__doc__)
-    parser.add_argument("--texts", type=Path, help="folder made by 'text-recognizer data texts'")
+    """Command line of `text-recognizer train language-model`."""
+    parser = argparse.ArgumentParser(prog="text-recognizer train language-model", description=__doc__)
+    parser.add_argument("--texts", type=Path, help="folder made by 'text-recognizer train data texts'")
     parser.add_argument("--out", type=Path, required=True, help=".npz file to write")
     parser.add_argument("--order", type=int, default=6, choices=range(2, 10), metavar="2…9")
     parser.add_argument("--everyday", type=int, default=150_000, help="lines of notes, sums, names and the like")
@@ -172,7 +172,7 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     leave_out: list[str] = []
     if args.leave_out is not None:
-        from text_recognizer.training.sets import load_set
+        from text_recognizer.evaluation.sets import load_set
 
         leave_out = [line.text for page in load_set(args.leave_out).pages for line in page.lines]
     if args.unipen is not None:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.recognition.normalise import normalise_line
+from text_recognizer.synthesis.rendering.ink import compose_line
+from text_recognizer.synthesis.rendering.line import render_line
+from text_recognizer.synthesis.sources.fonts import render_text
 from text_recognizer.training.data import Batch, LineRenderer, ParagraphCodec, Pools, RenderedLines, collate
-from text_recognizer.training.render.ink import compose_line
-from text_recognizer.training.render.line import render_line
-from text_recognizer.training.sources.fonts import render_text
 
 ROW = 16  # pixels of height a row of features stands for
 Ink = NDArray[np.uint8]

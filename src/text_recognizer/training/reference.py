@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from text_recognizer.feedback.reference import FORMAT, REFERENCE
 from text_recognizer.feedback.statistics import WORDS, Wording, image_statistics, page_statistics
 from text_recognizer.images import load_image
+from text_recognizer.monitoring.reference import FORMAT, REFERENCE
 from text_recognizer.reader import Mode, Reader
+from text_recognizer.synthesis.rendering.ink import Hand
+from text_recognizer.synthesis.rendering.page import PageStyle, RenderedPage, render_page
+from text_recognizer.synthesis.sources.everyday import built_in_prose
+from text_recognizer.synthesis.sources.fonts import HandFont, load_fonts
+from text_recognizer.synthesis.sources.text import WEIGHTS, TextSource
 from text_recognizer.training.finder_lit import page_hands
-from text_recognizer.training.render.ink import Hand
-from text_recognizer.training.render.page import PageStyle, RenderedPage, render_page
-from text_recognizer.training.sources.everyday import built_in_prose
-from text_recognizer.training.sources.fonts import HandFont, load_fonts
-from text_recognizer.training.sources.text import WEIGHTS, TextSource
 
 MODES: tuple[Mode, ...] = ("fast", "accurate")
 SEED = 20_261_125

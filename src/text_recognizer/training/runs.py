@@ -1,4 +1,4 @@
-"""Training runs in the terminal: `text-recognizer runs` lists and compares what MLflow's local file holds."""
+"""Training runs in the terminal: `text-recognizer train runs` lists and compares what MLflow's local file holds."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ def _figure(value: float | None) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Command line of `text-recognizer runs`."""
-    parser = argparse.ArgumentParser(prog="text-recognizer runs", description="List and compare training runs.")
+    """Command line of `text-recognizer train runs`."""
+    parser = argparse.ArgumentParser(prog="text-recognizer train runs", description="List and compare training runs.")
     parser.add_argument("--folder", type=Path, default=Path("runs"), help=f"where {STORE} is (%(default)s)")
     parser.add_argument("--sort", metavar="METRIC", help="best first: by the last value of this metric, ascending")
     parser.add_argument("--metrics", help="columns, comma separated (default: those of validation)")

@@ -23,13 +23,13 @@ from safetensors.torch import load_file, save_file
 
 from text_recognizer.bundle import DESCRIPTION, FORMAT, SHIPPED, Bundle, sha256
 from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
-from text_recognizer.feedback.reference import REFERENCE
+from text_recognizer.evaluation.metrics import words_right
+from text_recognizer.monitoring.reference import REFERENCE
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import WIDTH_SCALE, normalise_line
 from text_recognizer.recognition.recognizer import LANGUAGE_MODEL, Mode, Recognizer
 from text_recognizer.training.data import Codec, LineRenderer, collate
 from text_recognizer.training.export import FORMATS, DecoderGraph, EncoderGraph, Format, write_formats
-from text_recognizer.training.metrics import words_right
 from text_recognizer.training.models import recognizer as model
 from text_recognizer.training.models.recognizer import RecognizerConfig
 
@@ -47,8 +47,8 @@ LICENCES = [
         "source": "doi:10.5281/zenodo.1195803",
         "cite": "Guyon, Schomaker, Plamondon, Liberman, Janet, ICPR 1994, doi:10.1109/ICPR.1994.576870",
     },
-    {"data": "handwriting fonts named in training/sources/fonts.lock.json", "licence": "OFL-1.1 or Apache-2.0"},
-    {"data": "texts named in training/sources/texts.lock.json", "licence": "public domain or as listed there"},
+    {"data": "handwriting fonts named in synthesis/sources/fonts.lock.json", "licence": "OFL-1.1 or Apache-2.0"},
+    {"data": "texts named in synthesis/sources/texts.lock.json", "licence": "public domain or as listed there"},
 ]
 
 
@@ -262,7 +262,7 @@ def stage(
     """Write a verified bundle to the folder `out`; an older one there is replaced only when the new one is whole.
 
     `finder` is a checkpoint of the line finder, or a bundle whose line finder is taken over. `language_model` is a file
-    of `text-recognizer language-model`; `formats` beside ONNX, which reading needs, are those of `training.export`.
+    of `train language-model`; `formats` beside ONNX, which reading needs, are those of `training.export`.
     `reference_pages`: rendered pages whose numbers monitoring compares with, 0 for none.
     """
     from text_recognizer.training.models.line_finder import export_line_finder
@@ -453,8 +453,8 @@ def _commit() -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Command line of `text-recognizer stage`."""
-    parser = argparse.ArgumentParser(prog="text-recognizer stage", description=__doc__)
+    """Command line of `text-recognizer train stage`."""
+    parser = argparse.ArgumentParser(prog="text-recognizer train stage", description=__doc__)
     parser.add_argument(
         "checkpoint", type=Path, nargs="?", help="checkpoint of 'text-recognizer train', or its run's folder"
     )
@@ -462,7 +462,7 @@ def main(argv: list[str]) -> int:
         "--finder", type=Path, default=SHIPPED,
         help="checkpoint of the line finder, or a bundle whose line finder is taken (default: the one that ships)",
     )  # fmt: skip
-    parser.add_argument("--unipen", type=Path, required=True, help="cache made by 'text-recognizer data prepare'")
+    parser.add_argument("--unipen", type=Path, required=True, help="cache made by 'text-recognizer train data prepare'")
     parser.add_argument("--fonts", type=Path)
     parser.add_argument("--texts", type=Path)
     parser.add_argument("--out", type=Path, help="folder of the bundle to write")
@@ -478,7 +478,7 @@ def main(argv: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument("--ctc-weight", type=float, default=0.5)
     parser.add_argument("--beam", type=int, default=8)
-    parser.add_argument("--language-model", type=Path, help="file made by 'text-recognizer language-model'")
+    parser.add_argument("--language-model", type=Path, help="file made by 'text-recognizer train language-model'")
     parser.add_argument("--language-weight", type=float, default=0.5)
     parser.add_argument("--length-bonus", type=float, default=1.5, help="log-probability that each character adds")
     parser.add_argument(

@@ -243,17 +243,3 @@ def _make(folder: Path) -> None:
         raise OutputFailed(
             f"cannot make {folder} ({error.strerror}); give another --trainer.default_root_dir"
         ) from None
-
-
-def main(argv: list[str]) -> int:
-    """Command line of `text-recognizer train`."""
-    if argv[:1] == ["sweep"]:
-        from text_recognizer.training.sweep import main as sweep
-
-        return sweep(argv[1:])
-    if argv[:1] == ["demo"]:
-        from text_recognizer.training.demo import main as demo
-
-        return demo(argv[1:])
-    run(argv)
-    return 0

@@ -1,0 +1,319 @@
+"""Measure reading on a set: CER and WER with intervals, slices, calibration, seconds, and the worst lines.
+
+By page, the lines of both sides are joined by blanks in reading order, so a line that is missed, or read out of order,
+counts in full. The CER in any order pairs lines first (see `metrics.any_order`): the gap between the two is the price
+of wrong order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import html
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from text_recognizer.errors import DataInvalid, ImageRejected
+from text_recognizer.evaluation.metrics import (
+    Errors,
+    Normalisation,
+    Rate,
+    any_order,
+    calibration,
+    errors,
+    rate,
+    words_right,
+)
+from text_recognizer.evaluation.sets import LINE_TYPES, load_set
+from text_recognizer.evaluation.truth import EvaluationSet, TruthPage
+from text_recognizer.images import load_image
+from text_recognizer.layout.crops import crop_line
+from text_recognizer.layout.line_image import line_polygon
+from text_recognizer.reader import Mode, Reader
+
+By = Literal["line", "page"]
+PICTURE = 1000  # pixels: longer side of a page's picture in the HTML page
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One text that was read: a line, or a page."""
+
+    name: str
+    writer: str
+    slice: str
+    truth: str
+    read: str
+    errors: Errors
+    confidences: tuple[tuple[float, bool], ...] = ()  # of words: confidence, right or not
+    crop: NDArray[np.uint8] | None = None
+    any_order: tuple[int, int] | None = None  # of a page: character edits, characters
+
+
+@dataclass
+class Report:
+    """What an evaluation found."""
+
+    samples: list[Sample] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # a page
+
+    def cer(self, samples: Sequence[Sample] | None = None) -> Rate:
+        chosen = self.samples if samples is None else samples
+        return rate(
+            [s.errors.character_edits for s in chosen],
+            [s.errors.characters for s in chosen],
+            [s.writer for s in chosen],
+        )
+
+    def wer(self, samples: Sequence[Sample] | None = None) -> Rate:
+        chosen = self.samples if samples is None else samples
+        return rate([s.errors.word_edits for s in chosen], [s.errors.words for s in chosen], [s.writer for s in chosen])
+
+    def cer_any_order(self) -> Rate | None:
+        """CER of pages with their lines paired before they are compared; None where no page was read whole."""
+        pages = [(s.any_order, s.writer) for s in self.samples if s.any_order]
+        if not pages:
+            return None
+        return rate([p[0] for p, _ in pages], [p[1] for p, _ in pages], [w for _, w in pages])
+
+    def slices(self) -> dict[str, list[Sample]]:
+        groups: dict[str, list[Sample]] = defaultdict(list)
+        for sample in self.samples:
+            if sample.slice:
+                groups[sample.slice].append(sample)
+        return dict(sorted(groups.items()))
+
+    def table(self) -> list[tuple[float, float, int, float]]:
+        """Calibration of word confidences."""
+        pairs = [p for s in self.samples for p in s.confidences]
+        return calibration([p[0] for p in pairs], [p[1] for p in pairs]) if pairs else []
+
+    def as_dict(self) -> dict[str, Any]:
+        cer, wer, free = self.cer(), self.wer(), self.cer_any_order()
+        return {
+            "samples": len(self.samples),
+            "writers": len({s.writer for s in self.samples}),
+            "characters": sum(s.errors.characters for s in self.samples),
+            "cer": [cer.value, cer.low, cer.high],
+            "wer": [wer.value, wer.low, wer.high],
+            "cer_any_order": [free.value, free.low, free.high] if free else None,
+            "slices": {
+                k: {"samples": len(v), "cer": self.cer(v).value, "wer": self.wer(v).value}
+                for k, v in self.slices().items()
+            },
+            "seconds_a_page": float(np.median(self.seconds)) if self.seconds else None,
+            "calibration": self.table(),
+            "skipped": self.skipped,
+        }
+
+
+def evaluate(
+    data: EvaluationSet,
+    reader: Reader,
+    mode: Mode = "accurate",
+    by: By = "line",
+    normalise: Normalisation | None = None,
+) -> Report:
+    """Read every line (cut by its polygon) or every page (from the whole image) of `data`.
+
+    What cannot be read, an image that is refused or a line that lies outside its page, is named in `skipped`.
+    """
+    normalise = normalise or Normalisation()
+    report = Report(skipped=list(data.skipped))
+    for page in _progress(data.pages):
+        try:
+            gray = load_image(page.image).gray
+        except ImageRejected as error:
+            report.skipped.append(f"{page.image.name}: {error}")
+            continue
+        start = time.perf_counter()
+        if by == "page" or not page.lines:
+            read = reader.read(page.image, mode)
+            report.seconds.append(time.perf_counter() - start)
+            truth = _truth_lines(page)
+            words = [w for line in read.lines for w in line.words]
+            right = words_right(normalise(" ".join(truth)), [normalise(w.text) for w in words])
+            pairs = tuple(zip((w.confidence for w in words), right, strict=True))
+            sample = _page_sample(page, [line.text for line in read.lines], normalise)
+            report.samples.append(replace(sample, confidences=pairs, crop=_picture(gray)))
+            continue
+        height = reader.recognizer.line_height
+        lines, crops = [], []
+        for number, line in enumerate(page.lines, 1):
+            if line.counts:
+                crop = crop_line(gray, line.polygon or line_polygon(gray), line.baseline, height)
+                if crop.shape[1] > 1:
+                    lines.append((number, line))
+                    crops.append(crop)
+                else:
+                    report.skipped.append(f"{page.image.name}:{number}: no area within the page")
+        readings = reader.recognizer.read_lines(crops, mode)
+        report.seconds.append(time.perf_counter() - start)
+        for (number, line), crop, got in zip(lines, crops, readings, strict=True):
+            right = words_right(normalise(line.text), [normalise(w.text) for w in got.words])
+            pairs = tuple(zip((w.confidence for w in got.words), right, strict=True))
+            report.samples.append(
+                Sample(
+                    f"{page.image.name}:{number}",
+                    page.writer,
+                    line.slice,
+                    line.text,
+                    got.text,
+                    errors(line.text, got.text, normalise),
+                    pairs,
+                    crop,
+                )
+            )
+    return report
+
+
+def evaluate_peer(data: EvaluationSet, read: Callable[[Path], str], normalise: Normalisation | None = None) -> Report:
+    """The same measure for any reader of whole images, path → lines of text. Where it fails it has read nothing."""
+    normalise = normalise or Normalisation()
+    report = Report(skipped=list(data.skipped))
+    for page in _progress(data.pages):
+        start = time.perf_counter()
+        try:
+            text = read(page.image)
+        except Exception as error:
+            text = ""
+            report.skipped.append(f"{page.image.name}: counted as empty: {error}")
+        report.seconds.append(time.perf_counter() - start)
+        report.samples.append(_page_sample(page, text.splitlines(), normalise))
+    return report
+
+
+def _truth_lines(page: TruthPage) -> list[str]:
+    return page.text.splitlines() if page.text else [line.text for line in page.lines]
+
+
+def _page_sample(page: TruthPage, read: Sequence[str], normalise: Normalisation) -> Sample:
+    truth = _truth_lines(page)
+    text, joined = " ".join(truth), " ".join(read)
+    found = errors(text, joined, normalise)
+    free = any_order(truth, read, normalise)
+    return Sample(page.image.name, page.writer, "", text, joined, found, any_order=free)
+
+
+def _picture(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    scale = min(1.0, PICTURE / max(gray.shape))
+    return np.asarray(cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _progress(pages: Sequence[TruthPage]) -> Iterable[TruthPage]:
+    if not sys.stderr.isatty():
+        return pages
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(pages, "Reading", console=Console(stderr=True), transient=True)
+
+
+def only_slices(data: EvaluationSet, names: Collection[str]) -> EvaluationSet:
+    """The lines of `data` that belong to one of the slices `names`."""
+    kept = [replace(p, lines=tuple(line for line in p.lines if line.slice in names)) for p in data.pages]
+    return EvaluationSet([p for p in kept if p.lines], data.skipped)
+
+
+def show(report: Report, title: str) -> str:
+    """The report as text for a terminal."""
+    lines = [
+        title,
+        f"  samples {len(report.samples)}, characters {sum(s.errors.characters for s in report.samples)}, "
+        f"writers {len({s.writer for s in report.samples})}",
+        f"  CER {report.cer()}   WER {report.wer()}   (95 % interval over writers)",
+    ]
+    if free := report.cer_any_order():
+        lines.append(f"  CER with lines in any order {free}")
+    if report.seconds:
+        lines.append(f"  seconds a page: median {np.median(report.seconds):.2f}")
+    for name, samples in report.slices().items():
+        lines.append(f"  {name:<16} {len(samples):>5} samples   CER {report.cer(samples)}   WER {report.wer(samples)}")
+    if table := report.table():
+        lines.append("  confidence of words   words   right")
+        lines += [
+            f"    {low:.1f}–{high:.1f}             {n:>6}   {100 * right:5.1f} %" for low, high, n, right in table
+        ]
+    if report.skipped:
+        lines.append(f"  skipped {len(report.skipped)}: " + "; ".join(report.skipped[:5]))
+    return "\n".join(lines)
+
+
+def worst_page(report: Report, count: int = 60) -> str:
+    """A self-contained HTML page of the samples with most edits a character."""
+    ranked = sorted(report.samples, key=lambda s: -s.errors.character_edits / max(1, s.errors.characters))[:count]
+    rows = []
+    for s in ranked:
+        picture = ""
+        if s.crop is not None:
+            kind = "png" if s.any_order is None else "jpeg"  # pages would be too heavy as PNG
+            data = base64.b64encode(cv2.imencode(f".{kind}", s.crop)[1].tobytes()).decode()
+            picture = f'<img alt="{html.escape(s.name)}" src="data:image/{kind};base64,{data}">'
+        share = 100 * s.errors.character_edits / max(1, s.errors.characters)
+        rows.append(
+            f"<article><header>{html.escape(s.name)} · {share:.0f} %</header>{picture}"
+            f"<p class=truth>{html.escape(s.truth)}</p><p class=read>{html.escape(s.read) or '—'}</p></article>"
+        )
+    return (
+        "<!doctype html><meta charset=utf-8><title>Worst lines</title><style>"
+        "body{font:16px/1.4 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+        "article{border-top:1px solid #ccc;padding:.6rem 0}header{color:#666;font-size:.8rem}img{max-width:100%}"
+        "p{margin:.2rem 0}.truth::before{content:'truth ';color:#666}.read::before{content:'read ';color:#666}"
+        f"</style><h1>Worst lines</h1><pre>{html.escape(show(report, ''))}</pre>" + "\n".join(rows)
+    )
+
+
+def main(argv: list[str]) -> int:
+    """Command line of `text-recognizer evaluate`."""
+    parser = argparse.ArgumentParser(prog="text-recognizer evaluate", description=__doc__)
+    parser.add_argument("set", type=Path, help="folder of ALTO/PAGE, paragraphs or line images; or a .jsonl manifest")
+    parser.add_argument("--mode", choices=("fast", "accurate"), default="accurate")
+    parser.add_argument(
+        "--by", choices=("line", "page"), default="line", help="cut by the truth's polygons, or end to end"
+    )
+    parser.add_argument("--bundle", type=Path, help="model folder (default: the shipped one)")
+    parser.add_argument(
+        "--line-types",
+        help=f"types of lines where the set names them, comma separated (default: Handwritten; by page all of "
+        f"{','.join(LINE_TYPES)}, since a page is read whole)",
+    )
+    parser.add_argument("--slice", action="append", help="only lines of this slice; may be given several times")
+    parser.add_argument("--ignore-case", action="store_true")
+    parser.add_argument("--ignore-punctuation", action="store_true")
+    parser.add_argument("--exact-quotes", action="store_true", help="curly and straight quotes and dashes differ")
+    parser.add_argument("--html", type=Path, help="write the worst lines here")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--threads", type=int)
+    args = parser.parse_args(argv)
+    by: By = args.by
+    types = tuple(args.line_types.split(",")) if args.line_types else LINE_TYPES if by == "page" else ("Handwritten",)
+    data = load_set(args.set, types)
+    if args.slice:
+        if by == "page":
+            parser.error("--slice picks lines; a page is read whole")
+        data = only_slices(data, args.slice)
+    normalise = Normalisation(not args.exact_quotes, args.ignore_case, args.ignore_punctuation)
+    reader = Reader(args.bundle, args.threads)
+    report = evaluate(data, reader, args.mode, by, normalise)
+    if not report.samples:
+        reason = f" ({report.skipped[0]})" if report.skipped else ""
+        raise DataInvalid(f"{args.set}: nothing of it could be measured{reason}.")
+    print(show(report, f"{args.set} · {args.mode} · by {args.by}"))
+    if args.html:
+        args.html.write_text(worst_page(report), encoding="utf-8")
+    if args.json:
+        made = {"set": str(args.set), "model": reader.model, "mode": args.mode, "by": by}
+        figures = made | {"normalisation": asdict(normalise)} | report.as_dict()
+        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return 0

@@ -1,0 +1,146 @@
+"""The gate before production: a model is let through unless it reads worse, or much slower, than the one in production.
+
+Both read the same lines, page by page in turn, so that what else the machine does meets both alike. The difference of
+their CER has a paired bootstrap interval over writers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from text_recognizer.bundle import Bundle
+from text_recognizer.errors import DataInvalid
+from text_recognizer.evaluation.evaluate import By, Report, evaluate
+from text_recognizer.evaluation.metrics import Rate
+from text_recognizer.evaluation.sets import LINE_TYPES, load_set
+from text_recognizer.evaluation.truth import EvaluationSet
+from text_recognizer.reader import Mode, Reader
+
+TOLERANCE = 0.0  # CER by which a model may be worse for certain
+SLOWER = 1.25  # seconds a page, as a multiple of production's
+FEW_WRITERS = 5  # below this, samples are drawn instead of writers
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Candidate and production on one set. `difference`: CER of the candidate minus that of production."""
+
+    set: str
+    samples: int
+    writers: int
+    candidate: float
+    production: float
+    difference: Rate
+    seconds: tuple[float, float]  # median a page: candidate, production
+    ratio: float  # median over pages of candidate's seconds to production's
+
+    def faults(self, tolerance: float = TOLERANCE, slower: float = SLOWER) -> list[str]:
+        """Why the candidate is refused; empty where it is not."""
+        out = []
+        if self.difference.low > tolerance:
+            out.append(
+                f"{self.set}: CER is {100 * self.difference.value:.2f} points higher, at least "
+                f"{100 * self.difference.low:.2f} with 97.5 % certainty ({100 * tolerance:.2f} allowed)"
+            )
+        if self.ratio > slower:
+            out.append(f"{self.set}: a page takes {self.ratio:.2f} times as long ({slower:.2f} allowed)")
+        return out
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate found; `faults` is empty where the candidate is let through."""
+
+    candidate: str
+    production: str
+    mode: str
+    by: str
+    tolerance: float
+    slower: float
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def faults(self) -> list[str]:
+        return [fault for c in self.comparisons for fault in c.faults(self.tolerance, self.slower)]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "faults": self.faults}
+
+
+def paired_difference(
+    candidate: Sequence[int],
+    production: Sequence[int],
+    lengths: Sequence[int],
+    groups: Sequence[str],
+    draws: int = 2000,
+    seed: int = 0,
+) -> Rate:
+    """Difference of two error rates on the same samples, with a 95 % percentile bootstrap over whole `groups`.
+
+    Edits of both on each sample, and its length. A group drawn counts for both sides, so what is hard for both cancels
+    (Efron, Tibshirani 1993, chapter 16).
+    """
+    names = {name: i for i, name in enumerate(sorted(set(groups)))}
+    sums = np.zeros((len(names), 2))
+    for c, p, n, group in zip(candidate, production, lengths, groups, strict=True):
+        sums[names[group]] += (c - p, n)
+    total = sums.sum(0)
+    rng = np.random.default_rng(seed)
+    drawn = sums[rng.integers(0, len(names), (draws, len(names)))].sum(1)  # (draws, 2)
+    low, high = np.percentile(drawn[:, 0] / np.maximum(drawn[:, 1], 1), [2.5, 97.5])
+    return Rate(float(total[0] / max(1, total[1])), float(low), float(high))
+
+
+def compare(
+    data: EvaluationSet, name: str, candidate: Reader, production: Reader, mode: Mode = "accurate", by: By = "line"
+) -> Comparison:
+    """Read `data` with both. Raises DataInvalid where nothing of it could be measured by both."""
+    reports = (Report(), Report())
+    readers = (candidate, production)
+    for reader in readers:  # what is loaded at first use is no part of a page's time
+        evaluate(EvaluationSet(data.pages[:1], []), reader, mode, by)
+    for number, page in enumerate(data.pages):
+        for side in (0, 1) if number % 2 == 0 else (1, 0):
+            one = evaluate(EvaluationSet([page], []), readers[side], mode, by)
+            reports[side].samples.extend(one.samples)
+            reports[side].seconds.extend(one.seconds)
+    ours = {s.name: s for s in reports[0].samples}
+    theirs = {s.name: s for s in reports[1].samples}
+    both = [n for n in ours if n in theirs and ours[n].errors.characters]
+    if not both or not reports[0].seconds:
+        raise DataInvalid(f"{name}: nothing of it could be measured with both models.")
+    writers = {ours[n].writer for n in both}
+    groups = [ours[n].writer if len(writers) >= FEW_WRITERS else n for n in both]
+    edits = [ours[n].errors.character_edits for n in both]
+    edits_before = [theirs[n].errors.character_edits for n in both]
+    lengths = [ours[n].errors.characters for n in both]
+    total = sum(lengths)
+    seconds = (np.asarray(reports[0].seconds), np.asarray(reports[1].seconds))
+    return Comparison(
+        name, len(both), len(writers), sum(edits) / total, sum(edits_before) / total,
+        paired_difference(edits, edits_before, lengths, groups),
+        (float(np.median(seconds[0])), float(np.median(seconds[1]))),
+        float(np.median(seconds[0] / np.maximum(seconds[1], 1e-9))),
+    )  # fmt: skip
+
+
+def gate(
+    candidate: Bundle,
+    production: Bundle,
+    sets: Sequence[Path],
+    mode: Mode = "accurate",
+    by: By = "line",
+    tolerance: float = TOLERANCE,
+    slower: float = SLOWER,
+    threads: int | None = None,
+) -> Verdict:
+    """Compare two bundles on each of `sets` (any form that 'evaluate' reads). Raises DataInvalid."""
+    readers = Reader(candidate, threads), Reader(production, threads)
+    types = LINE_TYPES if by == "page" else ("Handwritten",)
+    found = tuple(compare(load_set(path, types), path.name, *readers, mode, by) for path in sets)
+    return Verdict(readers[0].model, readers[1].model, mode, by, tolerance, slower, found)

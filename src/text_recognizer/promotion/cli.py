@@ -1,0 +1,225 @@
+"""The models that were made: list, compare, promote through the gate, go back, copy elsewhere, clean up."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from text_recognizer.bundle import Bundle
+from text_recognizer.errors import GateRefused, UsageError
+from text_recognizer.promotion.registrar import Registrar
+from text_recognizer.registry import ALIASES, DEFAULT, resolve
+
+
+def main(argv: list[str]) -> int:
+    """Command line of `text-recognizer models`."""
+    args = _parser().parse_args(argv)
+    registry = Registrar(args.folder)
+    # As wide as the terminal; where there is none, wide enough for what programs read.
+    console = Console(width=None if Console().is_terminal else 160, highlight=False)
+    status: int | None = _COMMANDS[args.command](args, registry, console)
+    return status or 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="text-recognizer models", description=__doc__)
+    parser.add_argument("--folder", type=Path, help="of the models (default: $TEXT_RECOGNIZER_MODELS, else ./models)")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    command = commands.add_parser("list", help="all models and what is in staging and production")
+    command.add_argument("--json", action="store_true", help="one object a model on one line")
+    command = commands.add_parser("show", help="where a model comes from, and how to make it again")
+    command.add_argument("model", nargs="?", default=DEFAULT, help="alias, NAME, NAME@VERSION or folder (the shipped)")
+    command.add_argument("--json", action="store_true", help="the whole description")
+    command = commands.add_parser("add", help="register a bundle that 'stage' wrote")
+    command.add_argument("bundle", type=Path)
+    command = commands.add_parser("promote", help="put a model into staging or, through the gate, into production")
+    command.add_argument("model", help="NAME@VERSION, NAME or 'staging'")
+    command.add_argument("--to", choices=ALIASES, default="production")
+    command.add_argument("--sets", type=Path, nargs="+", default=[], help="what the gate measures on")
+    command.add_argument("--mode", choices=("fast", "accurate"), default="accurate")
+    command.add_argument("--by", choices=("line", "page"), default="line")
+    command.add_argument("--tolerance", type=float, default=0.0, help="points of CER it may be worse (%(default)s)")
+    command.add_argument("--slower", type=float, default=1.25, help="times production's seconds (%(default)s)")
+    command.add_argument("--threads", type=int)
+    command.add_argument("--force", action="store_true", help="whatever the gate says; needs --reason")
+    command.add_argument("--reason", help="kept with the promotion")
+    command = commands.add_parser("rollback", help="back to the model before")
+    command.add_argument("alias", nargs="?", choices=ALIASES, default="production")
+    command.add_argument("--reason", help="kept with the rollback")
+    command = commands.add_parser("push", help="copy a model to a folder, s3://bucket/prefix or wandb:…")
+    command.add_argument("model")
+    command.add_argument("target", help="folder, s3://bucket/prefix or wandb:ENTITY/PROJECT/NAME[:ALIAS]")
+    command = commands.add_parser("pull", help="bring a model from there")
+    command.add_argument("source", help="folder, s3://bucket/prefix or wandb:ENTITY/PROJECT/NAME[:ALIAS]")
+    command.add_argument("model", nargs="?", help="NAME@VERSION or NAME")
+    command = commands.add_parser("prune", help="remove old models that no alias needs; only says which without --yes")
+    command.add_argument("--keep", type=int, required=True, metavar="N", help="newest versions of each name to keep")
+    command.add_argument("--yes", action="store_true", help="remove them")
+    return parser
+
+
+def _list(args: argparse.Namespace, registry: Registrar, console: Console) -> None:
+    meant = {alias: entry for alias in ALIASES if (entry := registry.current(alias))}
+    rows = []
+    for model in registry.models():
+        info = Bundle.open(model.path).info
+        aliases = [alias for alias, entry in meant.items() if entry["model"] == str(model)]
+        rows.append((model, aliases, info))
+    if args.json:
+        for model, aliases, info in rows:
+            record = {"model": str(model), "path": str(model.path), "sha256": model.digest, "aliases": aliases}
+            print(json.dumps(record | {"git_commit": info.get("git_commit"), "metrics": info.get("metrics")}))
+        return
+    table = Table("model", "alias", "steps", "commit", "size", box=None, pad_edge=False)
+    for model, aliases, info in rows:
+        size = sum(file.stat().st_size for file in model.path.iterdir()) / 1e6
+        steps, commit = str(info.get("run", {}).get("steps", "")), str(info.get("git_commit", ""))[:10]
+        table.add_row(str(model), ", ".join(aliases), steps, commit, f"{size:.0f} MB")
+    if rows:
+        console.print(table)
+    else:
+        console.print(f"no models in {registry.folder}; register one with 'text-recognizer models add BUNDLE'")
+
+
+def _open(name: str, registry: Registrar) -> Bundle:
+    """The bundle of an alias or name of `registry`, of a folder, or the shipped one."""
+    if name == DEFAULT or Path(name).is_dir() or len(Path(name).parts) != 1:
+        return Bundle.open(resolve(name))
+    return Bundle.open(registry.find(name).path)
+
+
+def _show(args: argparse.Namespace, registry: Registrar, console: Console) -> None:
+    bundle = _open(args.model, registry)
+    if args.json:
+        print(json.dumps(bundle.info, ensure_ascii=False, indent=1))
+        return
+    for head, lines in lineage(bundle).items():
+        console.print(f"[bold]{head}[/bold]")
+        for line in lines:
+            console.print(f"  {line}", markup=False, soft_wrap=True)
+    name = f"{bundle.name}@{bundle.version}"
+    for alias in ALIASES:
+        for entry in registry.history(alias):
+            if entry["model"] == name:
+                what = "back to it" if entry.get("rollback") else "promoted"
+                console.print(f"{alias}: {what} {entry['at']}" + (f", {entry['reason']}" if entry["reason"] else ""))
+                if gate := entry.get("gate"):
+                    _print_gate(gate, console)
+
+
+def lineage(bundle: Bundle) -> dict[str, list[str]]:
+    """Run, code, data, licences, metrics and the way to make it again, as headed lines."""
+    info = bundle.info
+    run: dict[str, Any] = info.get("run", {})
+    record: dict[str, Any] = run.get("record", {})
+    commit = str(info.get("git_commit", "unknown"))
+    trained = str(record.get("git_commit", commit))
+    lines = {f"{bundle.name}@{bundle.version}": [f"{bundle.path}", *_digests("files", info["files"])]}
+    facts = [f"{k} {run[k]}" for k in ("steps", "checkpoint_sha256", "finder_sha256") if k in run]
+    facts += [f"{k} {record[k]}" for k in ("id", "started", "command") if k in record]
+    facts += [f"in {kind}: {there}" for kind, there in record.get("trackers", {}).items()]
+    if "base" in run:
+        facts.append(f"tuned from {run['base']}")
+    facts += _digests("began with", record.get("parents", {}))
+    lines["run"] = facts or ["unknown"]
+    changed = " with changes that were not committed" if record.get("uncommitted_changes") else ""
+    lines["code"] = [f"staged at {commit}", f"trained at {trained}{changed}"] if record else [f"commit {commit}"]
+    lines["data"] = [*map(str, info.get("data", [])), *_digests("sha256 of", record.get("data", {}))] or ["unknown"]
+    lines["licences"] = [
+        "; ".join(str(entry[k]) for k in ("data", "licence", "source", "cite") if k in entry)
+        for entry in info.get("licences", [])
+    ] or ["unknown"]
+    metrics = {**info.get("metrics", {}), **({"training": record["metrics"]} if "metrics" in record else {})}
+    lines["metrics"] = [f"{name}: {json.dumps(value)}" for name, value in metrics.items()] or ["none"]
+    lines["make it again"] = [
+        f"git checkout {trained}",
+        *([" ".join(record["command"])] if "command" in record else ["the commands of docs/training.md"]),
+        "text-recognizer train stage CHECKPOINT …    # docs/training.md",
+    ]
+    return lines
+
+
+def _digests(head: str, digests: dict[str, str]) -> list[str]:
+    return [f"{head} {name}: {digest}" for name, digest in digests.items()]
+
+
+def _print_gate(report: dict[str, Any], console: Console) -> None:
+    table = Table(
+        "set", "samples", "CER", f"{report['production']}", "difference (95 %)", "s a page", "ratio",
+        title=f"{report['candidate']} against {report['production']} · {report['mode']} · by {report['by']}",
+        title_justify="left", box=None, pad_edge=False,
+    )  # fmt: skip
+    for c in report["comparisons"]:
+        d = c["difference"]
+        table.add_row(
+            c["set"], str(c["samples"]), f"{100 * c['candidate']:.2f} %", f"{100 * c['production']:.2f} %",
+            f"{100 * d['value']:+.2f} ({100 * d['low']:+.2f} to {100 * d['high']:+.2f})",
+            f"{c['seconds'][0]:.2f} / {c['seconds'][1]:.2f}", f"{c['ratio']:.2f}",
+        )  # fmt: skip
+    console.print(table)
+
+
+def _promote(args: argparse.Namespace, registry: Registrar, console: Console) -> None:
+    if args.force and not args.reason:
+        raise UsageError("--force needs a --reason: it is kept with the promotion")
+    model = registry.find(args.model)
+    report = None
+    if args.to == "production" and (args.sets or not args.force):
+        if not args.sets:
+            raise UsageError("say with --sets what the gate is to measure on, or give --force with a --reason")
+        from text_recognizer.evaluation.gate import gate
+
+        production = registry.find("production").path if registry.current("production") else resolve(DEFAULT)
+        verdict = gate(
+            Bundle.open(model.path), Bundle.open(production), args.sets, args.mode, args.by, args.tolerance / 100,
+            args.slower, args.threads,
+        )  # fmt: skip
+        report = verdict.as_dict()
+        _print_gate(report, console)
+        if verdict.faults and not args.force:
+            raise GateRefused(f"{model} was not promoted: {'; '.join(verdict.faults)}")
+    registry.promote(model, args.to, args.reason, report)
+    console.print(f"{args.to} is {model}")
+
+
+def _prune(args: argparse.Namespace, registry: Registrar, console: Console) -> None:
+    if args.keep < 1:
+        raise UsageError("--keep takes 1 or more")
+    gone = registry.prune(args.keep) if args.yes else registry.prunable(args.keep)
+    for model in gone:
+        console.print(f"{'removed' if args.yes else 'would remove'} {model}")
+    if not gone:
+        console.print("nothing to remove")
+    elif not args.yes:
+        console.print("give --yes to remove them")
+
+
+def _add(args: argparse.Namespace, registry: Registrar, console: Console) -> None:
+    console.print(f"{registry.add(args.bundle)}")
+
+
+def _rollback(args: argparse.Namespace, registry: Registrar, console: Console) -> None:
+    console.print(f"{args.alias} is {registry.rollback(args.alias, args.reason)}")
+
+
+def _push(args: argparse.Namespace, registry: Registrar, console: Console) -> None:
+    from text_recognizer.promotion.transfer import push
+
+    console.print(push(registry.find(args.model), args.target), soft_wrap=True)
+
+
+def _pull(args: argparse.Namespace, registry: Registrar, console: Console) -> None:
+    from text_recognizer.promotion.transfer import pull
+
+    console.print(f"{pull(args.source, args.model, registry)}")
+
+
+_COMMANDS: dict[str, Any] = {
+    "list": _list, "show": _show, "add": _add, "promote": _promote, "rollback": _rollback, "push": _push,
+    "pull": _pull, "prune": _prune,
+}  # fmt: skip

@@ -1,0 +1,133 @@
+"""Find models by name: a folder of bundles that never change, and the aliases `staging` and `production`.
+
+    models/NAME/VERSION/      a bundle as `stage` wrote it
+    models/registry.json      which model each alias meant, when, and why: nothing in it is ever taken out
+
+`Reader("production")` finds its bundle here; `promotion/registrar.py` changes what is here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from text_recognizer.bundle import DESCRIPTION, SHIPPED, sha256
+from text_recognizer.errors import BundleInvalid, UsageError
+
+ENVIRONMENT = "TEXT_RECOGNIZER_MODELS"
+ALIASES = ("staging", "production")
+DEFAULT = "default"  # the model that ships
+REGISTRY = "registry.json"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A registered bundle. `digest`: sha256 of its description, which holds the sha256 of each file."""
+
+    name: str
+    version: str
+    path: Path
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+class Registry:
+    """The models in one folder; TEXT_RECOGNIZER_MODELS, else `models` in the working directory, unless one is given."""
+
+    def __init__(self, folder: Path | str | None = None) -> None:
+        self.folder = Path(folder or os.environ.get(ENVIRONMENT) or "models")
+
+    # ------------------------------------------------------------------------------------------------- looking
+
+    def models(self) -> list[Model]:
+        """All models, by name, the newest version of each first."""
+        found = [
+            Model(path.parent.parent.name, path.parent.name, path.parent, sha256(path))
+            for path in self.folder.glob(f"[!.]*/*/{DESCRIPTION}")
+        ]
+        found.sort(key=lambda m: (m.path / DESCRIPTION).stat().st_mtime_ns, reverse=True)
+        return sorted(found, key=lambda m: m.name)
+
+    def find(self, name: str) -> Model:
+        """The model NAME@VERSION, NAME (its newest version) or of an alias. Raises BundleInvalid if there is none."""
+        if name in ALIASES:
+            entry = self.current(name)
+            if entry is None:
+                raise BundleInvalid(
+                    f"nothing is in {name} in {self.folder.absolute()}: put a model there with 'text-recognizer models "
+                    f"promote', or set {ENVIRONMENT} to the folder of your models."
+                )
+            model = self.find(entry["model"])
+            if model.digest != entry["sha256"]:
+                raise BundleInvalid(
+                    f"{model.path} was changed since {model} was promoted (its sha256 differs): do not use it; get it "
+                    "again with 'models pull', or go back with 'models rollback'."
+                )
+            return model
+        wanted, _, version = name.partition("@")
+        for model in self.models():
+            if model.name == wanted and version in ("", model.version):
+                return model
+        known = ", ".join(map(str, self.models())) or "none"
+        raise BundleInvalid(f"there is no model '{name}' in {self.folder.absolute()} (known: {known}).")
+
+    def history(self, alias: str) -> list[dict[str, Any]]:
+        """What `alias` meant, oldest first: promotions (model, sha256, at, reason, gate) and rollbacks."""
+        if alias not in ALIASES:
+            raise UsageError(f"there is no alias '{alias}'; give one of: {', '.join(ALIASES)}")
+        return list(self._read().get(alias, []))
+
+    def current(self, alias: str) -> dict[str, Any] | None:
+        """The promotion that `alias` stands on."""
+        return next(reversed(standing(self.history(alias))), None)
+
+    def _read(self) -> dict[str, list[dict[str, Any]]]:
+        file = self.folder / REGISTRY
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise BundleInvalid(f"{file} can't be read ({type(error).__name__}): restore it from a copy.") from error
+        if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
+            raise BundleInvalid(f"{file} is no registry of models: restore it from a copy.")
+        return content
+
+
+def resolve(model: Path | str | None = None) -> Path:
+    """The folder of a bundle: of a path, an alias, NAME or NAME@VERSION; of the shipped one for None or "default".
+
+    A string that names a folder with a bundle means that folder. Raises BundleInvalid.
+    """
+    if model is None or model == DEFAULT:
+        return SHIPPED
+    path = Path(model)
+    if isinstance(model, Path) or (path / DESCRIPTION).is_file() or len(path.parts) != 1:
+        return path
+    if not NAME.fullmatch(model.replace("@", "-")):
+        return path
+    registry = Registry()
+    if not registry.folder.is_dir():
+        raise BundleInvalid(
+            f"'{model}' is neither the folder of a bundle nor a model in {registry.folder.absolute()}: give a folder, "
+            f"or set {ENVIRONMENT} to the folder of your models."
+        )
+    return registry.find(model).path
+
+
+def standing(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The promotions that rollbacks left standing."""
+    stack: list[dict[str, Any]] = []
+    for entry in history:
+        if entry.get("rollback"):
+            stack.pop()
+        else:
+            stack.append(entry)
+    return stack

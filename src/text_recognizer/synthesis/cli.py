@@ -1,0 +1,61 @@
+"""`text-recognizer train data`: fetch and prepare what training renders from, and look at what it renders."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from text_recognizer.errors import DataInvalid
+
+
+def main(argv: list[str]) -> int:
+    """Command line of `text-recognizer train data`; returns the exit status."""
+    if argv[:1] == ["preview"]:
+        from text_recognizer.synthesis.preview import main as preview
+
+        return preview(argv[1:])
+    options = _parser().parse_args(argv)
+    try:
+        if options.command == "prepare":
+            _prepare(options.source, options.download, options.output)
+        elif options.command == "texts":
+            from text_recognizer.synthesis.sources.text import fetch_texts
+
+            fetch_texts(options.folder)
+        else:
+            from text_recognizer.synthesis.sources.fonts import fetch_fonts
+
+            fetch_fonts(options.folder)
+    except (OSError, ValueError) as error:  # what the sources raise for a foreign archive or a failed download
+        raise DataInvalid(str(error)) from error
+    return 0
+
+
+def _prepare(source: Path | None, download: bool, output: Path) -> None:
+    from text_recognizer.synthesis.sources.unipen import fetch_unipen, prepare_unipen
+
+    if source is not None and not source.exists():
+        raise DataInvalid(f"{source} does not exist; give the UNIPEN archive or its folder, or --download")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if source is not None:
+        kept = prepare_unipen(source, output)
+    else:
+        assert download
+        with tempfile.TemporaryDirectory() as scratch:
+            kept = prepare_unipen(fetch_unipen(Path(scratch)), output)
+    print(f"{output}: {kept} words and phrases")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="text-recognizer train data", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    prepare = commands.add_parser("prepare", help="bring the UNIPEN pen strokes into one compact file")
+    what = prepare.add_mutually_exclusive_group(required=True)
+    what.add_argument("source", nargs="?", type=Path, metavar="ARCHIVE|DIR", help="the archive, or its unpacked folder")
+    what.add_argument("--download", action="store_true", help="take the archive from its public address")
+    prepare.add_argument("--output", type=Path, default=Path("data/unipen.npz"), help="default: %(default)s")
+    fonts = commands.add_parser("fonts", help="fetch the openly licensed handwriting fonts of the lock file")
+    fonts.add_argument("folder", nargs="?", type=Path, default=Path("data/fonts"), help="default: %(default)s")
+    texts = commands.add_parser("texts", help="fetch the public-domain English of the lock file")
+    texts.add_argument("folder", nargs="?", type=Path, default=Path("data/texts"), help="default: %(default)s")
+    commands.add_parser("preview", help="write a contact sheet of rendered samples", add_help=False)
+    return parser

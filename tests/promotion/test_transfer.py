@@ -1,0 +1,167 @@
+"""Models to and from a folder, a real S3 server on loopback, and W&B as far as it works without an account."""
+
+import importlib.util
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from text_recognizer.bundle import Bundle
+from text_recognizer.errors import BundleInvalid, OutputFailed, UsageError
+from text_recognizer.promotion.registrar import Registrar
+from text_recognizer.promotion.transfer import pull, push
+
+boto3 = pytest.importorskip("boto3")
+moto_server = pytest.importorskip("moto.server")
+
+
+def _test_models() -> Any:
+    spec = importlib.util.spec_from_file_location("made_models", Path(__file__).parents[1] / "test_models.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["made_models"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+make_bundle = _test_models().make_bundle
+S3 = "s3://models/some/prefix"
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registrar:
+    registry = Registrar(tmp_path / "models")
+    registry.add(make_bundle(tmp_path / "made", "1"))
+    return registry
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of an S3 server that listens on loopback, with an empty bucket `models`."""
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    # What earlier servers of this process were given would still be there.
+    urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="models")
+    yield client
+    server.stop()
+
+
+def keys(client: Any) -> list[str]:
+    return [item["Key"] for item in client.list_objects_v2(Bucket="models").get("Contents", [])]
+
+
+def test_model_goes_to_s3_and_comes_back_the_same(registry: Registrar, s3: Any, tmp_path: Path) -> None:
+    model = registry.find("pen@1")
+    assert push(model, S3) == "s3://models/some/prefix/pen/1/"
+    assert push(model, S3) == "s3://models/some/prefix/pen/1/"  # once more is no error
+    for name in ("pen", "pen@1"):
+        other = Registrar(tmp_path / f"other-{name}")
+        assert pull(S3, name, other).digest == model.digest
+        assert Bundle.open(other.find("pen").path).info == Bundle.open(model.path).info
+
+
+def test_another_model_of_the_same_name_is_not_replaced_on_s3(registry: Registrar, s3: Any, tmp_path: Path) -> None:
+    push(registry.find("pen@1"), S3)
+    other = Registrar(tmp_path / "other")
+    other.add(make_bundle(tmp_path / "again", "1", size=50))
+    with pytest.raises(UsageError, match="another --version"):
+        push(other.find("pen@1"), S3)
+
+
+def test_what_was_changed_on_s3_does_not_arrive(registry: Registrar, s3: Any, tmp_path: Path) -> None:
+    push(registry.find("pen@1"), S3)
+    s3.put_object(Bucket="models", Key="some/prefix/pen/1/encoder.onnx", Body=b"something else")
+    other = Registrar(tmp_path / "other")
+    with pytest.raises(BundleInvalid, match="sha256"):
+        pull(S3, "pen@1", other)
+    assert other.models() == []
+    assert not list(other.folder.glob(".incoming*"))
+
+
+# Pushes, and stands still before the third file.
+STALLING = """
+import sys, time
+from text_recognizer.promotion.registrar import Registrar
+from text_recognizer.promotion import transfer
+
+client = transfer._client()
+upload, count = client.upload_file, iter(range(99))
+
+def slow(*arguments):
+    if next(count) == 2:
+        print("stalled", flush=True)
+        time.sleep(600)
+    upload(*arguments)
+
+client.upload_file = slow
+transfer._client = lambda: client
+transfer.push(Registrar(sys.argv[1]).find("pen@1"), sys.argv[2])
+"""
+
+
+def test_push_killed_half_way_leaves_nothing_that_can_be_pulled(registry: Registrar, s3: Any, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STALLING, str(registry.folder), S3]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stalled\n"
+        process.kill()
+    assert len(keys(s3)) == 2
+    other = Registrar(tmp_path / "other")
+    with pytest.raises(BundleInvalid, match="whole ones there: none"):
+        pull(S3, "pen@1", other)
+    push(registry.find("pen@1"), S3)  # the same push again completes it
+    assert str(pull(S3, "pen@1", other)) == "pen@1"
+
+
+def test_unreachable_and_missing_places_are_one_line(
+    registry: Registrar, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(OutputFailed, match="NoSuchBucket"):
+        push(registry.find("pen@1"), "s3://no-such-bucket/x")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(OutputFailed, match="AWS_ENDPOINT_URL"):
+        push(registry.find("pen@1"), S3)
+    with pytest.raises(UsageError, match="no place for models"):
+        push(registry.find("pen@1"), "ftp://somewhere")
+
+
+def test_model_goes_to_a_folder_and_comes_back(registry: Registrar, tmp_path: Path) -> None:
+    push(registry.find("pen@1"), str(tmp_path / "shelf"))
+    other = Registrar(tmp_path / "other")
+    assert pull(str(tmp_path / "shelf"), "pen@1", other).digest == registry.find("pen@1").digest
+    with pytest.raises(UsageError, match="which model"):
+        pull(str(tmp_path / "shelf"), None, other)
+
+
+def test_wandb_artifact_waits_offline_and_cannot_be_pulled_without_an_account(
+    registry: Registrar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staged"))
+    push(registry.find("pen@1"), "wandb:someone/letters/pen:production")
+    (run,) = (tmp_path / "wandb").glob("offline-run-*")
+    assert list(run.glob("*.wandb"))
+    staged = {p.read_bytes() for p in (tmp_path / "staged").rglob("*") if p.is_file()}
+    assert (registry.find("pen@1").path / "encoder.onnx").read_bytes() in staged
+    with pytest.raises(UsageError, match="ENTITY/PROJECT/NAME"):
+        push(registry.find("pen@1"), "wandb:pen")
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    with pytest.raises(BundleInvalid, match="WANDB_API_KEY"):
+        pull("wandb:someone/letters/pen:production", None, Registrar(tmp_path / "other"))
+    assert Registrar(tmp_path / "other").models() == []
