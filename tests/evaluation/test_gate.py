@@ -10,8 +10,8 @@ import pytest
 from text_recognizer import cli
 from text_recognizer.errors import DataInvalid
 from text_recognizer.evaluation import gate as module
-from text_recognizer.evaluation.gate import Comparison, compare, gate, paired_difference
-from text_recognizer.evaluation.metrics import Rate
+from text_recognizer.evaluation.gate import Comparison, compare, gate
+from text_recognizer.evaluation.metrics import Rate, rate_difference
 from text_recognizer.evaluation.sets import load_set
 from text_recognizer.evaluation.truth import EvaluationSet
 from text_recognizer.promotion.cli import lineage
@@ -88,7 +88,7 @@ def test_pairing_cancels_what_is_hard_for_both() -> None:
     rng = np.random.default_rng(0)
     hard = rng.integers(0, 60, 200)  # edits differ much between writers, and by one between the models
     groups = [f"w{i}" for i in range(200)]
-    found = paired_difference((hard + 1).tolist(), hard.tolist(), [100] * 200, groups)
+    found = rate_difference((hard + 1).tolist(), hard.tolist(), [100] * 200, groups)
     assert found.low == pytest.approx(0.01)
     assert found.high == pytest.approx(0.01)
 

@@ -16,7 +16,7 @@ import numpy as np
 from text_recognizer.bundle import Bundle
 from text_recognizer.errors import DataInvalid
 from text_recognizer.evaluation.evaluate import By, Report, evaluate
-from text_recognizer.evaluation.metrics import Rate
+from text_recognizer.evaluation.metrics import Rate, rate_difference
 from text_recognizer.evaluation.sets import LINE_TYPES, load_set
 from text_recognizer.evaluation.truth import EvaluationSet
 from text_recognizer.reader import Mode, Reader
@@ -72,30 +72,6 @@ class Verdict:
         return {**asdict(self), "faults": self.faults}
 
 
-def paired_difference(
-    candidate: Sequence[int],
-    production: Sequence[int],
-    lengths: Sequence[int],
-    groups: Sequence[str],
-    draws: int = 2000,
-    seed: int = 0,
-) -> Rate:
-    """Difference of two error rates on the same samples, with a 95 % percentile bootstrap over whole `groups`.
-
-    Edits of both on each sample, and its length. A group drawn counts for both sides, so what is hard for both cancels
-    (Efron, Tibshirani 1993, chapter 16).
-    """
-    names = {name: i for i, name in enumerate(sorted(set(groups)))}
-    sums = np.zeros((len(names), 2))
-    for c, p, n, group in zip(candidate, production, lengths, groups, strict=True):
-        sums[names[group]] += (c - p, n)
-    total = sums.sum(0)
-    rng = np.random.default_rng(seed)
-    drawn = sums[rng.integers(0, len(names), (draws, len(names)))].sum(1)  # (draws, 2)
-    low, high = np.percentile(drawn[:, 0] / np.maximum(drawn[:, 1], 1), [2.5, 97.5])
-    return Rate(float(total[0] / max(1, total[1])), float(low), float(high))
-
-
 def compare(
     data: EvaluationSet, name: str, candidate: Reader, production: Reader, mode: Mode = "accurate", by: By = "line"
 ) -> Comparison:
@@ -123,7 +99,7 @@ def compare(
     seconds = (np.asarray(reports[0].seconds), np.asarray(reports[1].seconds))
     return Comparison(
         name, len(both), len(writers), sum(edits) / total, sum(edits_before) / total,
-        paired_difference(edits, edits_before, lengths, groups),
+        rate_difference(edits, edits_before, lengths, groups),
         (float(np.median(seconds[0])), float(np.median(seconds[1]))),
         float(np.median(seconds[0] / np.maximum(seconds[1], 1e-9))),
     )  # fmt: skip

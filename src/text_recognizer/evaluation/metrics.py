@@ -1,14 +1,16 @@
-"""How well a text was read: character and word error rates, their intervals over writers, calibration of confidence."""
+"""Character and word error rates, their bootstrap intervals over writers, calibration of confidence.
+
+The only place where errors are counted: evaluation, the gate, monitoring, fine-tuning and benchmarks import it.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
-from scipy.optimize import linear_sum_assignment
 
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "..."})
 
@@ -41,25 +43,32 @@ class Errors:
     word_edits: int
 
 
-def errors(truth: str, read: str, normalise: Normalisation | None = None) -> Errors:
+def edits(truth: Sequence[Hashable], read: Sequence[Hashable]) -> int:
     """Least insertions, deletions and substitutions that turn `truth` into `read` (Levenshtein 1966)."""
+    return Levenshtein.distance(truth, read)
+
+
+def errors(truth: str, read: str, normalise: Normalisation | None = None) -> Errors:
+    """Edits and lengths of a text, after normalisation."""
     normalise = normalise or Normalisation()
     truth, read = normalise(truth), normalise(read)
     a, b = truth.split(), read.split()
-    return Errors(len(truth), Levenshtein.distance(truth, read), len(a), Levenshtein.distance(a, b))
+    return Errors(len(truth), edits(truth, read), len(a), edits(a, b))
 
 
 def any_order(truth: Sequence[str], read: Sequence[str], normalise: Normalisation | None = None) -> tuple[int, int]:
     """Character edits and characters of a page whose lines may come in any order.
 
     Lines of the truth and lines read are paired one to one with the fewest edits in all (Kuhn 1955); a line without a
-    partner counts in full. Two lines read as one, or one as two, are errors here too. Ends of lines are no characters.
+    partner counts in full. Two lines read as one, or one as two, are errors here too. Line ends are not characters.
     """
+    from scipy.optimize import linear_sum_assignment  # monitoring counts errors too, and needs no pairing
+
     normalise = normalise or Normalisation()
     a, b = ([t for t in map(normalise, texts) if t] for texts in (truth, read))
     # (truth + read, read + truth): a line costs its own length where it is paired with nothing.
     costs = np.zeros((len(a) + len(b), len(b) + len(a)), np.int64)
-    costs[: len(a), : len(b)] = [[Levenshtein.distance(x, y) for y in b] for x in a] if a and b else 0
+    costs[: len(a), : len(b)] = [[edits(x, y) for y in b] for x in a] if a and b else 0
     costs[: len(a), len(b) :] = np.asarray([len(x) for x in a], np.int64)[:, None]
     costs[len(a) :, : len(b)] = np.asarray([len(y) for y in b], np.int64)[None]
     rows, columns = linear_sum_assignment(costs)
@@ -79,23 +88,40 @@ class Rate:
 
 
 def rate(edits: Sequence[int], lengths: Sequence[int], groups: Sequence[str], draws: int = 1000, seed: int = 0) -> Rate:
-    """Sum of edits over sum of lengths, with a percentile bootstrap over whole groups (writers, else pages).
+    """Sum of edits over sum of lengths, with a 95 % percentile bootstrap over whole groups (writers, else pages).
 
     Lines of one writer err together: drawing single lines would make the interval too narrow (Efron 1979).
     """
-    names = sorted(set(groups))
-    index = {name: i for i, name in enumerate(names)}
-    sums = np.zeros((len(names), 2))
-    for e, n, g in zip(edits, lengths, groups, strict=True):
-        sums[index[g]] += (e, n)
+    index = {name: i for i, name in enumerate(sorted(set(groups)))}
+    sums = np.zeros((len(index), 2))
+    for e, n, group in zip(edits, lengths, groups, strict=True):
+        sums[index[group]] += (e, n)
     total = sums.sum(0)
     if total[1] == 0:
         return Rate(0.0, 0.0, 0.0)
     rng = np.random.default_rng(seed)
-    drawn = sums[rng.integers(0, len(names), (draws, len(names)))].sum(1)  # (draws, 2)
-    values = drawn[:, 0] / np.maximum(drawn[:, 1], 1)
-    low, high = np.percentile(values, [2.5, 97.5])
+    drawn = np.asarray([sums[rng.integers(0, len(index), len(index))].sum(0) for _ in range(draws)])  # (draws, 2)
+    low, high = np.percentile(drawn[:, 0] / np.maximum(drawn[:, 1], 1), [2.5, 97.5])
     return Rate(float(total[0] / total[1]), float(low), float(high))
+
+
+def rate_difference(
+    candidate: Sequence[int],
+    production: Sequence[int],
+    lengths: Sequence[int],
+    groups: Sequence[str],
+    draws: int = 2000,
+    seed: int = 0,
+) -> Rate:
+    """Difference of two error rates on the same samples, with its interval (paired bootstrap over whole `groups`).
+
+    A group drawn counts for both sides, so what is hard for both cancels (Efron, Tibshirani 1993, chapter 16).
+
+    Args:
+        candidate, production: edits of each model on each sample.
+        lengths: characters of each sample.
+    """
+    return rate([c - p for c, p in zip(candidate, production, strict=True)], lengths, groups, draws, seed)
 
 
 def words_right(truth: str, words: Sequence[str]) -> list[bool]:

@@ -3,10 +3,7 @@
 People correct what is wrong and pass over what is right, so corrected pages are worse than all pages; and a line that
 nobody changed counts as right although nobody may have looked at it, so errors on a page are too few. Pages of which
 somebody said that all lines were looked at (`checked`) are free of the second.
-
-References
-- Levenshtein 1966: edits
-- Efron 1979: bootstrap, here over whole pages, since the lines of a page err together
+Errors are counted, and their intervals drawn over whole pages, by `evaluation.metrics`.
 """
 
 from __future__ import annotations
@@ -14,19 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from rapidfuzz.distance import Levenshtein
-
+from text_recognizer.evaluation.metrics import Normalisation, errors, rate
 from text_recognizer.feedback.record import Record
 
-DRAWS = 1000
-# Typed and curly forms are the same text, as everywhere where errors are counted.
-_SAME = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "..."})
-
-
-def normalised(text: str) -> str:
-    """What counts as the same text: one form of quotes and dashes, single blanks, none at the ends."""
-    return " ".join(text.translate(_SAME).split())
+_normalise = Normalisation()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +30,7 @@ class CorrectedLine:
     @property
     def rate(self) -> float:
         """Character error rate, 1 where something was read and nothing is there."""
-        length = len(normalised(self.truth))
+        length = len(_normalise(self.truth))
         return self.edits / length if length else float(self.edits > 0)
 
 
@@ -78,15 +66,15 @@ def corrected_page(record: Record) -> CorrectedPage | None:
         return None
     read = [str(line["text"]) for line in page["lines"]]
     if said.lines is None or len(said.lines) != len(read):
-        truth = normalised(said.text if said.text is not None else " ".join(said.lines or ()))
-        edits = Levenshtein.distance(truth, normalised(" ".join(read)))
-        return CorrectedPage(record, edits, len(truth), said.checked)
+        found = errors(said.text if said.text is not None else " ".join(said.lines or ()), " ".join(read))
+        return CorrectedPage(record, found.character_edits, found.characters, said.checked)
+    counts = [errors(theirs, ours) for ours, theirs in zip(read, said.lines, strict=True)]
     lines = tuple(
-        CorrectedLine(record, i, ours, theirs, Levenshtein.distance(normalised(theirs), normalised(ours)))
-        for i, (ours, theirs) in enumerate(zip(read, said.lines, strict=True))
+        CorrectedLine(record, i, ours, theirs, count.character_edits)
+        for i, (ours, theirs, count) in enumerate(zip(read, said.lines, counts, strict=True))
     )
-    characters = sum(len(normalised(line.truth)) for line in lines)
-    return CorrectedPage(record, sum(line.edits for line in lines), characters, said.checked, lines)
+    edits, characters = sum(c.character_edits for c in counts), sum(c.characters for c in counts)
+    return CorrectedPage(record, edits, characters, said.checked, lines)
 
 
 def corrected_pages(records: Iterable[Record]) -> list[CorrectedPage]:
@@ -103,16 +91,11 @@ def quality(pages: Sequence[CorrectedPage]) -> list[Quality]:
     return sorted(found, key=lambda q: (-q.pages, q.model))
 
 
-def _quality(model: str, pages: Sequence[CorrectedPage], seed: int = 0) -> Quality:
-    sums = np.asarray([(page.edits, page.characters) for page in pages], np.int64)
-    edits, characters = (int(total) for total in sums.sum(0))
-    rng = np.random.default_rng(seed)
-    # Drawing pages with replacement is drawing how often each of them counts.
-    weights = rng.multinomial(len(pages), np.full(len(pages), 1 / len(pages)), DRAWS)
-    drawn = weights @ sums
-    low, high = np.percentile(drawn[:, 0] / np.maximum(drawn[:, 1], 1), [2.5, 97.5])
+def _quality(model: str, pages: Sequence[CorrectedPage]) -> Quality:
+    lengths = [page.characters for page in pages]
+    found = rate([page.edits for page in pages], lengths, [str(number) for number in range(len(pages))])
     checked = sum(page.checked for page in pages)
-    return Quality(model, len(pages), checked, characters, edits / max(1, characters), float(low), float(high))
+    return Quality(model, len(pages), checked, sum(lengths), found.value, found.low, found.high)
 
 
 def worst_lines(pages: Sequence[CorrectedPage], most: int) -> list[CorrectedLine]:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from rapidfuzz.distance import Levenshtein
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from text_recognizer.errors import DataInvalid
+from text_recognizer.evaluation.metrics import edits
 from text_recognizer.training.data import Batch, Codec, ParagraphCodec
 from text_recognizer.training.device_augment import augment_ink
 from text_recognizer.training.models.recognizer import BLANK, FIRST_CHARACTER, PAD, Recognizer, RecognizerConfig
@@ -170,7 +170,7 @@ class LitRecognizer(L.LightningModule):
         read = self.read(batch)
         for name, texts in read.items():
             counts = self._counts.setdefault(name, [0, 0])
-            counts[0] += sum(map(Levenshtein.distance, truths, texts))
+            counts[0] += sum(map(edits, truths, texts))
             counts[1] += sum(map(len, truths))
         row = index % len(truths)
         image = batch.images[row, 0, :, : int(batch.widths[row])].cpu().numpy()
