@@ -37,7 +37,7 @@ GROUPS = {
     "SQLAlchemy's compiled copies of itself": ["sqlalchemy/*/_*_cy.*.so"],
     # Feedback goes to SQLite or PostgreSQL.
     "other databases of SQLAlchemy": [f"sqlalchemy/dialects/{name}" for name in ("mssql", "mysql", "oracle")],
-    # Only in images with the extra `s3fs`.
+    # Only in images with the extra `s3`.
     "AWS's other services": [
         "botocore/data/*/",
         *(f"!botocore/data/{name}" for name in ("s3", "sts", "sso*", "signin")),

@@ -73,7 +73,7 @@ variable "api_keys" {
 }
 
 variable "feedback" {
-  description = "Where feedback is kept, postgresql+psycopg://USER:PASSWORD@HOST/DATABASE; empty: none is taken. The image needs the extras postgres and s3fs."
+  description = "Where feedback is kept, postgresql+psycopg://USER:PASSWORD@HOST/DATABASE; empty: none is taken. The image needs the extras postgres and s3."
   type        = string
   default     = ""
   sensitive   = true

@@ -1,9 +1,8 @@
-"""Models to and from a folder, a real S3 server on loopback, and W&B as far as it works without an account."""
+"""Models to and from a folder, an S3 server on loopback, another file system, and W&B as far as it works offline."""
 
 import importlib.util
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.promotion.transfer import pull, push
 
 boto3 = pytest.importorskip("boto3")
-moto_server = pytest.importorskip("moto.server")
+pytest.importorskip("moto.server")
 
 
-def _test_models() -> Any:
-    spec = importlib.util.spec_from_file_location("made_models", Path(__file__).parents[1] / "test_models.py")
+def _test_registry() -> Any:
+    spec = importlib.util.spec_from_file_location("made_models", Path(__file__).parents[1] / "test_registry.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -29,7 +28,7 @@ def _test_models() -> Any:
     return module
 
 
-make_bundle = _test_models().make_bundle
+make_bundle = _test_registry().make_bundle
 S3 = "s3://models/some/prefix"
 
 
@@ -41,29 +40,21 @@ def registry(tmp_path: Path) -> Registrar:
 
 
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def client(s3: str) -> Iterator[Any]:
     """A client of an S3 server that listens on loopback, with an empty bucket `models`."""
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    # What earlier servers of this process were given would still be there.
-    urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     client = boto3.client("s3")
     client.create_bucket(Bucket="models")
     yield client
-    server.stop()
+    for key in keys(client):
+        client.delete_object(Bucket="models", Key=key)
+    client.delete_bucket(Bucket="models")
 
 
 def keys(client: Any) -> list[str]:
     return [item["Key"] for item in client.list_objects_v2(Bucket="models").get("Contents", [])]
 
 
-def test_model_goes_to_s3_and_comes_back_the_same(registry: Registrar, s3: Any, tmp_path: Path) -> None:
+def test_model_goes_to_s3_and_comes_back_the_same(registry: Registrar, client: Any, tmp_path: Path) -> None:
     model = registry.find("pen@1")
     assert push(model, S3) == "s3://models/some/prefix/pen/1/"
     assert push(model, S3) == "s3://models/some/prefix/pen/1/"  # once more is no error
@@ -73,7 +64,7 @@ def test_model_goes_to_s3_and_comes_back_the_same(registry: Registrar, s3: Any, 
         assert Bundle.open(other.find("pen").path).info == Bundle.open(model.path).info
 
 
-def test_another_model_of_the_same_name_is_not_replaced_on_s3(registry: Registrar, s3: Any, tmp_path: Path) -> None:
+def test_another_model_of_the_same_name_is_not_replaced_on_s3(registry: Registrar, client: Any, tmp_path: Path) -> None:
     push(registry.find("pen@1"), S3)
     other = Registrar(tmp_path / "other")
     other.add(make_bundle(tmp_path / "again", "1", size=50))
@@ -81,9 +72,9 @@ def test_another_model_of_the_same_name_is_not_replaced_on_s3(registry: Registra
         push(other.find("pen@1"), S3)
 
 
-def test_what_was_changed_on_s3_does_not_arrive(registry: Registrar, s3: Any, tmp_path: Path) -> None:
+def test_what_was_changed_on_s3_does_not_arrive(registry: Registrar, client: Any, tmp_path: Path) -> None:
     push(registry.find("pen@1"), S3)
-    s3.put_object(Bucket="models", Key="some/prefix/pen/1/encoder.onnx", Body=b"something else")
+    client.put_object(Bucket="models", Key="some/prefix/pen/1/encoder.onnx", Body=b"something else")
     other = Registrar(tmp_path / "other")
     with pytest.raises(BundleInvalid, match="sha256"):
         pull(S3, "pen@1", other)
@@ -97,52 +88,60 @@ import sys, time
 from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.promotion import transfer
 
-client = transfer._client()
-upload, count = client.upload_file, iter(range(99))
+fs, root = transfer._open_store(sys.argv[2])
+put_file, count = fs.put_file, iter(range(99))
 
 def slow(*arguments):
     if next(count) == 2:
         print("stalled", flush=True)
         time.sleep(600)
-    upload(*arguments)
+    put_file(*arguments)
 
-client.upload_file = slow
-transfer._client = lambda: client
+fs.put_file = slow
+transfer._open_store = lambda address: (fs, root)
 transfer.push(Registrar(sys.argv[1]).find("pen@1"), sys.argv[2])
 """
 
 
-def test_push_killed_half_way_leaves_nothing_that_can_be_pulled(registry: Registrar, s3: Any, tmp_path: Path) -> None:
+def test_push_killed_half_way_leaves_nothing_that_can_be_pulled(registry: Registrar, client: Any, tmp_path: Path) -> None:
     command = [sys.executable, "-c", STALLING, str(registry.folder), S3]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "stalled\n"
         process.kill()
-    assert len(keys(s3)) == 2
+    assert len(keys(client)) == 2
     other = Registrar(tmp_path / "other")
-    with pytest.raises(BundleInvalid, match="whole ones there: none"):
+    with pytest.raises(BundleInvalid, match="complete models there: none"):
         pull(S3, "pen@1", other)
     push(registry.find("pen@1"), S3)  # the same push again completes it
     assert str(pull(S3, "pen@1", other)) == "pen@1"
 
 
 def test_unreachable_and_missing_places_are_one_line(
-    registry: Registrar, s3: Any, monkeypatch: pytest.MonkeyPatch
+    registry: Registrar, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(OutputFailed, match="NoSuchBucket"):
+    with pytest.raises(OutputFailed, match="bucket does not exist"):
         push(registry.find("pen@1"), "s3://no-such-bucket/x")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(OutputFailed, match="AWS_ENDPOINT_URL"):
         push(registry.find("pen@1"), S3)
-    with pytest.raises(UsageError, match="no place for models"):
-        push(registry.find("pen@1"), "ftp://somewhere")
+    with pytest.raises(UsageError, match="not a place for models"):
+        push(registry.find("pen@1"), "nowhere://models")
+
+
+def test_any_file_system_of_fsspec_will_do(registry: Registrar, tmp_path: Path) -> None:
+    assert push(registry.find("pen@1"), "memory://bucket/models/") == "memory://bucket/models/pen/1/"
+    other = Registrar(tmp_path / "other")
+    assert pull("memory://bucket/models", "pen", other).digest == registry.find("pen@1").digest
+    with pytest.raises(UsageError, match="names no bucket"):
+        push(registry.find("pen@1"), "s3://")
 
 
 def test_model_goes_to_a_folder_and_comes_back(registry: Registrar, tmp_path: Path) -> None:
     push(registry.find("pen@1"), str(tmp_path / "shelf"))
     other = Registrar(tmp_path / "other")
     assert pull(str(tmp_path / "shelf"), "pen@1", other).digest == registry.find("pen@1").digest
-    with pytest.raises(UsageError, match="which model"):
+    with pytest.raises(UsageError, match="name the model"):
         pull(str(tmp_path / "shelf"), None, other)
 
 

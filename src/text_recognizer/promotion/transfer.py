@@ -1,144 +1,133 @@
-"""Models to and from other places: a folder, S3, Weights & Biases. What arrives is verified file by file."""
+"""Copy models between registries: a folder, S3 or another object store, Weights & Biases.
+
+Every file that arrives is verified by its sha256 before a model is registered.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from text_recognizer.bundle import DESCRIPTION, Bundle
-from text_recognizer.errors import BundleInvalid, ExtraMissing, OutputFailed, UsageError
+from text_recognizer.errors import BundleInvalid, ExtraMissing, OutputFailed, TextRecognizerError, UsageError
 from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.registry import Model
 
 WANDB = "wandb:"
-S3 = "s3://"
+# Some tries for a connection that breaks, and an answer within a minute where nothing listens.
+_S3 = {"config_kwargs": {"connect_timeout": 10, "retries": {"max_attempts": 2}}}
 
 
 def push(model: Model, target: str) -> str:
-    """Copy `model` to `target`; returns where it is. What is there already under its name is never replaced.
+    """Copy `model` to `target` and return its address there. An existing model is never replaced.
 
-    `target` is a folder (of another registry), `s3://bucket/prefix`, or `wandb:ENTITY/PROJECT/NAME[:ALIAS]`. A push
-    that is interrupted leaves nothing that could be pulled. Raises UsageError if another model has the same name there.
+    `target` is a folder (another registry), an address of fsspec such as `s3://bucket/prefix`, or
+    `wandb:ENTITY/PROJECT/NAME[:ALIAS]`. An interrupted push leaves nothing that `pull` would accept. Raises UsageError
+    if another model has the same name there, OutputFailed if the target cannot be written.
     """
     bundle = Bundle.open(model.path, whole=True)
     if target.startswith(WANDB):
         return _push_wandb(bundle, target)
-    if target.startswith(S3):
-        return _push_s3(bundle, target)
-    return str(Registrar(_folder(target)).add(bundle.path).path)
+    if "://" in target:
+        return _push_store(bundle, target)
+    return str(Registrar(target).add(bundle.path).path)
 
 
 def pull(source: str, name: str | None, registry: Registrar) -> Model:
-    """Bring the model `name` (NAME@VERSION, or NAME where there is one version) from `source` into `registry`.
+    """Copy the model `name` (NAME@VERSION, or NAME if there is one version) from `source` into `registry`.
 
-    Nothing is registered unless all of it has arrived and every sha256 is right. Raises BundleInvalid.
+    Nothing is registered before all files have arrived and every sha256 matches. Raises BundleInvalid.
     """
     if source.startswith(WANDB):
         with registry.incoming() as fresh:
             _pull_wandb(source, fresh)
             return registry.admit(fresh)
     if not name:
-        raise UsageError("say which model to pull: text-recognizer models pull SOURCE NAME@VERSION")
-    if source.startswith(S3):
+        raise UsageError("name the model to pull: text-recognizer models pull SOURCE NAME@VERSION")
+    if "://" in source:
         with registry.incoming() as fresh:
-            _pull_s3(source, name, fresh)
+            _pull_store(source, name, fresh)
             return registry.admit(fresh)
-    return registry.add(Registrar(_folder(source)).find(name).path)
+    return registry.add(Registrar(source).find(name).path)
 
 
-def _folder(place: str) -> Path:
-    if "://" in place:
-        raise UsageError(f"'{place}' is no place for models; give a folder, s3://bucket/prefix or wandb:…")
-    return Path(place)
+# ---------------------------------------------------------------------------------------------- object stores
 
 
-# ------------------------------------------------------------------------------------------------------------ S3
+def _open_store(address: str) -> tuple[Any, str]:
+    """The fsspec file system of `address` and the path of its prefix there.
+
+    Credentials and endpoint of S3 come from AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_ENDPOINT_URL and the like.
+    """
+    if find_spec("fsspec") is None:
+        raise ExtraMissing("object stores need the package 'fsspec'; run: pip install 'text-recognizer[s3]'")
+    import fsspec
+    from fsspec.core import split_protocol
+    from fsspec.registry import known_implementations
+
+    protocol, path = split_protocol(address)
+    if protocol not in fsspec.available_protocols():
+        raise UsageError(f"'{address}' is not a place for models; give a folder, s3://bucket/prefix or wandb:…")
+    if not path.strip("/"):
+        raise UsageError(f"'{address}' names no bucket; give {protocol}://bucket/prefix")
+    package = known_implementations.get(protocol, {}).get("class", "").partition(".")[0]
+    if package and find_spec(package) is None:
+        advice = "'text-recognizer[s3]'" if package == "s3fs" else package
+        raise ExtraMissing(f"{protocol}:// needs the package '{package}'; run: pip install {advice}")
+    options: dict[str, Any] = _S3 if package == "s3fs" else {}
+    fs = fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True, **options)
+    return fs, fs._strip_protocol(address).rstrip("/")
 
 
-class _S3Failed:
-    """Turns what boto3 raises into one line."""
-
-    def __init__(self, place: str) -> None:
-        self.place = place
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        if isinstance(error, BotoCoreError | ClientError | Boto3Error):
-            reason = " ".join(str(error).split())[:300]
-            raise OutputFailed(
-                f"{self.place}: {reason}; check the bucket, the keys (AWS_ACCESS_KEY_ID, …) and AWS_ENDPOINT_URL"
-            ) from error
-
-
-def _client() -> Any:
+@contextmanager
+def _one_line(address: str) -> Iterator[None]:
+    """Turn the errors of a file system, which each have classes of their own, into OutputFailed."""
     try:
-        import boto3
-    except ModuleNotFoundError:
-        raise ExtraMissing("S3 needs the package 'boto3'; run: pip install 'text-recognizer[s3]'") from None
-    # Any S3: the endpoint and the keys come from AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_PROFILE and the like.
-    return boto3.client("s3")
+        yield
+    except TextRecognizerError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise OutputFailed(
+            f"{address}: {reason}; check the bucket, the keys (AWS_ACCESS_KEY_ID, …) and AWS_ENDPOINT_URL"
+        ) from error
 
 
-def _parts(place: str) -> tuple[str, str]:
-    """(bucket, prefix that is empty or ends with a slash)"""
-    url = urlsplit(place)
-    prefix = url.path.strip("/")
-    if not url.netloc:
-        raise UsageError(f"'{place}' names no bucket; give s3://bucket/prefix")
-    return url.netloc, f"{prefix}/" if prefix else ""
+def _push_store(bundle: Bundle, target: str) -> str:
+    with _one_line(target):
+        fs, root = _open_store(target)
+        place = f"{root}/{bundle.name}/{bundle.version}"
+        try:
+            existing = fs.cat_file(f"{place}/{DESCRIPTION}")
+        except FileNotFoundError:
+            existing = None
+        if existing is None:
+            # The description goes last, because a model without its description does not exist.
+            for name in (*bundle.info["files"], DESCRIPTION):
+                fs.put_file(str(bundle.path / name), f"{place}/{name}")
+        elif existing != (bundle.path / DESCRIPTION).read_bytes():
+            raise UsageError(f"{target} holds another {bundle.name}@{bundle.version}: stage with another --version")
+    return f"{target.rstrip('/')}/{bundle.name}/{bundle.version}/"
 
 
-def _push_s3(bundle: Bundle, target: str) -> str:
-    client = _client()
-    bucket, prefix = _parts(target)
-    place = f"{prefix}{bundle.name}/{bundle.version}/"
-    with _S3Failed(target):
-        there = _object(client, bucket, place + DESCRIPTION)
-        if there is not None:
-            if there != (bundle.path / DESCRIPTION).read_bytes():
-                raise UsageError(f"{target} holds another {bundle.name}@{bundle.version}: stage with another --version")
-            return f"{S3}{bucket}/{place}"
-        for name in bundle.info["files"]:
-            client.upload_file(str(bundle.path / name), bucket, place + name)
-        # Last, because a model without its description is not there.
-        client.upload_file(str(bundle.path / DESCRIPTION), bucket, place + DESCRIPTION)
-    return f"{S3}{bucket}/{place}"
-
-
-def _pull_s3(source: str, name: str, fresh: Path) -> None:
-    client = _client()
-    bucket, prefix = _parts(source)
+def _pull_store(source: str, name: str, fresh: Path) -> None:
     wanted, _, version = name.partition("@")
-    with _S3Failed(source):
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}{wanted}/")
-        keys = {item["Key"] for page in pages for item in page.get("Contents", [])}
-        versions = sorted({key.split("/")[-2] for key in keys if key.endswith(f"/{DESCRIPTION}")})
+    with _one_line(source):
+        fs, root = _open_store(source)
+        files = [str(path) for path in fs.find(f"{root}/{wanted}")]
+        versions = sorted({file.split("/")[-2] for file in files if file.endswith(f"/{DESCRIPTION}")})
         chosen = [v for v in versions if version in ("", v)]
         if len(chosen) != 1:
             known = ", ".join(f"{wanted}@{v}" for v in versions) or "none"
-            raise BundleInvalid(f"{source} holds no model '{name}', or several (whole ones there: {known}).")
-        place = f"{prefix}{wanted}/{chosen[0]}/"
-        for key in sorted(keys):
-            if key.startswith(place) and "/" not in key.removeprefix(place):
-                client.download_file(bucket, key, str(fresh / key.removeprefix(place)))
-
-
-def _object(client: Any, bucket: str, key: str) -> bytes | None:
-    from botocore.exceptions import ClientError
-
-    try:
-        content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-            return None
-        raise
-    return content
+            raise BundleInvalid(f"{source} holds no model '{name}', or several (complete models there: {known}).")
+        for file in files:
+            *_, folder, base = file.split("/")
+            if folder == chosen[0]:
+                fs.get_file(file, str(fresh / base))
 
 
 # ----------------------------------------------------------------------------------------------- Weights & Biases
@@ -153,12 +142,12 @@ def _wandb() -> Any:
 
 
 def _push_wandb(bundle: Bundle, target: str) -> str:
-    """The bundle as an artifact, with its description as metadata; offline it waits for 'wandb sync'."""
+    """Log the bundle as an artifact with its lineage as metadata; an offline run is sent later by 'wandb sync'."""
     wandb = _wandb()
     path, _, alias = target.removeprefix(WANDB).partition(":")
     parts = path.split("/")
     if len(parts) != 3 or not all(parts):
-        raise UsageError(f"'{target}' is no artifact; give wandb:ENTITY/PROJECT/NAME, with :ALIAS if you like")
+        raise UsageError(f"'{target}' is not an artifact; give wandb:ENTITY/PROJECT/NAME or wandb:ENTITY/PROJECT/NAME:ALIAS")
     entity, project, name = parts
     lineage = {k: bundle.info.get(k) for k in ("run", "git_commit", "data", "licences", "metrics", "files")}
     try:
@@ -181,4 +170,4 @@ def _pull_wandb(source: str, fresh: Path) -> None:
         wandb.Api().artifact(path if ":" in path else f"{path}:latest", type="model").download(root=str(fresh))
     except (wandb.errors.Error, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise BundleInvalid(f"{source} can't be pulled ({reason}); check its name and WANDB_API_KEY.") from error
+        raise BundleInvalid(f"{source} cannot be pulled ({reason}); check its name and WANDB_API_KEY.") from error
