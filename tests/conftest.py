@@ -20,6 +20,9 @@ from hypothesis import settings
 
 from text_recognizer.service.listening import OPTIONS
 
+# Stores of feedback and readings, for feedback and monitoring.
+pytest_plugins = ["review_fixtures"]
+
 ROOT = Path(__file__).parent.parent
 
 # Machines that test also train: how long an example takes says nothing about the code.
