@@ -23,7 +23,7 @@ import slices
 
 ROOT = Path(__file__).parent.parent
 CARD = (ROOT / "docs" / "model-card.md").read_text(encoding="utf-8")
-SOURCES = ROOT / "src" / "text_recognizer" / "training" / "sources"
+SOURCES = ROOT / "src" / "text_recognizer" / "synthesis" / "sources"
 TEXT = TextSource(None)
 
 

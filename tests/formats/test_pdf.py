@@ -70,6 +70,11 @@ def test_text_comes_out_in_reading_order_in_all_characters_of_the_alphabet(bundl
     assert "".join(text.split()) == "".join(rows)
 
 
+def test_line_with_a_baseline_of_no_length_stands_on_its_polygon():
+    line = Line("word", ((20, 20), (120, 20), (120, 40), (20, 40)), ((20, 35), (20 + 1e-9, 35)), 1.0, ())
+    assert text_of(write(Page(320, 60, (line,)))).strip() == "word"
+
+
 def test_slanted_lines_are_copied_as_they_are_read(slanted):
     assert text_of(write(slanted)) == slanted.text
 

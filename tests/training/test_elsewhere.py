@@ -26,7 +26,7 @@ def cells() -> list[str]:
 
 def commands(text: str) -> list[list[str]]:
     """Arguments of each `text-recognizer train` in `text`, with its variables filled in."""
-    found = re.findall(r"text-recognizer train (.+)", text)
+    found = re.findall(r"text-recognizer train ((?:fit|test|validate) .+)", text)
     filled = [
         re.sub(r"\$?\{?\b(CONFIG|RUN|SKYPILOT_NUM_GPUS_PER_NODE)\b\}?", lambda m: VARIABLES[m[1]], c) for c in found
     ]

@@ -103,7 +103,7 @@ def _turn(page: Page) -> int:
 def _show(line: Line, page: Page, text: PDFTextObject, scale: float, height: float) -> None:
     """Writes the words of a line, in one size and direction: viewers take for one line what has both in common."""
     baseline = _within(line.baseline, page)
-    if len(baseline) < 2 or baseline[0] == baseline[-1]:
+    if len(baseline) < 2 or math.dist(baseline[0], baseline[-1]) < 1:  # below a pixel it has no direction
         baseline = _foot(_within(line.polygon, page))
     if not baseline:
         return
