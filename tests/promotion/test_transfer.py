@@ -103,7 +103,9 @@ transfer.push(Registrar(sys.argv[1]).find("pen@1"), sys.argv[2])
 """
 
 
-def test_push_killed_half_way_leaves_nothing_that_can_be_pulled(registry: Registrar, client: Any, tmp_path: Path) -> None:
+def test_push_killed_half_way_leaves_nothing_that_can_be_pulled(
+    registry: Registrar, client: Any, tmp_path: Path
+) -> None:
     command = [sys.executable, "-c", STALLING, str(registry.folder), S3]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

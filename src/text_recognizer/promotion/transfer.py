@@ -147,7 +147,7 @@ def _push_wandb(bundle: Bundle, target: str) -> str:
     path, _, alias = target.removeprefix(WANDB).partition(":")
     parts = path.split("/")
     if len(parts) != 3 or not all(parts):
-        raise UsageError(f"'{target}' is not an artifact; give wandb:ENTITY/PROJECT/NAME or wandb:ENTITY/PROJECT/NAME:ALIAS")
+        raise UsageError(f"'{target}' is not an artifact; give wandb:ENTITY/PROJECT/NAME, optionally with :ALIAS")
     entity, project, name = parts
     lineage = {k: bundle.info.get(k) for k in ("run", "git_commit", "data", "licences", "metrics", "files")}
     try:
