@@ -21,7 +21,7 @@ KUBERNETES = DEPLOY / "kubernetes"
 # The oldest that clouds still offer in their long-term support, and the newest that the schemas know.
 VERSIONS = ("1.31", kubernetes_validate.latest_version())
 MANIFESTS = sorted(KUBERNETES.glob("*.yaml"))
-KNOWN = {PREFIX + field.name.upper() for field in fields(Settings)} | {f"{PREFIX}API_KEYS_FILE", f"{PREFIX}MODELS"}
+KNOWN = {PREFIX + name.upper() for name in Settings.model_fields} | {f"{PREFIX}API_KEYS_FILE", f"{PREFIX}MODELS"}
 
 
 def load(name):

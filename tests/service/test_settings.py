@@ -21,7 +21,7 @@ def test_every_setting_has_a_variable_that_is_read():
         "remember_seconds": 10.5, "remember_bytes": 4000, "log_readings": 0.5, "log_keep": "pages",
         "retention_days": 7.5,
     }  # fmt: skip
-    assert set(given) == set(Settings.__dataclass_fields__)
+    assert set(given) == set(Settings.model_fields)
 
     def text(value):
         return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -35,9 +35,14 @@ def test_nothing_set_means_defaults_and_options_go_before_variables():
     assert Settings.from_environment({"TEXT_RECOGNIZER_PORT": "1"}, port=2).port == 2
 
 
+def test_sizes_may_have_a_unit():
+    assert Settings.from_environment({"TEXT_RECOGNIZER_MAX_BYTES": "3 MiB"}).max_bytes == 3 * 2**20
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("MAX_BYTES", "3 apples"), ("MAX_BYTES", "0"),
         ("QUEUE", "many"), ("QUEUE", "0"), ("DEADLINE", "0"), ("DEADLINE", "nan"), ("IMAGE_URLS", "some"),
         ("PORT", "70000"),
         ("IMAGE_URL_HTTP", "maybe"), ("ALLOWED_HOSTS", "a.org"), ("MAX_BUFFERED", "10"), ("THREADS", "-1"),

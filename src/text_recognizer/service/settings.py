@@ -1,185 +1,190 @@
-"""What an operator may choose: each field is an environment variable TEXT_RECOGNIZER_… and a row in docs/service.md."""
+"""What an operator may set: each field is an environment variable TEXT_RECOGNIZER_… and a row in docs/service.md.
+
+`python -m text_recognizer.service.settings` prints that table.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
 from text_recognizer.errors import UsageError
 from text_recognizer.service.cores import cores
 
 PREFIX = "TEXT_RECOGNIZER_"
-ImageUrls = Literal["public", "allow-list", "off"]
-LogKeep = Literal["numbers", "pages", "images"]
 FEEDBACK_OFF = "off"
+LogKeep = Literal["numbers", "pages", "images"]
+MIB = 2**20
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How the service runs. Raises `UsageError` where values do not fit."""
+def _listed(value: Any) -> Any:
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
-    model: str | None = None
-    """Folder of a bundle, `production`, `staging`, NAME or NAME@VERSION; nothing: the one that ships."""
-    reload_seconds: float = 10.0
-    """How often an alias is looked up again, to go over to a newly promoted model; 0: never."""
-    host: str = "127.0.0.1"
-    port: int = 8000
-    workers: int = 1
-    """Processes, each with its own model, queue and rate limits; from 2 on a killed one is replaced."""
-    threads: int = 0
-    """Pages and batches of lines read at the same time in a process; 0: one for each core that a container leaves."""
-    queue: int = 64
-    """Requests that may wait for a thread; the next is answered 429."""
-    deadline: float = 30.0
-    """Seconds from a request's headers to its answer; then 504."""
-    max_bytes: int = 20 * 2**20
-    """Of a request's body, and of an image behind an address."""
-    max_pixels: int = 40_000_000
-    max_buffered: int = 256 * 2**20
-    """Bytes of all bodies that are held at once; what goes beyond is answered 429."""
-    api_keys: tuple[str, ...] = ()
-    """One of them must come with each request for reading; none: everybody may read."""
-    rate_limit: float = 0.0
-    """Requests a minute for each key, or each client's address where there are no keys; 0: as many as come."""
-    cors: tuple[str, ...] = ()
-    """Origins of web pages that may call the service from a browser; `*` for all."""
-    image_urls: ImageUrls = "public"
-    """Whether `image_url` is fetched: from public addresses, only from `allowed_hosts`, or not at all."""
-    allowed_hosts: tuple[str, ...] = ()
-    """`example.org` is this host alone, `*.example.org` each one below it."""
-    image_url_http: bool = False
-    """Whether `http://` is fetched too, not only `https://`."""
-    image_url_ports: tuple[int, ...] = (80, 443)
-    fetch_seconds: float = 10.0
-    """For one image, all redirects together."""
 
-    page: bool = True
-    """Whether the web page is shown at `/`, where the extra `app` is installed."""
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Ports = Annotated[tuple[int, ...], BeforeValidator(_listed)]
+Positive = Annotated[int, Field(ge=1)]
+Bytes = Annotated[ByteSize, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, lt=1e6)]
+Amount = Annotated[float, Field(ge=0, lt=1e9)]
 
-    feedback: str = "feedback"
-    """Where feedback is kept: a folder (SQLite in it), the URL of a database, or `off`."""
-    feedback_images: str | None = None
-    """Where its images are: any fsspec address; nothing: a folder beside the SQLite file."""
-    remember_seconds: float = 900.0
-    """How long a reading stays in memory, so that feedback on it finds its image; 0: never."""
-    remember_bytes: int = 32 * 2**20
-    """Of the images and pages of those readings, in each process; the oldest go first."""
-    log_readings: float = 0.0
-    """Share of readings, 0 to 1, that are kept although nobody gave feedback on them."""
-    log_keep: LogKeep = "numbers"
-    """What is kept of them: numbers alone, the text too, or the image too."""
-    retention_days: float = 30.0
-    """After which such a reading is deleted; 0: never."""
 
-    def __post_init__(self) -> None:
-        for name in ("queue", "max_bytes", "max_pixels", "workers"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{PREFIX}{name.upper()} is {getattr(self, name)}; give 1 or more")
-        for name in ("deadline", "fetch_seconds"):
-            if not 0 < getattr(self, name) < 1e6:
-                raise UsageError(f"{PREFIX}{name.upper()} is {getattr(self, name)}; give seconds, more than 0")
-        for name in ("threads", "rate_limit", "reload_seconds", "remember_seconds", "retention_days"):
-            if not 0 <= getattr(self, name) < 1e9:
-                raise UsageError(f"{PREFIX}{name.upper()} is {getattr(self, name)}; give 0 or more")
-        if self.remember_bytes < 0:
-            raise UsageError(f"{PREFIX}REMEMBER_BYTES is {self.remember_bytes}; give 0 or more")
-        if not 0 <= self.port < 2**16:
-            raise UsageError(f"{PREFIX}PORT is {self.port}; give 0 to 65535")
+class Settings(BaseModel):
+    """How the service runs. Raises pydantic's `ValidationError` for values that do not fit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    model: str | None = Field(
+        None,
+        description="folder of a bundle, `production`, `staging`, NAME or NAME@VERSION ([models.md](models.md)); "
+        "none: the model of the package",
+    )
+    reload_seconds: Amount = Field(
+        10.0,
+        description="how often an alias is resolved again. A newly promoted model replaces the old one and no request "
+        "is lost; 0: never",
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: Annotated[int, Field(ge=0, lt=2**16)] = Field(8000, description="port to listen on; 0: any free port")
+    workers: Positive = Field(
+        1,
+        description="processes, each with its own model, queue and rate limits; with 2 or more, a process that was "
+        "killed is replaced",
+    )
+    threads: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="pages and batches of lines that a process reads at the same time; 0: one for each core, or for "
+        "each core that the container may use",
+    )
+    queue: Positive = Field(64, description="requests that may wait; the next one is answered 429")
+    deadline: Seconds = Field(30.0, description="seconds from a request's headers to its answer; then 504")
+    max_bytes: Bytes = Field(ByteSize(20 * MIB), description="of a request's body, and of an image behind an address")
+    max_pixels: Positive = Field(40_000_000, description="of an image, by its header")
+    max_buffered: Bytes = Field(
+        ByteSize(256 * MIB), description="of all bodies held at once; a request beyond it is answered 429"
+    )
+    api_keys: Names = Field(
+        (),
+        description="keys, separated by commas. A client sends one as `Authorization: Bearer KEY` or `X-API-Key: KEY`; "
+        "none: everybody may read. `API_KEYS_FILE` names a file with one key a line",
+    )
+    rate_limit: Amount = Field(
+        0.0,
+        description="requests a minute for each key, or for each client's address where there are no keys; a client "
+        "may send ten seconds' worth at once; 0: no limit",
+    )
+    cors: Names = Field((), description="origins of web pages that may call the service from a browser, `*` for all")
+    image_urls: Literal["public", "allow-list", "off"] = Field(
+        "public",
+        description="whether `image_url` is fetched: `public` (from public addresses), `allow-list` (only from "
+        "`ALLOWED_HOSTS`, still only at public addresses) or `off`",
+    )
+    allowed_hosts: Names = Field(
+        (), description="`example.org` is this host alone, `*.example.org` is every host below it"
+    )
+    image_url_http: bool = Field(False, description="whether `http://` is fetched too, not only `https://`")
+    image_url_ports: Ports = Field((80, 443), description="ports that images are fetched from")
+    fetch_seconds: Seconds = Field(10.0, description="for one image, with all redirects")
+    page: bool = Field(True, description="whether `/` shows the [web page](app.md), where Gradio is installed")
+    feedback: str = Field(
+        "feedback", description="where feedback is stored: a folder (SQLite), the URL of a database, or `off`"
+    )
+    feedback_images: str | None = Field(
+        None, description="where its images are stored: any fsspec address; none: a folder beside the SQLite file"
+    )
+    remember_seconds: Amount = Field(
+        900.0, description="how long a reading stays in memory, so that feedback finds its image; 0: not at all"
+    )
+    remember_bytes: ByteSize = Field(
+        ByteSize(32 * MIB),
+        description="of the images and pages of those readings, in each process; the oldest are dropped first",
+    )
+    log_readings: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="share of the readings without feedback that are stored too"
+    )
+    log_keep: LogKeep = Field(
+        "numbers",
+        description="what is stored of them: `numbers`, `pages` (also the text) or `images` (also the image)",
+    )
+    retention_days: Amount = Field(30.0, description="after which such a reading is deleted; 0: never")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
         if self.max_buffered < self.max_bytes:
-            raise UsageError(f"{PREFIX}MAX_BUFFERED is less than {PREFIX}MAX_BYTES: no large image would ever get in")
-        if self.image_urls not in get_args(ImageUrls):
-            raise UsageError(f"{PREFIX}IMAGE_URLS is {self.image_urls!r}; give {', '.join(get_args(ImageUrls))}")
+            raise ValueError(f"{PREFIX}MAX_BUFFERED is less than {PREFIX}MAX_BYTES; set it to more")
         if (self.image_urls == "allow-list") != bool(self.allowed_hosts):
-            raise UsageError(f"{PREFIX}IMAGE_URLS=allow-list and {PREFIX}ALLOWED_HOSTS go together; give both or none")
-
-        if not 0 <= self.log_readings <= 1:
-            raise UsageError(f"{PREFIX}LOG_READINGS is {self.log_readings}; give a share from 0 to 1")
-        if self.log_keep not in get_args(LogKeep):
-            raise UsageError(f"{PREFIX}LOG_KEEP is {self.log_keep!r}; give {', '.join(get_args(LogKeep))}")
+            raise ValueError(f"{PREFIX}IMAGE_URLS=allow-list and {PREFIX}ALLOWED_HOSTS need each other; set both")
+        return self
 
     @property
     def reading_threads(self) -> int:
+        """Threads that read pages."""
         return self.threads or cores()
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
-        """From variables like TEXT_RECOGNIZER_QUEUE; what is `given` goes before them, an empty variable says nothing.
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+        """From variables such as TEXT_RECOGNIZER_QUEUE; `overrides` replace them, and empty variables are ignored.
 
         TEXT_RECOGNIZER_API_KEYS_FILE names a file with a key a line, as secrets are mounted. Raises `UsageError`.
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
-        for name, read in _READ.items():
+        for name in cls.model_fields:
             text = environ.get(PREFIX + name.upper(), "").strip()
-            # Kubernetes tells pods of a Service "text-recognizer" in their namespace by a variable of this very name.
-            if name == "port" and text.startswith("tcp://"):
-                continue
-            if text:
-                try:
-                    values[name] = read(text)
-                except ValueError:
-                    raise UsageError(f"{PREFIX}{name.upper()} is {text!r}, which is not {_WORDS[read]}") from None
-        keys = environ.get(f"{PREFIX}API_KEYS_FILE", "").strip()
-        if keys:
-            try:
-                lines = Path(keys).read_text(encoding="utf-8").split()
-            except (OSError, UnicodeError) as error:
-                raise UsageError(f"{PREFIX}API_KEYS_FILE cannot be read ({type(error).__name__}); check it") from None
-            values["api_keys"] = (*values.get("api_keys", ()), *lines)
-            # A file that lost its keys must not open the service to everybody.
-            if not lines:
-                raise UsageError(f"{PREFIX}API_KEYS_FILE holds no key; write one a line")
-        return cls(**{**values, **given})
+            # Kubernetes sets this variable in pods beside a Service named "text-recognizer": it is not a setting.
+            if text and not (name == "port" and text.startswith("tcp://")):
+                values[name] = text
+        if file := environ.get(f"{PREFIX}API_KEYS_FILE", "").strip():
+            values["api_keys"] = (*_listed(values.get("api_keys", "")), *_keys_in(file))
+        try:
+            return cls.model_validate({**values, **overrides})
+        except ValidationError as error:
+            raise UsageError(_explained(error)) from None
 
 
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(part for part in text.replace(",", " ").split() if part)
+def _keys_in(file: str) -> list[str]:
+    try:
+        keys = Path(file).read_text(encoding="utf-8").split()
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"{PREFIX}API_KEYS_FILE cannot be read ({type(error).__name__}); check it") from None
+    if not keys:  # a file that lost its keys must not open the service to everybody
+        raise UsageError(f"{PREFIX}API_KEYS_FILE holds no key; write one a line")
+    return keys
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in _listed(text))
+def _explained(error: ValidationError) -> str:
+    """The first thing that is wrong, with the name of its variable."""
+    first = error.errors()[0]
+    if not first["loc"]:
+        return str(first["msg"]).removeprefix("Value error, ")
+    return f"{PREFIX}{str(first['loc'][0]).upper()} is {first['input']!r}: {first['msg']}; correct it"
 
 
-def _yes(text: str) -> bool:
-    if text.lower() not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
-        raise ValueError
-    return text.lower() in ("1", "true", "yes", "on")
+def _shown(value: Any) -> str:
+    """A default as the table shows it."""
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    if isinstance(value, ByteSize):
+        return value.human_readable(separator=" ").replace(".0 ", " ")
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _choice(text: str) -> Any:
-    return text  # checked with the rest
+def table() -> str:
+    """All settings as a Markdown table."""
+    rows = (
+        f"| `{name.upper()}` | {_shown(field.default)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    )
+    return "\n".join((f"| {PREFIX}… | default | meaning |", "|---|---|---|", *rows)) + "\n"
 
 
-_READ: dict[str, Callable[[str], Any]] = {
-    "model": str,
-    "reload_seconds": float,
-    "host": str,
-    "port": int,
-    "workers": int,
-    "threads": int,
-    "queue": int,
-    "deadline": float,
-    "max_bytes": int,
-    "max_pixels": int,
-    "max_buffered": int,
-    "api_keys": _listed,
-    "rate_limit": float,
-    "cors": _listed,
-    "image_urls": _choice,
-    "allowed_hosts": _listed,
-    "image_url_http": _yes,
-    "image_url_ports": _numbers,
-    "fetch_seconds": float,
-    "page": _yes,
-    "feedback": str,
-    "feedback_images": str,
-    "remember_seconds": float,
-    "remember_bytes": int,
-    "log_readings": float,
-    "log_keep": _choice,
-    "retention_days": float,
-}
-_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", _yes: "1 or 0", _numbers: "numbers of ports"}
+if __name__ == "__main__":
+    print(table(), end="")
