@@ -31,7 +31,8 @@ from text_recognizer.feedback.statistics import Wording
 from text_recognizer.monitoring.monitor import Findings, look
 from text_recognizer.monitoring.reference import Window, bundle_reference
 from text_recognizer.monitoring.rules import check, read_rules
-from text_recognizer.reader import Mode, Reader
+from text_recognizer.page import Mode
+from text_recognizer.reader import Reader
 from text_recognizer.synthesis.sources.fonts import inspect_font
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.training.reference import numbers_of, reference_hands, render_pages

@@ -23,7 +23,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from text_recognizer.evaluation.evaluate import evaluate
 from text_recognizer.evaluation.sets import load_set
-from text_recognizer.reader import Mode, Reader
+from text_recognizer.page import Mode
+from text_recognizer.reader import Reader
 from text_recognizer.synthesis.sources.fonts import fetch_fonts
 
 LOCK = Path(__file__).with_name("printed.lock.json")

@@ -28,7 +28,8 @@ from text_recognizer.errors import DataInvalid
 from text_recognizer.evaluation.evaluate import By, Report, evaluate
 from text_recognizer.evaluation.metrics import Rate, calibration, rate
 from text_recognizer.evaluation.sets import load_set
-from text_recognizer.reader import Mode, Reader
+from text_recognizer.page import Mode
+from text_recognizer.reader import Reader
 from text_recognizer.synthesis.rendering.ink import Hand, compose_line, hurry, join_strokes
 from text_recognizer.synthesis.rendering.page import PageStyle, compose_page
 from text_recognizer.synthesis.rendering.paper import make_sheet, put_ink

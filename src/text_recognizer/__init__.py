@@ -6,8 +6,8 @@ from text_recognizer.version import __version__
 
 if TYPE_CHECKING:
     from text_recognizer.images import ImageSource
-    from text_recognizer.page import Line, Page, Word
-    from text_recognizer.reader import Mode, Reader
+    from text_recognizer.page import Line, Mode, Page, Word
+    from text_recognizer.reader import Reader
 
 __all__ = ["Line", "Page", "Reader", "Word", "__version__", "read"]
 

@@ -20,9 +20,8 @@ import httpx
 
 from text_recognizer.errors import ImageRejected, TextRecognizerError, UsageError
 from text_recognizer.formats.json_lines import from_dict, line_from_dict, to_dict
-from text_recognizer.page import Line, Page
+from text_recognizer.page import Line, Mode, Page
 
-Mode = Literal["fast", "accurate"]
 Flag = Literal["incorrect", "offensive", "other"]
 Source = str | Path | bytes | BinaryIO
 

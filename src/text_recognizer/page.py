@@ -1,6 +1,10 @@
 """What reading gives: a page of lines, each line with its text, its place and its words; and the picture of it."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["fast", "accurate"]
+"""How lines are read: in one pass with more errors, or with the decoder beside it."""
 
 Point = tuple[float, float]
 """(x, y) in pixels of the image, y down, origin at the top-left corner of the image."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,10 @@ from text_recognizer.layout.finder import LineFinder
 from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.layout.turns import turned, turned_back
 from text_recognizer.layout.words import word_polygon
-from text_recognizer.page import Line, Page, Polygon, Polyline, Word
+from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word
 from text_recognizer.recognition.recognizer import LineReading, Recognizer
 from text_recognizer.registry import resolve
 
-Mode = Literal["fast", "accurate"]
 Place = tuple[Polygon, Polyline | None]
 
 # Of how many lines the way up of a page is judged, and how sure of them (0…1) the recogniser must be to look no

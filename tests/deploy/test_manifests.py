@@ -5,7 +5,6 @@ that no setting is misspelt.
 """
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import hcl2

@@ -39,7 +39,8 @@ from text_recognizer.evaluation.truth import EvaluationSet, TruthPage
 from text_recognizer.images import load_image
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.line_image import line_polygon
-from text_recognizer.reader import Mode, Reader
+from text_recognizer.page import Mode
+from text_recognizer.reader import Reader
 
 By = Literal["line", "page"]
 PICTURE = 1000  # pixels: longer side of a page's picture in the HTML page

@@ -19,7 +19,8 @@ from text_recognizer.evaluation.evaluate import By, Report, evaluate
 from text_recognizer.evaluation.metrics import Rate, rate_difference
 from text_recognizer.evaluation.sets import LINE_TYPES, load_set
 from text_recognizer.evaluation.truth import EvaluationSet
-from text_recognizer.reader import Mode, Reader
+from text_recognizer.page import Mode
+from text_recognizer.reader import Reader
 
 TOLERANCE = 0.0  # CER by which a model may be worse for certain
 SLOWER = 1.25  # seconds a page, as a multiple of production's

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.bundle import Bundle
+from text_recognizer.page import Mode
 from text_recognizer.recognition.decoding import (
     BLANK,
     BOS,
@@ -23,8 +24,6 @@ from text_recognizer.recognition.decoding import (
 )
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import normalise_line
-
-Mode = Literal["fast", "accurate"]
 
 LANGUAGE_MODEL = "language_model.npz"  # in a bundle
 

@@ -24,7 +24,7 @@ from text_recognizer import __version__, formats
 from text_recognizer.errors import TextRecognizerError
 from text_recognizer.formats.json_lines import line_to_dict, points, to_dict
 from text_recognizer.images import to_picture
-from text_recognizer.page import Page
+from text_recognizer.page import Mode, Page
 from text_recognizer.service import schema
 from text_recognizer.service.access import Access
 from text_recognizer.service.engine import Engine, Job
@@ -36,7 +36,6 @@ from text_recognizer.service.settings import Settings
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Mode = Literal["fast", "accurate"]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _GONE = 499  # in the metrics only: nobody is there to get an answer
 

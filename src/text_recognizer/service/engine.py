@@ -30,8 +30,8 @@ import numpy as np
 from text_recognizer.errors import TextRecognizerError
 from text_recognizer.feedback.statistics import Wording, image_statistics, page_statistics
 from text_recognizer.images import LoadedImage, load_image
-from text_recognizer.page import Line, Page, Polygon
-from text_recognizer.reader import LaidOut, Mode, Reader
+from text_recognizer.page import Line, Mode, Page, Polygon
+from text_recognizer.reader import LaidOut, Reader
 from text_recognizer.registry import ALIASES, REGISTRY, Registry, resolve
 from text_recognizer.service.metrics import Metrics
 from text_recognizer.service.problems import Broken, DeadlineExceeded, NotReady, Overloaded

@@ -24,8 +24,7 @@ from text_recognizer.feedback.errors import FeedbackRejected, FeedbackUnavailabl
 from text_recognizer.feedback.record import Feedback, Reading
 from text_recognizer.formats.json_lines import from_dict, to_dict
 from text_recognizer.images import load_image
-from text_recognizer.page import Page
-from text_recognizer.reader import Mode
+from text_recognizer.page import Mode, Page
 from text_recognizer.service import schema
 from text_recognizer.service.engine import Engine, Job
 from text_recognizer.service.metrics import Metrics

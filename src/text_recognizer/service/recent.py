@@ -12,8 +12,7 @@ from functools import cached_property
 
 from text_recognizer.feedback.record import Reading
 from text_recognizer.formats.json_lines import to_dict
-from text_recognizer.page import Page
-from text_recognizer.reader import Mode
+from text_recognizer.page import Mode, Page
 from text_recognizer.service.settings import LogKeep
 
 _POINT_BYTES, _ITEM_BYTES = 110, 400  # as Python keeps a point, and a line or a word without its points

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from text_recognizer.feedback.statistics import WORDS, Wording, image_statistics, page_statistics
 from text_recognizer.images import load_image
 from text_recognizer.monitoring.reference import FORMAT, REFERENCE
-from text_recognizer.reader import Mode, Reader
+from text_recognizer.page import Mode
+from text_recognizer.reader import Reader
 from text_recognizer.synthesis.rendering.ink import Hand
 from text_recognizer.synthesis.rendering.page import PageStyle, RenderedPage, render_page
 from text_recognizer.synthesis.sources.everyday import built_in_prose

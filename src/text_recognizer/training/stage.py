@@ -25,9 +25,10 @@ from text_recognizer.bundle import DESCRIPTION, FORMAT, SHIPPED, Bundle, sha256
 from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
 from text_recognizer.evaluation.metrics import words_right
 from text_recognizer.monitoring.reference import REFERENCE
+from text_recognizer.page import Mode
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import WIDTH_SCALE, normalise_line
-from text_recognizer.recognition.recognizer import LANGUAGE_MODEL, Mode, Recognizer
+from text_recognizer.recognition.recognizer import LANGUAGE_MODEL, Recognizer
 from text_recognizer.training.data import Codec, LineRenderer, collate
 from text_recognizer.training.export import FORMATS, DecoderGraph, EncoderGraph, Format, write_formats
 from text_recognizer.training.models import recognizer as model
