@@ -22,13 +22,13 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from text_recognizer.errors import ImageRejected
 from text_recognizer.page import Picture
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF", "HEIF")
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 64_000_000  # A3 at 500 dpi, a 50-megapixel phone; some 10 bytes a pixel while it is decoded
 MAX_SIDE = 32_000  # OpenCV's warps address pixels with 16 bits
 MIN_SIDE = 8  # nobody can read writing that is lower than this
 
-_KINDS = "PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000 or AVIF"
+_KINDS = "PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000, AVIF or HEIC"
 _UPRIGHT = {  # by EXIF's orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -40,9 +40,7 @@ _UPRIGHT = {  # by EXIF's orientation
 }
 # Things that people take for images, by how their bytes begin (offset, bytes).
 _NOT_IMAGES = (
-    (0, b"%PDF", "a PDF; export its pages as images, for instance with `pdftoppm -r 200 -png`"),
-    (4, b"ftyphei", "a HEIC photograph; save it as JPEG"),
-    (4, b"ftypmif1", "a HEIF photograph; save it as JPEG"),
+    (0, b"%PDF", "a PDF, which holds pages; read it with `text-recognizer read` or `read_pages`"),
     (0, b"<svg", "an SVG drawing; export it as PNG"),
     (0, b"<?xml", "an XML file, not an image"),
     (0, b"<!DOCTYPE", "a web page, not an image; give the address of the image itself"),
@@ -219,7 +217,13 @@ def _decoding(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     """The image in `data`, not decoded yet, of a known kind and size; what is wrong with it is `ImageRejected`."""
     with _refusing_damage():
         try:
-            image = Image.open(BytesIO(data), formats=FORMATS)
+            if data[4:8] == b"ftyp":
+                from pi_heif import register_heif_opener  # late: few images need it
+
+                register_heif_opener(thumbnails=False)
+            image = Image.open(
+                BytesIO(data), formats=[kind for kind in FORMATS if kind != "HEIF" or kind in Image.OPEN]
+            )
         except UnidentifiedImageError:
             raise ImageRejected(_what_it_is(data)) from None
         except Image.DecompressionBombError:

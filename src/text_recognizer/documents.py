@@ -1,0 +1,535 @@
+"""Pages of anything that holds pages: PDF, multi-page TIFF, animations, ZIP, folders, globs, lists, IIIF manifests.
+
+`find_pages` yields a `PageReference` for each page and decodes nothing: a reference is small and can be pickled, and
+`load` decodes its one page. So a document of any length is read in the memory of one page, by as many processes as
+there are.
+
+Documents are as untrusted as images. What is wrong with one becomes a reference whose `load` raises `ImageRejected`,
+so one bad page, file or archive member never costs the others. Archives are never unpacked to disk, archives inside
+archives are refused, and the work is linear in the size of the document.
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+import json
+import struct
+import threading
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, cast
+from urllib.parse import unquote, urlsplit
+
+from PIL import Image
+
+from text_recognizer.errors import ImageRejected, UsageError
+from text_recognizer.images import FORMATS, MAX_BYTES, MAX_PIXELS, LoadedImage, load_image, read_bytes
+
+MAX_DOCUMENT_BYTES = 512 * 2**20  # of a document given as bytes or by URL, and of a member of an archive
+MAX_PAGES = 20_000  # of one document: a file that claims more is damaged, or an attack
+MAX_MEMBERS = 100_000  # of one archive
+PDF_DPI = 200.0
+SUFFIXES = {
+    ".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".jp2", ".avif",
+    ".heic", ".heif", ".pdf", ".zip", ".cbz",
+}  # fmt: skip
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+# PDFium is not safe to use from several threads.
+_PDFIUM = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the bytes of a document are: a file, an address, or the bytes themselves; `member`: of that archive."""
+
+    path: Path | None = None
+    data: bytes | None = None
+    url: str | None = None
+    member: str | None = None
+
+    def read(self, most: int = MAX_DOCUMENT_BYTES) -> bytes:
+        """All bytes. Raises `ImageRejected` where they are not there, damaged or more than `most`."""
+        if self.member is None:
+            return read_bytes(self._outer, most)
+        with self._unpacked() as stream:
+            return read_bytes(stream, most)
+
+    def head(self) -> bytes:
+        """The first bytes, which tell what it is; none where it cannot be opened: reading it then says why."""
+        if self.member is not None:
+            with self._unpacked() as stream:
+                return stream.read(16)
+        if self.data is not None:
+            return self.data[:16]
+        try:
+            with self._outer.open("rb") as stream:  # type: ignore[union-attr]
+                return bytes(stream.read(16))
+        except OSError:
+            return b""
+
+    @property
+    def opened(self) -> Path | bytes:
+        """What a library opens: the path where there is one, so that nothing is loaded whole."""
+        return self.path if self.path is not None and self.member is None else self.read()
+
+    @property
+    def _outer(self) -> Path | bytes | str:
+        outer = self.path or self.url or self.data
+        return outer if outer is not None else b""
+
+    @contextmanager
+    def _unpacked(self) -> Iterator[BinaryIO]:
+        assert self.member is not None
+        with _archive(self.path or self.data or b"") as archive:
+            try:
+                with archive.open(self.member) as stream:
+                    yield stream  # type: ignore[misc]
+            except ImageRejected:
+                raise
+            except Exception as error:  # a member that is encrypted, damaged, or packed by an unknown method
+                raise ImageRejected(f"cannot be unpacked ({error}); unpack the archive and give its images") from error
+
+
+@dataclass(frozen=True, slots=True)
+class PageReference:
+    """One page, not decoded yet.
+
+    `name` names the page to people ("box.zip/letters.pdf"); `number` counts from 1 to `count`, the pages of its
+    document. `stem` is a relative path without suffix that is unique among the pages of one `find_pages`, safe to
+    create below an output folder. `kind`: "image", "pdf", "tiff", "frame", or "refused".
+    """
+
+    name: str
+    stem: PurePosixPath
+    source: Source
+    kind: str = "image"
+    number: int = 1
+    count: int = 1
+    place: int = 0  # of a TIFF: where its directory stands in the file
+    password: str | None = None
+    dpi: float = PDF_DPI
+    problem: str = ""
+
+    def load(self, *, max_pixels: int = MAX_PIXELS) -> LoadedImage:
+        """Decode this page. Raises `ImageRejected`."""
+        match self.kind:
+            case "pdf":
+                return load_image(self._render(max_pixels), max_pixels=max_pixels)
+            case "tiff":
+                return self._directory(max_pixels)
+            case "frame":
+                return load_image(self._frame(max_pixels), max_pixels=max_pixels)
+            case "refused":
+                raise ImageRejected(self.problem)
+        return load_image(self.source.read(MAX_BYTES), max_pixels=max_pixels)
+
+    def embedded_text(self) -> str:
+        """The text that a PDF holds for this page, "" where it holds none or this is no PDF. Raises `ImageRejected`."""
+        if self.kind != "pdf":
+            return ""
+        with _pdf(self.source.opened, self.password) as document:
+            return str(document[self.number - 1].get_textpage().get_text_range()).replace("\r\n", "\n").strip()
+
+    def _render(self, max_pixels: int) -> Image.Image:
+        with _pdf(self.source.opened, self.password) as document:
+            page = document[self.number - 1]
+            width, height = (max(1.0, side) / 72 for side in page.get_size())  # inches
+            # A poster is drawn as large as an image may be, not larger.
+            dpi = min(self.dpi, (0.98 * max_pixels / (width * height)) ** 0.5, 30_000 / max(width, height))
+            image: Image.Image = page.render(scale=dpi / 72, draw_annots=True).to_pil()
+            return image
+
+    def _directory(self, max_pixels: int) -> LoadedImage:
+        opened = self.source.opened
+        with opened.open("rb") if isinstance(opened, Path) else BytesIO(opened) as stream:
+            image = _open_image(cast("BinaryIO", _TiffFrom(stream, self.place)), ("TIFF",))
+            return load_image(image, max_pixels=max_pixels)
+
+    def _frame(self, max_pixels: int) -> Image.Image:
+        image = _open_image(BytesIO(self.source.read(MAX_BYTES)))
+        if image.width * image.height > max_pixels:
+            raise ImageRejected(f"{image.width} × {image.height} pixels is more than is read; scale it down")
+        try:
+            image.seek(self.number - 1)
+            return image.convert("RGBA")
+        except Exception as error:  # decoders of damaged bytes raise anything
+            raise ImageRejected(f"frame {self.number} is damaged ({error}); export the animation again") from error
+
+
+Given = str | Path | bytes | bytearray | memoryview | BinaryIO
+DocumentSource = Given | Iterable[Given]
+
+
+def find_pages(
+    sources: DocumentSource,
+    *,
+    pages: str | None = None,
+    password: str | None = None,
+    dpi: float = PDF_DPI,
+    frames: bool = False,
+) -> Iterator[PageReference]:
+    """The pages of one source or of several, in order, none of them decoded.
+
+    A source is a path or URL of an image, PDF, TIFF, ZIP or CBZ; a folder (searched for these, sorted by name); a glob
+    (`scans/**/*.jpg`); `@list`, a text file with one source a line; the URL or file of a IIIF manifest (Presentation 2
+    or 3); or the bytes of an image or document.
+
+    Args:
+        pages: which pages of each document, such as "1-3,7,10-".
+        password: of encrypted PDFs.
+        dpi: pixels an inch at which PDF pages are drawn.
+        frames: whether each frame of an animation is a page; else its first frame is.
+
+    Raises `UsageError` for a malformed `pages`. A source that cannot be opened yields a reference whose `load` raises.
+    """
+    wanted = page_numbers(pages) if pages else None
+    options = _Options(wanted, password, dpi, frames)
+    one = isinstance(sources, str | Path | bytes | bytearray | memoryview) or hasattr(sources, "read")
+    listed = [cast("Given", sources)] if one else cast("Iterable[Given]", sources)
+    used: dict[PurePosixPath, int] = {}
+    for source in listed:
+        for page in _expand(source, options):
+            yield _unique(page, used)
+
+
+def page_numbers(text: str) -> list[tuple[int, int | None]]:
+    """ "1-3,7,10-" as ranges of page numbers from 1, both ends included, None for the last page. Raises UsageError."""
+    ranges: list[tuple[int, int | None]] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        try:
+            low = int(first) if first else 1
+            high = (int(last) if last else None) if dash else low
+        except ValueError:
+            low, high = 0, 0
+        if low < 1 or (high is not None and high < low) or not part.strip():
+            raise UsageError(f"'{text}' does not name pages; give numbers from 1 and ranges, such as 1-3,7,10-")
+        ranges.append((low, high))
+    return ranges
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    wanted: list[tuple[int, int | None]] | None
+    password: str | None
+    dpi: float
+    frames: bool
+
+    def numbers(self, count: int) -> Iterator[int]:
+        """The wanted numbers among 1…count, in the order of the document."""
+        for number in range(1, count + 1):
+            if self.wanted is None or any(a <= number and (b is None or number <= b) for a, b in self.wanted):
+                yield number
+
+
+def _expand(source: Given, options: _Options) -> Iterator[PageReference]:
+    """The pages of one source."""
+    try:
+        if isinstance(source, str) and source.startswith(("http://", "https://", "data:")):
+            yield from _of_url(source, options)
+        elif isinstance(source, str) and source.startswith("@"):
+            yield from _of_list(Path(source[1:]), options)
+        elif isinstance(source, str | Path):
+            yield from _of_path(Path(source), str(source), options)
+        else:
+            data = read_bytes(source, MAX_DOCUMENT_BYTES)
+            yield from _of_file(Source(data=data), "page", PurePosixPath("page"), options)
+    except ImageRejected as error:
+        name = str(source) if isinstance(source, str | Path) else "page"
+        yield _refused(name, _safe(PurePosixPath(Path(name).stem or "page")), str(error))
+
+
+def _of_path(path: Path, name: str, options: _Options) -> Iterator[PageReference]:
+    if path.is_dir():
+        # Sorted by name, folder by folder; links are not followed, so no folder is its own child.
+        for file in sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
+            yield from _of_disk(file, str(file), PurePosixPath(*file.relative_to(path).parts), options)
+    elif not path.exists() and glob.has_magic(name):
+        found = sorted(Path(p) for p in glob.iglob(name, recursive=True))  # noqa: PTH207, absolute patterns too
+        files = [p for p in found if p.is_file()]
+        if not files:
+            raise ImageRejected("no file matches this pattern; check it, or quote it so that the shell leaves it alone")
+        fixed = len(path.parts) - next(i for i, part in enumerate(path.parts) if glob.has_magic(part))
+        base = path.parents[fixed - 1]  # the folders before the first pattern
+        for file in files:
+            inside = file.relative_to(base) if file.is_relative_to(base) else Path(file.name)
+            yield from _of_disk(file, str(file), PurePosixPath(*inside.parts), options)
+    else:
+        yield from _of_disk(path, name, PurePosixPath(path.name), options)
+
+
+def _of_disk(path: Path, name: str, inside: PurePosixPath, options: _Options) -> Iterator[PageReference]:
+    if path.suffix.lower() == ".json":
+        yield from _of_manifest(read_bytes(path), name, options)
+    else:
+        yield from _of_file(Source(path), name, inside, options)
+
+
+def _of_list(path: Path, options: _Options) -> Iterator[PageReference]:
+    text = read_bytes(path).decode("utf-8", "replace")
+    for line in text.splitlines():
+        if (entry := line.strip()) and not entry.startswith(("#", "@")):
+            remote = entry.startswith(("http://", "https://"))
+            yield from _expand(entry if remote or Path(entry).is_absolute() else path.parent / entry, options)
+
+
+def _of_url(url: str, options: _Options) -> Iterator[PageReference]:
+    data = read_bytes(url, MAX_DOCUMENT_BYTES)
+    name = "image" if url.startswith("data:") else url
+    inside = _safe(PurePosixPath(PurePosixPath(unquote(urlsplit(url).path)).name if name == url else name))
+    if data.lstrip()[:1] == b"{":
+        yield from _of_manifest(data, url, options)
+    else:
+        yield from _of_file(Source(data=data), name, inside, options)
+
+
+def _of_file(source: Source, name: str, inside: PurePosixPath, options: _Options) -> Iterator[PageReference]:
+    """The pages of one file; its first bytes tell the kind, not its name."""
+    page = PageReference(name, inside.with_suffix(""), source, password=options.password, dpi=options.dpi)
+    try:
+        head = source.head()
+        if head.startswith(_ZIP) and source.member is None:
+            yield from _of_archive(source, name, inside, options)
+        elif head.startswith(_ZIP):
+            yield replace(page, kind="refused", problem="an archive inside an archive; unpack the outer one first")
+        elif head.lstrip()[:5] == b"%PDF-":
+            with _pdf(source.opened, options.password) as document:
+                count = len(document)
+            yield from _numbered(replace(page, kind="pdf"), count, [0] * min(count, MAX_PAGES), options)
+        elif head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            places = tiff_directories(source.read())
+            if len(places) > 1:
+                yield from _numbered(replace(page, kind="tiff"), len(places), places, options)
+            else:
+                yield page
+        elif options.frames:
+            count = int(getattr(_open_image(BytesIO(source.read(MAX_BYTES))), "n_frames", 1))
+            kind = "frame" if count > 1 else "image"
+            yield from _numbered(replace(page, kind=kind), count, [0] * min(count, MAX_PAGES), options)
+        else:
+            yield page
+    except ImageRejected as error:
+        yield replace(page, kind="refused", problem=str(error))
+
+
+def _numbered(page: PageReference, count: int, places: list[int], options: _Options) -> Iterator[PageReference]:
+    digits = max(3, len(str(count)))
+    if count == 0:
+        yield replace(page, kind="refused", problem="a document without pages; export it again")
+    for number in options.numbers(min(count, MAX_PAGES)):
+        stem = page.stem.with_name(f"{page.stem.name}-{number:0{digits}}") if count > 1 else page.stem
+        yield replace(page, number=number, count=count, place=places[number - 1], stem=stem)
+    if count > MAX_PAGES:
+        problem = f"{count} pages; only the first {MAX_PAGES} are read: split the document"
+        yield replace(page, kind="refused", problem=problem, number=MAX_PAGES + 1, count=count)
+
+
+def _of_archive(source: Source, name: str, inside: PurePosixPath, options: _Options) -> Iterator[PageReference]:
+    with _archive(source.opened) as archive:
+        members = [info for info in archive.infolist() if not info.is_dir()]
+    if len(members) > MAX_MEMBERS:
+        raise ImageRejected(f"an archive of {len(members)} files; at most {MAX_MEMBERS} are read: split it")
+    for info in sorted(members, key=lambda info: info.filename):
+        path = PurePosixPath(info.filename.replace("\\", "/"))
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+            continue
+        where = inside.with_suffix("") / _safe(path)
+        member = replace(source, member=info.filename)
+        shown = f"{name}/{path}"
+        if info.file_size > MAX_DOCUMENT_BYTES:
+            problem = f"{info.file_size / 2**20:.0f} MiB when unpacked, more than is read; unpack the archive"
+            yield _refused(shown, where.with_suffix(""), problem)
+            continue
+        yield from _of_file(member, shown, where, options)
+
+
+@contextmanager
+def _archive(source: Path | bytes) -> Iterator[zipfile.ZipFile]:
+    try:
+        archive = zipfile.ZipFile(BytesIO(source) if isinstance(source, bytes) else source)
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
+        raise ImageRejected(f"a damaged archive ({error}); copy or pack it again") from error
+    with archive:
+        yield archive
+
+
+@contextmanager
+def _pdf(source: Path | bytes, password: str | None) -> Iterator[Any]:
+    """A PDF opened by PDFium; only one thread at a time is inside."""
+    import pypdfium2 as pdfium  # late: reading images needs none of it
+
+    with _PDFIUM:
+        try:
+            document = pdfium.PdfDocument(source, password=password)
+        except (pdfium.PdfiumError, OSError, ValueError) as error:
+            if "password" in str(error).lower():
+                problem = "wrong password" if password else "an encrypted PDF"
+                raise ImageRejected(f"{problem}; give its password with --password") from None
+            raise ImageRejected(f"a damaged PDF ({error}); copy, download or export it again") from error
+        try:
+            yield document
+        except pdfium.PdfiumError as error:
+            raise ImageRejected(f"a damaged page ({error}); export the PDF again") from error
+        finally:
+            document.close()
+
+
+def tiff_directories(data: bytes) -> list[int]:
+    """Where the directories of a TIFF's pages stand, thumbnails and masks left out; each byte is looked at once.
+
+    TIFF 6.0 and BigTIFF. A chain that leaves the file or runs in a circle ends there. Raises `ImageRejected` where
+    there are more than `MAX_PAGES`.
+    """
+    order, big = _tiff_order(data)
+    number, entries, entry_size = (f"{order}Q", f"{order}Q", 20) if big else (f"{order}I", f"{order}H", 12)
+    head, size = struct.calcsize(entries), struct.calcsize(number)
+    at = 8 if big else 4
+    seen: set[int] = set()
+    pages: list[int] = []
+    while at + size <= len(data):
+        place = struct.unpack_from(number, data, at)[0]
+        if place == 0 or place in seen or place + head > len(data):
+            break
+        seen.add(place)
+        count = struct.unpack_from(entries, data, place)[0]
+        at = place + head + count * entry_size
+        if at > len(data):
+            break
+        if not _is_reduced(data, place + head, count, entry_size, order):
+            pages.append(place)
+        if len(seen) > MAX_PAGES:
+            raise ImageRejected(f"a TIFF of more than {MAX_PAGES} directories; split it, or export it again")
+    return pages
+
+
+def _is_reduced(data: bytes, first: int, count: int, entry_size: int, order: str) -> bool:
+    """Whether a directory is of a thumbnail (bit 0 of NewSubfileType) or a mask (bit 2); its tag, 254, comes first."""
+    for at in range(first, first + min(count, 4) * entry_size, entry_size):
+        tag, kind = struct.unpack_from(f"{order}HH", data, at)
+        if tag == 254:
+            value_at = at + entry_size - (8 if entry_size == 20 else 4)
+            (value,) = struct.unpack_from(f"{order}{'I' if kind == 4 else 'H'}", data, value_at)
+            return bool(value & 0b101)
+    return False
+
+
+class _TiffFrom(io.RawIOBase):
+    """A TIFF whose first directory is the one at `place`, so that a decoder finds it without walking the others."""
+
+    def __init__(self, stream: BinaryIO, place: int) -> None:
+        self._stream = stream
+        order, big = _tiff_order(stream.read(16))
+        self._head = 8 if big else 4, struct.pack(f"{order}{'Q' if big else 'I'}", place)
+        stream.seek(0)
+        # What libtiff reads by itself; it is given the place of the directory.
+        if isinstance(stream, BytesIO):
+            self.getvalue = stream.getvalue
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._stream.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        start = self._stream.tell()
+        data = bytearray(self._stream.read(size))
+        at, place = self._head
+        for i, byte in enumerate(place, at - start):
+            if 0 <= i < len(data):
+                data[i] = byte
+        return bytes(data)
+
+
+def _tiff_order(head: bytes) -> tuple[str, bool]:
+    """`struct`'s mark of the byte order, and whether this is a BigTIFF, whose places have 8 bytes."""
+    return "<" if head[:2] == b"II" else ">", head[2:4] in (b"+\0", b"\0+")
+
+
+def _open_image(stream: BinaryIO, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    try:
+        return Image.open(stream, formats=formats)
+    except Exception as error:  # the kinds of damage are many
+        raise ImageRejected(f"not an image, or damaged ({error}); copy or export it again") from error
+
+
+def _of_manifest(data: bytes, name: str, options: _Options) -> Iterator[PageReference]:
+    """The images of a IIIF manifest, Presentation API 2 or 3; each is fetched when its page is loaded."""
+    try:
+        urls = iiif_images(json.loads(data))
+    except (ValueError, RecursionError) as error:
+        raise ImageRejected(f"not a IIIF manifest ({error}); give the address of a manifest") from None
+    stem = _safe(PurePosixPath(PurePosixPath(urlsplit(name).path).stem or "manifest"))
+    digits = max(3, len(str(len(urls))))
+    for number in options.numbers(min(len(urls), MAX_PAGES)):
+        url = urls[number - 1]
+        where = stem.with_name(f"{stem.name}-{number:0{digits}}")
+        yield PageReference(f"{name}#{number}", where, Source(url=url), number=number, count=len(urls))
+
+
+def iiif_images(manifest: Any) -> list[str]:
+    """Addresses of the full image of each canvas, in order. Raises ValueError where it is no manifest.
+
+    https://iiif.io/api/presentation/2.1 and 3.0: the image service of a canvas is asked for its full size, where
+    there is one; else the image's own address is taken.
+    """
+    urls: list[str] = []
+    try:
+        if "sequences" in manifest:
+            bodies = [
+                image["resource"]
+                for sequence in manifest["sequences"]
+                for canvas in sequence["canvases"]
+                for image in canvas["images"][:1]
+            ]
+        else:
+            bodies = [canvas["items"][0]["items"][0]["body"] for canvas in manifest["items"]]
+        for body in bodies:
+            body = body[0] if isinstance(body, list) else body
+            services = body.get("service") or []
+            service = services if isinstance(services, dict) else services[0] if services else None
+            if service and (base := service.get("@id") or service.get("id")):
+                full = "max" if "3" in str(service.get("type", service.get("@context", ""))) else "full"
+                urls.append(f"{str(base).rstrip('/')}/full/{full}/0/default.jpg")
+            else:
+                urls.append(str(body.get("@id") or body["id"]))
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(f"it lacks {error}") from None
+    if not urls:
+        raise ValueError("it has no canvases")
+    return urls
+
+
+def _refused(name: str, stem: PurePosixPath, problem: str) -> PageReference:
+    return PageReference(name, stem, Source(), "refused", problem=problem)
+
+
+def _safe(path: PurePosixPath) -> PurePosixPath:
+    """A relative path that stays below the folder it is put into, whatever an archive or an address calls it."""
+    parts = [part for part in path.parts if part not in ("/", "..", ".", "")]
+    cleaned = ["".join("_" if c in '<>:"|?*' or ord(c) < 32 else c for c in part)[:200] for part in parts]
+    return PurePosixPath(*cleaned) if cleaned else PurePosixPath("page")
+
+
+def _unique(page: PageReference, used: dict[PurePosixPath, int]) -> PageReference:
+    """`a.jpg` beside `a.png` would both be written to `a.txt`: the second one is `a-2`."""
+    stem = page.stem
+    while stem in used:
+        used[page.stem] = used.get(page.stem, 1) + 1
+        stem = page.stem.with_name(f"{page.stem.name}-{used[page.stem]}")
+    used[stem] = used.get(stem, 1)
+    return page if stem == page.stem else replace(page, stem=stem)

@@ -1,0 +1,267 @@
+"""Pages of PDFs, TIFFs, archives, folders, lists, manifests: found one at a time, whatever is wrong with one."""
+
+import base64
+import io
+import json
+import pickle
+import struct
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from reportlab.lib.pdfencrypt import StandardEncryption
+from reportlab.pdfgen import canvas
+
+from text_recognizer import documents
+from text_recognizer.documents import find_pages, iiif_images, page_numbers, tiff_directories
+from text_recognizer.errors import ImageRejected, UsageError
+from text_recognizer.images import load_image
+
+
+def shade(page):
+    """Which grey a page was given when it was made."""
+    return round(float(np.median(page.load().rgb)))
+
+
+def gray(value, size=(60, 40)):
+    return Image.new("L", size, value)
+
+
+def encoded(image, kind="PNG", **options):
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def pdf(pages, **options):
+    """A PDF whose page n (from 1) has a box of grey 10 n and its number as text."""
+    out = io.BytesIO()
+    made = canvas.Canvas(out, pagesize=(200, 100), **options)
+    for number in range(1, pages + 1):
+        made.setFillGray(10 * number / 255)
+        made.rect(0, 0, 200, 100, stroke=0, fill=1)
+        made.setFillGray(1)
+        made.drawString(20, 50, f"page {number}")
+        made.showPage()
+    made.save()
+    return out.getvalue()
+
+
+def tiff(shades, **options):
+    first, *others = map(gray, shades)
+    return encoded(first, "TIFF", save_all=True, append_images=others, **options)
+
+
+def archive(members):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, data in members.items():
+            made.writestr(name, data)
+    return out.getvalue()
+
+
+def problems(pages):
+    found = []
+    for page in pages:
+        with pytest.raises(ImageRejected) as refused:
+            page.load()
+        found.append(str(refused.value))
+    return found
+
+
+def test_pages_of_a_pdf_are_drawn_one_by_one_at_the_resolution_asked_for(tmp_path):
+    (tmp_path / "a.pdf").write_bytes(pdf(3))
+    pages = list(find_pages(tmp_path / "a.pdf", dpi=144))
+    assert [(p.number, p.count, p.stem.as_posix()) for p in pages] == [(n, 3, f"a-00{n}") for n in (1, 2, 3)]
+    assert [shade(p) for p in pages] == [10, 20, 30]
+    assert pages[0].load().rgb.shape == (200, 400, 3)
+    assert [p.embedded_text() for p in pages] == ["page 1", "page 2", "page 3"]
+
+
+@pytest.mark.parametrize(("wanted", "numbers"), [("2", [2]), ("1-2,5-", [1, 2, 5, 6]), ("-3", [1, 2, 3]), ("9", [])])
+def test_pages_are_chosen_by_range(wanted, numbers):
+    assert [p.number for p in find_pages(pdf(6), pages=wanted)] == numbers
+
+
+@pytest.mark.parametrize("wanted", ["0", "3-1", "a", "1,,2", "--"])
+def test_malformed_ranges_are_refused(wanted):
+    with pytest.raises(UsageError, match="1-3,7,10-"):
+        page_numbers(wanted)
+
+
+def test_encrypted_pdf_needs_its_password():
+    document = pdf(1, encrypt=StandardEncryption("secret"))
+    assert "encrypted PDF" in problems(find_pages(document))[0]
+    assert "wrong password" in problems(find_pages(document, password="guess"))[0]
+    assert [shade(p) for p in find_pages(document, password="secret")] == [10]
+
+
+def test_poster_is_drawn_within_the_limit_of_pixels():
+    out = io.BytesIO()
+    made = canvas.Canvas(out, pagesize=(14_000, 14_000))
+    made.showPage()
+    made.save()
+    (page,) = find_pages(out.getvalue())
+    height, width, _ = page.load().rgb.shape
+    assert min(height, width) > 7000
+    assert height * width <= 64e6
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}, {"big_tiff": True}], ids=str)
+def test_each_directory_of_a_tiff_is_a_page(tmp_path, options):
+    (tmp_path / "a.tif").write_bytes(tiff([10, 20, 30], **options))
+    for source in (tmp_path / "a.tif", (tmp_path / "a.tif").read_bytes()):
+        assert [shade(p) for p in find_pages(source)] == [10, 20, 30]
+        assert [shade(p) for p in find_pages(source, pages="3")] == [30]
+
+
+def test_tiff_of_very_many_directories_costs_a_look_at_each_and_no_more():
+    # Each directory is empty and points to the next one.
+    size = 6
+    many = 19_000
+    body = b"".join(struct.pack("<HI", 0, 8 + size * (n + 1)) for n in range(many - 1)) + struct.pack("<HI", 0, 0)
+    assert len(tiff_directories(b"II*\0" + struct.pack("<I", 8) + body)) == many
+    with pytest.raises(ImageRejected, match="split"):
+        more = b"".join(struct.pack("<HI", 0, 8 + size * (n + 1)) for n in range(30_000))
+        tiff_directories(b"II*\0" + struct.pack("<I", 8) + more)
+
+
+def test_directories_in_a_circle_end():
+    ring = b"II*\0" + struct.pack("<I", 8) + struct.pack("<HI", 0, 14) + struct.pack("<HI", 0, 8)
+    assert tiff_directories(ring) == [8, 14]
+
+
+def test_frames_of_an_animation_are_pages_where_asked_for():
+    first, *others = map(gray, (10, 100, 200))
+    animation = encoded(first, "GIF", save_all=True, append_images=others)
+    assert [shade(p) for p in find_pages(animation)] == [10]
+    assert [shade(p) for p in find_pages(animation, frames=True)] == [10, 100, 200]
+
+
+# 64 × 48 pixels of one grey, as pillow-heif 1.4 writes it; what we install only reads HEIC.
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9jAA"
+    "AAAERAAAEAAQAAAAABoQABAAAAAAAAABQAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA/WlwcnAA"
+    "AADdaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkA"
+    "AAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAA"
+    "AAAoY2xhcAAAAEAAAAABAAAAMAAAAAEAAAAAAAAAAv////AAAAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAAAAAAAAEAAQWBAgMFhAAAAB"
+    "xtZGF0AAAAECgBrxmA7iRKX/+2asAGHMA="
+)
+
+
+def test_heic_photograph_is_read():
+    image = load_image(HEIC)
+    assert image.rgb.shape == (48, 64, 3)
+    assert abs(float(np.median(image.rgb)) - 90) < 6
+
+
+def test_damaged_heic_is_refused():
+    with pytest.raises(ImageRejected):
+        load_image(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100)
+
+
+def test_members_of_an_archive_are_pages_and_nothing_leaves_it():
+    members = {
+        "b/2.png": encoded(gray(20)), "a/1.pdf": pdf(2), "notes.txt": b"no image",
+        "../../up.png": encoded(gray(50)), "/etc/root.png": encoded(gray(60)), "inner.zip": archive({"x": b""}),
+        "bad.png": b"rubbish", "c.tif": tiff([70, 80]),
+    }  # fmt: skip
+    pages = list(find_pages(archive(members)))
+    stems = [p.stem for p in pages]
+    assert all(not s.is_absolute() and ".." not in s.parts and s.parts[0] == "page" for s in stems)
+    good = [p for p in pages if "bad" not in p.name and "inner" not in p.name]
+    assert sorted(shade(p) for p in good) == [10, 20, 20, 50, 60, 70, 80]
+    assert "archive inside an archive" in problems(p for p in pages if "inner" in p.name)[0]
+    assert len(problems(p for p in pages if "bad" in p.name)) == 1
+
+
+def test_member_that_unpacks_to_far_more_is_refused_before_it_is_unpacked(monkeypatch):
+    monkeypatch.setattr(documents, "MAX_DOCUMENT_BYTES", 1 << 20)
+    (problem,) = problems(find_pages(archive({"bomb.png": b"\0" * (4 << 20)})))
+    assert "unpacked" in problem
+
+
+def test_folder_glob_and_list_give_the_same_pages(tmp_path):
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "1.png").write_bytes(encoded(gray(10)))
+    (tmp_path / "in" / "deep" / "2.png").write_bytes(encoded(gray(20)))
+    (tmp_path / "in" / "read.me").write_text("no image")
+    (tmp_path / "list.txt").write_text("# my pages\nin/1.png\n\nin/deep/2.png\n")
+    for source in (tmp_path / "in", f"{tmp_path}/in/**/*.png", f"@{tmp_path}/list.txt"):
+        assert sorted(shade(p) for p in find_pages(source)) == [10, 20]
+    assert [p.stem.as_posix() for p in find_pages(tmp_path / "in")] == ["1", "deep/2"]
+
+
+def test_stems_never_collide(tmp_path):
+    for name in ("a.png", "a.jpg", "a.bmp", "a-2.png"):
+        gray(10).save(tmp_path / name)
+    stems = [p.stem for p in find_pages(tmp_path)]
+    assert len(set(stems)) == len(stems) == 4
+
+
+def test_what_cannot_be_opened_costs_no_other_page(tmp_path):
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7\nrubbish")
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "good.png").write_bytes(encoded(gray(10)))
+    sources = [tmp_path / "broken.pdf", tmp_path / "none.png", tmp_path / "empty.png", tmp_path / "good.png"]
+    *bad, good = find_pages(sources)
+    assert [s.split(";")[0].split(" (")[0] for s in problems(bad)] == [
+        "a damaged PDF",
+        "no such file",
+        "empty, 0 bytes",
+    ]
+    assert shade(good) == 10
+
+
+def test_references_travel_to_other_processes():
+    page = pickle.loads(pickle.dumps(list(find_pages(pdf(2)))[1]))
+    assert shade(page) == 20
+
+
+def test_memory_is_that_of_one_page(tmp_path):
+    """Of a long document nothing is kept between two pages."""
+    (tmp_path / "long.pdf").write_bytes(pdf(25))
+    tracemalloc.start()
+    peaks = []
+    for page in find_pages(tmp_path / "long.pdf"):
+        page.load()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+    tracemalloc.stop()
+    assert peaks[-1] < 1.2 * peaks[1]
+
+
+VERSION_2 = {
+    "@context": "http://iiif.io/api/presentation/2/context.json",
+    "sequences": [{"canvases": [
+        {"images": [{"resource": {"@id": "https://x.org/1.jpg", "service": {"@id": "https://x.org/iiif/1"}}}]},
+        {"images": [{"resource": {"@id": "https://x.org/2.jpg"}}]},
+    ]}],
+}  # fmt: skip
+VERSION_3 = {
+    "@context": "http://iiif.io/api/presentation/3/context.json",
+    "items": [{"items": [{"items": [{"body": {
+        "id": "https://x.org/1.jpg", "service": [{"id": "https://x.org/iiif/1", "type": "ImageService3"}],
+    }}]}]}],
+}  # fmt: skip
+
+
+def test_images_of_a_manifest_are_asked_for_in_full():
+    assert iiif_images(VERSION_2) == ["https://x.org/iiif/1/full/full/0/default.jpg", "https://x.org/2.jpg"]
+    assert iiif_images(VERSION_3) == ["https://x.org/iiif/1/full/max/0/default.jpg"]
+
+
+@pytest.mark.parametrize("manifest", [{}, [], {"items": []}, {"items": [{}]}, {"sequences": 3}, "x", None])
+def test_what_is_no_manifest_is_refused(tmp_path, manifest):
+    (tmp_path / "m.json").write_text(json.dumps(manifest))
+    assert "IIIF" in problems(find_pages(tmp_path / "m.json"))[0]
+
+
+def test_images_of_a_manifest_go_through_the_guarded_door(tmp_path):
+    inside = {"items": [{"items": [{"items": [{"body": {"id": "http://127.0.0.1:1/x.png"}}]}]}]}
+    (tmp_path / "m.json").write_text(json.dumps(inside))
+    (page,) = find_pages(Path(tmp_path / "m.json"))
+    assert page.name.endswith("m.json#1")
+    assert problems([page])
