@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from text_recognizer.recognition.decoding import align, best_path, ctc_scores, log_softmax, prefix_beam
+from text_recognizer.recognition.decoding import EOS, align, best_path, ctc_scores, log_softmax, prefix_beam
 from text_recognizer.recognition.recognizer import _loops
 
 
@@ -44,6 +44,57 @@ def test_wide_prefix_beam_finds_the_most_probable_text(seed: int) -> None:
     best_text, best_score = prefix_beam(log_probs, beam=200, cutoff=-50)[0]
     assert tuple(best_text) == max(truth, key=lambda t: truth[t])
     assert np.exp(best_score) == pytest.approx(max(truth.values()), rel=1e-3)
+
+
+class _Likes:
+    """A language model that likes one symbol after another."""
+
+    def __init__(self, symbols: int) -> None:
+        self.table = scores(7, steps=symbols + 1, symbols=symbols, sharpness=2.0)
+
+    def next(self, before: tuple[int, ...]) -> np.ndarray:
+        return self.table[before[-1] if before else -1]
+
+    def score(self, text: tuple[int, ...]) -> float:
+        return float(sum(self.next(text[:i])[s] for i, s in enumerate((*text, EOS))))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_search_with_language_finds_the_text_that_is_best_by_both(seed: int) -> None:
+    log_probs, language = scores(seed), _Likes(4)
+    joint = {
+        text: np.log(p) + 0.7 * language.score(text) + 0.3 * len(text) for text, p in by_hand(log_probs).items() if p
+    }
+    found = prefix_beam(log_probs, 200, -50, language=language, language_weight=0.7, length_bonus=0.3)
+    assert [tuple(text) for text, _ in found[:5]] == sorted(joint, key=joint.__getitem__, reverse=True)[:5]
+
+
+def test_long_lines_are_scored_where_probabilities_underflow() -> None:
+    log_probs = scores(3, steps=1500, symbols=6)
+    text = [int(i) for i in np.random.default_rng(3).integers(1, 6, 400)]
+    labels = [0] * (2 * len(text) + 1)
+    labels[1::2] = text
+    alpha = np.full(len(labels), -np.inf)  # the forward algorithm in logarithms
+    alpha[:2] = log_probs[0, labels[:2]]
+    for step in log_probs[1:]:
+        one, two = np.roll(alpha, 1), np.roll(alpha, 2)
+        one[0] = two[:2] = -np.inf
+        two[[i for i, s in enumerate(labels) if s == 0 or s == labels[i - 2]]] = -np.inf
+        alpha = np.logaddexp(np.logaddexp(alpha, one), two) + step[labels]
+    expected = np.logaddexp(alpha[-1], alpha[-2])
+    assert expected < -1500  # exp of it is 0 in float64
+    assert ctc_scores(log_probs, [text])[0] == pytest.approx(expected, abs=0.01)
+
+
+def test_beam_reads_long_lines_where_probabilities_underflow() -> None:
+    log_probs = np.full((1200, 4), np.log(0.1), np.float32)
+    path = np.tile([1, 0, 2, 3, 0, 3], 200)
+    log_probs[np.arange(1200), path] = np.log(0.7)
+    log_probs -= 1.0  # as if most of each step were on symbols that are never followed
+    text, found = prefix_beam(log_probs, 16)[0]
+    assert text == [1, 2, 3, 3] * 200
+    assert found < -1500
+    assert found == pytest.approx(ctc_scores(log_probs, [text])[0], rel=0.03)  # paths of pruned prefixes are lost
 
 
 def test_repeated_letter_needs_a_blank_between() -> None:

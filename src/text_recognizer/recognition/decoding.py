@@ -4,15 +4,15 @@ References
 - Graves et al., "Connectionist Temporal Classification", ICML 2006 (forward score, best path)
 - Hannun et al., "First-Pass Large Vocabulary Continuous Speech Recognition using Bi-Directional Recurrent DNNs",
   arXiv:1408.2873 (prefix beam search)
+- Rabiner, "A tutorial on hidden Markov models", 1989 (forward algorithm in scaled probabilities)
 """
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -58,16 +58,14 @@ class NextScores(Protocol):
         """Log-probability (V,) of each id after the ids `before` of a line; EOS ends it."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Prefix:
-    """A beginning of a text with the log-probabilities of its paths, and what language makes of it."""
+    """A beginning of a text. Each prefix is one object, so that growing it never hashes or copies the text."""
 
-    blank: float  # of the paths that end in a blank
-    symbol: float  # of those that end in its last symbol
+    ids: tuple[int, ...]
     language: float  # weighted score of the language model and of the length
-
-    def total(self) -> float:
-        return _logaddexp(self.blank, self.symbol) + self.language
+    after: list[float] | None = None  # log-probability of each next id, once it was needed
+    longer: dict[int, _Prefix] = field(default_factory=dict)  # by the id that was added
 
 
 def prefix_beam(
@@ -81,78 +79,118 @@ def prefix_beam(
     """Most likely texts of `log_probs` (T, V) as (ids, CTC log-probability), best first.
 
     Symbols whose log-probability at a step is below `cutoff` are not followed there. With a language model the order,
-    and what is kept on the way, is by CTC + `language_weight` × language model + `length_bonus` × length.
+    and what remains on the way, is by CTC + `language_weight` × language model + `length_bonus` × length.
     """
     weighted = language is not None and language_weight > 0
-    beams: dict[tuple[int, ...], _Prefix] = {(): _Prefix(0.0, _NEVER, 0.0)}
-    for step in log_probs:
-        blank = float(step[BLANK])
-        if blank > -0.0005:  # only blank: every beam goes on alike
-            for entry in beams.values():
-                entry.blank, entry.symbol = _logaddexp(entry.blank, entry.symbol) + blank, _NEVER
+    probabilities = np.exp(log_probs.astype(np.float64))
+    followed = log_probs > cutoff
+    followed[:, BLANK] = False
+    # (prefix, probability of its paths that end in a blank, of those that end in its last symbol), both relative to
+    # exp(scale): products of probabilities are several times faster than sums of logarithms.
+    beams = [(_Prefix((), 0.0), 1.0, 0.0)]
+    scale = 0.0
+    for step, blank_log, blank, row in zip(
+        probabilities, log_probs[:, BLANK].tolist(), probabilities[:, BLANK].tolist(), followed, strict=True
+    ):
+        if blank_log > _ONLY_BLANK:
+            beams = [(prefix, (b + s) * blank, 0.0) for prefix, b, s in beams]
             continue
-        symbols = [(i, float(step[i])) for i in np.flatnonzero(step > cutoff).tolist() if i != BLANK]
-        grown: dict[tuple[int, ...], _Prefix] = {}
-        for prefix, entry in beams.items():
-            total = _logaddexp(entry.blank, entry.symbol)
-            last = prefix[-1] if prefix else -1
-            same = grown.get(prefix)
-            if same is None:
-                same = grown[prefix] = _Prefix(_NEVER, _NEVER, entry.language)
-            same.blank = _logaddexp(same.blank, total + blank)
-            if prefix:
-                same.symbol = _logaddexp(same.symbol, entry.symbol + float(step[last]))
-            after = language.next(prefix) if weighted and language is not None else None
-            for symbol, score in symbols:
+        chosen = np.flatnonzero(row)
+        symbols = list(zip(chosen.tolist(), step[chosen].tolist(), strict=True))
+        place: dict[_Prefix | None, int] = {prefix: i for i, (prefix, _, _) in enumerate(beams)}
+        ends = [[(b + s) * blank, s * float(step[prefix.ids[-1]]) if prefix.ids else 0.0] for prefix, b, s in beams]
+        grown: list[tuple[_Prefix, int, float, float]] = []  # parent, symbol, probability, language score
+        for prefix, b, s in beams:
+            last = prefix.ids[-1] if prefix.ids else -1
+            if weighted and prefix.after is None and language is not None:
+                prefix.after = language.next(prefix.ids).tolist()
+            for symbol, probability in symbols:
                 # The same symbol again needs a blank between; without one it is the same letter going on.
-                score += entry.blank if symbol == last else total
-                longer = grown.get((*prefix, symbol))
+                mass = probability * (b if symbol == last else b + s)
+                at = place.get(prefix.longer.get(symbol))
+                if at is not None:
+                    ends[at][1] += mass
+                elif mass > 0:
+                    bonus = length_bonus + (language_weight * prefix.after[symbol] if prefix.after else 0.0)
+                    score = prefix.language + bonus
+                    grown.append((prefix, symbol, mass, score))
+        scores = [
+            *(_log(b + s) + prefix.language for (prefix, _, _), (b, s) in zip(beams, ends, strict=True)),
+            *(math.log(mass) + score for _, _, mass, score in grown),
+        ]
+        survivors = []
+        for i in sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[:beam]:
+            if i < len(beams):
+                survivors.append((beams[i][0], *ends[i]))
+            else:
+                parent, symbol, mass, score = grown[i - len(beams)]
+                longer = parent.longer.get(symbol)
                 if longer is None:
-                    bonus = length_bonus + (language_weight * float(after[symbol]) if after is not None else 0.0)
-                    longer = grown[(*prefix, symbol)] = _Prefix(_NEVER, _NEVER, entry.language + bonus)
-                longer.symbol = _logaddexp(longer.symbol, score)
-        beams = dict(heapq.nlargest(beam, grown.items(), key=lambda item: item[1].total()))
-    if weighted and language is not None:
-        for prefix, entry in beams.items():
-            entry.language += language_weight * float(language.next(prefix)[EOS])
-    ranked = sorted(beams.items(), key=lambda item: -item[1].total())
-    return [(list(prefix), _logaddexp(entry.blank, entry.symbol)) for prefix, entry in ranked]
+                    longer = parent.longer[symbol] = _Prefix((*parent.ids, symbol), score)
+                survivors.append((longer, 0.0, mass))
+        beams = survivors
+        largest = max(b + s for _, b, s in beams)
+        if largest < _SMALL:
+            scale += math.log(largest)
+            beams = [(prefix, b / largest, s / largest) for prefix, b, s in beams]
+    ranked_texts = []
+    for prefix, b, s in beams:
+        ctc = _log(b + s) + scale
+        end = language_weight * float(language.next(prefix.ids)[EOS]) if weighted and language is not None else 0.0
+        ranked_texts.append((ctc + prefix.language + end, list(prefix.ids), ctc))
+    ranked_texts.sort(key=lambda entry: -entry[0])
+    return [(ids, ctc) for _, ids, ctc in ranked_texts]
 
 
-_NEVER = -1e30
+def _log(p: float) -> float:
+    return math.log(p) if p > 0 else -math.inf
 
 
-def _logaddexp(a: float, b: float) -> float:
-    if a < b:
-        a, b = b, a
-    return a if b <= _NEVER or a - b > 40 else a + math.log1p(math.exp(b - a))
+# Log-probability of a blank above which a step holds nothing else: every beam goes on alike.
+_ONLY_BLANK = -0.0005
+# Relative probabilities are scaled up again below this, and exact CTC scores after so many steps.
+_SMALL, _RESCALED = 1e-100, 8
 
 
 def ctc_scores(log_probs: Scores, texts: Sequence[Sequence[int]]) -> Scores:
-    """Exact log-probability of each of `texts` (N lists of ids) under `log_probs` (T, V): (N,)."""
+    """Exact log-probability of each of `texts` (N lists of ids) under `log_probs` (T, V): (N,).
+
+    The forward algorithm over all texts at once, in scaled probabilities. `NEGATIVE` where the text does
+    not fit into T steps, or is less likely than float64 holds.
+    """
     if not texts:
         return np.zeros(0, np.float32)
-    longest = max(len(t) for t in texts)
-    n, states = len(texts), 2 * longest + 1
-    labels = np.full((n, states), BLANK, np.int64)
-    for row, text in enumerate(texts):
-        labels[row, 1 : 2 * len(text) : 2] = text
+    n, longest = len(texts), max(1, *(len(text) for text in texts))
+    labels = np.full((longest, n), BLANK, np.int64)
+    for column, text in enumerate(texts):
+        labels[: len(text), column] = text
     # A symbol may be entered straight from the symbol before if the two differ.
-    skip = np.full((n, states), NEGATIVE, np.float32)
-    skip[:, 3::2] = np.where(labels[:, 3::2] != labels[:, 1:-2:2], 0, NEGATIVE)
-    # A path begins with a blank or with the first symbol.
-    alpha = np.full((n, states), NEGATIVE, np.float32)
-    alpha[:, :2] = log_probs[0][labels[:, :2]]
-    rows = np.arange(n)
-    for step in log_probs[1:]:
-        emit = step[labels]  # (N, S)
-        one = np.concatenate([np.full((n, 1), NEGATIVE, np.float32), alpha[:, :-1]], axis=1)
-        two = np.concatenate([np.full((n, 2), NEGATIVE, np.float32), alpha[:, :-2]], axis=1)[:, :states] + skip
-        alpha = np.logaddexp(np.logaddexp(alpha, one), two) + emit
-    ends = np.asarray([2 * len(t) for t in texts])
-    last = alpha[rows, ends]
-    before = np.where(ends > 0, alpha[rows, np.maximum(ends - 1, 0)], NEGATIVE)
-    return np.asarray(np.logaddexp(last, before), np.float32)
+    skip = np.concatenate([np.zeros((1, n)), labels[1:] != labels[:-1]])  # (L, N)
+    # Relative to the likeliest symbol of each step: the rest decays slowly.
+    top = log_probs.max(-1)
+    probabilities = np.exp((log_probs - top[:, None]).astype(np.float64))
+    scale = np.full(n, top.sum(dtype=np.float64))
+    # Paths that end before the symbol k (blank), and on it: (L + 1, N), (L, N). They begin with a blank or a symbol.
+    blank, symbol = np.zeros((longest + 1, n)), np.zeros((longest, n))
+    blank[0], symbol[0] = probabilities[0, BLANK], probabilities[0, labels[0]]
+    for begin in range(1, len(probabilities), _RESCALED):
+        steps = probabilities[begin : begin + _RESCALED]
+        for blank_emitted, emitted in zip(steps[:, BLANK], steps[:, labels], strict=True):
+            entered = symbol + blank[:-1]
+            entered[1:] += skip[1:] * symbol[:-1]
+            blank[1:] += symbol
+            blank *= blank_emitted
+            np.multiply(entered, emitted, out=symbol)
+        largest = np.maximum(blank.max(0), symbol.max(0))
+        largest[largest <= 0] = 1
+        blank /= largest
+        symbol /= largest
+        scale += np.log(largest)
+    columns = np.arange(n)
+    lengths = np.asarray([len(text) for text in texts])
+    mass = blank[lengths, columns] + np.where(lengths > 0, symbol[lengths - 1, columns], 0)
+    possible = mass > 0
+    return np.where(possible, np.log(np.where(possible, mass, 1)) + scale, NEGATIVE).astype(np.float32)
 
 
 def align(log_probs: Scores, text: Sequence[int]) -> tuple[list[tuple[int, int]], Scores]:
@@ -167,27 +205,30 @@ def align(log_probs: Scores, text: Sequence[int]) -> tuple[list[tuple[int, int]]
     states = 2 * n + 1
     labels = np.full(states, BLANK, np.int64)
     labels[1::2] = text
-    skip = np.zeros(states, bool)
-    skip[3::2] = labels[3::2] != labels[1:-2:2]
-    score = np.full(states, NEGATIVE, np.float32)
-    score[0], score[1] = log_probs[0, BLANK], log_probs[0, labels[1]]
+    skip = np.full(states, NEGATIVE, np.float32)
+    skip[3::2] = np.where(labels[3::2] != labels[1:-2:2], 0, NEGATIVE)
+    emitted = log_probs[:, labels]  # (T, S)
+    # Two states that no path reaches stand before the first, so that a shift is a view.
+    padded = np.full(states + 2, NEGATIVE, np.float32)
+    score, before, two_before = padded[2:], padded[1:-1], padded[:-2]
+    score[:2] = emitted[0, :2]
     back = np.zeros((steps, states), np.int8)
     for t in range(1, steps):
-        one = np.concatenate([[NEGATIVE], score[:-1]])
-        two = np.where(skip, np.concatenate([[NEGATIVE, NEGATIVE], score[:-2]]), NEGATIVE)
-        options = np.stack([score, one, two])
-        choice = options.argmax(0)
-        back[t] = choice
-        score = options[choice, np.arange(states)] + log_probs[t, labels]
+        skipped = two_before + skip
+        best = np.maximum(score, before)
+        back[t] = before > score
+        back[t][skipped > best] = 2
+        np.add(np.maximum(best, skipped), emitted[t], out=score)
     state = states - 1 if score[-1] >= score[-2] else states - 2
     if score[state] < -1e20:
         edges = np.linspace(0, steps, n + 1).astype(int)
         return [(int(a), int(max(a, b - 1))) for a, b in itertools.pairwise(edges)], np.zeros(n, np.float32)
-    spans: list[list[int]] = [[] for _ in range(n)]
+    path = np.zeros(steps, np.int64)
     for t in range(steps - 1, -1, -1):
-        if state % 2 == 1:
-            spans[state // 2].append(t)
+        path[t] = state
         state -= int(back[t, state])
-    out = [(min(s), max(s)) for s in spans]
-    confidence = np.exp([max(float(log_probs[t, c]) for t in s) for c, s in zip(text, spans, strict=True)])
-    return out, np.asarray(confidence, np.float32)
+    at = np.flatnonzero(path % 2)  # steps on a symbol
+    first = np.searchsorted(path[at], np.arange(1, states, 2))
+    last = np.searchsorted(path[at], np.arange(1, states, 2), side="right") - 1
+    confidence = np.exp(np.maximum.reduceat(emitted[at, path[at]], first))
+    return list(zip(at[first].tolist(), at[last].tolist(), strict=True)), np.asarray(confidence, np.float32)

@@ -60,28 +60,36 @@ class LanguageModel:
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise BundleInvalid(f"{file} can't be read ({type(error).__name__}): get the bundle again.") from error
         self._cache: dict[tuple[int, ...], Scores] = {}
+        self._masses: dict[tuple[int, ...], Scores] = {}
 
     def next(self, before: Sequence[int]) -> Scores:
         """Log-probability (V,) of each id after `before`, ids of the line so far without BOS; EOS ends the line."""
         context = (BOS, *before)[-(self.order - 1) :]
         known = self._cache.get(context)
-        if known is not None:
-            return known
-        p = self._unigrams
-        for k in range(2, len(context) + 2):
-            keys, backoffs, starts, symbols, masses = self._contexts[k - 2]
-            key = np.uint64(pack(context[-(k - 1) :]))
-            at = int(np.searchsorted(keys, key))
-            if at == len(keys) or keys[at] != key:
-                break  # a longer context is not there either
-            p = p * backoffs[at]
-            here = slice(starts[at], starts[at + 1])
-            p[symbols[here]] += masses[here]
-        scores = np.asarray(np.log(p / p.sum()), np.float32)
-        if len(self._cache) >= CACHE:
-            self._cache.clear()
-        self._cache[context] = scores
-        return scores
+        if known is None:
+            if len(self._cache) >= CACHE:
+                self._cache.clear()
+                self._masses.clear()
+            p = self._mass(context)
+            known = self._cache[context] = np.asarray(np.log(p / p.sum()), np.float32)
+        return known
+
+    def _mass(self, context: tuple[int, ...]) -> Scores:
+        """Probability (V,) of each id after `context`; it adds up to one only nearly, masses are stored in steps."""
+        if not context:
+            return self._unigrams
+        p = self._masses.get(context)
+        if p is None:
+            p = self._mass(context[1:])  # mostly known: contexts share their ends
+            keys, backoffs, starts, symbols, masses = self._contexts[len(context) - 1]
+            key = np.uint64(pack(context))
+            at = int(keys.searchsorted(key))
+            if at < len(keys) and keys[at] == key:
+                here = slice(starts[at], starts[at + 1])
+                p = p * backoffs[at]
+                p[symbols[here]] += masses[here]
+            self._masses[context] = p
+        return p
 
     def score(self, text: Sequence[int]) -> float:
         """Log-probability of a whole line, its end included."""
