@@ -39,6 +39,7 @@ With several images the others are still read; the status is that of the first f
 
 # Commands that read their own arguments: module with `main(argv) -> int`, the extra it needs, and what it is for.
 _COMMANDS = {
+    "batch": ("text_recognizer.batch.cli", "", "read folders, archives and long documents in several processes"),
     "app": ("text_recognizer.app.cli", "serve", "the web page where people read, correct and flag"),
     "feedback": ("text_recognizer.feedback.cli", "review", "list, delete and export what people reported"),
     "monitor": ("text_recognizer.monitoring.cli", "review", "report on what is read, and check it against rules"),
@@ -132,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--threads", type=_positive, metavar="N", help="processor threads to read with; default: all")
     serve.add_argument("--workers", type=_positive, metavar="N", help="processes; default: 1")
     for name, (_, extra, purpose) in _COMMANDS.items():
-        commands.add_parser(name, help=f"{purpose} (needs the '{extra}' extra)", add_help=False)
+        commands.add_parser(name, help=purpose + (f" (needs the '{extra}' extra)" if extra else ""), add_help=False)
     return parser
 
 

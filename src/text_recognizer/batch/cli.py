@@ -1,0 +1,126 @@
+"""`text-recognizer batch`: read folders, archives and long documents in several processes, resumable."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from text_recognizer import formats
+from text_recognizer.batch.read import Options, read_batch, stopping
+from text_recognizer.documents import PDF_DPI, PageReference, find_pages
+from text_recognizer.errors import UsageError
+from text_recognizer.page import Mode
+
+
+def main(argv: list[str]) -> int:
+    """Command line of `text-recognizer batch`; the status is that of the first page that failed."""
+    args = _parser().parse_args(argv)
+    names = tuple(dict.fromkeys(args.format.split(",")))
+    if unknown := [name for name in names if name not in formats.KNOWN]:
+        raise UsageError(f"there is no format '{unknown[0]}'; give some of {', '.join(formats.KNOWN)}")
+    for name in names:
+        formats.get_format(name)
+    if args.jobs is not None and args.jobs < 1:
+        raise UsageError("--jobs is a count of processes: give 1 or more")
+    options = Options(
+        output=args.output, formats=names, mode=cast("Mode", args.mode), bundle=args.model, jobs=args.jobs,
+        resume=args.resume or args.watch, retry=args.retry,
+    )  # fmt: skip
+    given = {"pages": args.pages, "password": args.password, "dpi": args.dpi, "frames": args.frames}
+    with stopping() as stopped:
+        if args.watch:
+            found: Iterator[PageReference] = _watched(args.sources, stopped, given)
+            total = None
+        else:
+            listed = list(find_pages(args.sources, **given))
+            found, total = iter(listed), len(listed)
+        with _progress(total) as report:
+            summary = read_batch(found, options, report, stopped)
+    print(summary, file=sys.stderr)
+    return next(iter(summary.statuses), 0)
+
+
+def _watched(sources: list[str], stopped: Callable[[], bool], given: dict[str, Any]) -> Iterator[PageReference]:
+    """Pages of files that come into the folders `sources`, each once it has not grown for a second, until stopped."""
+    for source in sources:
+        if not Path(source).is_dir():
+            raise UsageError(f"--watch needs folders, and {source} is not a folder")
+    sizes: dict[Path, tuple[int, int]] = {}
+    done: dict[Path, tuple[int, int]] = {}
+    while not stopped():
+        now: dict[Path, tuple[int, int]] = {}
+        for page in find_pages(sources, **given):
+            file = page.source.path
+            if file is None:
+                continue
+            if file not in now:
+                about = file.stat()
+                now[file] = (about.st_size, about.st_mtime_ns)
+            if done.get(file) != now[file] and sizes.get(file) == now[file]:
+                yield page
+        done.update({file: state for file, state in now.items() if sizes.get(file) == state})
+        sizes = now
+        time.sleep(1)
+
+
+@contextmanager
+def _progress(total: int | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A bar on standard error with pages a second and the time left, or a line a failure where nobody watches."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    start, read = time.monotonic(), [0]
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total, rate="")
+
+        def report(record: dict[str, Any]) -> None:
+            read[0] += "skipped" not in record
+            rate = read[0] / max(time.monotonic() - start, 1e-3)
+            bar.update(task, advance=1, rate=f"{rate:.2f} pages/s")
+            if record.get("error"):
+                name = record["source"] + (f", page {record['page']}" if record["page"] > 1 else "")
+                console.print(f"text-recognizer: {name}: {record['message']}", markup=False, soft_wrap=True)
+
+        yield report
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="text-recognizer batch",
+        description="Read folders, archives and long documents in several processes. The output folder mirrors the "
+        "input; batch.jsonl there records each page, errors.jsonl those that failed.",
+    )
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="images, PDFs, TIFFs, ZIP or CBZ archives, folders, globs in quotes, @FILE with one source a line, URLs, "
+        "IIIF manifests",
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--format", default="text", help=f"one or more, comma separated, of {', '.join(formats.KNOWN)} (%(default)s)"
+    )
+    parser.add_argument("--mode", choices=("fast", "accurate"), default="accurate")
+    parser.add_argument("--model", help="folder of a bundle, or the name of a registered model (default: the shipped)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes of one thread each (default: all cores)")
+    parser.add_argument("--resume", action="store_true", help="leave out pages that this output folder holds already")
+    parser.add_argument(
+        "--retry", type=int, default=1, metavar="N", help="tries after an unexpected error (%(default)s)"
+    )
+    parser.add_argument("--watch", action="store_true", help="read files as they come into the folders, until stopped")
+    parser.add_argument("--pages", metavar="RANGES", help="which pages of each document, such as 1-3,7,10-")
+    parser.add_argument("--password", help="of encrypted PDFs")
+    parser.add_argument("--dpi", type=float, default=PDF_DPI, help="at which PDF pages are drawn (%(default)s)")
+    parser.add_argument("--frames", action="store_true", help="each frame of an animation is a page")
+    return parser

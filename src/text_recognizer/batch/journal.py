@@ -1,0 +1,90 @@
+"""What a batch has done so far, one JSON object a line, appended page by page and safe against a kill at any moment.
+
+A page is recorded after its files are in place, so a batch that was killed repeats at most the pages that were in
+hand. A last line that was cut off is dropped when the journal is opened again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from text_recognizer.errors import OutputFailed, UsageError
+
+JOURNAL = "batch.jsonl"
+ERRORS = "errors.jsonl"
+
+
+class Journal:
+    """The records of the batch in `folder`, by page key.
+
+    Args:
+        folder: of the output; it is created.
+        resume: go on with the journal that is there. Without it a folder that holds one is refused, since two batches
+            would mix.
+
+    Raises `UsageError` and `OutputFailed`.
+    """
+
+    def __init__(self, folder: Path, resume: bool) -> None:
+        self.path = folder / JOURNAL
+        self.done: dict[str, dict[str, Any]] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if self.path.exists():
+                if not resume:
+                    raise UsageError(
+                        f"{folder} holds the results of a batch: give --resume to go on, or another --output"
+                    )
+                self._load()
+            self._stream = self.path.open("ab")
+        except OSError as error:
+            raise OutputFailed(f"cannot write to {folder} ({error.strerror}); choose another --output") from None
+
+    def _load(self) -> None:
+        whole = 0
+        with self.path.open("rb") as stream:
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    break
+                whole += len(line)
+                try:
+                    record = json.loads(line)
+                    self.done[record["key"]] = record
+                except (ValueError, KeyError, TypeError):
+                    continue  # a line that was damaged: its page is read again
+        os.truncate(self.path, whole)
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Append a finished page; on disk when this returns. Raises `OutputFailed`."""
+        try:
+            self._stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            raise OutputFailed(f"cannot write {self.path} ({error.strerror}); make room and give --resume") from None
+        self.done[record["key"]] = record
+
+    def failures(self) -> Iterator[dict[str, Any]]:
+        """The records of pages that could not be read."""
+        return (record for record in self.done.values() if record.get("error"))
+
+    def close(self) -> None:
+        """Write the failures to `errors.jsonl` beside the journal (no file where there are none), and close."""
+        self._stream.close()
+        lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in self.failures()]
+        errors = self.path.with_name(ERRORS)
+        if lines:
+            errors.write_text("".join(lines), encoding="utf-8")
+        else:
+            errors.unlink(missing_ok=True)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()

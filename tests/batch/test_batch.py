@@ -1,0 +1,188 @@
+"""A batch reads each page once, whatever ends it in the middle, and mirrors its input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from text_recognizer.batch.cli import main
+from text_recognizer.batch.journal import ERRORS, JOURNAL, Journal
+from text_recognizer.errors import OutputFailed, UsageError
+
+
+def word(path: Path, text: str) -> None:
+    """A small page with one printed word."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("L", (360, 160), 255)
+    ImageDraw.Draw(image).text((80, 60), text, font=ImageFont.load_default(36), fill=0)
+    image.save(path)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scans")
+    for name in ("a/1.png", "a/2.png", "b/1.png"):
+        word(folder / name, "letter")
+    (folder / "b" / "broken.png").write_bytes(b"rubbish")
+    return folder
+
+
+def records(output):
+    return [json.loads(line) for line in (output / JOURNAL).read_text().splitlines()]
+
+
+def run(*arguments):
+    return main([*map(str, arguments), "--mode", "fast", "--jobs", "1"])
+
+
+def test_output_mirrors_the_input_and_failures_are_listed(scans, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(scans, "--output", out, "--format", "text,json,pdf") == 3
+    files = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
+    stems = ("a/1", "a/2", "b/1")
+    assert files == sorted([*(s + e for s in stems for e in (".json", ".pdf", ".txt")), JOURNAL, ERRORS])
+    assert (out / "a" / "1.txt").read_text().strip() == "letter"
+    (failure,) = [json.loads(line) for line in (out / ERRORS).read_text().splitlines()]
+    assert (failure["stem"], failure["error"]) == ("b/broken", "image-rejected")
+    err = capsys.readouterr().err
+    assert "b/broken.png: not an image" in err
+    assert "3 pages read" in err
+
+
+def test_formats_that_share_a_suffix_get_files_of_their_own(scans, tmp_path):
+    out = tmp_path / "out"
+    assert run(scans / "a" / "1.png", "--output", out, "--format", "alto,page,text") == 0
+    assert sorted(p.name for p in out.glob("1.*")) == ["1.alto.xml", "1.page.xml", "1.txt"]
+
+
+def test_second_batch_into_the_same_folder_needs_resume_and_reads_what_is_missing(scans, tmp_path):
+    out = tmp_path / "out"
+    assert run(scans / "a", "--output", out) == 0
+    with pytest.raises(UsageError, match="--resume"):
+        run(scans / "a", "--output", out)
+    before = (out / "1.txt").stat().st_mtime_ns
+    (out / "2.txt").unlink()
+    assert run(scans / "a", "--output", out, "--resume") == 0
+    assert (out / "1.txt").stat().st_mtime_ns == before
+    assert (out / "2.txt").exists()
+    assert [r["stem"] for r in records(out)] == ["1", "2", "2"]
+
+
+def test_changed_page_or_options_are_read_again(tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    word(source / "1.png", "letter")
+    run(source, "--output", out)
+    word(source / "1.png", "paper")
+    run(source, "--output", out, "--resume")
+    assert (out / "1.txt").read_text().strip() == "paper"
+    run(source, "--output", out, "--resume", "--format", "text,csv")
+    assert (out / "1.csv").exists()
+    assert len(records(out)) == 3
+
+
+def test_line_that_a_kill_cut_off_is_dropped(tmp_path):
+    with Journal(tmp_path, resume=False) as journal:
+        journal.add({"key": "1", "files": []})
+        journal.add({"key": "2", "files": []})
+    whole = (tmp_path / JOURNAL).read_bytes()
+    (tmp_path / JOURNAL).write_bytes(whole + b'{"key": "3", "fi')
+    with Journal(tmp_path, resume=True) as journal:
+        assert set(journal.done) == {"1", "2"}
+        journal.add({"key": "4", "files": []})
+    assert [r["key"] for r in records(tmp_path)] == ["1", "2", "4"]
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_batch_that_was_ended_in_the_middle_loses_and_doubles_nothing(tmp_path, end):
+    source, out = tmp_path / "in", tmp_path / "out"
+    for number in range(12):
+        word(source / f"{number:02}.png", f"page {number}")
+    command = [sys.executable, "-m", "text_recognizer", "batch", str(source), "--output", str(out), "--jobs", "2"]
+    process = subprocess.Popen([*command, "--mode", "fast"], stderr=subprocess.PIPE, start_new_session=True)
+    while not (out / JOURNAL).exists() or (out / JOURNAL).read_bytes().count(b"\n") < 2:
+        assert process.poll() is None
+        time.sleep(0.02)
+    if end == signal.SIGKILL:
+        os.killpg(process.pid, end)
+    else:
+        process.send_signal(end)
+    _, err = process.communicate(timeout=120)
+    done = {r["stem"] for r in records(out)} if end == signal.SIGTERM else set()
+    if end == signal.SIGTERM:
+        assert process.returncode == 0
+        assert b"--resume" in err
+        assert all((out / f"{stem}.txt").is_file() for stem in done)
+        assert 2 <= len(done) < 12
+    assert run(source, "--output", out, "--resume") == 0
+    stems = [r["stem"] for r in records(out)]
+    assert sorted(stems) == [f"{n:02}" for n in range(12)]
+    assert sorted(p.name for p in out.glob("*.txt")) == [f"{n:02}.txt" for n in range(12)]
+    assert not list(out.rglob(".*"))
+
+
+def test_page_that_ends_its_process_costs_no_other(tmp_path):
+    """A decoder that is killed (out of memory) takes its pool along; the other pages in hand are read all the same."""
+    for name in ("1.png", "2.png", "3.png"):
+        word(tmp_path / "in" / name, "letter")
+    killer = tmp_path / "killer.py"
+    killer.write_text(
+        "import os, signal\nfrom text_recognizer.reader import Reader\nread = Reader.read\n"
+        "def deadly(self, image, mode='accurate', lines=None):\n"
+        "    page = read(self, image, mode, lines)\n"
+        "    if page.text.strip() == 'bad':\n        os.kill(os.getpid(), signal.SIGKILL)\n    return page\n"
+        "Reader.read = deadly\n"
+    )
+    word(tmp_path / "in" / "bad.png", "bad")
+    (tmp_path / "sitecustomize.py").write_text("import killer\n")
+    where = os.pathsep.join([str(tmp_path), *sys.path])
+    command = [
+        sys.executable,
+        "-m",
+        "text_recognizer",
+        "batch",
+        "in",
+        "--output",
+        "out",
+        "--jobs",
+        "2",
+        "--mode",
+        "fast",
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": where}, capture_output=True, text=True, timeout=240,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert "its process was ended" in done.stderr
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.txt")) == ["1.txt", "2.txt", "3.txt"]
+
+
+def test_folder_that_cannot_be_written_is_one_error(scans, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputFailed, match="choose another"):
+        run(scans, "--output", tmp_path / "file" / "out")
+
+
+def test_watched_folder_gets_its_results_as_files_come(tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    command = [sys.executable, "-m", "text_recognizer", "batch", str(source), "--output", str(out), "--jobs", "1"]
+    process = subprocess.Popen([*command, "--mode", "fast", "--watch"], stderr=subprocess.PIPE)
+    try:
+        for name in ("1", "2"):
+            word(source / f"{name}.png", "letter")
+            end = time.monotonic() + 120
+            while not (out / f"{name}.txt").exists():
+                assert time.monotonic() < end
+                assert process.poll() is None
+                time.sleep(0.1)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
