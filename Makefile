@@ -1,9 +1,10 @@
 # `make read` reads a sample page, `make test` runs every check. Both need Python 3.11 or newer and pip, and make their
-# own environment in .venv. PIP_FLAGS is passed to each pip install (an index of your own, a cache).
+# own environment in .venv. PIP_FLAGS and NPM_FLAGS are passed to each pip install and npm ci (an index of your own, a cache).
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PIP_FLAGS ?=
+NPM_FLAGS ?=
 SAMPLE ?= samples/page.png
 BIN := .venv/bin
 # Only for the program inside, AWS's emulator of Lambda; a folder of its own keeps its many requirements away.
@@ -22,12 +23,12 @@ ifneq ($(wildcard ../shared/data),)
 export TEXT_RECOGNIZER_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: read test lint types rooms unit train-demo image sbom install clean
+.PHONY: read test lint types rooms scripts unit train-demo image sbom install clean
 
 read: .venv/read.stamp
 	@$(BIN)/text-recognizer read $(SAMPLE)
 
-test: lint types rooms unit
+test: lint types rooms scripts unit
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
@@ -38,6 +39,13 @@ types: .venv/test.stamp
 
 rooms: .venv/test.stamp
 	$(BIN)/lint-imports
+
+# The web page's scripts: eslint and the types of their JSDoc, by the versions in package-lock.json.
+scripts:
+	@if command -v npm >/dev/null; then \
+		{ test node_modules/.package-lock.json -nt package-lock.json || npm ci --no-audit --no-fund $(NPM_FLAGS); } \
+		&& npm run --silent check; \
+	else echo "The web page's scripts are not checked: install Node.js 20 or newer to check them." >&2; fi
 
 unit: .venv/test.stamp
 	$(BIN)/pytest -q

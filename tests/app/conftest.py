@@ -3,6 +3,7 @@
 import contextlib
 import io
 import shutil
+import time
 from functools import partial
 from types import SimpleNamespace
 
@@ -87,8 +88,10 @@ def browse(chromium):
         tab.asked, tab.errors = [], []
         context.on("request", lambda request: tab.asked.append(request.url))
         tab.on("pageerror", lambda error: tab.errors.append(str(error)))
+        tab.on("console", lambda message: "Security Policy" in message.text and tab.errors.append(message.text))
+        tab.until = partial(_until, tab)
         tab.give, tab.read = partial(_give, tab), partial(_read, tab)
-        tab.wait_until_read = partial(tab.wait_for_function, READ)
+        tab.wait_until_read = partial(tab.until, READ)
         tab.texts = lambda: [field.input_value() for field in tab.locator("#tr-lines textarea").all()]
         tab.goto(url)
         tab.wait_for_selector("#tr-choose")
@@ -103,6 +106,14 @@ def browse(chromium):
 def tab(service, browse):
     """The page of the service that is shared."""
     return browse(service.url)
+
+
+def _until(tab, expression, seconds=30):
+    """Wait until the expression is true; playwright's own way needs `unsafe-eval`, which the page forbids."""
+    end = time.monotonic() + seconds
+    while not tab.evaluate(expression):
+        assert time.monotonic() < end, expression
+        time.sleep(0.05)
 
 
 def _give(tab, content, name="page.png", kind="image/png"):

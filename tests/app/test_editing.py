@@ -99,7 +99,7 @@ def test_text_is_copied(service, browse, picture):
     tab = browse(service.url, permissions=["clipboard-read", "clipboard-write"])
     tab.read(picture)
     tab.get_by_role("button", name="Copy text").click()
-    tab.wait_for_function("document.querySelector('#tr-status').textContent === 'Text copied'")
+    tab.until("document.querySelector('#tr-status').textContent === 'Text copied'")
     assert tab.evaluate("navigator.clipboard.readText()") == "\n".join(tab.texts())
 
 

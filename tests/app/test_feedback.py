@@ -29,7 +29,7 @@ def records(keeping):
 
 def send(tab, wait_for):
     tab.get_by_role("button", name="Send", exact=True).click()
-    tab.wait_for_function(f"document.querySelector('#tr-said').textContent.includes({wait_for!r})")
+    tab.until(f"document.querySelector('#tr-said').textContent.includes({wait_for!r})")
     return tab.locator("#tr-said").inner_text()
 
 
@@ -78,7 +78,7 @@ def test_forgotten_page_leaves_nothing(tab, keeping, picture):
     send(tab, "Stored")
     assert len(records(keeping)) == before + 1
     tab.get_by_role("button", name="Forget this page").click()
-    tab.wait_for_function("document.querySelector('#tr-said').textContent.includes('has forgotten')")
+    tab.until("document.querySelector('#tr-said').textContent.includes('has forgotten')")
     assert len(records(keeping)) == before
     assert tab.texts()[1] == "to be forgotten"
     send(tab, "Stored")  # who changes his mind sends page and picture anew
@@ -146,7 +146,7 @@ def test_without_feedback_there_is_nothing_to_send_and_a_line_says_what_is_store
 def test_people_are_told_what_is_stored(mounted, browse, tmp_path, settings, words):
     with mounted(feedback=str(tmp_path / "feedback"), **settings) as service:
         tab = browse(service.url)
-        tab.wait_for_function("document.querySelector('[data-kept]').textContent")
+        tab.until("document.querySelector('[data-kept]').textContent")
         assert words in tab.locator("#tr-start [data-kept]").inner_text()
 
 
@@ -157,4 +157,4 @@ def test_page_alone_passes_feedback_on(keeping, alone, browse, picture):
         send(tab, "Stored")
         assert records(keeping)[-1].correction.lines[0] == "from afar"
         tab.get_by_role("button", name="Forget this page").click()
-        tab.wait_for_function("document.querySelector('#tr-said').textContent.includes('has forgotten')")
+        tab.until("document.querySelector('#tr-said').textContent.includes('has forgotten')")

@@ -48,6 +48,8 @@ def test_page_is_at_the_root_and_the_service_around_it_as_it_was(service, pictur
         ("GET", "/static//etc/passwd"),
         ("GET", "/page/examples/..%2f..%2f__init__.py"),
         ("GET", "/page/examples/%2fetc%2fpasswd"),
+        ("GET", "/page/browser/..%2fpage.py"),
+        ("GET", "/page/browser/../page.py"),
     ],
 )
 def test_no_address_of_gradio_reads_files_or_fetches_for_strangers(service, alone, method, path):
@@ -61,7 +63,7 @@ def test_no_address_of_gradio_reads_files_or_fetches_for_strangers(service, alon
 def test_page_takes_nothing_from_elsewhere(service):
     shown = service.http.get("/")
     policy = shown.headers["content-security-policy"]
-    assert "default-src 'self'" in policy and "http" not in policy
+    assert "default-src 'self'" in policy and "http" not in policy and "unsafe-eval" not in policy
     assert shown.headers["x-content-type-options"] == "nosniff"
 
 

@@ -41,9 +41,9 @@ def test_lines_come_one_after_the_other_and_reading_can_be_stopped(tab, service,
         "new MutationObserver(() => told.push(status.textContent)).observe(status, { childList: true }); return told; }"
     )
     tab.give(large)
-    tab.wait_for_function("/Line [1-9]\\d* of 40/.test(document.querySelector('#tr-status').textContent)")
+    tab.until("/Line [1-9]\\d* of 40/.test(document.querySelector('#tr-status').textContent)")
     tab.get_by_role("button", name="Stop").click()
-    tab.wait_for_function("document.querySelector('#tr-status').textContent === 'Stopped'")
+    tab.until("document.querySelector('#tr-status').textContent === 'Stopped'")
     assert 0 < len(tab.texts()) < 40
     waiting = tab.locator("#tr-outlines .outline.waiting").count()
     assert 0 < waiting < 40  # those that are read have their colour already
@@ -68,7 +68,7 @@ def test_picture_can_be_pasted_and_dropped(tab, picture):
 
 def test_photo_is_taken_with_the_camera(tab):
     tab.get_by_role("button", name="Take a photo").click()
-    tab.wait_for_function("document.querySelector('#tr-video').videoWidth > 0")
+    tab.until("document.querySelector('#tr-video').videoWidth > 0")
     tab.get_by_role("button", name="Take it").click()
     tab.wait_for_selector("#tr-work:visible")
     assert tab.locator("#tr-name").inner_text() == "photo.jpg"
@@ -77,7 +77,7 @@ def test_photo_is_taken_with_the_camera(tab):
 
 def test_picture_that_the_browser_cannot_show_is_shown_all_the_same(tab, tiff):
     tab.read(tiff, "page.tif", "image/tiff")
-    tab.wait_for_function("document.querySelector('#tr-image').naturalWidth === 480")
+    tab.until("document.querySelector('#tr-image').naturalWidth === 480")
     assert len(tab.texts()) == 3
 
 

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
@@ -19,7 +20,8 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from text_recognizer import formats
@@ -43,9 +45,9 @@ PATIENCE = 30.0  # seconds for a body to arrive
 SHOWN_SIDE = 2000  # pixels of a picture that the browser cannot show by itself
 AT_ONCE = 2  # pictures decoded at the same time
 
-# Gradio starts itself by inline scripts and makes functions of texts; nothing may come from elsewhere, or go there.
+# Gradio starts itself by inline scripts; nothing may come from elsewhere, or go there.
 POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'none'; "
     "frame-ancestors 'self'"
 )
@@ -71,6 +73,7 @@ class Page:
         self._own = Starlette(
             routes=[
                 Route(ICON, self._icon),
+                Mount(f"{OWN}browser", _Scripts(directory=BROWSER)),
                 Route(f"{OWN}examples/{{name}}", self._example),
                 Route(f"{OWN}picture", self._picture, methods=["POST"]),
                 Route(f"{OWN}written/{{format}}", self._written, methods=["POST"]),
@@ -173,6 +176,16 @@ class Page:
                 raise TooSlow("the body did not arrive in time") from None
             raise
         return b"".join(parts)
+
+
+class _Scripts(StaticFiles):
+    """The files of `browser/`; browsers ask each time whether they changed, so that modules fit each other."""
+
+    def file_response(self, *given: Any, **named: Any) -> Response:
+        response = super().file_response(*given, **named)
+        response.headers["Cache-Control"] = "no-cache"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
 
 
 def _path(scope: Scope) -> str:

@@ -1,8 +1,10 @@
-"""What Gradio draws: one component that holds the whole page, of the files in `browser/`."""
+"""What Gradio draws: an empty frame, into which the modules of `browser/` put the page.
+
+Gradio's own component for HTML makes functions of texts; a frame and modules need no `unsafe-eval`.
+"""
 
 from __future__ import annotations
 
-import html
 import json
 import os
 from pathlib import Path
@@ -13,13 +15,12 @@ from starlette.types import ASGIApp
 from text_recognizer import formats
 
 BROWSER = Path(__file__).parent / "browser"
-# One function's body in this order: each file may use what those before it define.
-SCRIPTS = ("asking.js", "picture.js", "lines.js", "saying.js", "page.js")
+FRAME = "tr-frame"
 TITLE = "Text Recognizer"
 
 
 def gradio_application(options: dict[str, Any]) -> ASGIApp:
-    """Gradio with the page at its root; `options` are told to the scripts. Importing Gradio takes seconds."""
+    """Gradio with the page at its root; the scripts get `options`. Importing Gradio takes seconds."""
     # Before it is imported: it would ask its makers for news.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -27,18 +28,14 @@ def gradio_application(options: dict[str, Any]) -> ASGIApp:
     from fastapi import FastAPI
 
     with gradio.Blocks(title=TITLE, analytics_enabled=False) as blocks:
-        gradio.HTML(
-            html_template=_read("page.html").replace("$OPTIONS", html.escape(json.dumps(options))),
-            js_on_load="\n".join(_read(name) for name in SCRIPTS),
-            apply_default_css=False,
-        )
+        gradio.Column(elem_id=FRAME)
     fonts = ["system-ui", "sans-serif"]
     application: ASGIApp = gradio.mount_gradio_app(
         FastAPI(openapi_url=None),
         blocks,
         path="/",
         theme=gradio.themes.Base(font=fonts, font_mono=["ui-monospace", "monospace"]),
-        head=_head(),
+        head=_head(options),
         footer_links=[],
         run_history=False,
         ssr_mode=False,
@@ -58,13 +55,13 @@ def written_formats() -> dict[str, Any]:
     }
 
 
-def _head() -> str:
+def _head(options: dict[str, Any]) -> str:
+    # In JSON "<" can be escaped, so no value can end the element.
+    written = json.dumps(options).replace("<", "\\u003c")
     return (
         '<meta name="description" content="Reads pages of handwriting.">'
         '<meta name="color-scheme" content="light dark">'
-        f"<style>{_read('page.css')}</style>"
+        '<link rel="stylesheet" href="page/browser/page.css">'
+        f'<script type="application/json" id="tr-options">{written}</script>'
+        '<script type="module" src="page/browser/main.js"></script>'
     )
-
-
-def _read(name: str) -> str:
-    return (BROWSER / name).read_text(encoding="utf-8")

@@ -1,6 +1,9 @@
 // The lines of the page as fields to correct, one beneath the other.
 
-class Lines {
+import { find, gently } from "./dom.js";
+import { DOUBTED_WORD, LEVEL_WORDS, level, percent, span } from "./picture.js";
+
+export class Lines {
   // chosen(index): the cursor is in a line; pointed(index): the pointer is over it, -1: over none; changed(index): its
   // text is another one now.
   constructor({ chosen, pointed, changed }) {
@@ -8,6 +11,7 @@ class Lines {
     this.pointed = pointed;
     this.changed = changed;
     this.list = find("#tr-lines");
+    this.width = 0; // pixels of the image that the polygons belong to
     this.items = [];
     this.image = find("#tr-image");
     // The list is narrower or wider: texts wrap otherwise.

@@ -1,21 +1,23 @@
 // The picture with the outlines of its lines. Texts of lines reach the document as text, never as markup.
 
+import { find, gently } from "./dom.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const SURE = 0.9;
 const WEAK = 0.75;
-const DOUBTED_WORD = 0.7; // below it a word is marked
+export const DOUBTED_WORD = 0.7; // below it a word is marked
 
-function level(confidence) {
+export function level(confidence) {
   return confidence >= SURE ? "sure" : confidence >= WEAK ? "doubt" : "weak";
 }
 
-const LEVEL_WORDS = { sure: "sure", doubt: "some doubt", weak: "much doubt", edited: "corrected", waiting: "not read yet" };
+export const LEVEL_WORDS = { sure: "sure", doubt: "some doubt", weak: "much doubt", edited: "corrected", waiting: "not read yet" };
 
-function percent(confidence) {
+export function percent(confidence) {
   return `${Math.round(100 * confidence)} %`;
 }
 
-function span(polygon) {
+export function span(polygon) {
   const xs = polygon.map(([x]) => x);
   const ys = polygon.map(([, y]) => y);
   return { left: Math.min(...xs), right: Math.max(...xs), top: Math.min(...ys), bottom: Math.max(...ys) };
@@ -25,7 +27,7 @@ function points(polygon) {
   return polygon.map(([x, y]) => `${x},${y}`).join(" ");
 }
 
-class Picture {
+export class Picture {
   // chosen(index): a line is looked at; pointed(index): the pointer is over it, -1: over none; entered(index): its text
   // is wanted.
   constructor({ chosen, pointed, entered }) {
@@ -183,8 +185,4 @@ class Picture {
       view.scrollTo({ left: Math.max(0, place.left * across - 20), behavior: gently() });
     }
   }
-}
-
-function gently() {
-  return matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
 }

@@ -1,6 +1,8 @@
-// Asking the service: each function gives what was answered, or throws a Refusal with words for people.
+// Requests to the service: each function returns the answer, or throws a ServiceError with words for people.
 
-class Refusal extends Error {
+import { find } from "./dom.js";
+
+export class ServiceError extends Error {
   constructor(words, code = "error", again = 0) {
     super(words);
     this.code = code;
@@ -24,7 +26,7 @@ const WORDS = {
   "feedback-rejected": (detail) => `This cannot be stored as it is: ${detail}.`,
 };
 
-function address(path) {
+export function address(path) {
   return new URL(path, document.baseURI).href;
 }
 
@@ -34,6 +36,7 @@ function keyed(headers = {}) {
 }
 
 async function refusal(answer) {
+  /** @type {{code?: string, detail?: string}} */
   let problem = {};
   try {
     problem = await answer.json();
@@ -47,33 +50,33 @@ async function refusal(answer) {
 function refused(code, detail, again = 0) {
   const said = (detail || "").replace(/[.\s]+$/, "");
   const words = WORDS[code] ? WORDS[code](said) : said ? `That did not work: ${said}.` : "That did not work. Try again in a moment.";
-  return new Refusal(words, code, again);
+  return new ServiceError(words, code, again);
 }
 
-async function ask(path, options = {}) {
+export async function ask(path, options = {}) {
   let answer;
   try {
     answer = await fetch(address(path), { ...options, headers: keyed(options.headers) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal(AWAY, "service-away");
+    throw new ServiceError(AWAY, "service-away");
   }
   if (!answer.ok) throw await refusal(answer);
   return answer;
 }
 
-function asJson(content, method = "POST") {
+export function asJson(content, method = "POST") {
   return { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) };
 }
 
-function asForm(fields) {
+export function asForm(fields) {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) value instanceof File ? form.append(name, value, value.name) : form.append(name, value);
   return { method: "POST", body: form };
 }
 
 // Server-sent events of one reading, as pairs of a name and data. A break in between is a refusal.
-async function* reading(picture, mode, signal) {
+export async function* reading(picture, mode, signal) {
   const answer = await ask(`v1/read?stream=true&mode=${mode}`, { ...asForm({ image: picture }), signal });
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
@@ -95,8 +98,8 @@ async function* reading(picture, mode, signal) {
       }
     }
   } catch (error) {
-    if (error instanceof Refusal || error.name === "AbortError") throw error;
-    throw new Refusal(AWAY, "service-away");
+    if (error instanceof ServiceError || error.name === "AbortError") throw error;
+    throw new ServiceError(AWAY, "service-away");
   }
-  if (!ended) throw new Refusal("The answer broke off before the page was complete. Try again.", "service-away");
+  if (!ended) throw new ServiceError("The answer broke off before the page was complete. Try again.", "service-away");
 }

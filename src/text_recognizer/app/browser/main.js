@@ -1,11 +1,13 @@
-// The page: from a picture to its text and what people make of it. All of it stays in this tab.
+// The page: from a picture to its text and the corrections of it. All of it stays in this tab.
 
-const root = element.querySelector("#reader");
-function find(selector) {
-  return root.querySelector(selector);
-}
+import { find } from "./dom.js";
+import { Feedback } from "./feedback.js";
+import { Lines } from "./lines.js";
+import { Picture, percent } from "./picture.js";
+import { address, asForm, asJson, ask, reading } from "./service.js";
 
-const options = JSON.parse(root.dataset.options);
+const root = await mounted();
+const options = JSON.parse(document.querySelector("#tr-options").textContent);
 const EXAMPLES = { "letter-1905.jpg": "A letter of 1905", "page.jpg": "A page of notes" };
 const FORMATS = {
   text: "Text", json: "JSON", alto: "ALTO XML", page: "PAGE XML", hocr: "hOCR", pdf: "PDF to search", csv: "Table (CSV)",
@@ -15,10 +17,11 @@ const ATTEMPTS = 4; // where the service is busy
 
 const picture = new Picture({ chosen: choose, pointed: (index) => lines.point(index), entered: (index) => lines.enter(index) });
 const lines = new Lines({ chosen: choose, pointed: (index) => picture.point(index), changed });
-const saying = new Saying(() => ({
+const feedback = new Feedback(() => ({
   request: answer?.request_id, answer, picture: file, mode: readMode, lines: lines.texts, whole: free, edited: lines.edited,
 }));
 
+/** @type {File | null} */
 let file = null; // the picture, as it was given
 let shownAs = ""; // its address in this tab
 let answer = null; // the page as the service read it
@@ -39,18 +42,17 @@ async function meet() {
   }
   const formats = known.formats || ["text", "json"];
   find("#tr-format").replaceChildren(...formats.map((name) => new Option(FORMATS[name] || name, name)));
-  const feedback = known.feedback === true;
-  find("#tr-say").hidden = !feedback;
+  find("#tr-say").hidden = known.feedback !== true;
   root.querySelectorAll("[data-kept]").forEach((place) => (place.textContent = whatIsKept(known)));
 }
 
-function whatIsKept({ feedback, kept }) {
+function whatIsKept({ feedback: sendable, kept }) {
   const readings = kept?.share || 0;
   const share = readings >= 1 ? "every reading" : `a sample of the readings (${percent(readings)})`;
   const what = { numbers: "figures, without text or picture", pages: "the text, without the picture", images: "the picture and its text" }[kept?.what];
   const days = kept?.days ? ` for ${kept.days} days` : "";
   const always = readings > 0 ? `The service keeps ${share}${days}: ${what}.` : "";
-  if (!feedback) return always || (kept ? "Pictures and texts are not stored: they are read and forgotten." : "");
+  if (!sendable) return always || (kept ? "Pictures and texts are not stored: they are read and forgotten." : "");
   const sent = "When you send feedback, the picture, its text and what you say are stored, until you have them forgotten.";
   return always ? `${always} ${sent}` : `Nothing is stored unless you send feedback. ${sent}`;
 }
@@ -133,13 +135,13 @@ function forget() {
   answer = free = null;
   picture.clear();
   lines.clear();
-  saying.begin();
+  feedback.begin();
   wholeText();
   ready();
 }
 
 function mayLeave() {
-  return !saying.unsent || confirm("Your corrections of this page will be lost. Go on?");
+  return !feedback.unsent || confirm("Your corrections of this page will be lost. Go on?");
 }
 
 function start() {
@@ -411,17 +413,17 @@ tabs.forEach((each, index) => {
 
 // ------------------------------------------------------------------------------------------------------- taking it along
 
-function text() {
+function currentText() {
   return free ?? lines.texts.filter(Boolean).join("\n");
 }
 
 find("#tr-copy").addEventListener("click", async () => {
   try {
-    await navigator.clipboard.writeText(text());
+    await navigator.clipboard.writeText(currentText());
   } catch {
     // Over plain HTTP there is no clipboard to write to; the old way works.
     const field = document.createElement("textarea");
-    field.value = text();
+    field.value = currentText();
     document.body.append(field);
     field.select();
     document.execCommand("copy");
@@ -461,8 +463,31 @@ async function written(format) {
 }
 
 addEventListener("beforeunload", (event) => {
-  if (saying.unsent) event.preventDefault();
+  if (feedback.unsent) event.preventDefault();
 });
 
 forget();
 meet();
+
+/** Put the page into the frame that Gradio draws; resolves when it stands there. */
+async function mounted() {
+  const html = await fetch(new URL("page.html", import.meta.url));
+  const frame = await drawn("#tr-frame");
+  frame.innerHTML = await html.text();
+  return frame.querySelector("#reader");
+}
+
+function drawn(selector) {
+  return new Promise((resolve) => {
+    const look = () => {
+      const element = document.querySelector(selector);
+      if (element) {
+        observer.disconnect();
+        resolve(element);
+      }
+    };
+    const observer = new MutationObserver(look);
+    observer.observe(document, { childList: true, subtree: true });
+    look();
+  });
+}

@@ -1,6 +1,9 @@
-// What a person says of a reading: corrections, a flag, a comment; and taking it back.
+// Feedback on a reading: corrections, a flag, a comment; and deleting it.
 
-class Saying {
+import { find } from "./dom.js";
+import { asForm, asJson, ask } from "./service.js";
+
+export class Feedback {
   // page(): { request, answer, picture, mode, lines, whole, edited } as they are now.
   constructor(page) {
     this.page = page;
