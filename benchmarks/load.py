@@ -1,6 +1,6 @@
 """The service under load: what it keeps of the bare reader's speed, how long clients wait, what it refuses, its memory.
 
-    pip install 'text-recognizer[serve,bench]'
+    pip install '.[serve]' --group bench
     python benchmarks/load.py [--mode accurate] [--json]
 
 Starts `text-recognizer serve` on a free port of this machine alone and asks it as locust's users do. About six minutes:

@@ -1,6 +1,6 @@
 """A week of a service in some minutes: thousands of readings kept, hundreds corrected, the process killed in between.
 
-    pip install 'text-recognizer[serve,client]'
+    pip install '.[serve]'
     python benchmarks/week.py [--readings 10000] [--flags 300] [--store week] [--json]
 
 Starts `text-recognizer serve` on a free port of this machine alone with LOG_READINGS=1, and asks it as `--clients`

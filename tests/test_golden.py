@@ -39,7 +39,7 @@ def test_fast_mode_reads_as_recorded(reader, image):
     assert [line.confidence for line in lines] == pytest.approx([confidence for confidence, _ in expected], abs=0.02)
 
 
-@pytest.mark.parametrize("name", formats.KNOWN)
+@pytest.mark.parametrize("name", formats.NAMES)
 @pytest.mark.parametrize("image", make.IMAGES)
 def test_documents_are_written_as_recorded(image, name):
     if name == "pdf" and not (importlib.util.find_spec("pypdfium2") and name in formats.NAMES):

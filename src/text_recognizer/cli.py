@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from text_recognizer import __version__, formats
-from text_recognizer.errors import ExtraMissing, OutputFailed, TextRecognizerError, UsageError
+from text_recognizer.errors import ExtraMissing, OutputFailed, TextRecognizerError, UsageError, install_hint
 
 if TYPE_CHECKING:
     from text_recognizer.page import Page
@@ -40,7 +40,7 @@ With several images the others are still read; the status is that of the first f
 # Commands that read their own arguments: module with `main(argv) -> int`, the extra it needs, and what it is for.
 _COMMANDS = {
     "batch": ("text_recognizer.batch.cli", "", "read folders, archives and long documents in several processes"),
-    "app": ("text_recognizer.app.cli", "serve", "the web page where people read, correct and flag"),
+    "app": ("text_recognizer.app.cli", "app", "the web page where people read, correct and flag"),
     "feedback": ("text_recognizer.feedback.cli", "review", "list, delete and export what people reported"),
     "monitor": ("text_recognizer.monitoring.cli", "review", "report on what is read, and check it against rules"),
     "evaluate": ("text_recognizer.evaluation.evaluate", "measure", "measure CER and WER on a set of lines or pages"),
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     read.add_argument(
         "--format",
-        choices=formats.KNOWN,
+        choices=formats.NAMES,
         default="text",
         help="text (default); json: one object an image on one line, with places and confidences; alto, page (PAGE "
         "XML), hocr; pdf: to search and copy from (needs the 'pdf' extra); csv: a row a line; tsv: a row a word",
@@ -281,9 +281,7 @@ def _with_extra(command: str, extra: str, run: Callable[[], int]) -> int:
         missing = (error.name or "").partition(".")[0]
         if missing == __package__:
             raise
-        raise ExtraMissing(
-            f"'{command}' needs the package '{missing}'; run: pip install 'text-recognizer[{extra}]'"
-        ) from None
+        raise ExtraMissing(f"'{command}' needs the package '{missing}'; {install_hint(extra)}") from None
 
 
 def _shown(source: str, longest: int = 200) -> str:

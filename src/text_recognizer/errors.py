@@ -50,6 +50,11 @@ class ExtraMissing(TextRecognizerError):
     exit_status = 6
 
 
+def install_hint(extra: str) -> str:
+    """The advice of ExtraMissing. It names the repository, because no package index holds this package."""
+    return f"run in the repository: pip install '.[{extra}]'"
+
+
 class DataInvalid(TextRecognizerError):
     """Training or evaluation data is missing, damaged, or not in a known form."""
 

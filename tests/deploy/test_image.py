@@ -165,7 +165,7 @@ def size(root):
 
 
 def test_slimmed_packages_read_and_are_smaller(installed):
-    root = installed("serve", "pdf")
+    root = installed("serve")
     before = size(root)
     done = slim(root)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -190,7 +190,7 @@ def test_slimmed_packages_read_and_are_smaller(installed):
 
 
 def test_slimmed_packages_show_the_page_without_a_model(installed):
-    root = installed("app", "pdf")
+    root = installed("app")
     done = slim(root, "--program", "app")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "shows the page" in done.stdout

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -92,25 +90,6 @@ def test_file_name_that_is_no_utf8_is_kept_in_json_and_breaks_nothing():
     assert json.loads(formats.get_format("json").write(PAGE, name))["source"] == name
     for other in ("text", "csv", "alto"):
         formats.get_format(other).write(PAGE, name).decode("utf-8")
-
-
-def test_format_whose_package_is_missing_is_told_and_not_offered():
-    code = (
-        "import sys; from importlib.machinery import PathFinder\n"
-        "class Hidden(PathFinder):\n"
-        "    @classmethod\n"
-        "    def find_spec(cls, name, path=None, target=None):\n"
-        "        return None if name.startswith('reportlab') else super().find_spec(name, path, target)\n"
-        "sys.meta_path = [Hidden if finder is PathFinder else finder for finder in sys.meta_path]\n"
-        "from text_recognizer import formats\n"
-        "from text_recognizer.cli import main\n"
-        "print(formats.NAMES, flush=True)\n"
-        "sys.exit(main(['read', '--format', 'pdf', 'x.png']))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pdf" not in done.stdout
-    assert done.returncode == 6
-    assert "pip install 'text-recognizer[pdf]'" in done.stderr
 
 
 def test_unknown_format_is_a_key_error():

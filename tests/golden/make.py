@@ -150,7 +150,7 @@ def record() -> None:
         fast = reader.read(SAMPLES / image, "fast")
         documents = {"fast": "".join(f"{line.confidence:.2f}\t{line.text}\n" for line in fast.lines)}
         page = from_dict(to_dict(reader.read(SAMPLES / image, "accurate")))
-        documents |= {name: document(page, image, name) for name in formats.KNOWN}
+        documents |= {name: document(page, image, name) for name in formats.NAMES}
         for name, text in documents.items():
             document_file(image, name).write_bytes(text.encode("utf-8"))
     (FOLDER / "statuses.json").write_text(json.dumps(statuses(), indent=1) + "\n", encoding="utf-8")

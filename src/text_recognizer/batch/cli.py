@@ -21,8 +21,8 @@ def main(argv: list[str]) -> int:
     """Command line of `text-recognizer batch`; the status is that of the first page that failed."""
     args = _parser().parse_args(argv)
     names = tuple(dict.fromkeys(args.format.split(",")))
-    if unknown := [name for name in names if name not in formats.KNOWN]:
-        raise UsageError(f"there is no format '{unknown[0]}'; give some of {', '.join(formats.KNOWN)}")
+    if unknown := [name for name in names if name not in formats.NAMES]:
+        raise UsageError(f"there is no format '{unknown[0]}'; give some of {', '.join(formats.NAMES)}")
     for name in names:
         formats.get_format(name)
     if args.jobs is not None and args.jobs < 1:
@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
-        "--format", default="text", help=f"one or more, comma separated, of {', '.join(formats.KNOWN)} (%(default)s)"
+        "--format", default="text", help=f"one or more, comma separated, of {', '.join(formats.NAMES)} (%(default)s)"
     )
     parser.add_argument("--mode", choices=("fast", "accurate"), default="accurate")
     parser.add_argument("--model", help="folder of a bundle, or the name of a registered model (default: the shipped)")

@@ -36,7 +36,7 @@ class Options:
 
     Args:
         output: folder that gets a file for each page and format, named by the page's `stem`.
-        formats: names of `formats.KNOWN`.
+        formats: names of `formats.NAMES`.
         bundle: as for `Reader`.
         jobs: processes, each of one thread; None for one a core.
         resume: leave out pages that this folder's journal has, with the same content, model and options.

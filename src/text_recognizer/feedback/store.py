@@ -28,7 +28,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import QueuePool
 
-from text_recognizer.errors import DataInvalid, ExtraMissing, TextRecognizerError, UsageError
+from text_recognizer.errors import DataInvalid, ExtraMissing, TextRecognizerError, UsageError, install_hint
 from text_recognizer.feedback.errors import FeedbackRejected, FeedbackUnavailable
 from text_recognizer.feedback.images import Images
 from text_recognizer.feedback.record import Check, Feedback, Flag, Reading, Record
@@ -638,9 +638,7 @@ class _Postgres(_Database):
         if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
             raise UsageError(f"feedback is kept in a folder or at postgresql://…, not at {url.drivername}://")
         if find_spec("psycopg") is None:
-            raise ExtraMissing(
-                "feedback in PostgreSQL needs the package 'psycopg'; run: pip install 'text-recognizer[postgres]'"
-            )
+            raise ExtraMissing(f"feedback in PostgreSQL needs the package 'psycopg'; {install_hint('postgres')}")
         self.name = url.render_as_string(hide_password=True)
         self.engine = sa.create_engine(
             url.set(drivername="postgresql+psycopg"),

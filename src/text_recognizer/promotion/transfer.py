@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from text_recognizer.bundle import DESCRIPTION, Bundle
-from text_recognizer.errors import BundleInvalid, ExtraMissing, OutputFailed, TextRecognizerError, UsageError
+from text_recognizer.errors import (
+    BundleInvalid,
+    ExtraMissing,
+    OutputFailed,
+    TextRecognizerError,
+    UsageError,
+    install_hint,
+)
 from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.registry import Model
 
@@ -64,7 +71,7 @@ def _open_store(address: str) -> tuple[Any, str]:
     Credentials and endpoint of S3 come from AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_ENDPOINT_URL and the like.
     """
     if find_spec("fsspec") is None:
-        raise ExtraMissing("object stores need the package 'fsspec'; run: pip install 'text-recognizer[s3]'")
+        raise ExtraMissing(f"object stores need the package 'fsspec'; {install_hint('s3')}")
     import fsspec
     from fsspec.core import split_protocol
     from fsspec.registry import known_implementations
@@ -76,8 +83,8 @@ def _open_store(address: str) -> tuple[Any, str]:
         raise UsageError(f"'{address}' names no bucket; give {protocol}://bucket/prefix")
     package = known_implementations.get(protocol, {}).get("class", "").partition(".")[0]
     if package and find_spec(package) is None:
-        advice = "'text-recognizer[s3]'" if package == "s3fs" else package
-        raise ExtraMissing(f"{protocol}:// needs the package '{package}'; run: pip install {advice}")
+        advice = install_hint("s3") if package == "s3fs" else f"run: pip install {package}"
+        raise ExtraMissing(f"{protocol}:// needs the package '{package}'; {advice}")
     options: dict[str, Any] = _S3 if package == "s3fs" else {}
     fs = fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True, **options)
     return fs, fs._strip_protocol(address).rstrip("/")
@@ -137,7 +144,7 @@ def _wandb() -> Any:
     try:
         import wandb
     except ModuleNotFoundError:
-        raise ExtraMissing("W&B needs the package 'wandb'; run: pip install 'text-recognizer[wandb]'") from None
+        raise ExtraMissing(f"W&B needs the package 'wandb'; {install_hint('wandb')}") from None
     return wandb
 
 

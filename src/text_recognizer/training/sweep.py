@@ -11,15 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import optuna
 import yaml
 
-from text_recognizer.errors import DataInvalid, ExtraMissing, UsageError
+from text_recognizer.errors import DataInvalid, UsageError
 from text_recognizer.training.train import find_config, run
-
-try:
-    import optuna
-except ModuleNotFoundError as error:
-    raise ExtraMissing("'train sweep' needs the package 'optuna'; run: pip install 'text-recognizer[sweep]'") from error
 
 KINDS = ("float", "int", "categorical")
 

@@ -27,7 +27,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from text_recognizer.bundle import sha256
-from text_recognizer.errors import ExtraMissing, UsageError
+from text_recognizer.errors import ExtraMissing, UsageError, install_hint
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import ModelCheckpoint
@@ -184,11 +184,8 @@ def open_loggers(
         if kind not in TRACKERS:
             raise UsageError(f"there is no tracker '{kind}'; give some of: {', '.join(TRACKERS)}")
         if kind in ("mlflow", "wandb") and importlib.util.find_spec(kind) is None:
-            raise ExtraMissing(
-                f"the tracker '{kind}' needs the package '{kind}'; run: pip install 'text-recognizer[train,{kind}]'"
-                if kind == "wandb"
-                else f"the tracker '{kind}' needs its package; run: pip install 'text-recognizer[train]'"
-            )
+            extra = "train,wandb" if kind == "wandb" else "train"
+            raise ExtraMissing(f"the tracker '{kind}' needs the package '{kind}'; {install_hint(extra)}")
     if "wandb" in chosen and not wandb_is_set():
         raise UsageError("Weights & Biases needs a key: set WANDB_API_KEY, or WANDB_MODE=offline to sync later.")
     name = run_name or folder.absolute().name
