@@ -108,6 +108,16 @@ def test_lines_are_cut_from_whole_forms_by_their_components(database: Path) -> N
     assert len(cut_lines(found, 48, "abc", 255).lines) == 6
 
 
+def test_forms_whose_lines_lie_outside_their_image_are_named_and_left_out(database: Path) -> None:
+    draw(database / "formsA-D" / "a01-000x.png", (200, 300))  # scaled to half its size
+    found = load_set(Path(f"iam:{database}?unit=forms"))
+    assert [page.image.name for page in found.pages] == ["a01-000u.png", "a02-003.png"]
+    assert found.skipped == [
+        "a01-000x: its lines reach from (40, 98) to (184, 210), but a01-000x.png has 300 × 200 pixels; use the images "
+        "of the database as they are, neither scaled nor cropped"
+    ]
+
+
 def test_words_that_are_segmented_well(database: Path) -> None:
     found = load_set(Path(f"iam:{database}?unit=words"))
     assert {line.text for page in found.pages for line in page.lines} == {"They"}

@@ -140,6 +140,15 @@ def test_a_font_that_cannot_be_fetched_is_reported_and_the_others_are_kept(
     assert kept.x_height == pytest.approx(0.5)
 
 
+def test_converted_font_has_the_same_bytes_at_any_time(
+    font_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seconds in ("1000000000", "1700000000"):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", seconds)  # what fontTools takes for the time of the change
+        fonts_module._to_truetype(font_file, tmp_path / seconds)
+    assert (tmp_path / "1000000000").read_bytes() == (tmp_path / "1700000000").read_bytes()
+
+
 def test_a_folder_of_ones_own_fonts_needs_no_index(font_file: Path) -> None:
     (only,) = load_fonts(font_file.parent)
     assert only.covers("xenus")

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,19 @@ def test_task_recovers_on_spot_machines_of_several_clouds_with_its_checkpoints_i
     assert set(re.findall(r"\$\{?([A-Z]+)\b", task()["run"] + task()["file_mounts"][mount]["name"])) <= {
         *task()["envs"], "SKYPILOT",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("config", ["line-base", "paragraph"])
+def test_each_config_has_checkpoints_of_its_own(config: str, tmp_path: Path) -> None:
+    program = tmp_path / "venv" / "bin" / "text-recognizer"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    variables = {**task()["envs"], "CONFIG": config, "HOME": str(tmp_path), "SKYPILOT_NUM_GPUS_PER_NODE": "1"}
+    done = subprocess.run(["bash", "-c", task()["run"]], env=variables, capture_output=True, text=True, check=True)
+    assert [line.split("--trainer.default_root_dir ")[1].split()[0] for line in done.stdout.splitlines()] == [
+        f"/runs/{config}"
+    ] * 2
 
 
 def test_notebook_mounts_a_folder_that_outlives_it() -> None:

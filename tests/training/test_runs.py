@@ -1,6 +1,9 @@
 """`text-recognizer train runs`: what the local store holds, listed, sorted and compared in the terminal."""
 
 import json
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,16 @@ def test_metric_run_or_store_that_is_not_there_is_named(
     (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 100)
     assert cli.main(["train", "runs", "--folder", str(tmp_path)]) == 7
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_run_that_was_killed_is_not_called_running(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.create_experiment("recognizer", artifact_location=(tmp_path / "mlartifacts").as_uri())
+    run = client.create_run(experiment, run_name="lost").info.run_id
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    record = {"status": "running", "host": platform.node(), "pid": child.pid, "trackers": {"mlflow": run}}
+    (tmp_path / "lost").mkdir()
+    (tmp_path / "lost" / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    assert cli.main(["train", "runs", "--folder", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "killed"

@@ -45,4 +45,6 @@ def test_sweep_goes_on_in_its_storage(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "best: trial" in capsys.readouterr().out
     study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{tmp_path / 'runs' / 'study.db'}")
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE"]
+    first, second = study.trials
+    assert first.params != second.params  # a continued study draws new values
     assert (tmp_path / "runs" / "trial-001" / "last.ckpt").is_file()

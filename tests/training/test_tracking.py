@@ -21,7 +21,9 @@ from torch.utils.data import DataLoader
 
 from text_recognizer.errors import UsageError
 from text_recognizer.training import tracking
-from text_recognizer.training.tracking import RunRecord, fingerprint, open_loggers, read_record
+from text_recognizer.training.callbacks import RunRecord
+from text_recognizer.training.record import fingerprint, read_record
+from text_recognizer.training.tracking import open_loggers
 
 pytest.importorskip("mlflow")
 
@@ -99,11 +101,19 @@ def test_run_is_kept_in_a_local_file_with_data_code_predictions_and_its_best_che
     folder = tmp_path / "runs" / "first"
     (folder / "predictions").mkdir(parents=True)
     (folder / "predictions" / "step-000004.html").write_text("<table>", encoding="utf-8")
-    config = {"data": {"init_args": {"unipen": str(data)}}, "model": {"rate": 0.1}}
+    config = {
+        "seed_everything": 5,
+        "data": {"init_args": {"unipen": str(data), "batch_size": 4}},
+        "model": {"class_path": "Tiny", "init_args": {"ctc_weight": 0.5, "config": {"size": 1}}},
+    }
     fit(folder, ["mlflow"], config)
     (run,) = mlflow_runs(tmp_path / "runs")
     assert run.data.metrics["val/cer"] == 0.25
-    assert run.data.params["data.unipen"] == fingerprint(data)
+    assert run.data.params["sha256.data.unipen"] == fingerprint(data)
+    for name, value in {
+        "seed_everything": "5", "data.batch_size": "4", "model.ctc_weight": "0.5", "model.config.size": "1"
+    }.items():  # fmt: skip
+        assert run.data.params[name] == value
     assert re.fullmatch("[0-9a-f]{40}|unknown", run.data.params["git_commit"])
     assert run.info.status == "FINISHED"
     artifacts = tmp_path / "runs" / "mlartifacts" / run.info.run_id / "artifacts"

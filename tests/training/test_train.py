@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from text_recognizer.cli import main
 from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
 from text_recognizer.training import train
 from text_recognizer.training.data import Codec
+from text_recognizer.training.lit import precision
 from text_recognizer.training.models.recognizer import RecognizerConfig
 
 TINY = """
@@ -129,6 +131,50 @@ def test_metric_that_nobody_logs_is_named(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="val/beauty"):
         train.run(arguments(tiny, tmp_path, "--best.monitor", "val/beauty"))
     assert (tmp_path / "last.ckpt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ("model: {init_args: {learning_rat: 1}}", "model: Option 'learning_rat' is not accepted"),
+        ("model: {init_args: {config: {d_modl: 1}}}", "model: Group 'config' does not accept option 'd_modl'"),
+        ("trainr: {max_steps: 1}", "does not accept option 'trainr.max_steps'"),
+        ("data: {init_args: {batch_size: many}}", "data.batch_size: Expected a <class 'int'>. Got value: many"),
+        ("a: [1", "Problems parsing config"),
+    ],
+)
+def test_mistyped_config_is_one_line(wrong: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "wrong.yaml").write_text(wrong)
+    assert main(["train", "fit", "--config", "debug", "--config", str(tmp_path / "wrong.yaml")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert reason in line
+    assert "--print_config" in line
+
+
+def test_more_processes_than_batches_of_validation_are_refused_before_any_work(tiny: Path, tmp_path: Path) -> None:
+    few = ("--data.init_args.overfit_batches", "0", "--data.init_args.validation_lines", "32")
+    with pytest.raises(UsageError, match=r"2 processes cannot share 1 batches.*--data\.validation_lines"):
+        train.run(arguments(tiny, tmp_path, "--trainer.devices", "2", *few))
+
+
+@pytest.mark.parametrize(("has_bf16", "chosen"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_bf16_is_chosen_only_on_gpus_that_compute_it(
+    has_bf16: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    # A T4 emulates it.
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or has_bf16
+    )
+    assert precision() == chosen
+
+
+def test_run_says_soon_that_it_goes_on(tiny: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="text_recognizer.training.callbacks"):
+        train.run(arguments(tiny, tmp_path, "--trainer.max_steps", "1"))
+    messages = [record.getMessage() for record in caplog.records]
+    assert any("rendering the first batch" in message for message in messages)
+    assert any(message.startswith("step 1: loss") for message in messages)
 
 
 def test_full_disk_is_said_and_the_last_checkpoint_stays(whole: Path, tiny: Path, tmp_path: Path) -> None:

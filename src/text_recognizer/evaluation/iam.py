@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from defusedxml import DefusedXmlException, ElementTree
+from PIL import Image
 
 from text_recognizer.errors import DataInvalid
 from text_recognizer.evaluation.truth import IMAGES, EvaluationSet, TruthLine, TruthPage
@@ -120,8 +121,27 @@ def _forms(folder: Path, lines: list[_Piece], writers: dict[str, str], found: Ev
         image = next((i for i in (_image(p, form) for p in folders) if i is not None), None)
         if image is None:
             found.skipped.append(f"{form}: no image in forms/")
+        elif problem := _misfit(image, [b for p in lines if p.form == form and (b := p.box)]):
+            found.skipped.append(f"{form}: {problem}")
         else:
             found.pages.append(TruthPage(image, tuple(truth), writers.get(form, form)))
+
+
+def _misfit(image: Path, boxes: list[tuple[float, float, float, float]]) -> str | None:
+    """Why the boxes cannot be of this image; None if they fit, and for a damaged image, which its reader reports."""
+    try:
+        with Image.open(image) as opened:
+            width, height = opened.size
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+    left, top = min(b[0] for b in boxes), min(b[1] for b in boxes)
+    right, bottom = max(b[2] for b in boxes), max(b[3] for b in boxes)
+    if left >= 0 and top >= 0 and right <= width and bottom <= height:
+        return None
+    return (
+        f"its lines reach from ({left:.0f}, {top:.0f}) to ({right:.0f}, {bottom:.0f}), but {image.name} has "
+        f"{width} × {height} pixels; use the images of the database as they are, neither scaled nor cropped"
+    )
 
 
 def _outline(box: tuple[float, float, float, float]) -> Polygon:

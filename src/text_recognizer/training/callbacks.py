@@ -1,10 +1,15 @@
-"""What a run says of itself while it goes on: size, gradients, throughput, tables of predictions."""
+"""What a run reports about itself: size, gradients, throughput, tables of predictions, and its record."""
 
 from __future__ import annotations
 
 import base64
 import html
+import json
+import logging
+import sys
 import time
+import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,20 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from text_recognizer.training.lit import Shown
+from text_recognizer.training.record import (
+    RECORD,
+    fingerprints,
+    git_commit,
+    now,
+    parameters,
+    process,
+    read_record,
+)
+from text_recognizer.training.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 60.0  # seconds between two writes of a run's record, at most
 
 
 class RunStatistics(L.Callback):
@@ -75,6 +94,33 @@ class RunStatistics(L.Callback):
         self._samples, self._waited, self._since, self._ended = 0, 0.0, None, None
 
 
+class FirstSteps(L.Callback):
+    """Logs that a run has started and how fast its first steps are, long before a progress bar moves."""
+
+    def __init__(self) -> None:
+        self._first = 0
+        self._since = 0.0
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._first, self._since = trainer.global_step, time.perf_counter()
+        if trainer.is_global_zero:
+            millions = sum(p.numel() for p in pl_module.parameters()) / 1e6
+            log.info(
+                "%.1f M parameters, %s, %d × %s, step %d of %d, checkpoints in %s; rendering the first batch …",
+                millions, trainer.precision, trainer.world_size, pl_module.device.type, self._first, trainer.max_steps,
+                trainer.default_root_dir,
+            )  # fmt: skip
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        done = trainer.global_step - self._first
+        if done in (1, 10) and trainer.is_global_zero:
+            loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
+            seconds = time.perf_counter() - self._since
+            log.info("step %d: loss %.3f, %.1f s so far", trainer.global_step, float(loss), seconds)
+
+
 def _count(batch: Any) -> int:
     """Samples of a batch: the length of its first tensor."""
     return next((len(value) for value in vars(batch).values() if isinstance(value, Tensor)), 0)
@@ -107,3 +153,115 @@ def prediction_page(samples: list[Shown], title: str) -> str:
         rows.append(f"<tr><td>{picture}" + "".join(f"<td><pre>{html.escape(cell)}</pre>" for cell in cells))
     head = f'<!doctype html><meta charset="utf-8"><title>{html.escape(title)}</title>'
     return f"{head}<table border=1>" + "\n".join(rows) + "</table>\n"
+
+
+class RunRecord(L.Callback):
+    """Writes where a run comes from (`training.record`) into its folder, each checkpoint and the trackers.
+
+    It is written at the start, at least once a minute, after each validation and at the end, so that a run that was
+    killed can be told from one that goes on. After each validation the trackers get the prediction table.
+
+    Args:
+        config: the run's config as plain values. The files and folders named below "data" are fingerprinted as data,
+            those below "model" as parents. All of it goes to the trackers as parameters.
+        predictions: rows of a prediction table.
+    """
+
+    def __init__(self, config: Mapping[str, Any], predictions: int = 24) -> None:
+        self.config = config
+        self.predictions = predictions
+        self.record: dict[str, Any] = {}
+        self._written = 0.0
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        folder = Path(trainer.default_root_dir)
+        earlier = read_record(folder)
+        commit, changed = git_commit()
+        self.record = {
+            "id": earlier.get("id") or uuid.uuid4().hex,
+            "started": earlier.get("started") or now(),
+            "command": ["text-recognizer", *sys.argv[1:]],
+            "git_commit": commit,
+            "uncommitted_changes": changed,
+            "config": _plain(self.config),
+            "data": fingerprints(self.config.get("data", {})),
+            "parents": fingerprints(self.config.get("model", {})),
+            **process(),
+            "status": "running",
+            "trackers": earlier.get("trackers", {}),
+        }
+        facts = {"run_id": self.record["id"], "git_commit": commit, "uncommitted_changes": changed}
+        facts |= {f"sha256.data.{name}": digest for name, digest in self.record["data"].items()}
+        facts |= {f"sha256.parent.{name}": digest for name, digest in self.record["parents"].items()}
+        facts |= parameters(self.config)
+        for tracker in _trackers(trainer):
+            tracker.log_hyperparams(facts)
+        self._write(trainer)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._beat(trainer)
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        self._beat(trainer)
+
+    def _beat(self, trainer: L.Trainer) -> None:
+        if self.record and time.monotonic() - self._written > HEARTBEAT:
+            self._write(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        samples = list(getattr(pl_module, "samples", []))[: self.predictions]
+        if not self.record or trainer.sanity_checking or not samples:
+            return
+        page = Path(trainer.default_root_dir) / "predictions" / f"step-{trainer.global_step:06}.html"
+        for tracker in _trackers(trainer):
+            tracker.log_predictions(samples, page, trainer.global_step)
+        self._write(trainer)
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        if self.record:
+            checkpoint["run_record"] = {**self.record, "metrics": _metrics(trainer)}
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._write(trainer, "stopped" if trainer.interrupted else "finished")
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._write(trainer, "interrupted" if isinstance(exception, KeyboardInterrupt) else "failed")
+
+    def _write(self, trainer: L.Trainer, status: str = "running") -> None:
+        if not self.record:
+            return
+        self._written = time.monotonic()
+        ids = {tracker.kind: tracker.version for tracker in _trackers(trainer)[1:] if tracker.version}
+        self.record |= {"status": status, "step": trainer.global_step, "metrics": _metrics(trainer), "seen": now()}
+        self.record["trackers"] = {**self.record["trackers"], **ids}
+        file = Path(trainer.default_root_dir) / RECORD
+        try:
+            fresh = file.with_suffix(".tmp")
+            fresh.write_text(json.dumps(self.record, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
+            fresh.replace(file)
+        except OSError as error:
+            log.warning("%s cannot be written (%s); training continues.", file, error.strerror)
+
+
+def _trackers(trainer: L.Trainer) -> list[Tracker]:
+    return [logger for logger in trainer.loggers if isinstance(logger, Tracker)]
+
+
+def _metrics(trainer: L.Trainer) -> dict[str, float]:
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Nested values as JSON knows them."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

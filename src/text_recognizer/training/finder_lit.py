@@ -376,7 +376,7 @@ class LitLineFinder(L.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(
-            {"network": asdict(config), "learning_rate": learning_rate, "total_steps": total_steps}
+            {"network": asdict(config), "learning_rate": learning_rate, "total_steps": total_steps}, logger=False
         )
         self.network = LineFinderNet(config)
         if weights is not None:

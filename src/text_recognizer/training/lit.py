@@ -63,7 +63,9 @@ class LitRecognizer(L.LightningModule):
         weights: Path | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters({**asdict(config), "learning_rate": learning_rate, "total_steps": total_steps})
+        # Of the checkpoint; the trackers get all arguments (`callbacks.RunRecord`).
+        facts = {**asdict(config), "learning_rate": learning_rate, "total_steps": total_steps}
+        self.save_hyperparameters(facts, logger=False)
         self.config = config
         self.network = Recognizer(config)
         if weights is not None:
@@ -215,7 +217,13 @@ def _cpu_flags() -> str:
 
 
 def precision() -> str:
-    return "bf16-mixed" if torch.cuda.is_available() or cpu_has_bf16() else "32-true"
+    """bf16 where the GPU, or without one the processor, computes it natively, else float32.
+
+    GPUs before Ampere (T4, V100) only emulate bf16, which is slower than float32.
+    """
+    gpu = torch.cuda.is_available()
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if gpu else cpu_has_bf16()
+    return "bf16-mixed" if bf16 else "32-true"
 
 
 def load_weights(network: Recognizer, file: Path) -> None:

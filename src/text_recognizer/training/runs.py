@@ -1,4 +1,4 @@
-"""Training runs in the terminal: `text-recognizer train runs` lists and compares what MLflow's local file holds."""
+"""`text-recognizer train runs`: list and compare the runs in MLflow's store. Needs no torch."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from text_recognizer.errors import DataInvalid, UsageError
+from text_recognizer.training import record
 
 STORE = "mlflow.db"
 SHOWN = 4  # metrics in the list where none is asked for
@@ -70,14 +71,24 @@ def sort_runs(runs: list[Any], metric: str) -> list[Any]:
     return sorted(runs, key=lambda run: run.data.metrics.get(metric, float("inf")))
 
 
-def list_table(runs: list[Any], metrics: list[str]) -> Table:
+def run_status(run: Any, folder: Path) -> str:
+    """The status of a run; "killed" where the store calls it running and its `run.json` in `folder` shows otherwise."""
+    written = str(run.info.status).lower()
+    if written == "running":
+        held = record.read_record(folder / run.info.run_name)
+        if held.get("trackers", {}).get("mlflow") == run.info.run_id:
+            return record.status(held)
+    return written
+
+
+def list_table(runs: list[Any], metrics: list[str], folder: Path) -> Table:
     """One run a row."""
     table = Table("run", "id", "started", "status", "commit", *metrics, box=None, pad_edge=False)
     for run in runs:
         started = datetime.fromtimestamp(run.info.start_time / 1000, UTC).strftime("%Y-%m-%d %H:%M")
         figures = [_figure(run.data.metrics.get(name)) for name in metrics]
         commit = run.data.params.get("git_commit", "")[:10]
-        table.add_row(run.info.run_name, run.info.run_id[:8], started, run.info.status.lower(), commit, *figures)
+        table.add_row(run.info.run_name, run.info.run_id[:8], started, run_status(run, folder), commit, *figures)
     return table
 
 
@@ -102,7 +113,7 @@ def _figure(value: float | None) -> str:
 def main(argv: list[str]) -> int:
     """Command line of `text-recognizer train runs`."""
     parser = argparse.ArgumentParser(prog="text-recognizer train runs", description="List and compare training runs.")
-    parser.add_argument("--folder", type=Path, default=Path("runs"), help=f"where {STORE} is (%(default)s)")
+    parser.add_argument("--folder", type=Path, default=Path("runs"), help=f"folder of {STORE} (%(default)s)")
     parser.add_argument("--sort", metavar="METRIC", help="best first: by the last value of this metric, ascending")
     parser.add_argument("--metrics", help="columns, comma separated (default: those of validation)")
     parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two runs, by name or id")
@@ -117,12 +128,12 @@ def main(argv: list[str]) -> int:
         runs = sort_runs(runs, args.sort)
     if args.json:
         for run in runs:
-            about = {"id": run.info.run_id, "name": run.info.run_name, "status": run.info.status}
+            about = {"id": run.info.run_id, "name": run.info.run_name, "status": run_status(run, args.folder)}
             print(json.dumps(about | {"params": run.data.params, "metrics": run.data.metrics}))
         return 0
     known = sorted({name for run in runs for name in run.data.metrics})
     chosen = args.metrics.split(",") if args.metrics else [n for n in known if n.startswith("val/")][:SHOWN]
     if args.sort and args.sort not in chosen:
         chosen.insert(0, args.sort)
-    console.print(list_table(runs, chosen))
+    console.print(list_table(runs, chosen, args.folder))
     return 0

@@ -121,7 +121,7 @@ def save_weights(network: model.Recognizer, file: Path) -> None:
 
 
 def shipped_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a bundle tells of its training run (`tracking.RunRecord`); absolute paths only by their last part."""
+    """What a bundle tells of its training run (`training.record`); absolute paths only by their last part."""
     told = ("id", "started", "git_commit", "uncommitted_changes", "data", "parents", "trackers", "metrics")
     command = [re.sub(r"(?<![^=:,])/(?:[^/\s]+/)*([^/\s]+)", r"\1", part) for part in record.get("command", [])]
     return {name: record[name] for name in told if name in record} | {"command": command}

@@ -63,10 +63,9 @@ def sweep(
     space: dict[str, Any], arguments: list[str], out: Path, trials: int, storage: str, name: str, seed: int = 1
 ) -> optuna.Study:
     """Run `trials` more trials of the study `name` in `storage`, each in its own folder of `out`."""
-    study = optuna.create_study(
-        storage=storage, study_name=name, direction=space["direction"], load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=seed),
-    )  # fmt: skip
+    study = optuna.create_study(storage=storage, study_name=name, direction=space["direction"], load_if_exists=True)
+    # The number of trials so far is part of the seed: a continued study would draw its first trials once more.
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
 
     def objective(trial: optuna.Trial) -> float:
         report = Report(trial, space["metric"])

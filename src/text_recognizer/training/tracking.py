@@ -6,28 +6,21 @@ tracker missed is sent when it answers again.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import json
 import logging
 import netrc
 import os
-import subprocess
-import sys
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lightning as L
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from text_recognizer.bundle import sha256
 from text_recognizer.errors import ExtraMissing, UsageError, install_hint
+from text_recognizer.training.record import read_record
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import ModelCheckpoint
@@ -35,7 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TRACKERS = ("csv", "mlflow", "wandb", "tensorboard")
-RECORD = "run.json"
 STORE = "mlflow.db"
 PAUSE = 60.0  # seconds before a tracker that failed is tried again, at least
 PATIENCE = 10.0  # the same as a multiple of what the failure took: a tracker that hangs may cost a tenth of the time
@@ -315,147 +307,3 @@ _PREDICTIONS: dict[str, Callable[[Any, Sequence[Any], Path | None, int], None]] 
     "wandb": _to_wandb,
     "tensorboard": _to_tensorboard,
 }
-
-
-# ------------------------------------------------------------------------------------------------------ lineage
-
-
-class RunRecord(L.Callback):
-    """Keeps where a run comes from: `run.json` in its folder, the same in each checkpoint and in the trackers.
-
-    It holds the run's id, command, config, git commit, the sha256 of its data and of the weights it began with, the ids
-    in the trackers, and at the end the metrics. After each validation it hands the prediction tables to the trackers.
-
-    Args:
-        config: the run's config as plain values. What paths below "data" name is fingerprinted as data, below "model"
-            as parents.
-        predictions: rows of a prediction table.
-    """
-
-    def __init__(self, config: Mapping[str, Any], predictions: int = 24) -> None:
-        self.config = config
-        self.predictions = predictions
-        self.record: dict[str, Any] = {}
-
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
-        folder = Path(trainer.default_root_dir)
-        earlier = read_record(folder)
-        commit, changed = git_commit()
-        self.record = {
-            "id": earlier.get("id") or uuid.uuid4().hex,
-            "started": earlier.get("started") or _now(),
-            "command": ["text-recognizer", *sys.argv[1:]],
-            "git_commit": commit,
-            "uncommitted_changes": changed,
-            "config": _plain(self.config),
-            "data": fingerprints(self.config.get("data", {})),
-            "parents": fingerprints(self.config.get("model", {})),
-            "status": "running",
-            "trackers": earlier.get("trackers", {}),
-        }
-        facts = {"run_id": self.record["id"], "git_commit": commit, "uncommitted_changes": changed}
-        facts |= {f"data.{name}": digest for name, digest in self.record["data"].items()}
-        facts |= {f"parent.{name}": digest for name, digest in self.record["parents"].items()}
-        for tracker in _trackers(trainer):
-            tracker.log_hyperparams(facts)
-        self._write(trainer)
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        samples = list(getattr(pl_module, "samples", []))[: self.predictions]
-        if not self.record or trainer.sanity_checking or not samples:
-            return
-        page = Path(trainer.default_root_dir) / "predictions" / f"step-{trainer.global_step:06}.html"
-        for tracker in _trackers(trainer):
-            tracker.log_predictions(samples, page, trainer.global_step)
-        self._write(trainer)
-
-    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        if self.record:
-            checkpoint["run_record"] = {**self.record, "metrics": _metrics(trainer)}
-
-    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._write(trainer, "stopped" if trainer.interrupted else "finished")
-
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        self._write(trainer, "interrupted" if isinstance(exception, KeyboardInterrupt) else "failed")
-
-    def _write(self, trainer: L.Trainer, status: str = "running") -> None:
-        if not self.record:
-            return
-        ids = {tracker.kind: tracker.version for tracker in _trackers(trainer)[1:] if tracker.version}
-        self.record |= {"status": status, "step": trainer.global_step, "metrics": _metrics(trainer), "seen": _now()}
-        self.record["trackers"] = {**self.record["trackers"], **ids}
-        file = Path(trainer.default_root_dir) / RECORD
-        try:
-            fresh = file.with_suffix(".tmp")
-            fresh.write_text(json.dumps(self.record, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
-            fresh.replace(file)
-        except OSError as error:
-            log.warning("%s cannot be written (%s); training goes on.", file, error.strerror)
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """The record of the run in `folder`; empty where there is none that can be read."""
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def fingerprints(config: Mapping[str, Any]) -> dict[str, str]:
-    """Argument → sha256 of the file or folder it names, for all arguments of `config`, nested too, that name one."""
-    found: dict[str, str] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            found |= fingerprints(value)
-        elif isinstance(value, str | Path) and str(value) and Path(value).exists():
-            found[name] = fingerprint(Path(value))
-    return found
-
-
-def fingerprint(path: Path) -> str:
-    """sha256 of a file; of a folder that of its files' names and digests."""
-    if path.is_file():
-        return sha256(path)
-    digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(f"{sha256(file)}  {file.relative_to(path).as_posix()}\n".encode())
-    return digest.hexdigest()
-
-
-def git_commit() -> tuple[str, bool]:
-    """(commit of this code, whether tracked files differ from it); ("unknown", False) outside a checkout."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent).stdout
-
-    try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # an installed package may lie in another's checkout
-        return git("rev-parse", "HEAD").strip(), bool(git("status", "--porcelain", "--untracked-files=no").strip())
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown", False
-
-
-def _trackers(trainer: L.Trainer) -> list[Tracker]:
-    return [logger for logger in trainer.loggers if isinstance(logger, Tracker)]
-
-
-def _metrics(trainer: L.Trainer) -> dict[str, float]:
-    return {name: float(value) for name, value in trainer.callback_metrics.items()}
-
-
-def _plain(value: Any) -> Any:
-    """Nested values as JSON knows them."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,6 +1,6 @@
-"""`text-recognizer train`: fit, validate or test a network by a config; every knob is an argument of the code.
+"""`text-recognizer train fit`, `validate` and `test`: a network and its data as a config describes them.
 
-The config names the classes and their arguments (`configs/`); what is given on the command line comes on top.
+A config names classes and their arguments (`configs/`); arguments of the command line override it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import pickle
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import (
     Callback,
@@ -26,9 +28,9 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
-from text_recognizer.training.callbacks import PredictionTable, RunStatistics
+from text_recognizer.training.callbacks import FirstSteps, PredictionTable, RunRecord, RunStatistics
 from text_recognizer.training.lit import precision
-from text_recognizer.training.tracking import RunRecord, open_loggers
+from text_recognizer.training.tracking import open_loggers
 
 # In an installed package the configs lie beside the code, in a checkout at its top.
 CONFIGS = next(
@@ -36,7 +38,7 @@ CONFIGS = next(
     Path("configs"),
 )
 LAST = "last"
-# What Lightning warns of and is meant to be so.
+# Warnings of Lightning about what is intended here.
 _KNOWN = (
     "args parameter is intended", "does not have", "exists and is not empty", "isinstance",
     "LeafSpec", "many workers", "no last checkpoint available", "num_workers", "on_after_batch_transfer",
@@ -64,7 +66,7 @@ class TrainCLI(LightningCLI):
                 "num_sanity_val_steps": 0,
             },
             seed_everything_default=1,
-            parser_kwargs={"prog": "text-recognizer train"},
+            parser_kwargs={"prog": "text-recognizer train", "exit_on_error": False},
             subclass_mode_model=True,
             subclass_mode_data=True,
             args=named_configs(arguments),
@@ -128,7 +130,7 @@ class TrainCLI(LightningCLI):
         logs = given["logger"] is not False and not given["fast_dev_run"]
         if given["logger"] in (None, True):
             kwargs["logger"] = open_loggers(self._get(self.config, "trackers"), root)
-        callbacks = [*self.extra, RunStatistics(), PredictionTable()]
+        callbacks = [*self.extra, FirstSteps(), RunStatistics(), PredictionTable()]
         if given["enable_progress_bar"] is not False:
             callbacks.append(TQDMProgressBar(refresh_rate=50))
         if logs:
@@ -139,6 +141,7 @@ class TrainCLI(LightningCLI):
 
     def before_fit(self) -> None:
         self._check_resume(must_exist=False)
+        self._check_validation()
 
     def before_validate(self) -> None:
         self._check_resume(must_exist=True)
@@ -159,6 +162,16 @@ class TrainCLI(LightningCLI):
             check_checkpoint(file, self.model)
         elif must_exist:
             raise DataInvalid(f"there is no {LAST}.ckpt in {root}: train first, or give --ckpt_path FILE.")
+
+    def _check_validation(self) -> None:
+        """Each process must get a batch to validate on: the others would wait for it in vain."""
+        lines = getattr(self.datamodule, "validation_lines", 0)
+        batches = lines // min(32, lines) if lines and not getattr(self.datamodule, "overfit_batches", 0) else None
+        if batches is not None and batches < self.trainer.world_size:
+            raise UsageError(
+                f"{self.trainer.world_size} processes cannot share {batches} batches of validation: give more "
+                "--data.validation_lines (32 make a batch), or fewer --trainer.devices."
+            )
 
 
 def check_checkpoint(file: Path, model: L.LightningModule) -> None:
@@ -205,16 +218,22 @@ def named_configs(arguments: Sequence[str]) -> list[str]:
 
 
 def run(arguments: Sequence[str], extra: Sequence[Callback] = ()) -> TrainCLI:
-    """Run `fit`, `validate` or `test` with its arguments; `extra` callbacks watch.
+    """Run `fit`, `validate` or `test` with the arguments of the command line.
 
-    Raises UsageError for a metric that is not logged and for arguments that do not fit together, OutputFailed where the
-    disk is full, DataInvalid where a checkpoint is damaged; what the run has written stays.
+    Args:
+        arguments: the command and its options, as in `["fit", "--config", "debug", "--model.total_steps", "100"]`.
+        extra: further callbacks.
+
+    Raises UsageError for arguments that are unknown or do not fit together, OutputFailed if the disk is full,
+    DataInvalid if a checkpoint is damaged or data is missing. Files that the run has written stay.
     """
     for known in _KNOWN:
         warnings.filterwarnings("ignore", f".*{known}")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         return TrainCLI(arguments, extra)
+    except ArgumentError as error:
+        raise UsageError(_argument_problem(str(error), arguments)) from None
     except MisconfigurationException as error:
         raise UsageError(_sentence(error)) from error
     except RuntimeError as error:
@@ -230,6 +249,20 @@ def run(arguments: Sequence[str], extra: Sequence[Callback] = ()) -> TrainCLI:
                 "again, it goes on from the last checkpoint"
             ) from error
         raise
+
+
+def _argument_problem(message: str, arguments: Sequence[str]) -> str:
+    """jsonargparse's explanation of a wrong argument in one line: the key, and the innermost reason."""
+    keys = [key for key in re.findall(r'Parser key "([^"]+)"', message) if key != "config"]
+    reasons = re.findall(
+        r"(Option '.+' is not accepted|\S+ '\S+' does not accept option '.+'|Expected .+ Got value: .+"
+        r"|No module named .+|Problems parsing config.*|File does not exist: .+)",
+        message,
+    )
+    reason = (reasons or [" ".join(message.split())[:300]])[0]
+    command = arguments[0] if arguments else "fit"
+    where = f"{'.'.join(keys)}: " if keys else ""
+    return f"{where}{reason}; 'text-recognizer train {command} … --print_config' shows all arguments"
 
 
 def _sentence(error: Exception) -> str:

@@ -104,7 +104,8 @@ def write_builtin_font(folder: Path) -> Path:
 def _to_truetype(source: Path, target: Path) -> None:
     from fontTools.ttLib import TTFont
 
-    with TTFont(source) as font:
+    # Without the time of the conversion in it: the same fonts have the same sha256 on every machine.
+    with TTFont(source, recalcTimestamp=False) as font:
         font.flavor = None
         font.save(target)
 

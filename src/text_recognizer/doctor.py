@@ -1,0 +1,323 @@
+"""`text-recognizer doctor`: what this machine offers, what is installed, what is wrong, and what to do about it.
+
+Heavy packages are looked at in processes of their own: a package that crashes on import is a finding here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from text_recognizer.bundle import SHIPPED, Bundle
+from text_recognizer.errors import BundleInvalid, ExtraMissing
+from text_recognizer.registry import ALIASES, Registry
+from text_recognizer.service.cores import cores
+from text_recognizer.version import __version__
+
+Status = Literal["ok", "note", "problem"]
+DISTRIBUTION = "text-recognizer"
+SERVICE = "http://127.0.0.1:8000"
+SECONDS = 60.0  # of a process that imports a package, on a busy machine
+GIGABYTE = 1e9
+# Resident memory in GB of one process that reads, and of training on the processor (docs/deploy.md, docs/training.md).
+READING, TRAINING = 1.0, 4.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. `note`: something optional is missing or set in a way worth knowing; `problem`: reading fails."""
+
+    topic: str
+    status: Status
+    found: str
+    advice: str = ""
+
+
+def check_python() -> Iterator[Check]:
+    """Interpreter and system."""
+    version = platform.python_version()
+    place = f"Python {version}, {platform.system()} {platform.machine()}, {sys.prefix}"
+    if sys.version_info < (3, 11):
+        yield Check("python", "problem", place, "install Python 3.11 or newer")
+    elif sys.prefix == sys.base_prefix:
+        yield Check("python", "note", place, "a virtual environment keeps the packages of projects apart")
+    else:
+        yield Check("python", "ok", place)
+
+
+def check_packages() -> Iterator[Check]:
+    """Whether the packages that reading needs can be imported, and which extras are complete."""
+    yield Check("package", "ok", f"text-recognizer {__version__} in {Path(__file__).parent}")
+    program = (
+        "import numpy, cv2, onnxruntime, PIL; print(f'numpy {numpy.__version__}, opencv {cv2.__version__}, onnxruntime "
+        "{onnxruntime.__version__}, Pillow {PIL.__version__}'); print(*onnxruntime.get_available_providers())"
+    )
+    code, out, problem = _python(program)
+    if code:
+        advice = "install the packages again: pip install --force-reinstall numpy opencv-python-headless onnxruntime"
+        yield Check("reading", "problem", problem or f"importing them ended with status {code}", advice)
+    else:
+        versions, providers = out.splitlines()[:2]
+        yield Check("reading", "ok", versions)
+        yield Check("execution providers", "ok", providers)
+    if _installed("opencv-python") and _installed("opencv-python-headless"):
+        advice = "two builds of OpenCV overwrite each other: pip uninstall opencv-python opencv-python-headless, then "
+        advice += "install opencv-python-headless"
+        yield Check("reading", "note", "opencv-python and opencv-python-headless are both installed", advice)
+    for extra, missing in _extras().items():
+        if missing:
+            advice = f"for its commands: pip install '{DISTRIBUTION}[{extra}]'"
+            yield Check(f"extra {extra}", "note", f"not complete, without {', '.join(missing)}", advice)
+        else:
+            yield Check(f"extra {extra}", "ok", "complete")
+
+
+def check_processor() -> Iterator[Check]:
+    """Cores, their limits, and the instructions that make training faster."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    name = re.search(r"^model name\s*: (.+)", text, re.M)
+    flags = set(found[1].split()) if (found := re.search(r"^flags\s*: (.+)", text, re.M)) else set()
+    known = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags]
+    title = name[1] if name else platform.processor() or platform.machine()
+    bf16 = "bf16" if "avx512_bf16" in flags else "float32, since it does not compute bf16"
+    yield Check("processor", "ok", f"{title} ({', '.join(known) or 'flags unknown'}); training uses {bf16}")
+    total, ours = os.cpu_count() or 1, cores()
+    threads = os.environ.get("OMP_NUM_THREADS")
+    found_ = f"{ours} of {total} cores" + (f", OMP_NUM_THREADS={threads}" if threads else "")
+    if ours < total and not threads:
+        yield Check("threads", "note", found_, f"limit libraries that count all cores: export OMP_NUM_THREADS={ours}")
+    else:
+        yield Check("threads", "ok", found_)
+
+
+def check_memory() -> Iterator[Check]:
+    """Memory that a process gets, by the machine and by its control group, and room on the disk."""
+    total, free = _memory()
+    if total is None or free is None:
+        yield Check("memory", "note", "unknown on this system")
+    else:
+        found = f"{free / GIGABYTE:.1f} GB available of {total / GIGABYTE:.1f} GB"
+        if free < READING * GIGABYTE:
+            yield Check("memory", "problem", found, f"reading needs {READING:.0f} GB: end other programs")
+        elif free < TRAINING * GIGABYTE:
+            yield Check("memory", "note", found, f"enough to read; training needs some {TRAINING:.0f} GB")
+        else:
+            yield Check("memory", "ok", found)
+    room = shutil.disk_usage(Path.cwd()).free
+    advice = "" if room > 5 * GIGABYTE else "checkpoints of a training run need some 2 GB"
+    yield Check("disk", "note" if advice else "ok", f"{room / GIGABYTE:.1f} GB free in {Path.cwd()}", advice)
+
+
+def check_gpus() -> Iterator[Check]:
+    """GPUs as the driver reports them, and whether torch and ONNX Runtime can use them."""
+    program = shutil.which("nvidia-smi")
+    names: list[str] = []
+    if program:
+        query = "--query-gpu=name,driver_version,memory.total,compute_cap"
+        code, out, problem = _run([program, query, "--format=csv,noheader"])
+        names = out.splitlines() if not code else []
+        for line in names:
+            capability = line.rsplit(",", 1)[-1].strip()
+            old = re.fullmatch(r"\d+\.\d+", capability) and float(capability) < 8.0
+            yield Check("gpu", "ok", line + (", no bf16: training uses float32" if old else ""))
+        if not names:
+            reason = problem or out.strip().splitlines()[-1] if problem or out.strip() else f"status {code}"
+            yield Check("gpu", "note", f"nvidia-smi fails: {reason}", "install or load the NVIDIA driver")
+    else:
+        yield Check("gpu", "ok", "none (no nvidia-smi); reading and fine-tuning run on the processor")
+    if not _installed("torch"):
+        return
+    code, out, problem = _python(
+        "import torch; g = torch.cuda.is_available(); print(f'torch {torch.__version__}, '"
+        " + (f'{torch.cuda.device_count()} GPU, bf16 {torch.cuda.is_bf16_supported(including_emulation=False)}' if g"
+        " else 'no GPU'))"
+    )
+    if code:
+        yield Check("torch", "note", problem or f"importing it ended with status {code}", "install torch again")
+    elif names and "no GPU" in out:
+        advice = "install torch for CUDA: pip install torch --index-url https://download.pytorch.org/whl/cu128"
+        yield Check("torch", "note", f"{out.strip()}, although there is one", advice)
+    else:
+        yield Check("torch", "ok", out.strip())
+
+
+def check_models(folder: Path | None = None) -> Iterator[Check]:
+    """The model that ships and the registry, each file against its sha256."""
+    try:
+        bundle = Bundle.open(SHIPPED)
+        yield Check("model", "ok", f"{bundle.name}@{bundle.version}, shipped")
+    except BundleInvalid as error:
+        yield Check("model", "problem", str(error), "install the package again")
+    registry = Registry(folder)
+    if not registry.folder.is_dir():
+        advice = "'text-recognizer models add BUNDLE' makes one; TEXT_RECOGNIZER_MODELS names another folder"
+        yield Check("registry", "note", f"{registry.folder.absolute()} does not exist", advice)
+        return
+    try:
+        aliases = [f"{alias} is {entry['model']}" for alias in ALIASES if (entry := registry.current(alias))]
+        for alias in ALIASES:
+            if registry.current(alias):
+                Bundle.open(registry.find(alias).path)
+        count = len(registry.models())
+        yield Check("registry", "ok", f"{count} models in {registry.folder.absolute()}; {', '.join(aliases) or 'none promoted'}")
+    except BundleInvalid as error:
+        yield Check("registry", "problem", str(error), "roll back ('models rollback') or pull the model again")
+
+
+def check_trackers() -> Iterator[Check]:
+    """Where training would send its metrics."""
+    server = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not (_installed("mlflow-skinny") or _installed("mlflow")):
+        yield Check("mlflow", "note", "not installed", f"pip install '{DISTRIBUTION}[train]'")
+    elif server.startswith("http"):
+        problem = _unreachable(f"{server.rstrip('/')}/health")
+        advice = "start the server or correct MLFLOW_TRACKING_URI; training continues without it" if problem else ""
+        yield Check("mlflow", "note" if problem else "ok", f"{server}: {problem or 'reachable'}", advice)
+    else:
+        yield Check("mlflow", "ok", server or "a local file, mlflow.db beside the runs")
+    if not _installed("wandb"):
+        yield Check("wandb", "ok", "not installed")
+    elif os.environ.get("WANDB_MODE") == "offline":
+        yield Check("wandb", "ok", "offline: 'wandb sync' sends the runs later")
+    elif os.environ.get("WANDB_API_KEY"):
+        address = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+        problem = _unreachable(address)
+        advice = "runs become offline runs, for 'wandb sync'" if problem else ""
+        yield Check("wandb", "note" if problem else "ok", f"{address}: {problem or 'reachable'}", advice)
+    else:
+        yield Check("wandb", "ok", "installed, not used: neither WANDB_API_KEY nor WANDB_MODE=offline is set")
+
+
+def check_service(address: str | None) -> Iterator[Check]:
+    """Whether a service answers at `address`; the default address may have none."""
+    wanted = (address or SERVICE).rstrip("/")
+    problem = _unreachable(f"{wanted}/readyz")
+    if not problem:
+        yield Check("service", "ok", f"{wanted} is ready")
+    elif address is None:
+        yield Check("service", "note", f"none at {wanted} ({problem})", "start one with 'text-recognizer serve'")
+    else:
+        advice = "check the address and that 'text-recognizer serve' runs there"
+        yield Check("service", "problem", f"{wanted}: {problem}", advice)
+
+
+def examine(models: Path | None = None, service: str | None = None) -> Iterator[Check]:
+    """All checks, as they are made: some take seconds.
+
+    Args:
+        models: folder of the registry; None for TEXT_RECOGNIZER_MODELS or `models`.
+        service: address of a service that must answer; None looks at the default address.
+    """
+    groups: list[Callable[[], Iterator[Check]]] = [
+        check_python, check_packages, check_processor, check_memory, check_gpus, lambda: check_models(models),
+        check_trackers, lambda: check_service(service),
+    ]  # fmt: skip
+    for group in groups:
+        yield from group()
+
+
+# ------------------------------------------------------------------------------------------------ looking
+
+
+def _run(command: Sequence[str]) -> tuple[int, str, str]:
+    """(exit status, standard output, last line of standard error)"""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 1, "", f"{type(error).__name__}: {error}"
+    return done.returncode, done.stdout, next(reversed(done.stderr.strip().splitlines()), "")
+
+
+def _python(program: str) -> tuple[int, str, str]:
+    return _run([sys.executable, "-c", program])
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _extras() -> dict[str, list[str]]:
+    """Extra → packages of it that are not installed; empty where this package's own metadata is missing."""
+    try:
+        declared = metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or []
+        requirements = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        return {}
+    missing: dict[str, list[str]] = {name: [] for name in declared if name not in ("dev", "bench")}
+    for requirement in requirements:
+        name, extra = re.match(r"[\w.-]+", requirement), re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
+        if name and extra and extra[1] in missing and not _installed(name[0]):
+            missing[extra[1]].append(name[0])
+    return missing
+
+
+def _memory(system: Path = Path("/")) -> tuple[float | None, float | None]:
+    """Bytes of memory in all and available, by the machine and by the control group of version 2 around this process."""
+    try:
+        lines = (system / "proc/meminfo").read_text(encoding="ascii").splitlines()
+        table = {line.split(":")[0]: 1024.0 * int(line.split()[1]) for line in lines}
+        total, free = table["MemTotal"], table["MemAvailable"]
+    except (OSError, ValueError, LookupError):
+        return None, None
+    try:
+        limit, used = (
+            float((system / "sys/fs/cgroup" / name).read_text(encoding="ascii"))
+            for name in ("memory.max", "memory.current")
+        )
+    except (OSError, ValueError):  # "max", or no such group
+        return total, free
+    return min(total, limit), min(free, max(0.0, limit - used))
+
+
+def _unreachable(address: str) -> str:
+    """Why `address` does not answer; empty if it does."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, method="GET"), timeout=3):
+            return ""
+    except urllib.error.HTTPError as error:
+        return "" if error.code < 500 else f"answers {error.code}"
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
+
+
+def main(argv: list[str]) -> int:
+    """Command line of `text-recognizer doctor`; the status is 0 unless reading, or the named service, fails."""
+    parser = argparse.ArgumentParser(
+        prog="text-recognizer doctor", description="Check this machine and installation, and advise."
+    )
+    parser.add_argument("--models", type=Path, help="folder of the registry (default: $TEXT_RECOGNIZER_MODELS, ./models)")
+    parser.add_argument("--service", metavar="URL", help=f"a service that must answer (default: look at {SERVICE})")
+    parser.add_argument("--json", action="store_true", help="one object a check on one line")
+    args = parser.parse_args(argv)
+    failed = []
+    for check in examine(args.models, args.service):
+        if args.json:
+            print(json.dumps(asdict(check), ensure_ascii=False), flush=True)
+        else:
+            advice = f"\n{'':28}→ {check.advice}" if check.advice else ""
+            print(f"{check.status:8} {check.topic:18} {check.found}{advice}", flush=True)
+        if check.status == "problem":
+            failed.append(check.topic)
+    if not failed:
+        return 0
+    return BundleInvalid.exit_status if set(failed) <= {"model", "registry"} else ExtraMissing.exit_status

@@ -1,0 +1,121 @@
+"""`run.json`: where a training run comes from and whether it still runs. Needs no torch.
+
+It holds the run's id, command, config, git commit, the sha256 of its data and of the weights it began with, its ids in
+the trackers, its status and last metrics. `callbacks.RunRecord` writes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from text_recognizer.bundle import sha256
+
+RECORD = "run.json"
+# A run writes its record at least every minute; one that has not for so long has ended without saying so.
+STALE = timedelta(minutes=30)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The record of the run in `folder`; empty where there is none that can be read."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def fingerprints(config: Mapping[str, Any]) -> dict[str, str]:
+    """Argument → sha256 of the file or folder it names, for all arguments of `config`, nested too, that name one."""
+    found: dict[str, str] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            found |= fingerprints(value)
+        elif isinstance(value, str | Path) and str(value) and Path(value).exists():
+            found[name] = fingerprint(Path(value))
+    return found
+
+
+def fingerprint(path: Path) -> str:
+    """sha256 of a file; of a folder that of its files' names and digests."""
+    if path.is_file():
+        return sha256(path)
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{sha256(file)}  {file.relative_to(path).as_posix()}\n".encode())
+    return digest.hexdigest()
+
+
+def git_commit(file: Path = Path(__file__)) -> tuple[str, bool]:
+    """(commit of the checkout that tracks `file`, whether its tracked files have changes); else ("unknown", False)."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=file.parent).stdout
+
+    try:
+        git("ls-files", "--error-unmatch", file.name)  # an installed package may lie in the checkout of another project
+        return git("rev-parse", "HEAD").strip(), bool(git("status", "--porcelain", "--untracked-files=no").strip())
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", False
+
+
+def parameters(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every value of a training config under one flat name, as trackers compare runs: `model.ctc_weight`, `seed`, …
+
+    Values that are None are left out, `init_args` and `class_path` are left out of the names.
+    """
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        full = prefix if name in ("init_args", "class_path") else f"{prefix}.{name}" if prefix else name
+        if isinstance(value, Mapping):
+            flat |= parameters(value, full)
+        elif value is not None:
+            flat[full] = value if isinstance(value, str | int | float | bool) else str(value)
+    return flat
+
+
+def process() -> dict[str, Any]:
+    """This process, as `status` looks for it."""
+    return {"host": platform.node(), "pid": os.getpid()}
+
+
+def status(record: Mapping[str, Any]) -> str:
+    """The status of a run: "running", "finished", "stopped", "interrupted", "failed", or "killed".
+
+    "killed": the record says "running", but its process on this machine is gone, or has not written for `STALE`.
+    """
+    written = str(record.get("status", "unknown"))
+    if written != "running":
+        return written
+    gone = record.get("host") == platform.node() and not _alive(record.get("pid"))
+    try:
+        silent = datetime.now(UTC) - datetime.fromisoformat(str(record.get("seen"))) > STALE
+    except ValueError:
+        silent = False
+    return "killed" if gone or silent else written
+
+
+def _alive(pid: Any) -> bool:
+    """Whether a process has this id; True where that cannot be known."""
+    if not isinstance(pid, int) or os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it exists and belongs to another user
+        return True
+    return True
+
+
+def now() -> str:
+    """The time in UTC, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
