@@ -45,6 +45,7 @@ _COMMANDS = {
     "monitor": ("text_recognizer.monitoring.cli", "review", "report on what is read, and check it against rules"),
     "evaluate": ("text_recognizer.evaluation.evaluate", "measure", "measure CER and WER on a set of lines or pages"),
     "models": ("text_recognizer.promotion.cli", "measure", "list, promote, roll back, push and pull models"),
+    "doctor": ("text_recognizer.doctor", "", "check this machine and installation, and advise"),
     "train": ("text_recognizer.training.cli", "train", "train, fine-tune and stage models; prepare their data"),
 }
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from text_recognizer.bundle import SHIPPED, Bundle
-from text_recognizer.errors import BundleInvalid, ExtraMissing
+from text_recognizer.errors import BundleInvalid, ExtraMissing, install_hint
 from text_recognizer.registry import ALIASES, Registry
 from text_recognizer.service.cores import cores
 from text_recognizer.version import __version__
@@ -50,9 +50,7 @@ def check_python() -> Iterator[Check]:
     """Interpreter and system."""
     version = platform.python_version()
     place = f"Python {version}, {platform.system()} {platform.machine()}, {sys.prefix}"
-    if sys.version_info < (3, 11):
-        yield Check("python", "problem", place, "install Python 3.11 or newer")
-    elif sys.prefix == sys.base_prefix:
+    if sys.prefix == sys.base_prefix:
         yield Check("python", "note", place, "a virtual environment keeps the packages of projects apart")
     else:
         yield Check("python", "ok", place)
@@ -79,7 +77,7 @@ def check_packages() -> Iterator[Check]:
         yield Check("reading", "note", "opencv-python and opencv-python-headless are both installed", advice)
     for extra, missing in _extras().items():
         if missing:
-            advice = f"for its commands: pip install '{DISTRIBUTION}[{extra}]'"
+            advice = f"for its commands {install_hint(extra)}"
             yield Check(f"extra {extra}", "note", f"not complete, without {', '.join(missing)}", advice)
         else:
             yield Check(f"extra {extra}", "ok", "complete")
@@ -151,7 +149,7 @@ def check_gpus() -> Iterator[Check]:
     if code:
         yield Check("torch", "note", problem or f"importing it ended with status {code}", "install torch again")
     elif names and "no GPU" in out:
-        advice = "install torch for CUDA: pip install torch --index-url https://download.pytorch.org/whl/cu128"
+        advice = "install a build of torch for CUDA, as pytorch.org describes"
         yield Check("torch", "note", f"{out.strip()}, although there is one", advice)
     else:
         yield Check("torch", "ok", out.strip())
@@ -175,7 +173,9 @@ def check_models(folder: Path | None = None) -> Iterator[Check]:
             if registry.current(alias):
                 Bundle.open(registry.find(alias).path)
         count = len(registry.models())
-        yield Check("registry", "ok", f"{count} models in {registry.folder.absolute()}; {', '.join(aliases) or 'none promoted'}")
+        yield Check(
+            "registry", "ok", f"{count} models in {registry.folder.absolute()}; {', '.join(aliases) or 'none promoted'}"
+        )
     except BundleInvalid as error:
         yield Check("registry", "problem", str(error), "roll back ('models rollback') or pull the model again")
 
@@ -184,7 +184,7 @@ def check_trackers() -> Iterator[Check]:
     """Where training would send its metrics."""
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not (_installed("mlflow-skinny") or _installed("mlflow")):
-        yield Check("mlflow", "note", "not installed", f"pip install '{DISTRIBUTION}[train]'")
+        yield Check("mlflow", "note", "not installed", install_hint("train"))
     elif server.startswith("http"):
         problem = _unreachable(f"{server.rstrip('/')}/health")
         advice = "start the server or correct MLFLOW_TRACKING_URI; training continues without it" if problem else ""
@@ -263,16 +263,27 @@ def _extras() -> dict[str, list[str]]:
         requirements = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
         return {}
-    missing: dict[str, list[str]] = {name: [] for name in declared if name not in ("dev", "bench")}
+    packages: dict[str, list[str]] = {extra: [] for extra in declared}
     for requirement in requirements:
-        name, extra = re.match(r"[\w.-]+", requirement), re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
-        if name and extra and extra[1] in missing and not _installed(name[0]):
-            missing[extra[1]].append(name[0])
-    return missing
+        name, extra = re.match(r"[\w.-]+(\[[\w,-]+\])?", requirement), re.search(r"extra == ['\"]([\w-]+)", requirement)
+        if name and extra:
+            packages.setdefault(extra[1], []).append(name[0])
+
+    def missing(extra: str) -> set[str]:
+        found: set[str] = set()
+        for name in packages.get(extra, []):
+            distribution, _, others = name.rstrip("]").partition("[")
+            if distribution == DISTRIBUTION:  # an extra that contains another one
+                found = found.union(*map(missing, others.split(",")))
+            elif not _installed(distribution):
+                found.add(distribution)
+        return found
+
+    return {extra: sorted(missing(extra)) for extra in declared}
 
 
 def _memory(system: Path = Path("/")) -> tuple[float | None, float | None]:
-    """Bytes of memory in all and available, by the machine and by the control group of version 2 around this process."""
+    """Bytes of memory in all and available, by the machine and by its control group (version 2)."""
     try:
         lines = (system / "proc/meminfo").read_text(encoding="ascii").splitlines()
         table = {line.split(":")[0]: 1024.0 * int(line.split()[1]) for line in lines}
@@ -305,19 +316,19 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="text-recognizer doctor", description="Check this machine and installation, and advise."
     )
-    parser.add_argument("--models", type=Path, help="folder of the registry (default: $TEXT_RECOGNIZER_MODELS, ./models)")
+    parser.add_argument(
+        "--models", type=Path, help="folder of the registry (default: $TEXT_RECOGNIZER_MODELS, ./models)"
+    )
     parser.add_argument("--service", metavar="URL", help=f"a service that must answer (default: look at {SERVICE})")
     parser.add_argument("--json", action="store_true", help="one object a check on one line")
     args = parser.parse_args(argv)
-    failed = []
+    status = 0
     for check in examine(args.models, args.service):
         if args.json:
             print(json.dumps(asdict(check), ensure_ascii=False), flush=True)
         else:
-            advice = f"\n{'':28}→ {check.advice}" if check.advice else ""
-            print(f"{check.status:8} {check.topic:18} {check.found}{advice}", flush=True)
+            advice = f"\n{'':30}→ {check.advice}" if check.advice else ""
+            print(f"{check.status:8} {check.topic:20} {check.found}{advice}", flush=True)
         if check.status == "problem":
-            failed.append(check.topic)
-    if not failed:
-        return 0
-    return BundleInvalid.exit_status if set(failed) <= {"model", "registry"} else ExtraMissing.exit_status
+            status = status or (BundleInvalid if check.topic in ("model", "registry") else ExtraMissing).exit_status
+    return status
