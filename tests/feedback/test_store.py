@@ -55,7 +55,7 @@ def test_reading_comes_back_as_it_was_kept(store, reading):
     assert kept == replace(first, image=kept.image)
     assert store.image(kept) == b"an image"
     assert kept.at.tzinfo is UTC
-    with pytest.raises(DataInvalid, match="no image was kept"):
+    with pytest.raises(DataInvalid, match="no image of the reading"):
         store.image(second)
 
 
@@ -376,7 +376,7 @@ def test_s3_that_does_not_answer_is_unavailable_in_seconds(s3, tmp_path, reading
     [
         ("postgresql://host/name", None, UsageError, "place for images"),
         ("mysql://host/name", "/tmp/images", UsageError, "postgresql://"),
-        ("postgresql://host:port/name", "/tmp/images", UsageError, "no URL"),
+        ("postgresql://host:port/name", "/tmp/images", UsageError, "not a URL"),
         ("folder", "nonsense://bucket", UsageError, "nonsense"),
         ("folder", "gs://bucket", ExtraMissing, "gcsfs"),
     ],
@@ -411,7 +411,7 @@ def test_password_of_the_database_is_in_no_message(tmp_path):
 
 
 def test_locked_database_is_unavailable_and_intact_afterwards(tmp_path, reading, said, monkeypatch):
-    monkeypatch.setattr("text_recognizer.feedback.store.BUSY_SECONDS", 0.3)
+    monkeypatch.setattr("text_recognizer.feedback.database.BUSY_SECONDS", 0.3)
     store = Store.open(tmp_path)
     store.log([(reading("r1"), b"an image")])
     other = sqlite3.connect(tmp_path / "feedback.db", isolation_level=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -9,6 +10,8 @@ from typing import Any, Literal, get_args
 
 Flag = Literal["incorrect", "offensive", "other"]
 FLAGS: tuple[str, ...] = get_args(Flag)
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""Ids of readings and of feedback."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
