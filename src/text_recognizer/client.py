@@ -1,6 +1,6 @@
-"""Ask a text-recognizer service: `Client("http://127.0.0.1:8000").read("page.jpg").text`.
+"""A client of the service: `Client("http://127.0.0.1:8000").read("page.jpg").text`.
 
-Needs the extra `client` (httpx) and nothing of what reading needs: no model, no ONNX Runtime.
+Needs httpx, but neither a model nor ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -8,21 +8,21 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, TypeVar
 
 import httpx
 
 from text_recognizer.errors import ImageRejected, TextRecognizerError, UsageError
+from text_recognizer.feedback.record import REQUEST_ID, Flag
 from text_recognizer.formats.json_lines import from_dict, line_from_dict, to_dict
 from text_recognizer.page import Line, Mode, Page
 
-Flag = Literal["incorrect", "offensive", "other"]
+T = TypeVar("T")
 Source = str | Path | bytes | BinaryIO
 
 RETRIED = (429, 502, 503, 504)
@@ -30,7 +30,7 @@ LONGEST_PAUSE = 60.0
 
 
 class ServiceError(TextRecognizerError):
-    """The service refused, or could not be reached. `code`, `status` and `request_id` are those of its answer."""
+    """The service refused, or is not reachable. `code`, `status` and `request_id` are those of its answer."""
 
     def __init__(
         self, message: str, status: int | None = None, code: str = "unreachable", request_id: str = ""
@@ -43,7 +43,7 @@ class ServiceError(TextRecognizerError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A page with the number of the request that read it, by which feedback speaks of it, and `timings` in seconds."""
+    """A page with the id of its request, which feedback refers to, and `timings` in seconds."""
 
     page: Page
     request_id: str
@@ -51,8 +51,8 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What the service kept of feedback. `outside_alphabet`: characters in it that the model cannot write."""
+class Stored:
+    """What the service stored of feedback. `outside_alphabet`: characters that are not in the model's alphabet."""
 
     id: str
     request_id: str
@@ -61,8 +61,14 @@ class Kept:
     outside_alphabet: tuple[str, ...]
 
 
-class _Asking:
-    """What asking has in common, with and without `await`."""
+Flow = Generator[httpx.Request | float, httpx.Response, T]
+"""Requests to send and seconds to pause, one after the other; receives the answers to the requests."""
+
+
+class _Flows:
+    """What both clients do, as flows that do no input or output: `Client` and `AsyncClient` run them."""
+
+    _http: httpx.Client | httpx.AsyncClient
 
     def __init__(self, address: str, api_key: str | None, timeout: float, retries: int) -> None:
         self._retries = retries
@@ -75,23 +81,57 @@ class _Asking:
             "timeout": httpx.Timeout(timeout, connect=min(timeout, 10.0)),
         }
 
-    def _pause(self, attempt: int, what: httpx.Response | httpx.TransportError) -> float:
-        """Seconds until the next attempt. Raises what there is to tell where there is none."""
-        answer = what if isinstance(what, httpx.Response) else None
+    def _answer_flow(self, method: str, path: str, **options: Any) -> Flow[httpx.Response]:
+        """The first answer of success. Raises the error of the last attempt."""
+        attempt = 0
+        while True:
+            try:
+                answer = yield self._http.build_request(method, path, **options)
+                if answer.is_success:
+                    return answer
+                pause = self._pause(attempt, answer)
+            except httpx.TransportError as error:
+                pause = self._pause(attempt, error)
+            yield pause
+            attempt += 1
+
+    def _page_flow(self, image: Source, **params: str) -> Flow[httpx.Response]:
+        request = {"params": params, "headers": _numbered(), **_content(image)}
+        return (yield from self._answer_flow("POST", "/v1/read", **request))
+
+    def _read_flow(self, image: Source, mode: Mode) -> Flow[Answer]:
+        return _answer((yield from self._page_flow(image, mode=mode)).json())
+
+    def _feedback_flow(self, feedback: dict[str, Any], reading: Answer | str, image: Source | None) -> Flow[Stored]:
+        try:
+            return _stored((yield from self._answer_flow("POST", "/v1/feedback", json=feedback)).json())
+        except ServiceError as error:
+            content = _with_image(error, feedback, reading, image)
+        return _stored((yield from self._answer_flow("POST", "/v1/feedback", **content)).json())
+
+    def _models_flow(self) -> Flow[dict[str, Any]]:
+        models: dict[str, Any] = (yield from self._answer_flow("GET", "/v1/models")).json()
+        return models
+
+    def _pause(self, attempt: int, result: httpx.Response | httpx.TransportError) -> float:
+        """Seconds until the next attempt. Raises the error of `result` where there is none."""
+        answer = result if isinstance(result, httpx.Response) else None
         if attempt >= self._retries or (answer is not None and answer.status_code not in RETRIED):
-            raise _unreachable(what) if isinstance(what, httpx.TransportError) else _refusal(what)
-        told = answer.headers.get("retry-after", "") if answer is not None else ""
-        seconds = float(told) if told.isdigit() else 0.5 * 2**attempt
-        # Clients that were all refused at once should not all come back at once.
+            raise _unreachable(result) if isinstance(result, httpx.TransportError) else _refusal(result)
+        after = answer.headers.get("retry-after", "") if answer is not None else ""
+        seconds = float(after) if after.isdigit() else 0.5 * 2**attempt
+        # Clients that were refused at the same time should not all return at the same time.
         return min(LONGEST_PAUSE, seconds) * random.uniform(1.0, 1.25)
 
 
-class Client(_Asking):
-    """Asks a service and waits. Safe to share between threads; `close` it, or use it in `with`.
+class Client(_Flows):
+    """Sends requests to a service. Safe to share between threads; `close` it, or use it in `with`.
 
     `timeout`: seconds without any byte of an answer. `retries`: further attempts where the service is overloaded, not
     ready or not reachable, each after as long as its `Retry-After` says.
     """
+
+    _http: httpx.Client
 
     def __init__(
         self,
@@ -105,7 +145,7 @@ class Client(_Asking):
         self._http = httpx.Client(**self._options)
 
     def read(self, image: Source, mode: Mode = "accurate") -> Page:
-        """The page that `image` shows: a path, an http(s) URL that the service fetches, bytes, or a binary file.
+        """The page in `image`: a path, an http(s) URL that the service fetches, bytes, or a binary file.
 
         Raises `ImageRejected` where the image cannot be read, `ServiceError` where the service does not answer.
         """
@@ -113,14 +153,14 @@ class Client(_Asking):
 
     def read_answer(self, image: Source, mode: Mode = "accurate") -> Answer:
         """The page with what feedback on it needs. Raises as `read` does."""
-        return _answer(self._post("/v1/read", _content(image), {"mode": mode}).json())
+        return self._run(self._read_flow(image, mode))
 
     def read_as(self, image: Source, format: str, mode: Mode = "accurate") -> bytes:  # noqa: A002
-        """The page written down in one of the service's formats. Raises as `read` does."""
-        return self._post("/v1/read", _content(image), {"mode": mode, "format": format}).content
+        """The page in one of the service's formats. Raises as `read` does."""
+        return self._run(self._page_flow(image, mode=mode, format=format)).content
 
     def stream(self, image: Source, mode: Mode = "accurate") -> Iterator[Line]:
-        """The lines of the page as they are read. Raises as `read` does; once it has begun nothing is tried again."""
+        """The lines of the page as they are read. Raises as `read` does; after the first line nothing is retried."""
         content = {"params": {"mode": mode, "stream": "true"}, "headers": _numbered(), **_content(image)}
         attempt = 0
         while True:
@@ -152,32 +192,28 @@ class Client(_Asking):
         image: Source | None = None,
         mode: Mode | None = None,
         id: str | None = None,  # noqa: A002
-    ) -> Kept:
-        """Say what a reading got wrong; `reading`: what `read_answer` gave, or its request id.
+    ) -> Stored:
+        """Submit feedback on a reading; `reading`: the result of `read_answer`, or its request id.
 
-        `lines`: a text for each line of the page, in its order, empty where there is no line on the paper. `text`: the
-        whole text, where it does not go by those lines. `checked`: all lines were looked at. `image`: that was read;
+        `lines`: a text for each line of the page, in order, empty where the paper has no line. `text`: the whole text,
+        where it does not follow those lines. `checked`: a person checked all lines. `image`: the image that was read;
         it is sent, with the page, where the service has forgotten the request, as it does after some minutes. `id`:
-        sent twice it is kept once; one is made where none is given, so that what is tried again is kept once.
+        feedback sent twice under one id is stored once; by default one is made for all attempts of this call.
         Raises `ServiceError`: `unknown-request`, `feedback-rejected`, `feedback-off`, `feedback-unavailable`.
         """
-        said = _said(reading, flag, comment, lines, text, checked, mode, id)
-        try:
-            return _kept(self._ask("POST", "/v1/feedback", json=said).json())
-        except ServiceError as error:
-            content = _brought(error, said, reading, image)
-        return _kept(self._ask("POST", "/v1/feedback", **content).json())
+        feedback = _feedback(reading, flag, comment, lines, text, checked, mode, id)
+        return self._run(self._feedback_flow(feedback, reading, image))
 
     def delete_feedback(self, reading: Answer | str) -> None:
-        """Delete all that the service keeps of a reading. Raises `ServiceError`: `unknown-request` and others."""
-        self._ask("DELETE", f"/v1/feedback/{_request_id(reading)}")
+        """Delete all that the service stores of a reading. Raises `ServiceError`: `unknown-request` and others."""
+        self._run(self._answer_flow("DELETE", f"/v1/feedback/{_request_id(reading)}"))
 
     def models(self) -> dict[str, Any]:
         """The model that reads, and the formats that the service writes."""
-        known: dict[str, Any] = self._ask("GET", "/v1/models").json()
-        return known
+        return self._run(self._models_flow())
 
     def close(self) -> None:
+        """Close the connections."""
         self._http.close()
 
     def __enter__(self) -> Client:
@@ -186,25 +222,29 @@ class Client(_Asking):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _post(self, path: str, content: dict[str, Any], params: dict[str, str]) -> httpx.Response:
-        return self._ask("POST", path, params=params, headers=_numbered(), **content)
+    def _run(self, flow: Flow[T]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                if not isinstance(step, httpx.Request):
+                    time.sleep(step)
+                    step = next(flow)
+                    continue
+                try:
+                    answer = self._http.send(step)
+                except httpx.TransportError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
-    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        attempt = 0
-        while True:
-            try:
-                answer = self._http.request(method, path, **options)
-                if answer.is_success:
-                    return answer
-                pause = self._pause(attempt, answer)
-            except httpx.TransportError as error:
-                pause = self._pause(attempt, error)
-            time.sleep(pause)
-            attempt += 1
 
-
-class AsyncClient(_Asking):
+class AsyncClient(_Flows):
     """`Client` with `await`."""
+
+    _http: httpx.AsyncClient
 
     def __init__(
         self,
@@ -223,11 +263,11 @@ class AsyncClient(_Asking):
 
     async def read_answer(self, image: Source, mode: Mode = "accurate") -> Answer:
         """See `Client.read_answer`."""
-        return _answer((await self._post("/v1/read", _content(image), {"mode": mode})).json())
+        return await self._run(self._read_flow(image, mode))
 
     async def read_as(self, image: Source, format: str, mode: Mode = "accurate") -> bytes:  # noqa: A002
         """See `Client.read_as`."""
-        return (await self._post("/v1/read", _content(image), {"mode": mode, "format": format})).content
+        return (await self._run(self._page_flow(image, mode=mode, format=format))).content
 
     async def stream(self, image: Source, mode: Mode = "accurate") -> AsyncIterator[Line]:
         """See `Client.stream`."""
@@ -262,25 +302,21 @@ class AsyncClient(_Asking):
         image: Source | None = None,
         mode: Mode | None = None,
         id: str | None = None,  # noqa: A002
-    ) -> Kept:
+    ) -> Stored:
         """See `Client.feedback`."""
-        said = _said(reading, flag, comment, lines, text, checked, mode, id)
-        try:
-            return _kept((await self._ask("POST", "/v1/feedback", json=said)).json())
-        except ServiceError as error:
-            content = _brought(error, said, reading, image)
-        return _kept((await self._ask("POST", "/v1/feedback", **content)).json())
+        feedback = _feedback(reading, flag, comment, lines, text, checked, mode, id)
+        return await self._run(self._feedback_flow(feedback, reading, image))
 
     async def delete_feedback(self, reading: Answer | str) -> None:
         """See `Client.delete_feedback`."""
-        await self._ask("DELETE", f"/v1/feedback/{_request_id(reading)}")
+        await self._run(self._answer_flow("DELETE", f"/v1/feedback/{_request_id(reading)}"))
 
     async def models(self) -> dict[str, Any]:
         """See `Client.models`."""
-        known: dict[str, Any] = (await self._ask("GET", "/v1/models")).json()
-        return known
+        return await self._run(self._models_flow())
 
     async def close(self) -> None:
+        """See `Client.close`."""
         await self._http.aclose()
 
     async def __aenter__(self) -> AsyncClient:
@@ -289,33 +325,35 @@ class AsyncClient(_Asking):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _post(self, path: str, content: dict[str, Any], params: dict[str, str]) -> httpx.Response:
-        return await self._ask("POST", path, params=params, headers=_numbered(), **content)
-
-    async def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        attempt = 0
-        while True:
-            try:
-                answer = await self._http.request(method, path, **options)
-                if answer.is_success:
-                    return answer
-                pause = self._pause(attempt, answer)
-            except httpx.TransportError as error:
-                pause = self._pause(attempt, error)
-            await asyncio.sleep(pause)
-            attempt += 1
+    async def _run(self, flow: Flow[T]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                if not isinstance(step, httpx.Request):
+                    await asyncio.sleep(step)
+                    step = next(flow)
+                    continue
+                try:
+                    answer = await self._http.send(step)
+                except httpx.TransportError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 # ---------------------------------------------------------------------------------------------- requests and answers
 
 
 def _numbered() -> dict[str, str]:
-    """A request that is tried again stays the same one: a service that keeps readings keeps it once."""
+    """One request id for all attempts: a service that stores readings stores this one once."""
     return {"X-Request-ID": uuid.uuid4().hex}
 
 
 def _content(image: Source) -> dict[str, Any]:
-    """The body, kept in memory so that it can be sent again."""
+    """The body, in memory so that it can be sent again."""
     if isinstance(image, str) and image.startswith(("http://", "https://")):
         return {"json": {"image_url": image}}
     if isinstance(image, str) and image.startswith("data:"):
@@ -342,12 +380,12 @@ def _answer(content: dict[str, Any]) -> Answer:
 
 def _request_id(reading: Answer | str) -> str:
     request_id = reading if isinstance(reading, str) else reading.request_id
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", request_id) or not request_id.strip("."):
-        raise UsageError(f"{request_id!r} is no request id; give what read_answer gave, or its request_id")
+    if not REQUEST_ID.fullmatch(request_id) or not request_id.strip("."):
+        raise UsageError(f"{request_id!r} is not a request id; give the result of read_answer, or its request_id")
     return request_id
 
 
-def _said(
+def _feedback(
     reading: Answer | str,
     flag: Flag | None,
     comment: str,
@@ -358,7 +396,7 @@ def _said(
     feedback_id: str | None,
 ) -> dict[str, Any]:
     if isinstance(lines, str):
-        raise UsageError("lines are a text for each line of the page; give the whole text as text")
+        raise UsageError("lines must be a text for each line of the page; give the whole text as text")
     return {
         "request_id": _request_id(reading),
         "id": feedback_id or uuid.uuid4().hex,
@@ -371,16 +409,18 @@ def _said(
     }
 
 
-def _brought(error: ServiceError, said: dict[str, Any], reading: Answer | str, image: Source | None) -> dict[str, Any]:
-    """The body with image and page, where `error` asks for them and they are there; raises `error` otherwise."""
+def _with_image(
+    error: ServiceError, feedback: dict[str, Any], reading: Answer | str, image: Source | None
+) -> dict[str, Any]:
+    """The body with image and page, where `error` asks for them and they are known; raises `error` otherwise."""
     content = _content(image) if image is not None and error.code == "unknown-request" else {}
     if isinstance(reading, str) or "files" not in content:
         raise error
-    return {**content, "data": {"feedback": json.dumps({**said, "page": to_dict(reading.page)})}}
+    return {**content, "data": {"feedback": json.dumps({**feedback, "page": to_dict(reading.page)})}}
 
 
-def _kept(content: dict[str, Any]) -> Kept:
-    return Kept(
+def _stored(content: dict[str, Any]) -> Stored:
+    return Stored(
         str(content["id"]),
         str(content["request_id"]),
         bool(content["image_kept"]),
@@ -391,7 +431,7 @@ def _kept(content: dict[str, Any]) -> Kept:
 
 def _unreachable(error: httpx.TransportError) -> ServiceError:
     reason = str(error) or type(error).__name__
-    return ServiceError(f"the service cannot be reached ({reason}); check its address, and whether it runs")
+    return ServiceError(f"the service is not reachable ({reason}); check its address, and whether it runs")
 
 
 def _refusal(answer: httpx.Response) -> TextRecognizerError:
@@ -405,7 +445,7 @@ def _refusal(answer: httpx.Response) -> TextRecognizerError:
 
 
 def _error(problem: dict[str, Any]) -> TextRecognizerError:
-    """The error that a problem document tells of."""
+    """The error that a problem document describes."""
     status = int(problem.get("status", 0))
     detail = str(problem.get("detail") or f"the service answered {status}")
     if problem.get("code") == ImageRejected.code:
@@ -421,7 +461,7 @@ class _Events:
         self.begun = self._ended = False
 
     def line(self, text: str) -> Line | None:
-        """The line that a line of the stream tells of, if it does. Raises what a `problem` in it tells of."""
+        """The text line in a line of the stream, if there is one. Raises the error in a `problem`."""
         field, _, value = text.partition(": ")
         if field == "event":
             self._name, self.begun = value, True
@@ -434,4 +474,4 @@ class _Events:
 
     def check_end(self) -> None:
         if not self._ended:
-            raise ServiceError("the answer broke off before the page was complete; read it again")
+            raise ServiceError("the connection broke before the page was complete; read it again")

@@ -65,7 +65,7 @@ def running(serving, wait_until):
         with serving(app) as url, httpx.Client(base_url=url, timeout=60) as http:
             if wait_until_ready:
                 wait_until(lambda: http.get("/readyz").status_code == 200)
-            yield SimpleNamespace(url=url, http=http, app=app, engine=app.state.engine)
+            yield SimpleNamespace(url=url, http=http, app=app, engine=app.state.context.engine)
 
     return run
 

@@ -12,9 +12,8 @@ from text_recognizer import formats
 
 KEY = {"Authorization": "Bearer a-key"}
 OPERATIONS = [
-    ("/v1/read", "POST"), ("/", "POST"), ("/v1/models", "GET"),
-    ("/v1/feedback", "POST"), ("/v1/feedback/{request_id}", "DELETE"),
-    ("/healthz", "GET"), ("/readyz", "GET"), ("/metrics", "GET"),
+    ("/v1/read", "POST"), ("/", "POST"), ("/v1/feedback", "POST"), ("/v1/feedback/{request_id}", "DELETE"),
+    ("/v1/models", "GET"), ("/healthz", "GET"), ("/readyz", "GET"), ("/metrics", "GET"),
 ]  # fmt: skip
 
 

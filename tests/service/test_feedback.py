@@ -129,8 +129,8 @@ def test_what_the_service_knows_goes_before_what_a_client_claims(kept, picture, 
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ({}, "nothing in it"),
-        ({"comment": "  \n"}, "nothing in it"),
+        ({}, "is empty"),
+        ({"comment": "  \n"}, "is empty"),
         ({"lines": ["one"]}, "1 lines for a page of 3"),
         ({"lines": ["one"] * 4}, "4 lines"),
         ({"text": "x" * 20_001}, "20,000"),
@@ -337,7 +337,7 @@ def test_alerts_of_monitoring_are_in_the_figures(running, tmp_path, figure, monk
 
 
 def test_locked_store_is_told_and_reading_goes_on(running, picture, tmp_path, monkeypatch, figure):
-    monkeypatch.setattr("text_recognizer.feedback.store.BUSY_SECONDS", 0.3)
+    monkeypatch.setattr("text_recognizer.feedback.database.BUSY_SECONDS", 0.3)
     with running(feedback=str(tmp_path)) as service:
         first = read(service.http, picture)["request_id"]
         assert say(service.http, first, flag="other").status_code == 201

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from text_recognizer.service import engine
+from text_recognizer.service import heap
 
 # How many heaps the C library keeps once the threads have read, as it tells itself.
 PROGRAM = """
@@ -52,8 +52,8 @@ def test_freed_memory_is_given_back_after_pages_and_not_while_idle(running, pict
             self.trims += 1
 
     library = Library()
-    monkeypatch.setattr(engine, "_c_library", lambda: library)
-    monkeypatch.setattr(engine, "TRIM_SECONDS", 0.05)
+    monkeypatch.setattr(heap, "_c_library", lambda: library)
+    monkeypatch.setattr(heap, "TRIM_SECONDS", 0.05)
     with running(threads=1) as service:
         assert service.http.post("/v1/read", content=picture, headers={"Content-Type": "image/png"}).status_code == 200
         wait_until(lambda: library.trims)

@@ -56,7 +56,7 @@ def test_share_of_readings_is_kept_and_a_request_sent_again_is_in_it_or_not(runn
                 read(service.http, blank, f"r{number}")
     kept = {record.reading.request_id for record in Store.open(tmp_path).records()}
     assert 4 <= len(kept) <= 20
-    assert all((feedback._lot(f"r{number}") < 0.5) == (f"r{number}" in kept) for number in range(24))
+    assert all((feedback._sample(f"r{number}") < 0.5) == (f"r{number}" in kept) for number in range(24))
 
 
 def test_flagged_reading_of_which_numbers_were_kept_gets_page_and_image(running, picture, tmp_path):
@@ -111,7 +111,7 @@ def test_clients_at_once_are_kept_in_few_transactions(running, picture, tmp_path
 def test_locked_store_delays_an_answer_by_its_limit_at_most_and_nothing_is_lost(
     running, picture, tmp_path, monkeypatch, figure, wait_until
 ):
-    monkeypatch.setattr("text_recognizer.feedback.store.BUSY_SECONDS", 0.3)
+    monkeypatch.setattr("text_recognizer.feedback.database.BUSY_SECONDS", 0.3)
     monkeypatch.setattr(readings_log, "WAIT_SECONDS", 0.5)
     monkeypatch.setattr(readings_log, "RETRY_SECONDS", 0.1)
     with running(feedback=str(tmp_path), log_readings=1.0) as service:

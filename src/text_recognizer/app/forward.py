@@ -18,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from text_recognizer.app.page import Page
+from text_recognizer.feedback.record import REQUEST_ID
 from text_recognizer.service.problems import document, unserved
 
 PASSED_ON = {
@@ -25,7 +26,7 @@ PASSED_ON = {
     "/v1/models": ("GET",),
     "/v1/feedback": ("POST",),
 }
-_ONE_READING = re.compile(r"/v1/feedback/[A-Za-z0-9._-]{1,64}")
+_ONE_READING = re.compile(rf"/v1/feedback/{REQUEST_ID.pattern}")
 _ASKED = ("accept", "content-type", "content-length", "x-request-id", "authorization", "x-api-key")
 _ANSWERED = (
     "content-type", "content-length", "retry-after", "www-authenticate", "cache-control",

@@ -22,7 +22,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         return service
 
     async def admit(request: Request) -> Response | None:
-        service.state.access.check(request)
+        await service.state.context.access.check(request)
         return None
 
     return Mounted(service, Page(admit, max_image=settings.max_bytes))

@@ -25,8 +25,8 @@ class Access:
         self._burst = max(1.0, settings.rate_limit / 6)  # ten seconds' worth at once
         self._allowances: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
 
-    def check(self, request: Request) -> None:
-        """Raises `Unauthorized`, `RateLimited`."""
+    async def check(self, request: Request) -> None:
+        """Admit `request`. Raises `Unauthorized`, `RateLimited`."""
         client = (request.client.host if request.client else "").encode()
         if self._keys:
             given = _digest(_given(request))

@@ -50,7 +50,7 @@ class Function:
         self._lifespan = LifespanCycle(app, "on")
         self._lifespan.__enter__()
         until = time.monotonic() + _START_SECONDS
-        while not app.state.engine.ready and time.monotonic() < until:
+        while not app.state.context.engine.ready and time.monotonic() < until:
             asyncio.get_event_loop().run_until_complete(asyncio.sleep(0.005))
 
     def stop(self) -> None:

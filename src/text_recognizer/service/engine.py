@@ -9,10 +9,8 @@ has gone or that a deadline is over, and drops what is left.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 import math
-import os
 import threading
 import time
 import warnings
@@ -33,6 +31,7 @@ from text_recognizer.images import LoadedImage, load_image
 from text_recognizer.page import Line, Mode, Page, Polygon
 from text_recognizer.reader import LaidOut, Reader
 from text_recognizer.registry import ALIASES, REGISTRY, Registry, resolve
+from text_recognizer.service import heap
 from text_recognizer.service.metrics import Metrics
 from text_recognizer.service.problems import Broken, DeadlineExceeded, NotReady, Overloaded
 from text_recognizer.service.settings import Settings
@@ -43,8 +42,6 @@ T = TypeVar("T")
 BATCH = 8  # lines; on one core more of them cost more each (docs/service.md), and let others wait
 STUCK = 3.0  # a step that takes this many deadlines will not end any more
 RETRY_SECONDS = 5.0  # between attempts to load a model that cannot be loaded
-TRIM_SECONDS = 5.0  # between looks for memory to give back; it takes some hundredths of a second
-_M_ARENA_MAX = -8  # of malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +181,11 @@ class Engine:
     def start(self) -> None:
         """Returns at once; `ready` tells when the model is loaded and warm."""
         cv2.setNumThreads(1)  # the threads here are the parallelism
-        _share_one_heap()
+        heap.share_one()
         # Pillow warns of oddities in files that it reads well all the same, and Python remembers each warning for good.
         warnings.filterwarnings("ignore", module="PIL")
         self._start(self._keep_model, "model")
-        self._start(self._give_memory_back, "memory")
+        self._start(partial(heap.give_back, lambda: self._steps, self._closing), "memory")
         for number in range(self.settings.reading_threads):
             self._start(self._work, f"reader-{number}")
 
@@ -201,7 +198,7 @@ class Engine:
             self._lines.clear()
             self._changed.notify_all()
         for job in left:
-            self._fail(job, NotReady("the service is going down; try again", retry_after=1))
+            self._fail(job, NotReady("the service is stopping; try again", retry_after=1))
         for thread in self._threads:
             thread.join(timeout=10)
 
@@ -317,7 +314,7 @@ class Engine:
             return
         except Exception:
             log.exception("a page could not be laid out")
-            self._fail(job, Broken("an error in this service; try again, or tell who runs it"))
+            self._fail(job, Broken())
             return
         job.found = time.monotonic()
         job.cost += job.found - job.began
@@ -347,7 +344,7 @@ class Engine:
                     self._read([item for item in batch if item[0] is job])
                 return
             log.exception("lines could not be read")
-            self._fail(jobs[0], Broken("an error in this service; try again, or tell who runs it"))
+            self._fail(jobs[0], Broken())
             return
         seconds = (time.monotonic() - begin) / len(batch)
         self.metrics.batch.observe(len(batch))
@@ -400,15 +397,6 @@ class Engine:
     def _count(self) -> None:
         self.metrics.waiting.set(len(self._waiting))
         self.metrics.working.set(len(self._working))
-
-    def _give_memory_back(self) -> None:
-        """Pages of all sizes leave holes in the heap that glibc keeps: 300 MB were resident and 70 in use."""
-        trim = getattr(_c_library(), "malloc_trim", None)
-        steps = self._steps
-        while trim is not None and not self._closing.wait(TRIM_SECONDS):
-            if steps != self._steps:
-                steps = self._steps
-                trim(0)
 
     # --------------------------------------------------------------------------------------------------- the model
 
@@ -465,23 +453,6 @@ class Engine:
 async def _of(future: asyncio.Future[T]) -> T:
     # Shielded: who waits in vain must not cancel what others wait for.
     return await asyncio.shield(future)
-
-
-def _c_library() -> Any:
-    """With functions that only glibc has: others raise AttributeError when they are asked for them."""
-    with suppress(OSError, TypeError):
-        return ctypes.CDLL(None)
-    return None
-
-
-def _share_one_heap() -> None:
-    """Lets the threads still to be started share one heap, where the C library is glibc.
-
-    It gives each thread a heap of its own, and what one thread freed there no other can use.
-    """
-    if "MALLOC_ARENA_MAX" not in os.environ:
-        with suppress(AttributeError):
-            _c_library().mallopt(_M_ARENA_MAX, 1)
 
 
 def _warm(reader: Reader) -> None:

@@ -1,4 +1,4 @@
-"""What people say of readings, over HTTP: taken, answered, deleted; and what is kept of readings without any."""
+"""Feedback over HTTP: accepted, stored, deleted; and the readings that are stored without feedback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import re
 import threading
 import time
 import unicodedata
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from text_recognizer.feedback.errors import FeedbackRejected, FeedbackUnavailable
-from text_recognizer.feedback.record import Feedback, Reading
+from text_recognizer.feedback.record import REQUEST_ID, Feedback, Reading
 from text_recognizer.formats.json_lines import from_dict, to_dict
 from text_recognizer.images import load_image
 from text_recognizer.page import Mode, Page
@@ -46,36 +45,35 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_TEXT, MAX_COMMENT, MAX_LINES = 20_000, 2_000, 2_000
-IDS = re.compile(r"[A-Za-z0-9._-]{1,64}")
-STORE_SECONDS = 15.0  # for one operation, whatever hangs
+STORE_SECONDS = 15.0  # for one operation
 STORE_THREADS, STORE_WAITING = 4, 64
 RETRY_AFTER = 5.0
 EXPIRE_SECONDS = 3600.0
-ALERTS_SECONDS = 15.0  # how old alerts may be that /metrics tells of
+ALERTS_SECONDS = 15.0  # how old the alerts in /metrics may be
 _FORGET_SECONDS = 10.0
 _ALERTS_PATIENCE = 0.2  # of /metrics
 
 
 @dataclass(frozen=True)
 class _Claim:
-    """A reading as the client tells of it, checked."""
+    """A reading as the client describes it, checked."""
 
     page: Page | None
     image: bytes | None
     statistics: dict[str, float]
 
 
-class Desk:
-    """Takes feedback, and notes what is read. The store works on threads; what it cannot do is told, and counted.
+class FeedbackService:
+    """Stores feedback, and remembers readings for it. The store works on threads; its failures are logged and counted.
 
-    Raises `UsageError` where the settings name no store that can be.
+    Raises `UsageError` where the settings name a store that cannot be used.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, engine: Engine) -> None:
         self._settings, self._metrics, self._engine = settings, metrics, engine
         self._store: Store | None = None
         if settings.feedback != FEEDBACK_OFF:
-            # Late: a function that starts anew for a request has no time for a database that it does not use.
+            # Late: the start of a function that uses no database must not wait for SQLAlchemy.
             from text_recognizer.feedback.store import Store
 
             self._store = Store.open(settings.feedback, settings.feedback_images)
@@ -91,11 +89,11 @@ class Desk:
 
     @property
     def open(self) -> bool:
-        """Whether feedback is taken."""
+        """Whether feedback is accepted."""
         return self._store is not None
 
     def start(self) -> None:
-        """From within the event loop."""
+        """Start the tasks in the background; call it within the event loop."""
         if self._log is not None:
             self._log.start()
             self._spawn(self._forget_old())
@@ -103,6 +101,7 @@ class Desk:
                 self._spawn(self._expire())
 
     async def stop(self) -> None:
+        """End the tasks, and store the readings that wait."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -114,53 +113,53 @@ class Desk:
 
     # -------------------------------------------------------------------------------------------------- readings
 
-    async def note(self, request_id: str, page: Page, job: Job, image: bytes) -> None:
-        """Remembers a reading, and keeps it where the settings say so; afterwards it may be answered."""
+    async def remember(self, request_id: str, page: Page, job: Job, image: bytes) -> None:
+        """Remember a reading, and store it where the settings require it; returns when it may be answered."""
         if self._log is None or not (self._settings.remember_seconds or self._settings.log_readings):
             return
         reading = Remembered(request_id, page, job.mode, image, dict(job.statistics), job.timings())
         self._recent.add(reading)
         self._metrics.remembered.set(self._recent.bytes)
-        if _lot(request_id) < self._settings.log_readings:
+        if _sample(request_id) < self._settings.log_readings:
             await self._log.keep(reading)
 
     # -------------------------------------------------------------------------------------------------- feedback
 
-    async def give(self, content: Any, image: bytes | None) -> tuple[schema.FeedbackAnswer, bool]:
-        """Keeps feedback as a client sent it; tells what was kept, and whether it is new.
+    async def submit(self, content: Any, image: bytes | None) -> tuple[schema.FeedbackAnswer, bool]:
+        """Store feedback as a client sent it. Returns what is stored, and whether it is new.
 
         Raises `FeedbackOff`, `RequestError`, `FeedbackRefused`, `UnknownRequest`, `FeedbackAway`, `ImageRejected`.
         """
         store = self.required()
-        sent = _understood(content)
-        said = _said(sent)
-        known = self._recent.get(said.request_id)
+        sent = _parsed(content)
+        feedback = _checked(sent)
+        known = self._recent.get(feedback.request_id)
 
         def keep() -> Kept | None:
             if known is not None:
-                return store.flag(said, known.reading(), known.image)
+                return store.flag(feedback, known.reading(), known.image)
             if image is None and sent.page is None:
-                return store.flag(said)
+                return store.flag(feedback)
             claim = self._claim(sent, image)
-            there = store.get(said.request_id)
+            there = store.get(feedback.request_id)
             if there is None:
-                return (
-                    None
-                    if claim.page is None or image is None
-                    else store.flag(said, _as_told(said, sent, claim), image)
-                )
+                if claim.page is None or image is None:
+                    return None
+                return store.flag(feedback, _claimed(feedback, sent, claim), image)
             sha256 = there.reading.image_sha256 if image is None else hashlib.sha256(image).hexdigest()
             page = None if claim.page is None else to_dict(claim.page)
-            return store.flag(said, replace(there.reading, page=there.reading.page or page, image_sha256=sha256), image)
+            return store.flag(
+                feedback, replace(there.reading, page=there.reading.page or page, image_sha256=sha256), image
+            )
 
         try:
             kept = await self._do("flag", keep)
         except FeedbackRejected as error:
             raise FeedbackRefused(str(error)) from None
         if kept is None:
-            raise UnknownRequest("this request is not known here, or not any more; send the image and the page with it")
+            raise UnknownRequest("this request is unknown or forgotten; send the image and the page with the feedback")
         if kept.new:
-            self._metrics.feedback.labels(_kind(said)).inc()
+            self._metrics.feedback.labels(_kind(feedback)).inc()
         answer = schema.FeedbackAnswer(
             id=kept.feedback.id,
             request_id=kept.feedback.request_id,
@@ -171,7 +170,7 @@ class Desk:
         return answer, kept.new
 
     async def delete(self, request_id: str) -> None:
-        """Deletes all that is kept of a reading. Raises `FeedbackOff`, `UnknownRequest`, `FeedbackAway`."""
+        """Delete all that is stored of a reading. Raises `FeedbackOff`, `UnknownRequest`, `FeedbackAway`."""
         store, readings_log = self.required(), self._log
         assert readings_log is not None
 
@@ -179,15 +178,15 @@ class Desk:
             readings_log.forget(request_id)
             return store.delete(request_id)
 
-        deleted = await self._do("delete", delete) if IDS.fullmatch(request_id) else False
+        deleted = await self._do("delete", delete) if REQUEST_ID.fullmatch(request_id) else False
         if not self._recent.forget(request_id) and not deleted:
-            raise UnknownRequest("nothing is kept of this request, or not any more")
+            raise UnknownRequest("nothing is stored of this request; check its id")
         self._metrics.remembered.set(self._recent.bytes)
 
     def required(self) -> Store:
         """The store. Raises `FeedbackOff` where there is none."""
         if self._store is None:
-            raise FeedbackOff("this service takes no feedback")
+            raise FeedbackOff("this service accepts no feedback; ask its operator to set TEXT_RECOGNIZER_FEEDBACK")
         return self._store
 
     def _claim(self, sent: schema.FeedbackRequest, data: bytes | None) -> _Claim:
@@ -204,28 +203,28 @@ class Desk:
                 )
             return _Claim(page, data, {} if page is None else self._engine.statistics(image, page))
 
-    def _outside_alphabet(self, said: Feedback) -> list[str]:
+    def _outside_alphabet(self, feedback: Feedback) -> list[str]:
         reader = self._engine.reader
         known = {" ", "\n", "\t", *(reader.bundle.info["alphabet"] if reader is not None else ())}
-        written = {*"".join(said.lines or ()), *(said.text or "")}
+        written = {*"".join(feedback.lines or ()), *(feedback.text or "")}
         return sorted(written - known) if reader is not None else []
 
     # ---------------------------------------------------------------------------------------------- alerts, old things
 
-    async def look_at_alerts(self) -> None:
-        """Brings the alerts of /metrics up to date, or lets them be where the store takes its time."""
+    async def update_alerts(self) -> None:
+        """Update the alerts of /metrics, or leave them as they are where the store is slow."""
         if self._store is None:
             return
         if self._alerts is None and time.monotonic() - self._alerts_at >= ALERTS_SECONDS:
-            self._alerts = self._spawn(self._look_at_alerts(self._store))
+            self._alerts = self._spawn(self._update_alerts(self._store))
         if self._alerts is not None:
             await asyncio.wait([self._alerts], timeout=_ALERTS_PATIENCE)
 
-    async def _look_at_alerts(self, store: Store) -> None:
+    async def _update_alerts(self, store: Store) -> None:
         try:
             self._metrics.alerts.checks = await self._do("alerts", store.latest_checks)
         except FeedbackAway:
-            self._metrics.alerts.checks = []  # what was told earlier may be true no more
+            self._metrics.alerts.checks = []  # what was true earlier may have changed
         finally:
             self._alerts_at, self._alerts = time.monotonic(), None
 
@@ -242,9 +241,7 @@ class Desk:
             gone = store.expire(datetime.now(UTC) - timedelta(days=self._settings.retention_days))
             store.tidy()
             if gone:
-                log.info(
-                    "feedback: %d readings were older than %g days and are deleted", gone, self._settings.retention_days
-                )
+                log.info("feedback: deleted %d readings older than %g days", gone, self._settings.retention_days)
 
         await asyncio.sleep(min(60.0, EXPIRE_SECONDS))
         while True:
@@ -255,10 +252,10 @@ class Desk:
     # ------------------------------------------------------------------------------------------------------- the store
 
     async def _do(self, operation: str, work: Callable[[], T], seconds: float = STORE_SECONDS) -> T:
-        """What `work` gives, on a thread. Raises `FeedbackAway` where the store cannot do it, or not in time."""
+        """The result of `work`, on a thread. Raises `FeedbackAway` where the store fails or is too slow."""
         if self._busy >= STORE_WAITING:
-            self._complain(operation, "too much waits for the store")
-            raise FeedbackAway("feedback cannot be kept just now; nothing was stored, try again", RETRY_AFTER)
+            self._complain(operation, "too many operations wait for the store")
+            raise FeedbackAway("feedback cannot be stored now; nothing was stored, try again", RETRY_AFTER)
         self._busy += 1
         future = asyncio.get_running_loop().run_in_executor(self._threads, work)
         future.add_done_callback(self._done)
@@ -266,14 +263,14 @@ class Desk:
             return await asyncio.wait_for(asyncio.shield(future), seconds)
         except (FeedbackUnavailable, TimeoutError) as error:
             self._complain(
-                operation, error if isinstance(error, FeedbackUnavailable) else f"no end after {seconds:g} s"
+                operation, error if isinstance(error, FeedbackUnavailable) else f"not finished after {seconds:g} s"
             )
-            raise FeedbackAway("feedback cannot be kept just now; nothing was stored, try again", RETRY_AFTER) from None
+            raise FeedbackAway("feedback cannot be stored now; nothing was stored, try again", RETRY_AFTER) from None
 
     def _done(self, future: asyncio.Future[Any]) -> None:
         self._busy -= 1
         if not future.cancelled():
-            future.exception()  # whoever gave up does not want to hear of it
+            future.exception()  # the caller may have stopped waiting
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -282,40 +279,38 @@ class Desk:
         return task
 
 
-def _lot(request_id: str) -> float:
-    """From 0 to 1, and the same when a request is sent again: it is kept once or not at all."""
+def _sample(request_id: str) -> float:
+    """From 0 to 1, the same for each attempt of a request: all of them are stored, or none."""
     return int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:6]) / 2**48
 
 
-def _understood(content: Any) -> schema.FeedbackRequest:
+def _parsed(content: Any) -> schema.FeedbackRequest:
     if not isinstance(content, dict):
-        raise RequestError('send a JSON object with "request_id" and what you say of it')
+        raise RequestError('send a JSON object with "request_id" and your feedback')
     try:
         sent = schema.FeedbackRequest.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         raise RequestError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     for given in (sent.request_id, sent.id):
-        if given is not None and not IDS.fullmatch(given):
-            raise RequestError("an id has 1 to 64 letters, digits, points, dashes or underscores")
+        if given is not None and not REQUEST_ID.fullmatch(given):
+            raise RequestError("an id has 1 to 64 letters, digits, points, dashes or underscores; correct it")
     return sent
 
 
-def _said(sent: schema.FeedbackRequest) -> Feedback:
-    """Raises `FeedbackRefused` where it cannot be meant."""
+def _checked(sent: schema.FeedbackRequest) -> Feedback:
+    """Raises `FeedbackRefused` where it is empty, too long or not plain text."""
     if len(sent.comment) > MAX_COMMENT:
-        raise FeedbackRefused(f"the comment has {len(sent.comment):,} characters; at most {MAX_COMMENT:,} are kept")
+        raise FeedbackRefused(f"the comment has {len(sent.comment):,} characters; shorten it to {MAX_COMMENT:,}")
     length = len(sent.text or "") + sum(map(len, sent.lines or ()))
     if length > MAX_TEXT or len(sent.lines or ()) > MAX_LINES:
-        raise FeedbackRefused(
-            f"the text has {length:,} characters; at most {MAX_TEXT:,} in {MAX_LINES:,} lines are kept"
-        )
+        raise FeedbackRefused(f"the text has {length:,} characters; send at most {MAX_TEXT:,} in {MAX_LINES:,} lines")
     comment, text = _with_line_feeds(sent.comment), None if sent.text is None else _with_line_feeds(sent.text)
     lines = None if sent.lines is None else tuple(unicodedata.normalize("NFC", line) for line in sent.lines)
     if not (sent.flag or comment.strip() or lines or text is not None or sent.checked):
-        raise FeedbackRefused("there is nothing in it; send a flag, a comment, lines, text or checked")
+        raise FeedbackRefused("the feedback is empty; send a flag, a comment, lines, text or checked")
     if not (all(map(_is_plain, lines or ())) and _is_plain(text or "", "\n\t") and _is_plain(comment, "\n\t")):
-        raise FeedbackRefused("there are control characters in it; send plain text, and no line break within a line")
+        raise FeedbackRefused("the feedback has control characters; send plain text without line breaks within a line")
     return Feedback(
         id=sent.id or uuid.uuid4().hex,
         request_id=sent.request_id,
@@ -337,7 +332,7 @@ def _is_plain(text: str, allowed: str = "") -> bool:
 
 
 def _page(answer: dict[str, Any]) -> Page:
-    """A page as a client says that it was read."""
+    """The page that a client sent back."""
     try:
         page = from_dict(answer)
         json.dumps(to_dict(page), allow_nan=False)
@@ -345,17 +340,18 @@ def _page(answer: dict[str, Any]) -> Page:
         if not plain or len(page.model) > 200 or len(page.text) > MAX_TEXT:
             raise ValueError
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
-        raise RequestError("page is not as /v1/read answers it; send what came from there") from None
+        raise RequestError("page is not a page as /v1/read answers it; send that answer unchanged") from None
     return page
 
 
-def _as_told(said: Feedback, sent: schema.FeedbackRequest, claim: _Claim) -> Reading:
+def _claimed(feedback: Feedback, sent: schema.FeedbackRequest, claim: _Claim) -> Reading:
     assert claim.page is not None and claim.image is not None
     mode: Mode = sent.mode or "accurate"
-    return Remembered(said.request_id, claim.page, mode, claim.image, claim.statistics).reading()
+    return Remembered(feedback.request_id, claim.page, mode, claim.image, claim.statistics).reading()
 
 
-def _kind(said: Feedback) -> str:
-    if said.flag:
-        return said.flag
-    return "comment" if said.lines is None and said.text is None and not said.checked else "correction"
+def _kind(feedback: Feedback) -> str:
+    if feedback.flag:
+        return feedback.flag
+    corrected = feedback.lines is not None or feedback.text is not None or feedback.checked
+    return "correction" if corrected else "comment"

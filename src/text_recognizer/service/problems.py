@@ -1,6 +1,6 @@
 """Errors as clients see them: RFC 9457 problem documents, whose type carries the project's error code.
 
-What went wrong inside is for the log; a client gets no stack trace, no path, and the number of its request to ask by.
+Details of the failure go to the log. A client gets no stack trace and no path, but the id of its request.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ class Unauthorized(RequestError):
 
 
 class UnknownRequest(RequestError):
-    """Nothing is known of the reading that is spoken of."""
+    """The reading is not known."""
 
     status = 404
     code = "unknown-request"
 
 
 class FeedbackOff(RequestError):
-    """This service takes no feedback."""
+    """This service accepts no feedback."""
 
     status = 404
     code = "feedback-off"
 
 
 class FeedbackRefused(RequestError):
-    """Feedback that says nothing, too much, or what does not fit its page."""
+    """Feedback that is empty, too long, or does not fit its page."""
 
     status = 422
     code = "feedback-rejected"
 
 
 class FeedbackAway(RequestError):
-    """The store of feedback cannot be used just now."""
+    """The store of feedback cannot be used now."""
 
     status = 503
     code = "feedback-unavailable"
@@ -73,35 +73,35 @@ class TooSlow(RequestError):
 
 
 class TooLarge(RequestError):
-    """The body is larger than the service takes."""
+    """The body is larger than the service accepts."""
 
     status = 413
     code = "too-large"
 
 
 class WrongMediaType(RequestError):
-    """A body of a kind that the endpoint does not know."""
+    """The endpoint does not know this media type."""
 
     status = 415
     code = "unsupported-media-type"
 
 
 class Overloaded(RequestError):
-    """More requests wait than can be read in time."""
+    """The page could not be read in time, because too many pages wait."""
 
     status = 429
     code = "overloaded"
 
 
 class RateLimited(RequestError):
-    """More requests from one client than it may send."""
+    """One client sends more requests than it may."""
 
     status = 429
     code = "rate-limited"
 
 
 class NotReady(RequestError):
-    """The model is not loaded yet, or the service is going down."""
+    """The model is not loaded yet, or the service is stopping."""
 
     status = 503
     code = "not-ready"
@@ -120,29 +120,36 @@ class Broken(RequestError):
     status = 500
     code = "error"
 
+    def __init__(self) -> None:
+        super().__init__("an error in this service; try again, or report it to the operator with the request id")
+
 
 _UNSERVED = {
-    404: ("not-found", "there is nothing at this address"),
-    405: ("method-not-allowed", "this address takes another method"),
+    404: ("not-found", "there is nothing at this address; see /openapi.json for the addresses"),
+    405: ("method-not-allowed", "this address does not accept this method; see the header Allow"),
 }
 
 
 def problem(error: TextRecognizerError, request_id: str) -> Response:
-    """The answer that tells a client of `error`."""
-    if isinstance(error, ImageRejected):
-        status, code, detail = 422, error.code, str(error)
-    elif isinstance(error, RequestError):
-        status, code, detail = error.status, error.code, str(error)
-    else:  # of the model, the disk, the arguments: nothing that a client can mend, and its message may name a path
-        status, code, detail = 500, Broken.code, "an error in this service; try again, or tell who runs it"
+    """The answer that reports `error` to a client."""
+    told = described(error, request_id)
     headers = {}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, TooSlow | TooLarge):
-        headers["Connection"] = "close"  # the rest of the body is not wanted
+        headers["Connection"] = "close"  # the rest of the body is not read
     if isinstance(error, RequestError) and error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    return document(status, code, detail, request_id, headers)
+    return Response(json.dumps(told), told["status"], headers, MEDIA_TYPE)
+
+
+def described(error: TextRecognizerError, request_id: str) -> dict[str, Any]:
+    """The problem document of `error`."""
+    if isinstance(error, ImageRejected):
+        return body(422, error.code, str(error), request_id)
+    # The model, the disk, the arguments: nothing that a client can correct, and the message may name a path.
+    known = error if isinstance(error, RequestError) else Broken()
+    return body(known.status, known.code, str(known), request_id)
 
 
 def unserved(error: HTTPException, request_id: str) -> Response:

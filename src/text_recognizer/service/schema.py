@@ -1,10 +1,16 @@
-"""The answers as OpenAPI tells of them. Places are [x, y] in pixels of the upright image, y down."""
+"""The OpenAPI document: answers, bodies and problems. Places are [x, y] in pixels of the upright image, y down."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field
+
+from text_recognizer import formats
+from text_recognizer.feedback.record import Flag
+from text_recognizer.page import Mode
+from text_recognizer.service.problems import MEDIA_TYPE
+from text_recognizer.service.settings import LogKeep
 
 Place = list[float]
 
@@ -25,7 +31,7 @@ class LineAnswer(BaseModel):
 
 
 class Timings(BaseModel):
-    """Seconds: waiting for a thread, decoding and finding lines, reading them, and all together."""
+    """Seconds: in the queue, to decode the image and find lines, to read them, and in total."""
 
     queued: float
     layout: float
@@ -34,7 +40,7 @@ class Timings(BaseModel):
 
 
 class PageAnswer(BaseModel):
-    """A page, as `text-recognizer read --format json` writes it, with how it was read."""
+    """A page, as `text-recognizer read --format json` writes it, with its request id and timings."""
 
     format: int
     source: str
@@ -60,34 +66,34 @@ class ModelAnswer(BaseModel):
 
 
 class KeptAnswer(BaseModel):
-    """What is kept of readings that nobody gives feedback on, so that people can be told."""
+    """What is stored of readings without feedback, so that a client can inform people."""
 
-    share: float = Field(ge=0, le=1, description="Of all readings; 0: nothing is kept")
-    what: Literal["numbers", "pages", "images"] = Field(description="The image comes with its page")
+    share: float = Field(ge=0, le=1, description="Of all readings; 0: nothing is stored")
+    what: LogKeep = Field(description="`images`: with their pages")
     days: float = Field(description="Until it is deleted; 0: never")
 
 
 class Models(BaseModel):
     models: list[ModelAnswer] = Field(description="The first one reads")
     formats: list[str]
-    feedback: bool = Field(description="Whether POST /v1/feedback is taken")
+    feedback: bool = Field(description="Whether POST /v1/feedback is accepted")
     kept: KeptAnswer
 
 
 class FeedbackRequest(BaseModel, strict=True):
-    """What a person says of a reading; at least one of flag, comment, lines, text and checked."""
+    """Feedback of a person on a reading: at least one of flag, comment, lines, text and checked."""
 
-    request_id: str = Field(description="Of the reading, as /v1/read answered it")
-    id: str | None = Field(None, description="Made by the client, so that sending it twice keeps it once")
-    flag: Literal["incorrect", "offensive", "other"] | None = None
+    request_id: str = Field(description="Of the reading, from the answer of /v1/read")
+    id: str | None = Field(None, description="Made by the client: feedback sent twice is stored once")
+    flag: Flag | None = None
     comment: str = Field("", description="At most 2,000 characters")
     lines: list[str] | None = Field(
-        None, description="A text for each line of the page, in its order; empty where there is no line on the paper"
+        None, description="A text for each line of the page, in order; empty where the paper has no line"
     )
-    text: str | None = Field(None, description="The whole text, where it does not go by the lines of the page")
-    checked: bool = Field(False, description="All lines were looked at: those that stayed as they were are right")
-    page: dict[str, Any] | None = Field(None, description="The page as it was answered, where it may be forgotten here")
-    mode: Literal["fast", "accurate"] | None = Field(None, description="In which that page was read")
+    text: str | None = Field(None, description="The whole text, where it does not follow the lines of the page")
+    checked: bool = Field(False, description="A person checked all lines: unchanged lines are right")
+    page: dict[str, Any] | None = Field(None, description="The page as answered, in case the service has forgotten it")
+    mode: Mode | None = Field(None, description="In which that page was read")
 
 
 class FeedbackAnswer(BaseModel):
@@ -95,7 +101,7 @@ class FeedbackAnswer(BaseModel):
     request_id: str
     image_kept: bool
     page_kept: bool
-    outside_alphabet: list[str] = Field(description="Characters in it that the model cannot write")
+    outside_alphabet: list[str] = Field(description="Characters in it that are not in the model's alphabet")
 
 
 class Health(BaseModel):
@@ -119,3 +125,91 @@ class DataUrl(BaseModel, extra="forbid"):
 
 class ImageUrl(BaseModel, extra="forbid"):
     image_url: str = Field(pattern="^[hH][tT][tT][pP][sS]?://", description="https://…")
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problem documents of these statuses."""
+    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+    headers = {
+        401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
+        429: {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}},
+    }
+    words = {
+        400: "The request is not understood",
+        401: "No API key, or an unknown one",
+        404: "The request is not known, or feedback is off",
+        408: "The body did not arrive in time",
+        413: "The body is too large",
+        415: "The media type is not known",
+        422: "The image cannot be read or fetched, or the feedback does not fit",
+        429: "Too many requests",
+        500: "An error in this program",
+        503: "The model is not loaded yet, the service is stopping, or feedback cannot be stored",
+        504: "The page was not read in time",
+    }
+    return {
+        status: {"description": words[status], "content": content, "headers": headers.get(status, {})}
+        for status in statuses
+    }
+
+
+def text_formats() -> dict[str, Any]:
+    """The media types of all formats of a page but JSON."""
+    found: dict[str, Any] = {}
+    for chosen in map(formats.get_format, formats.NAMES):
+        binary = {"format": "binary"} if chosen.needs_picture else {}
+        found[chosen.media_type.partition(";")[0]] = {"schema": {"type": "string", **binary}}
+    return {kind: found[kind] for kind in sorted(found) if kind != "application/json"}
+
+
+EVENT = {
+    "type": "object",
+    "description": "`data` is JSON: where lines were found, each line with its text, and at the end the page or a "
+    "problem",
+    "properties": {"event": {"enum": ["layout", "line", "page", "problem"]}, "data": {"type": "string"}},
+    "required": ["event", "data"],
+}
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+READ_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {"image": {"type": "string", "format": "binary"}},
+                "required": ["image"],
+            }
+        },
+        "application/json": {"schema": {"oneOf": [DataUrl.model_json_schema(), ImageUrl.model_json_schema()]}},
+        "image/*": _BYTES,
+        "application/octet-stream": _BYTES,
+    },
+}
+FEEDBACK_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": FeedbackRequest.model_json_schema()},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "feedback": {"type": "string", "contentMediaType": "application/json"},
+                    "image": {"type": "string", "format": "binary"},
+                },
+                "required": ["feedback"],
+            }
+        },
+    },
+}
+ORIGINAL_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {"image_url": {"type": "string"}, "image": {"type": "string"}},
+                "anyOf": [{"required": ["image_url"]}, {"required": ["image"]}],
+            }
+        }
+    },
+}

@@ -1,0 +1,90 @@
+"""What all addresses of the service share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+
+from text_recognizer.page import Mode, Page
+from text_recognizer.service.access import Access
+from text_recognizer.service.engine import Engine, Job
+from text_recognizer.service.feedback import FeedbackService
+from text_recognizer.service.inputs import Image, Inputs
+from text_recognizer.service.metrics import Metrics
+from text_recognizer.service.settings import Settings
+
+T = TypeVar("T")
+
+
+class Context:
+    """The parts of a service with `settings`, and what reading a page takes, whichever address is called.
+
+    Raises `UsageError` where the settings name a store of feedback that cannot be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.metrics = settings, Metrics()
+        self.engine = Engine(settings, self.metrics)
+        self.inputs = Inputs(settings, self.metrics)
+        self.access = Access(settings)
+        self.feedback = FeedbackService(settings, self.metrics, self.engine)
+
+    @asynccontextmanager
+    async def running(self, _: object) -> AsyncIterator[None]:
+        """From the start of the application to its end."""
+        self.engine.start()
+        self.feedback.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self.engine.stop)
+            await self.feedback.stop()
+            self.inputs.close()
+
+    @asynccontextmanager
+    async def body(self, request: Request) -> AsyncIterator[tuple[bytes, float]]:
+        """The body of a request, and its deadline in time.monotonic().
+
+        Raises `TooLarge`, `TooSlow`, `Overloaded`; `ClientDisconnect`.
+        """
+        deadline = time.monotonic() + self.settings.deadline
+        content = await self.inputs.body(request, deadline)
+        try:
+            yield content, deadline
+        finally:
+            self.inputs.release(content)
+
+    async def read(self, request: Request, image: Image, mode: Mode, deadline: float) -> tuple[Page, Job]:
+        """The page, remembered for feedback. Raises as `Engine.submit` and `Job.wait` do; `ClientDisconnect`."""
+        job = self.engine.submit(image.data, mode, deadline)
+        try:
+            page = await while_client_waits(request, job.wait())
+        finally:
+            job.drop()
+        await self.feedback.remember(request.state.id, page, job, image.data)
+        return page, job
+
+
+async def while_client_waits(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`. Raises `ClientDisconnect` as soon as the client has gone; call it after the body."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work), asyncio.create_task(gone())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not tasks[0].done():
+            raise ClientDisconnect
+        result: T = tasks[0].result()
+        return result
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,109 @@
+"""`POST /v1/read`: a page in any format, or its lines as they are read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.responses import JSONResponse, StreamingResponse
+
+from text_recognizer import formats
+from text_recognizer.errors import TextRecognizerError
+from text_recognizer.formats.json_lines import line_to_dict, points, to_dict
+from text_recognizer.images import to_picture
+from text_recognizer.page import Mode, Page
+from text_recognizer.service import schema
+from text_recognizer.service.context import Context, while_client_waits
+from text_recognizer.service.engine import Job
+from text_recognizer.service.feedback import FeedbackService
+from text_recognizer.service.inputs import Image
+from text_recognizer.service.problems import described
+
+
+def router(context: Context) -> APIRouter:
+    """Serves the address with the parts in `context`."""
+    routes = APIRouter(dependencies=[Depends(context.access.check)])
+
+    @routes.post(
+        "/v1/read",
+        summary="Read a page",
+        operation_id="read",
+        response_class=Response,
+        responses={
+            200: {
+                "description": "The page in the requested format, or its lines as they are read",
+                "model": schema.PageAnswer,
+                "content": {**schema.text_formats(), "text/event-stream": {"schema": schema.EVENT}},
+            },
+            **schema.problems(400, 401, 408, 413, 415, 422, 429, 500, 503, 504),
+        },
+        openapi_extra={"requestBody": schema.READ_BODY},
+    )
+    async def read(
+        request: Request,
+        mode: Annotated[Mode, Query(description="accurate, or fast: one pass, more errors")] = "accurate",
+        format: Annotated[  # noqa: A002
+            Literal[formats.NAMES], Query(description="Format of the answer")  # type: ignore[valid-type]
+        ] = "json",
+        stream: Annotated[bool, Query(description="Send lines as they are read, as server-sent events")] = False,
+    ) -> Response:
+        async with context.body(request) as (content, deadline):
+            image = await while_client_waits(request, context.inputs.image(request, content, deadline))
+            if stream:
+                return await _stream(context, request, image, mode, deadline)
+            page, job = await context.read(request, image, mode, deadline)
+            written = b"" if format == "json" else await asyncio.to_thread(_written, page, image, format)
+        headers = {
+            "X-Model": page.model,
+            "Server-Timing": ", ".join(f"{name};dur={1000 * s:.0f}" for name, s in job.timings().items()),
+        }
+        if format == "json":
+            return JSONResponse(_answer(page, image.source, request.state.id, job), headers=headers)
+        return Response(written, headers=headers, media_type=formats.get_format(format).media_type)
+
+    return routes
+
+
+async def _stream(context: Context, request: Request, image: Image, mode: Mode, deadline: float) -> Response:
+    """The answer of server-sent events; begins once the image is known to be readable."""
+    job = context.engine.submit(image.data, mode, deadline)
+    try:
+        await while_client_waits(request, job.wait_for_layout())
+    except BaseException:
+        job.drop()
+        raise
+    events = _events(job, image, request.state.id, context.feedback)
+    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+async def _events(job: Job, image: Image, request_id: str, feedback: FeedbackService) -> AsyncIterator[str]:
+    """`layout` first, `line` for each line, `page` at the end, or `problem` where reading fails."""
+    try:
+        layout = await job.wait_for_layout()
+        polygons = [points(polygon) for polygon in layout.polygons]
+        yield _event("layout", {"width": layout.width, "height": layout.height, "polygons": polygons})
+        async for line in job.stream():
+            yield _event("line", line_to_dict(line))
+        page = await job.wait()
+        await feedback.remember(request_id, page, job, image.data)
+        yield _event("page", _answer(page, image.source, request_id, job))
+    except TextRecognizerError as error:
+        yield _event("problem", described(error, request_id))
+    finally:
+        job.drop()
+
+
+def _event(name: str, data: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+def _answer(page: Page, source: str, request_id: str, job: Job) -> dict[str, Any]:
+    return {**to_dict(page, source), "request_id": request_id, "timings": job.timings()}
+
+
+def _written(page: Page, image: Image, name: str) -> bytes:
+    chosen = formats.get_format(name)
+    return chosen.write(page, image.source, to_picture(image.data) if chosen.needs_picture else None)
