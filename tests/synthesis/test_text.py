@@ -28,7 +28,8 @@ BUILT_IN = TextSource(None)
         ("„Gänse“", "“Gänse“"),
         ("e\u0301te\u0301", "été"),
         ("ﬁve ﬂags, o\ufb00", "five flags, off"),
-        ("5 − 3 × 2", "5 - 3 x 2"),
+        ("5 − 3 × 2", "5 - 3 × 2"),
+        ("● eggs, □ milk, ✔ ⇒", "• eggs, ☐ milk, ✓ →"),
         ("co\u00adoperate", "cooperate"),
         ("20 ˚C", "20 °C"),
         ("plain (ASCII) stays: ~`|", "plain (ASCII) stays: ~`|"),
@@ -52,7 +53,7 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
 
 
 def test_alphabet_is_that_of_the_design() -> None:
-    assert len(ALPHABET) == len(set(ALPHABET)) == 95 + 18
+    assert len(ALPHABET) == len(set(ALPHABET)) == 95 + 18 + 68
     assert normalise_text(ALPHABET[1:]) == ALPHABET[1:]
 
 

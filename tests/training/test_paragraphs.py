@@ -12,7 +12,7 @@ from text_recognizer.training.models.recognizer import Recognizer, RecognizerCon
 from text_recognizer.training.paragraphs import RenderedParagraphs, paragraph
 
 SMALL = RecognizerConfig(
-    vocabulary=118, paragraph=True, channels=(16, 16, 32, 32), blocks=(1, 1, 1), d_model=64, encoder_layers=0,
+    vocabulary=186, paragraph=True, channels=(16, 16, 32, 32), blocks=(1, 1, 1), d_model=64, encoder_layers=0,
     decoder_layers=2, heads=4, d_ff=128, max_tokens=96, dropout=0.0,
 )  # fmt: skip
 

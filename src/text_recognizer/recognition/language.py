@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from text_recognizer.errors import BundleInvalid
 from text_recognizer.recognition.decoding import BOS, EOS
 
-# Ids are packed into 64 bits, the latest in the lowest: contexts of up to nine characters.
-ID_BITS = 7
+# Ids are packed into 64 bits, the latest in the lowest: n-grams of up to eight characters. A file says how many bits
+# an id has; the first ones, of alphabets below 124 characters, had seven and say nothing.
+ID_BITS = 8
+_FIRST_ID_BITS = 7
 # Probabilities are stored as -log p in steps of 1/20: 255 steps reach down to e^-12.75.
 STEP = 0.05
 # Distributions kept: a page asks for the same contexts again and again.
@@ -45,6 +47,7 @@ class LanguageModel:
             with np.load(file, allow_pickle=False) as arrays:
                 self._unigrams = np.asarray(arrays["unigrams"], np.float32)  # (V,) probabilities
                 self.order = int(arrays["order"])
+                self.id_bits = int(arrays["id_bits"]) if "id_bits" in arrays else _FIRST_ID_BITS
                 self._contexts = []
                 for k in range(2, self.order + 1):
                     starts = np.concatenate([[0], np.cumsum(arrays[f"counts{k}"], dtype=np.int64)])
@@ -82,7 +85,7 @@ class LanguageModel:
         if p is None:
             p = self._mass(context[1:])  # mostly known: contexts share their ends
             keys, backoffs, starts, symbols, masses = self._contexts[len(context) - 1]
-            key = np.uint64(pack(context))
+            key = np.uint64(pack(context, self.id_bits))
             at = int(keys.searchsorted(key))
             if at < len(keys) and keys[at] == key:
                 here = slice(starts[at], starts[at + 1])
@@ -115,7 +118,7 @@ class LanguageModel:
         live = np.arange(len(p))  # positions whose context of this order is known
         for k, (keys, backoffs, starts, followers, masses) in enumerate(self._contexts, 2):
             live = live[before[live] >= k - 1]
-            key[live] |= ids[live - (k - 2)] << np.uint64(ID_BITS * (k - 2))
+            key[live] |= ids[live - (k - 2)] << np.uint64(self.id_bits * (k - 2))
             at = np.minimum(np.searchsorted(keys, key[live]), len(keys) - 1)
             known = keys[at] == key[live]
             live, at = live[known], at[known]
@@ -133,9 +136,9 @@ class LanguageModel:
         return np.asarray(np.log(p / whole), np.float64)
 
 
-def pack(ids: Sequence[int]) -> int:
-    """One integer of a few ids, the latest in the lowest bits."""
+def pack(ids: Sequence[int], bits: int = ID_BITS) -> int:
+    """One integer of a few ids of `bits` bits, the latest in the lowest."""
     key = 0
     for i in ids:
-        key = key << ID_BITS | i
+        key = key << bits | i
     return key

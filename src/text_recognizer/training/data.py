@@ -23,16 +23,18 @@ from text_recognizer.errors import DataInvalid
 from text_recognizer.recognition.decoding import to_text
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.recognition.recognizer import MARGIN
+from text_recognizer.synthesis.rendering.augment import augment
 from text_recognizer.synthesis.rendering.ink import Hand, compose_line
 from text_recognizer.synthesis.rendering.line import degrade, on_paper, render_line
 from text_recognizer.synthesis.sources.alphabet import ALPHABET
 from text_recognizer.synthesis.sources.fonts import HandFont, load_fonts, render_text, write_builtin_font
+from text_recognizer.synthesis.sources.real_lines import RealLines
 from text_recognizer.synthesis.sources.text import TextSource, normalise_text
 from text_recognizer.synthesis.sources.unipen import load_writers
 from text_recognizer.training.models.recognizer import BOS, EOS, FIRST_CHARACTER, PAD, UNKNOWN
 
 # Padded sizes are multiples of these: the first batch of a new shape costs several times as much as the next.
-WIDTH_STEP = 64
+WIDTH_STEP = 32
 TOKEN_STEP = 16
 # A text with its beginning and end must fit into the decoder's places (`RecognizerConfig.max_tokens`).
 MOST_CHARS = 240
@@ -40,10 +42,16 @@ MOST_CHARS = 240
 PRINTED_SHARE = 0.35
 # Lines longer than `max_chars`, as books, typewriters and small hands have them, and how much longer: few, since they
 # cost the most, but without any the decoder does not know the places behind its longest line.
-LONG_SHARE, LONGER = 0.08, 1.6
+LONG_SHARE, LONGER = 0.12, 1.6
 # Of the lines that training shows, how many are clean scans of white paper: most real pages are, and shapes are learned
 # sooner where nothing hides them. Lines that are measured on stay as they were.
 CLEAN_SHARE = 0.25
+# How far real lines are varied (`render.augment`): each comes back several times in a run.
+REAL_STRENGTH = 0.7
+# Steps over which the share of short texts falls to a quarter.
+EASY_STEPS = 600
+# Batches of a pool: the more, the closer in width the lines of a batch.
+POOL = 16
 
 
 class Codec:
@@ -58,7 +66,7 @@ class Codec:
 
     def encode(self, text: str) -> list[int]:
         """Token ids; a character outside the alphabet becomes UNKNOWN and never raises."""
-        return [self._ids.get(c, UNKNOWN) for c in normalise_text(text)]
+        return [self._ids.get(c, UNKNOWN) for c in normalise_text(text, self.alphabet)]
 
     def decode(self, ids: Sequence[int]) -> str:
         return to_text(ids, self.alphabet)
@@ -126,6 +134,7 @@ class LineRenderer:
         variation: float = 1.0,
         max_chars: int = 64,
         max_width: int = 1800,
+        alphabet: str = ALPHABET,
     ) -> None:
         writers = load_writers(unipen, "train" if split == "train" else "heldout") if unipen is not None else []
         self.hands = [h for h in map(Hand, writers) if h.writable]
@@ -133,7 +142,7 @@ class LineRenderer:
         # in the data than on paper, and harder to read.
         weights = np.array(
             [
-                min(1.0, sum(len(i.text) for i in h.inks) / 600 + 0.15 * h.can_print + 0.05) * (1 + 1.5 * h.joined)
+                min(1.0, sum(len(i.text) for i in h.inks) / 600 + 0.3 * h.can_print + 0.05) * (1 + 1.5 * h.joined)
                 for h in self.hands
             ]
         )
@@ -144,6 +153,8 @@ class LineRenderer:
         if not self.hands and not self.fonts:
             raise DataInvalid("there is nothing to render from: give --unipen, or --fonts with fonts that can be read.")
         self.text = TextSource(texts)
+        # A network with a smaller alphabet is shown no line that it cannot write.
+        self.known = frozenset(alphabet)
         self.height = height
         self.font_share = (font_share if self.hands else 1.0) if self.fonts else 0.0
         self.variation = variation
@@ -177,7 +188,9 @@ class LineRenderer:
                     else []
                 )
                 image, text = render_line(ink, rng, self.height, near, self.variation, self.clean), ink.text
-            if len(text) <= MOST_CHARS and 8 * len(text) <= image.shape[1] <= self.max_width * longest / self.max_chars:
+            if len(text) > MOST_CHARS or not self.known.issuperset(normalise_text(text)):
+                continue
+            if 8 * len(text) <= image.shape[1] <= self.max_width * longest / self.max_chars:
                 return image, text
         return degrade(np.zeros((self.height, 64), np.uint8), rng), ""
 
@@ -210,6 +223,9 @@ class Pools(Dataset[list[Batch]]):
         batch_size: lines of a step, of all processes together.
         rank, world: this process and how many there are; each renders its share of every pool. All draw their batches
             in the same order of widths, so that none waits for another's longer lines.
+        real: real lines that take the place of some rendered ones, varied anew each time.
+        real_share: how many of the lines are real, in the first pool and from step `real_steps` on; between them the
+            share rises evenly: shapes are learned first from what is drawn without doubt.
     """
 
     def __init__(
@@ -220,11 +236,16 @@ class Pools(Dataset[list[Batch]]):
         batch_size: int = 32,
         rank: int = 0,
         world: int = 1,
+        real: RealLines | None = None,
+        real_share: tuple[float, float] = (0.0, 0.0),
+        real_steps: int = 1,
     ) -> None:
         if batch_size % world:
             raise DataInvalid(f"{batch_size} lines a step cannot be shared by {world} processes: give a multiple.")
         self.renderer, self.seed, self.batches, self.batch_size = renderer, seed, batches, batch_size
         self.rank, self.world = rank, world
+        self.real, self.real_share, self.real_steps = real, real_share, real_steps
+        self.easy_steps = EASY_STEPS
         self.codec = Codec()
 
     def __len__(self) -> int:
@@ -232,11 +253,19 @@ class Pools(Dataset[list[Batch]]):
 
     def __getitem__(self, index: int) -> list[Batch]:
         cv2.setNumThreads(0)
+        step = index * self.batches
         # Short texts first: an alignment is found much sooner on words than on lines.
-        short = max(0.25, 1.0 - index / 50)
+        short = max(0.25, 1.0 - 0.75 * step / self.easy_steps) if self.easy_steps else 0.25
+        first, last = self.real_share
+        real = first + (last - first) * min(1.0, step / max(1, self.real_steps))
         samples = []
         for number in range(self.rank, self.batches * self.batch_size, self.world):
-            image, text = self.renderer.sample(np.random.default_rng([self.seed, index, number]), short)
+            rng = np.random.default_rng([self.seed, index, number])
+            if self.real is not None and rng.random() < real:
+                image, text = self.real.sample(rng)
+                image = augment(image, rng, REAL_STRENGTH)
+            else:
+                image, text = self.renderer.sample(rng, short)
             samples.append((normalise_line(image, self.renderer.height), self.codec.encode(text)))
         samples.sort(key=lambda s: s[0].shape[1])
         share = self.batch_size // self.world
@@ -315,6 +344,11 @@ class RenderedLines(L.LightningDataModule):
         validation_lines: how many; a multiple of 32.
         max_chars: of the longest line.
         overfit_batches: if not 0, so many batches are shown over and over, and are what is validated on.
+        pool: batches that are rendered together and sorted by width; more of them are padded less, and take longer to
+            come back to when a run resumes.
+        real_lines: folder of real lines (`sources.real_lines`), whose "train" split is mixed in; None for none.
+        real_share: how many lines are real at the beginning and from step `real_steps` on.
+        easy_steps: over which the share of short texts falls to a quarter; 0 for a network that reads already.
     """
 
     def __init__(
@@ -330,8 +364,16 @@ class RenderedLines(L.LightningDataModule):
         validation_lines: int = 384,
         max_chars: int = 64,
         overfit_batches: int = 0,
+        pool: int = POOL,
+        real_lines: Path | None = None,
+        real_share: tuple[float, float] = (0.1, 0.25),
+        real_steps: int = 5000,
+        easy_steps: int = EASY_STEPS,
     ) -> None:
         super().__init__()
+        self.easy_steps = easy_steps
+        self.pool, self.real_lines = pool, Path(real_lines) if real_lines else None
+        self.real_share, self.real_steps = real_share, real_steps
         self.unipen, self.fonts, self.texts = (Path(p) if p else None for p in (unipen, fonts, texts))
         self.height, self.batch_size, self.workers, self.seed = height, batch_size, workers, seed
         self.font_share, self.validation_lines, self.max_chars = font_share, validation_lines, max_chars
@@ -359,7 +401,12 @@ class RenderedLines(L.LightningDataModule):
             self.unipen, self.fonts, self.texts, height=self.height, font_share=self.font_share,
             max_chars=self.max_chars,
         )  # fmt: skip
-        return self.pools(renderer, self.seed, 16, self.batch_size, rank, world)
+        pools = self.pools(renderer, self.seed, self.pool, self.batch_size, rank, world)
+        pools.easy_steps = self.easy_steps
+        if self.real_lines is not None:
+            pools.real = RealLines(self.real_lines, longest=MOST_CHARS)
+            pools.real_share, pools.real_steps = self.real_share, self.real_steps
+        return pools
 
     def pools(self, renderer: LineRenderer, seed: int, batches: int, size: int, rank: int, world: int) -> Pools:
         return Pools(renderer, seed, batches, size, rank, world)

@@ -124,7 +124,7 @@ def cut_lines(data: EvaluationSet, height: int, alphabet: str, max_characters: i
             own.skipped.append(f"{page.image.name}: {error}")
             continue
         for number, line in enumerate(page.lines, 1):
-            text = normalise_text(line.text)
+            text = normalise_text(line.text, alphabet)
             if not line.counts:
                 continue
             if not 0 < len(text) <= max_characters:

@@ -61,6 +61,7 @@ def estimate(lines: Iterable[str], order: int = 6) -> dict[str, NDArray[np.gener
     arrays: dict[str, NDArray[np.generic]] = {
         "unigrams": (unigrams / unigrams.sum()).astype(np.float32),
         "order": np.asarray(order),
+        "id_bits": np.asarray(ID_BITS),
     }
     for k in range(2, order + 1):
         arrays |= _order(k, *tables[k - 1])
@@ -165,7 +166,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="text-recognizer train language-model", description=__doc__)
     parser.add_argument("--texts", type=Path, help="folder made by 'text-recognizer train data texts'")
     parser.add_argument("--out", type=Path, required=True, help=".npz file to write")
-    parser.add_argument("--order", type=int, default=6, choices=range(2, 10), metavar="2…9")
+    parser.add_argument("--order", type=int, default=6, choices=range(2, 9), metavar="2…8")
     parser.add_argument("--everyday", type=int, default=150_000, help="lines of notes, sums, names and the like")
     parser.add_argument("--leave-out", type=Path, help="evaluation set whose wording is left out")
     parser.add_argument("--unipen", type=Path, help="cache of 'data prepare': the wording of calibration is left out")

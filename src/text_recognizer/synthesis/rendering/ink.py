@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,10 +14,10 @@ Points = NDArray[np.float32]
 # text for a line of `min` to `max` characters
 Wording = Callable[[np.random.Generator, int, int], str]
 
-_OPENING = "\"'([“£$€"
+_OPENING = "\"'([“£$€«¿¡§"
 # Letters that hang below the baseline in hands where they are taller than so many x-heights.
 _MAY_HANG = {"f": 2.4, "z": 1.6}
-_CLOSING = ".,;:!?\"')]’”…-–—%"
+_CLOSING = ".,;:!?\"')]’”…-–—%»ªº²"
 
 
 def _points(values: Sequence[float] | Sequence[Sequence[float]]) -> Points:
@@ -87,7 +88,125 @@ def _mark(char: str, rng: np.random.Generator) -> tuple[Points, ...] | None:
         ),
         "°": lambda: (_arc(0.2, -1.6, 0.18, 0, 2 * np.pi, 9),),
     }  # fmt: skip
-    return shapes[char]() if char in shapes else None
+    if char in shapes:
+        return shapes[char]()
+    if char in _UPSIDE_DOWN:
+        upright = shapes[_UPSIDE_DOWN[char]]()
+        return tuple(_points([0.6, -1.3 + j[0]]) - s for s in upright)
+    return note_sign(char, rng)
+
+
+_UPSIDE_DOWN = {"¿": "?", "¡": "!"}
+
+
+def note_sign(char: str, rng: np.random.Generator) -> tuple[Points, ...] | None:
+    """Strokes of a sign that no hand of the data wrote, as pens draw it: bullets, boxes, ticks, arrows, « ».
+
+    None if `char` is none of them. Unit x-height, y down, baseline 0.
+    """
+    j = rng.normal(0, 0.05, 16)
+    s = float(rng.uniform(0.75, 1.3))
+
+    def line(*points: tuple[float, float]) -> Points:
+        """A stroke through corners, each a little off."""
+        at = np.asarray(points, np.float32)
+        return at + rng.normal(0, 0.04, at.shape).astype(np.float32)
+
+    if char == "•":
+        r = 0.2 * s
+        turns = np.linspace(0, 6 * np.pi, 40)
+        y = -float(rng.uniform(0.35, 0.8))
+        blot = np.stack([r + r * turns / 19 * np.cos(turns), y + r * turns / 19 * np.sin(turns)], axis=1)
+        if rng.random() < 0.3:  # a small ring
+            return (_arc(r, y, r, 0, 2.1 * np.pi, 12),)
+        return (blot.astype(np.float32),)
+    if char in "☐☑":
+        w, h = 1.25 * s, 1.25 * s * float(rng.uniform(0.85, 1.15))
+        y = 0.1 + 2 * j[0]
+        corners = [(0.0, y), (0.0, y - h), (w, y - h), (w, y), (0.0, y)]
+        box: tuple[Points, ...] = (line(*corners),)
+        if rng.random() < 0.4:
+            box = (line(*corners[:3]), line(*corners[2:]))
+        if char == "☐":
+            return box
+        if rng.random() < 0.3:  # crossed
+            return (*box, line((0.15 * w, y - 0.85 * h), (0.85 * w, y - 0.1 * h)),
+                    line((0.85 * w, y - 0.9 * h), (0.1 * w, y - 0.1 * h)))  # fmt: skip
+        out = float(rng.uniform(0.8, 1.6))
+        return (*box, line((0.15 * w, y - 0.55 * h), (0.4 * w, y - 0.12 * h), (out * w, y - (0.4 + 0.6 * out) * h)))
+    if char == "✓":
+        return (line((0.0, -0.6 * s), (0.35 * s, -0.05), (1.2 * s, -1.6 * s)),)
+    if char in "→←":
+        length, head, y = float(rng.uniform(1.2, 2.4)), float(rng.uniform(0.3, 0.55)), -0.55 + j[0]
+        tip, tail = (length, 0.0) if char == "→" else (0.0, length)
+        back = tip - head if char == "→" else tip + head
+        barbs = line((back, y - 0.75 * head), (tip, y), (back, y + 0.75 * head))
+        return (line((tail, y), (tip, y)), barbs)
+    if char == "×":
+        a = 0.6 * s
+        return (line((0.0, -0.2 - a), (a, -0.2)), line((a, -0.2 - a), (0.0, -0.2)))
+    if char == "÷":
+        dots = tuple(_points([[0.4, y + j[2]], [0.43, y + 0.02 + j[2]]]) for y in (-0.95, -0.1))
+        return (line((0.0, -0.52), (0.8, -0.52)), *dots)
+    if char in "«»":
+        w, h = 0.32 * s, 0.35 * s
+        out_ = []
+        for k in range(2):
+            x = k * 0.38 * s
+            tip_x, back_x = (x, x + w) if char == "«" else (x + w, x)
+            out_.append(line((back_x, -0.5 - h), (tip_x, -0.5), (back_x, -0.5 + h)))
+        return tuple(out_)
+    if char == "§":
+        half, whole = np.pi / 2, np.pi
+        top = (_arc(0.4, -1.5, 0.32, -0.2, -3 * half, 9), _arc(0.4, -0.85, 0.36, -half, half, 7))
+        low = (_arc(0.4, -0.85, 0.36, -half, -3 * half, 7), _arc(0.4, -0.15, 0.32, -half, 0.85 * whole, 9))
+        return (np.concatenate(top), np.concatenate(low))
+    if char == "ß":
+        w = 0.5 * s
+        stem = [(0.0, float(rng.choice([0.0, 0.0, 0.6]))), (0.05, -1.3)]
+        bow = _arc(0.05 + w / 2, -1.4, w / 2, -np.pi, np.pi * 0.35, 9)
+        bulge = _arc(0.1 + w / 2, -0.45, w / 2 + 0.1, -np.pi * 0.6, np.pi * 0.75, 9)
+        return (np.concatenate([line(*stem), bow, bulge]).astype(np.float32),)
+    return None
+
+
+# Letters of two that lean on each other.
+_LIGATURES = {"æ": "ae", "œ": "oe", "Æ": "AE", "Œ": "OE"}
+# Two digits and the place of each: left and high, right and low.
+_FRACTIONS = {"½": "12", "¼": "14", "¾": "34"}
+_RAISED = {"²": "2", "ª": "a", "º": "o"}
+_ACCENTS = {
+    "\u0300": "grave", "\u0301": "acute", "\u0302": "hat", "\u0303": "tilde", "\u0308": "dots", "\u030a": "ring",
+    "\u0327": "tail",
+}  # fmt: skip
+
+
+def _accent(kind: str, x: float, top: float, rng: np.random.Generator) -> tuple[Points, ...]:
+    """Strokes of an accent over (or a tail under) a letter whose middle is at `x` and whose top at `top`."""
+    size = float(rng.uniform(0.75, 1.35))
+    y = top - float(rng.uniform(0.12, 0.4))
+    x += float(rng.normal(0, 0.06))
+    j = rng.normal(0, 0.04, 6)
+    w, h = 0.17 * size, 0.32 * size * float(rng.uniform(0.7, 1.2))
+    if kind == "acute":
+        return (_points([[x + w + j[0], y - h], [x - w + j[1], y + j[2]]]),)
+    if kind == "grave":
+        return (_points([[x - w + j[0], y - h], [x + w + j[1], y + j[2]]]),)
+    if kind == "hat":
+        return (_points([[x - 1.4 * w, y + j[0]], [x + j[1], y - h], [x + 1.4 * w, y + j[2]]]),)
+    if kind == "tilde":
+        t = np.linspace(-1, 1, 9)
+        return (np.stack([x + 1.9 * w * t, y - h / 2 - 0.4 * h * np.sin(np.pi * t)], axis=1).astype(np.float32),)
+    if kind == "dots":
+        stroke = float(rng.choice([0.03, 0.03, 0.2])) * size  # dots, or short strokes as in quick hands
+        places = (x - 0.2 * size + j[0], x + 0.2 * size + j[1])
+        return tuple(_points([[at, y - 0.1 - stroke], [at - 0.3 * stroke, y - 0.1]]) for at in places)
+    if kind == "ring":
+        r = 0.17 * size
+        return (_arc(x, y - r, r, -np.pi / 2, 1.6 * np.pi, 10),)
+    # The tail hangs on the letter's foot.
+    hook = [[x + 0.05, -0.02], [x - 0.02 + j[0], 0.14], [x + 0.14 + j[1], 0.24], [x - 0.1 + j[2], 0.42 * size]]
+    return (_points(hook),)
 
 
 class Hand:
@@ -167,26 +286,80 @@ class Hand:
         shape = _mark(char, rng)
         if shape is not None:
             return Ink(char, shape)
-        return _pick(known, rng) if known else None
+        return _pick(known, rng) if known else self._composed(char, rng)
+
+    def _composed(self, char: str, rng: np.random.Generator) -> Ink | None:
+        """A letter that the hand did not write, of those that it did: with an accent, of two, small and raised."""
+        if char in _LIGATURES:
+            parts = [self._glyph(c, rng) for c in _LIGATURES[char]]
+            joined = _join(parts, char, rng, gap=-float(rng.uniform(0.05, 0.2)))
+            return Ink(char, joined.strokes) if joined else None
+        if char in _RAISED:
+            return self._shrunk(_RAISED[char], char, rng, [0.0, -1.1])
+        if char in _FRACTIONS:
+            above, below = _FRACTIONS[char]
+            first, second = self._shrunk(above, char, rng, [0.0, -0.85]), self._shrunk(below, char, rng, [0.65, 0.1])
+            if first is None or second is None:
+                return None
+            bar = _points([[0.95, -1.6], [0.1, 0.15]]) + rng.normal(0, 0.06, (2, 2)).astype(np.float32)
+            return Ink(char, (*first.strokes, bar, *second.strokes))
+        if char in "øØ":
+            base = self._glyph("o" if char == "ø" else "O", rng)
+            if base is None:
+                return None
+            low, high = _extent(base)
+            past = rng.uniform(0.02, 0.22, 4).astype(np.float32)
+            bar = _points([[high[0] + past[0], low[1] - past[1]], [low[0] - past[2], high[1] + past[3]]])
+            return Ink(char, (*base.strokes, bar))
+        letter, *marks = unicodedata.normalize("NFD", char)
+        if len(marks) != 1 or marks[0] not in _ACCENTS:
+            return None
+        base = self._glyph(letter, rng)
+        if base is None:
+            return None
+        strokes = base.strokes
+        if letter == "i":  # the accent stands in place of the dot
+            strokes = tuple(s for s in strokes if float(s[:, 1].max()) > -0.75) or strokes
+        low, high = _extent(Ink(letter, strokes))
+        accent = _accent(_ACCENTS[marks[0]], float(low[0] + high[0]) / 2, min(float(low[1]), -0.7), rng)
+        return Ink(char, (*strokes, *accent))
+
+    def _shrunk(self, char: str, text: str, rng: np.random.Generator, at: Sequence[float]) -> Ink | None:
+        """A character at half its size, its lower left corner at `at`."""
+        ink = self._glyph(char, rng)
+        if ink is None:
+            return None
+        low, high = _extent(ink)
+        size = float(rng.uniform(0.42, 0.6)) * (1.0 if char in "ao" else 0.85)
+        corner = _points([float(low[0]), float(high[1])])
+        return Ink(text, tuple((s - corner) * np.float32(size) + _points(at) for s in ink.strokes))
+
+
+def _extent(ink: Ink) -> tuple[Points, Points]:
+    """Least and greatest x and y of the strokes."""
+    points = np.concatenate(ink.strokes)
+    return points.min(0), points.max(0)
 
 
 def _pick(inks: list[Ink], rng: np.random.Generator) -> Ink:
     return inks[int(rng.integers(len(inks)))]
 
 
-def _join(parts: list[Ink | None], text: str, rng: np.random.Generator) -> Ink | None:
-    """Set inks side by side with the gaps between letters."""
+def _join(parts: list[Ink | None], text: str, rng: np.random.Generator, gap: float | None = None) -> Ink | None:
+    """Set inks side by side with the gaps between letters, in x-heights; None draws one for the word."""
     if not parts or any(p is None for p in parts):
         return None
     strokes: list[Points] = []
     x = 0.0
-    gap = float(rng.uniform(0.1, 0.4))
+    closest = 0.04 if gap is None else gap
+    if gap is None:
+        gap = float(rng.uniform(0.02, 0.4))
     for part in parts:
         assert part is not None
         left = min(float(s[:, 0].min()) for s in part.strokes)
         right = max(float(s[:, 0].max()) for s in part.strokes)
         strokes.extend(s + _points([x - left, 0]) for s in part.strokes)
-        x += right - left + max(0.04, gap + float(rng.normal(0, 0.06)))
+        x += right - left + max(closest, gap + float(rng.normal(0, 0.06)))
     return Ink(text, tuple(strokes))
 
 
@@ -251,7 +424,8 @@ def compose_line(
         hand = Hand(hand)
     low, high = target_chars
     wanted = int(rng.integers(low, high + 1))
-    if hand.phrases and rng.random() < 0.55:
+    # Who can print writes any text, in any language; of the others only what they wrote is known.
+    if hand.phrases and rng.random() < (0.35 if hand.can_print and wording is not None else 0.55):
         ink = hand.phrases[int(rng.integers(len(hand.phrases)))]
         if len(ink.text) <= high + 10:
             pieces = [ink]
@@ -346,16 +520,16 @@ def hurry(ink: Ink, sigma: float) -> Ink:
 
 def vary(ink: Ink, rng: np.random.Generator, strength: float = 1.0) -> Ink:
     """Another hand from the same ink: joins, haste, slant, proportions, slope, a slow wave and letter-sized wobble."""
-    if rng.random() < 0.3 * strength:
+    if rng.random() < 0.4 * strength:
         ink = join_strokes(ink, rng, float(rng.uniform(0.5, 1.0)))
     if rng.random() < 0.3 * strength:
         ink = hurry(ink, float(rng.uniform(0.05, 0.26)))
     style = rng.random()
-    if style < 0.15:  # the steep and wide hands that schools once taught
-        slant = float(rng.uniform(0.2, 0.8)) * strength
+    if style < 0.22:  # the steep and wide hands that schools once taught
+        slant = float(rng.uniform(0.2, 1.0)) * strength
         stretch = float(np.exp(rng.uniform(-0.1, 0.6) * strength))
     else:
-        slant = float(rng.normal(0, 0.24)) * strength
+        slant = float(rng.normal(0.03, 0.27)) * strength
         stretch = float(np.exp(np.clip(rng.normal(0, 0.18), -0.42, 0.5) * strength))
     slope = float(rng.normal(0, 0.012)) * strength
     tall = float(np.exp(rng.normal(0.03, 0.17) * strength))  # ascenders and descenders against the x-height

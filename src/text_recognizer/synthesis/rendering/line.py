@@ -29,7 +29,7 @@ def draw_line(ink: Ink, rng: np.random.Generator, height: int, neighbours: list[
         above, below = rng.uniform(1.7, 2.5), rng.uniform(0.6, 1.25)
         if rng.random() < 0.6:
             above, below = max(above, -top + 0.05), max(below, bottom + 0.05)
-        if rng.random() < 0.2:
+        if rng.random() < 0.25:
             # A line drawn with room to spare, or beside one letter that reaches far: all others are small in it.
             above, below = above + rng.uniform(0, 1.1), below + rng.uniform(0, 0.7)
     x_height = height / float(np.clip(above + below, 1.2, 5.5))

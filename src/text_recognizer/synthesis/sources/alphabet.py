@@ -1,3 +1,23 @@
-"""The characters that the recogniser can write."""
+"""The characters that the recogniser can write, and what each resembles."""
 
-ALPHABET = "".join(chr(c) for c in range(32, 127)) + "£€°éèêàçüöäñ’“”–—…"
+import unicodedata
+
+# That of pen 0.2. Characters are only ever appended: the ids of older weights stay those of their characters.
+_PEN_0_2 = "".join(chr(c) for c in range(32, 127)) + "£€°éèêàçüöäñ’“”–—…"
+_CAPITALS = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜŒ"
+_SMALL = "ßáâãåæëìíîïòóôõøùúûÿœ"
+_MARKS = "¿¡«»§ªº"
+_NOTES = "•☐☑→←✓×÷½¼¾²"
+
+ALPHABET = _PEN_0_2 + _CAPITALS + _SMALL + _MARKS + _NOTES
+
+_RESEMBLES = {
+    "Æ": "A", "Ø": "O", "Œ": "O", "ß": "B", "æ": "a", "ø": "o", "œ": "o", "¿": "?", "¡": "!", "«": "“", "»": "”",
+    "§": "S", "ª": "a", "º": "o", "•": ".", "×": "x", "÷": "-", "½": "1", "¼": "1", "¾": "3", "²": "2",
+}  # fmt: skip
+
+
+def base_of(character: str) -> str | None:
+    """The character that `character` looks most like: a letter without its accent; None for signs of their own."""
+    plain = unicodedata.normalize("NFD", character)[0]
+    return plain if plain != character else _RESEMBLES.get(character)

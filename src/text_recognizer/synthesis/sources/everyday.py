@@ -38,9 +38,22 @@ _FOREIGN = _split(
     "señor mañana España Montréal Québec Genève fête forêt tête-à-tête voilà père mère frère élève Noël§ über "
     "schön für Mädchen Männer Bäckerei jalapeño piñata cliché entrée protégé soufflé soirée décor début matinée "
     "née à la carte, Besançon, leçon Müller Schröder Jäger Björn Åke§ André René José Zoë§ Chloé Hélène François "
-    "Begoña Nuñez Peña Büro Öl Übung Ärger première après très même être près école été vérité idée",
+    "Begoña Nuñez Peña Büro Öl Übung Ärger première après très même être près école été vérité idée "
+    # French, German, Spanish, Italian
+    "À Â Ç’est Éric État Église Être Ève Île Œuvre œuvre cœur sœur œil bœuf île goûter août où là déjà Noëlle naïf "
+    "maïs ambiguë Haÿ L’Haÿ-les-Roses hôtel côte tôt sûr dû Ô Ûtre Straße weiß heißen groß Grüße Gruß Fußball süß Maß Ähre "
+    "Äpfel Öfen Österreich Überall Übrigens schließlich müßte días café mamá papá aquí así sí también razón corazón "
+    "habitación adiós más útil último número según qué cómo cuándo Ángel Álvaro Éxito Íñigo Óscar Úrsula Ñandú niño "
+    "año pingüino vergüenza María José Martínez Pérez Gómez Rodríguez Hernández López però città è È perché più già "
+    "così lunedì università caffè virtù ciò Ò Ì Ù finché né sì là "
+    # Portuguese, Dutch, Danish, Norwegian, Swedish
+    "não São João coração ação nação informação mãe pão avó avô você três português Ângela Ãs irmã amanhã órgão água "
+    "câmara lâmpada pôr Ônibus Õ corações lições põe Êxito êxito até também só às à Às één ideeën coëfficiënt België "
+    "Ëlla vóór reünie financiën geïnteresseerd Ïsa zeeën knieën København Århus Ærø Ærlig ærlig kærlighed præst "
+    "Tromsø Øyvind Østfold Ørsted brød smørrebrød grønn fjørde øl Ålesund på får også måned båt Bodø gå små Åsa Göran "
+    "Östersund Älvdalen när här är för människa själv blå grå sjö två åtta Ýr Kristjánsson Sigurður",
 )
-_FOREIGN_WORDS = tuple(w.strip(",") for w in _FOREIGN if "§" not in w and not set(w) & set("ÖÜÄÅ"))
+_FOREIGN_WORDS = tuple(w.strip(",") for w in _FOREIGN if "§" not in w and not set(w) & set("Ýð"))
 _MONTHS = _split(
     "January February March April May June July August September October November December",
 )
@@ -117,6 +130,10 @@ _NOTES = _split(
     "Dr. {fw}|Hello {fw}!|To do:|To-do {day}:|Shopping list|Minutes of {d}|Present: {f}, {f}, {f} {l}|"
     "Apologies: {f} {l}|Agenda {d}|Contents|Notes|Question {k}|Q{k}: {task}?|A: {g}|Answer: {num}|Ex. {k}a)|"
     "Score: {k}-{k}|{f} {k} - {f} {k}|{f} ({n}), {f} ({n})|Grade {a}+|{a}|{k}|{n}|{num}|I|a|A|Ok.|{ord}|{rom}|"
+    "• {g}|• {task}|• {g}, {g}|• {f} {l}|→ {task}|→ {g}|{g} → {g}|{g} ← {g}|{f} → {town}|☐ {task}|☐ {g}|☑ {task}|"
+    "☑ {g}|✓ {g}|✓ {task}|{task} ✓|{n} × {k} = {num}|{n} ÷ {k} = {n}|{dec} × {n}|{n} × {n} cm|½ {u} {g}|{k}½ {u} {g}|"
+    "¼ {u} {g}|¾ {u} {g}|{k} ¾ {u}|{n} m²|{n} km²|x² + y² = r²|§ {n}|§{k} {rom}|n.º {n}|{k}ª|{k}º|«{fw}»|« {fw} »|¿{fw}?|¡{fw}!|"
+    "¿{fw} {fw}?|¡{fw} {fw}!|{fw} {fw} {fw}|{fw}, {fw}, {fw}|"
     "{rom}.|{i}.|{f}|{l}|{g}|{day}|{mon}|{town}|{mon} {year}|{smon} {year}",
     "|",
 )
@@ -351,6 +368,18 @@ class Everyday:
 def foreign_word(rng: Random) -> str:
     """A word with one of the accented letters of the alphabet."""
     return _pick(_FOREIGN_WORDS, rng)
+
+
+_LIST_MARKS = _split(
+    "• |• |• |- |- |- |– |* |→ |→ |☐ |☐ |☑ |✓ |✓ |{k}. |{k}. |{k}) |{k}) |({k}) |{n}. |{n}) |{a}) |{a}. ",
+    "|",
+)
+_LIST_TEMPLATES = [_Template(mark) for mark in _LIST_MARKS]
+
+
+def list_mark(rng: Random) -> str:
+    """What an item of a list begins with, with its blank: a bullet, dash, arrow, box, tick, number or letter."""
+    return _LIST_TEMPLATES[int(rng.integers(len(_LIST_TEMPLATES)))].fill(rng)
 
 
 _SUBJECTS = _split(

@@ -237,7 +237,7 @@ def render_text(font: HandFont, text: str, x_height: float, rng: np.random.Gener
 
     scale = x_height / unit
     stretch = 1.0 if printed else float(np.exp(np.clip(rng.normal(0, 0.13), -0.35, 0.35)))
-    slant = 0.0 if printed else float(rng.normal(0, 0.14))
+    slant = 0.0 if printed else float(rng.normal(0, 0.16) if rng.random() < 0.88 else rng.uniform(0.15, 0.75))
     lean = abs(slant) * max(base, size[1] - base) * scale
     h, w = int(np.ceil(size[1] * scale)), int(np.ceil(size[0] * scale * stretch + 2 * lean))
     baseline = base * scale

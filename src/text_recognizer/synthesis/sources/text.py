@@ -10,13 +10,14 @@ import sys
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from text_recognizer.synthesis.sources.alphabet import ALPHABET
 from text_recognizer.synthesis.sources.download import read_lock, unpack
-from text_recognizer.synthesis.sources.everyday import EVERYDAY, built_in_prose, foreign_word
+from text_recognizer.synthesis.sources.everyday import EVERYDAY, built_in_prose, foreign_word, list_mark
 
 LOCK = Path(__file__).with_name("texts.lock.json")
 
@@ -33,14 +34,25 @@ WEIGHTS = {
     "facts": 0.12,
     "banter": 0.08,
 }
+# Any other text in the folder is of the language that its name begins with (`de.txt`, `en_letters.txt`), English where
+# it names none of these. English is the language of so many lines, and the others share the rest, each alike.
+LANGUAGES = ("en", "fr", "de", "es", "it", "pt", "nl", "da", "sv", "nb")
+ENGLISH_SHARE = 0.6
+_OTHER_WEIGHT = 0.5  # of an English text that is not of the lock file, beside `WEIGHTS`
 
 _MAP = str.maketrans(
     {
         **dict.fromkeys("‘‛′´‹›", "'"),
-        **dict.fromkeys("„‟«»", "“"),
+        **dict.fromkeys("„‟", "“"),
         **dict.fromkeys("‐‑−", "-"),
-        **dict.fromkeys("\u00ad\ufeff\u200b\u200c\u200d\u2060"),  # soft hyphens and marks without width
-        **dict.fromkeys("º˚", "°"),
+        **dict.fromkeys("\u00ad\ufeff\u200b\u200c\u200d\u2060\ufe0f"),  # soft hyphens and marks without width
+        **dict.fromkeys("˚∘", "°"),
+        **dict.fromkeys("●∙▪■◦○", "•"),
+        **dict.fromkeys("□❏❑▢", "☐"),
+        **dict.fromkeys("☒🗹✅", "☑"),
+        **dict.fromkeys("✔🗸", "✓"),
+        **dict.fromkeys("⇒⟶➔➜➝➞", "→"),
+        **dict.fromkeys("⇐⟵", "←"),
         **dict.fromkeys("⁄∕", "/"),
         "ʼ": "’",
         "‚": ",",
@@ -48,7 +60,6 @@ _MAP = str.maketrans(
         "‒": "–",
         "―": "—",
         "‥": "..",
-        "×": "x",
         "ﬁ": "fi",
         "ﬂ": "fl",
         "ﬀ": "ff",
@@ -61,16 +72,23 @@ _MAP = str.maketrans(
     }
 )
 
+# What an alphabet writes that lacks the character itself, as that of pen 0.2 does.
+_INSTEAD = {"«": "“", "»": "“", "º": "°", "×": "x"}
 
-def normalise_text(text: str) -> str:
+
+def normalise_text(text: str, alphabet: str = ALPHABET) -> str:
     """`text` as the recogniser writes it: composed characters, single spaces, one form of each look-alike.
 
     Every run of white space (tabs, line ends, non-breaking spaces) becomes one space, none at the ends. Characters
-    outside the alphabet stay as they are; the recogniser reads them as U+FFFD.
+    outside `alphabet`, for which it has no look-alike, stay as they are; the recogniser reads them as U+FFFD.
     """
     if text.isascii():
         return " ".join(text.split())
-    return " ".join(unicodedata.normalize("NFC", text).translate(_MAP).split())
+    text = unicodedata.normalize("NFC", text).translate(_MAP)
+    for char, instead in _INSTEAD.items():
+        if char not in alphabet:
+            text = text.replace(char, instead)
+    return " ".join(text.split())
 
 
 def fetch_texts(folder: Path, report: Callable[[str], None] = lambda m: print(m, file=sys.stderr)) -> None:
@@ -199,20 +217,14 @@ class TextSource:
     """Lines and paragraphs to write: running text cut where a line of a page would cut it, and everyday notes.
 
     Args:
-        folder: made by `fetch_texts`; with None, or an empty folder, sentences are made from a built-in vocabulary.
+        folder: made by `fetch_texts`, and what texts the user put beside, UTF-8, one paragraph a line, named by
+            language (`LANGUAGES`); with None, or an empty folder, sentences are made from a built-in vocabulary.
     """
 
     def __init__(self, folder: Path | None) -> None:
-        texts: list[str] = []
-        weights: list[float] = []
-        for name, weight in WEIGHTS.items():
-            path = folder / f"{name}.txt" if folder is not None else None
-            if path is not None and path.is_file():
-                paragraphs = path.read_text(encoding="utf-8").splitlines()
-                texts.append(_running(paragraphs) if name == "phrases" else " ".join(paragraphs))
-                weights.append(weight)
+        texts, weights = _read(folder) if folder is not None else ((), ())
         if not texts:
-            texts, weights = [built_in_prose()], [1.0]
+            texts, weights = (built_in_prose(),), (1.0,)
         self._texts = texts
         self._cumulative = (np.cumsum(weights) / sum(weights)).tolist()
 
@@ -227,14 +239,16 @@ class TextSource:
             if len(text) < min_chars:
                 more = self._cut(rng, max(1, wanted - len(text) - 1), False)
                 text = f"{text} {more}" if rng.random() < 0.5 else f"{more} {text}"
-        elif pick < 0.185:
+        elif pick < 0.19:
             text = _signs(rng, wanted)
         else:
             text = self._cut(rng, wanted, pick < 0.30)
             if where < 0.07 and wanted > 12:
                 text = _insert(text, EVERYDAY.word(rng), rng)
-            elif where < 0.09 and wanted > 12:
+            elif where < 0.10 and wanted > 12:
                 text = _insert(text, foreign_word(rng), rng)
+            elif where < 0.18:
+                text = list_mark(rng) + text
         text = _dress(text, style, marks)
         return self._fit(text, rng, min_chars, max_chars)
 
@@ -323,6 +337,29 @@ class TextSource:
             if len(text) < low:
                 text += "."
         return text
+
+
+@lru_cache(maxsize=2)
+def _read(folder: Path) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Running texts of a folder, and how often each is drawn from."""
+    found: list[tuple[str, float, str]] = []
+    known = list(WEIGHTS)
+    for path in sorted(folder.glob("*.txt"), key=lambda p: (known.index(p.stem) if p.stem in known else len(known), p)):
+        paragraphs = path.read_text(encoding="utf-8").split("\n")
+        if path.stem in WEIGHTS:
+            text = _running([p for p in paragraphs if p]) if path.stem == "phrases" else " ".join(paragraphs).strip()
+            found.append(("en", WEIGHTS[path.stem], text))
+        else:
+            language = re.split(r"[_.-]", path.stem)[0].lower()
+            clean = (p for p in map(normalise_text, paragraphs) if p and set(p) <= _KNOWN)
+            found.append((language if language in LANGUAGES else "en", _OTHER_WEIGHT, " ".join(clean)))
+    found = [entry for entry in found if entry[2]]
+    total: dict[str, float] = {}
+    for language, weight, _ in found:
+        total[language] = total.get(language, 0.0) + weight
+    others = len(total) - ("en" in total)
+    share = {k: ENGLISH_SHARE if k == "en" else (1 - ENGLISH_SHARE) / max(1, others) for k in total}
+    return tuple(f[2] for f in found), tuple(share[f[0]] * f[1] / total[f[0]] for f in found)
 
 
 def _running(phrases: list[str]) -> str:

@@ -38,7 +38,7 @@ PAD = BLANK  # what the decoder is padded with
 class RecognizerConfig:
     """Sizes of the network; `vocabulary` counts the four special tokens too."""
 
-    vocabulary: int = 117
+    vocabulary: int = 185
     height: int = 48  # pixels of a line image
     channels: tuple[int, int, int, int] = (32, 32, 64, 128)  # stem and the three residual stages
     blocks: tuple[int, int, int] = (1, 2, 2)
