@@ -88,3 +88,18 @@ def test_search_prefers_the_likely_word_where_ink_is_in_doubt(model: LanguageMod
     assert CODEC.decode(steered[0][0]) == "the"
     assert steered[0][1] == pytest.approx({tuple(i): s for i, s in prefix_beam(log_probs)}[(t, h, e)], abs=1e-3)
     assert min(steered[0][0]) >= FIRST_CHARACTER
+
+
+def test_model_of_narrower_ids_is_read_as_before(model: LanguageModel, tmp_path: Path) -> None:
+    arrays = estimate(LINES, order=5)
+    narrow = dict(arrays)
+    del narrow["id_bits"]  # as the files of pen 0.2 are: seven bits an id, and no word of it
+    for k in range(2, 6):
+        keys = np.cumsum(arrays[f"keys{k}"], dtype=np.uint64)
+        ids = [(keys >> np.uint64(8 * i)) & np.uint64(255) for i in range(k - 1)]
+        packed = np.asarray(sum((v << np.uint64(7 * i) for i, v in enumerate(ids)), np.uint64(0)), np.uint64)
+        narrow[f"keys{k}"] = np.diff(packed, prepend=np.uint64(0))
+    write(narrow, tmp_path / "narrow.npz")
+    for text in ("the quick", "then", "a q"):
+        ids_of = CODEC.encode(text)
+        assert LanguageModel(tmp_path / "narrow.npz").score(ids_of) == pytest.approx(model.score(ids_of), abs=1e-5)

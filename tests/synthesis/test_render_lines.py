@@ -7,6 +7,7 @@ from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.synthesis.rendering.ink import Hand, compose_line, vary
 from text_recognizer.synthesis.rendering.line import render_line
 from text_recognizer.synthesis.rendering.pen import Pen, draw_ink
+from text_recognizer.synthesis.sources.alphabet import ALPHABET
 from text_recognizer.synthesis.sources.unipen import Ink, Writer
 
 
@@ -83,3 +84,29 @@ def test_pen_draws_about_its_width(width: float) -> None:
 def test_faint_noise_on_blank_paper_is_not_stretched_into_ink() -> None:
     paper = (230 + np.random.default_rng(0).normal(0, 2, (48, 300))).clip(0, 255).astype(np.uint8)
     assert (normalise_line(paper, 48) > 110).mean() < 0.001
+
+
+ACCENTED = "ÀÁÂÃÄÅÇÈÉÊËÌÍÎÏÑÒÓÔÕÖÙÚÛÜáâãåëìíîïòóôõùúûÿéèêàçüöäñ"
+
+
+def test_hand_writes_accents_ligatures_and_signs_that_it_never_wrote() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    hand = Hand(Writer("xyz-0000000000", (), {c: (word(c),) for c in letters}))
+    for char in set(ACCENTED) | set(ALPHABET[113:]):
+        ink = hand.piece(char, np.random.default_rng(1), True)
+        assert ink is not None, char
+        assert ink.text == char
+        points = np.concatenate(ink.strokes)
+        assert np.isfinite(points).all()
+        assert points[:, 1].min() > -3.2 and points[:, 1].max() < 1.2, char
+
+
+@pytest.mark.parametrize(("accented", "plain"), [("é", "e"), ("Ü", "U"), ("ñ", "n")])
+def test_accent_is_over_its_letter_and_a_cedilla_below(accented: str, plain: str) -> None:
+    hand = Hand(Writer("xyz-0000000000", (), {c: (word(c),) for c in (plain, "c")}))
+    letter, more = (hand.piece(c, np.random.default_rng(0), True) for c in (plain, accented))
+    assert letter is not None and more is not None
+    assert len(more.strokes) > len(letter.strokes)
+    assert all(s[:, 1].max() < -1.0 for s in more.strokes[len(letter.strokes) :])
+    cedilla = hand.piece("ç", np.random.default_rng(0), True)
+    assert cedilla is not None and cedilla.strokes[-1][:, 1].max() > 0.2

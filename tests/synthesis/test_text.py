@@ -101,6 +101,31 @@ def test_corpora_of_a_folder_are_read(tmp_path: Path) -> None:
     assert found > 60
 
 
+def test_texts_are_drawn_by_language_english_first(tmp_path: Path) -> None:
+    for name, word in {"novel": "whale", "en_letters": "dearest", "fr_x": "été", "de": "weiß", "notes": "memo"}.items():
+        (tmp_path / f"{name}.txt").write_text(f"{word} " * 3000 + "\n漢字 is left out\n", encoding="utf-8")
+    source = TextSource(tmp_path)
+    rng = np.random.default_rng(0)
+    words = " ".join(source.line(rng, 20, 40) for _ in range(1500)).lower().replace("weiss", "weiß").split()
+    counts = {w: words.count(w) for w in ("whale", "dearest", "été", "weiß", "memo")}
+    english = (counts["whale"] + counts["dearest"] + counts["memo"]) / sum(counts.values())
+    assert 0.45 < english < 0.65  # short words come more often in a line of so many characters
+    assert 0.6 < counts["été"] / counts["weiß"] < 2.2
+    assert "漢字" not in words
+
+
+def test_lists_begin_with_their_marks() -> None:
+    rng = np.random.default_rng(3)
+    starts = [BUILT_IN.line(rng, 20, 50)[:2] for _ in range(3000)]
+    for mark in ("• ", "- ", "→ ", "☐ ", "☑ ", "✓ ", "1.", "5)"):
+        assert mark in starts, mark
+
+
+def test_smaller_alphabet_keeps_its_own_forms() -> None:
+    assert normalise_text("« 2 × 3 º »") == "« 2 × 3 º »"
+    assert normalise_text("« 2 × 3 º »", ALPHABET[:113]) == "“ 2 x 3 ° “"
+
+
 def test_lock_file_names_versions_hashes_and_licences() -> None:
     for package in read_lock(LOCK):
         assert package.version

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from text_recognizer.errors import DataInvalid
+from text_recognizer.synthesis.sources.alphabet import ALPHABET
 from text_recognizer.training.data import Batch
 from text_recognizer.training.lit import LitRecognizer, load_weights
 from text_recognizer.training.models.recognizer import BOS, EOS, FIRST_CHARACTER, Recognizer, RecognizerConfig
@@ -122,3 +123,29 @@ def test_weights_of_other_sizes_are_no_deeper_network(tmp_path: Path) -> None:
     for sizes in ({"conv_layers": 2}, {"encoder_layers": 0}, {"d_ff": 48, "encoder_layers": 2}):
         with pytest.raises(DataInvalid, match="weights of the same sizes"):
             load_weights(Recognizer(replace(SMALL, **sizes)), tmp_path / "w.safetensors")
+
+
+def test_larger_alphabet_begins_with_the_weights_of_a_smaller_one(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    few, many = FIRST_CHARACTER + 113, FIRST_CHARACTER + len(ALPHABET)
+    small, large = (Recognizer(replace(SMALL, vocabulary=v)).eval() for v in (few, many))
+    save_file({k: v.contiguous() for k, v in small.state_dict().items()}, tmp_path / "w.safetensors")
+    load_weights(large, tmp_path / "w.safetensors")
+    batch = bars(TEXTS)
+    images = batch.images.float() / 255
+    with torch.no_grad():
+        ours = large(images, batch.widths, batch.tokens)
+        theirs = small(images, batch.widths, batch.tokens)
+    for one, other in zip(ours[:2], theirs[:2], strict=True):  # what was known is scored as before
+        torch.testing.assert_close(one[..., :few], other)
+    old, new = small.decoder.embedding.weight, large.decoder.embedding.weight
+
+    def nearest(character: str) -> str:
+        row = new[FIRST_CHARACTER + ALPHABET.index(character)]
+        return ALPHABET[int((old[FIRST_CHARACTER:] - row).norm(dim=1).argmin())]
+
+    assert [nearest(c) for c in "ÀåÑœ«×"] == [*"AaNo“x"]
+    box = new[FIRST_CHARACTER + ALPHABET.index("☐")]  # like no other: the mean of all
+    torch.testing.assert_close(box, old[FIRST_CHARACTER:].mean(0))
+    with pytest.raises(DataInvalid, match="same sizes"):
+        load_weights(Recognizer(replace(SMALL, vocabulary=20)), tmp_path / "w.safetensors")

@@ -106,7 +106,13 @@ def demo(out: Path, arguments: Sequence[str] = ()) -> list[tuple[str, str]]:
     log.info("2. stage: %s", bundle_folder)
     lines = lines_of(manifest)
     network, facts = stage.load_network(run_folder / "last.ckpt")
-    about = {"name": MODEL, "version": "1", "run": facts, "data": ["a page set in Aileron"]}
+    about = {
+        "name": MODEL,
+        "version": "1",
+        "run": facts,
+        "data": ["a page set in Aileron"],
+        "alphabet": Codec().alphabet,
+    }
     stage.stage_tuned(network, Bundle.open(SHIPPED, whole=True), bundle_folder, about, [line.image for line in lines])
 
     log.info("3. gate and promote: %s", registry)

@@ -430,7 +430,8 @@ def main(argv: list[str]) -> int:
         if path is not None and not path.exists():
             raise DataInvalid(f"{path} is not there: give what 'text-recognizer train data' made.")
     if args.unipen or args.fonts:
-        renderer = LineRenderer(args.unipen, args.fonts, args.texts, height=config.height)
+        alphabet = base.info["alphabet"]
+        renderer = LineRenderer(args.unipen, args.fonts, args.texts, height=config.height, alphabet=alphabet)
     recipe = Recipe(
         steps=args.steps, batch_size=args.batch_size, learning_rate=args.learning_rate, replay=args.replay,
         forgetting=args.forgetting, max_time=args.max_time, seed=args.seed,

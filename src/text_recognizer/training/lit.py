@@ -18,10 +18,10 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from text_recognizer.errors import DataInvalid
 from text_recognizer.evaluation.metrics import edits
+from text_recognizer.synthesis.sources.alphabet import ALPHABET, EARLIER, base_of
 from text_recognizer.training.data import Batch, Codec, ParagraphCodec
 from text_recognizer.training.device_augment import augment_ink
 from text_recognizer.training.models.recognizer import BLANK, FIRST_CHARACTER, PAD, Recognizer, RecognizerConfig
-from text_recognizer.synthesis.sources.alphabet import ALPHABET, base_of
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ def _grow_vocabulary(held: dict[str, Tensor], vocabulary: int) -> None:
     """
     for name in _ROWS:
         rows = held.get(name)
-        if rows is None or len(rows) >= vocabulary or vocabulary - FIRST_CHARACTER > len(ALPHABET):
+        if rows is None or len(rows) - FIRST_CHARACTER not in EARLIER or vocabulary != FIRST_CHARACTER + len(ALPHABET):
             continue
         rows = rows.float()
         mean = rows[FIRST_CHARACTER:].mean(0)

@@ -23,7 +23,8 @@ class ParagraphPools(Pools):
     """Pools of paragraphs: as `Pools`, with several lines in each image."""
 
     def __init__(self, renderer: LineRenderer, max_lines: int, seed: int, batches: int, size: int, *place: int) -> None:
-        super().__init__(renderer, seed, batches, size, *place)
+        rank, world = place
+        super().__init__(renderer, seed, batches, size, rank, world)
         self.max_lines = max_lines
         self.codec = ParagraphCodec()
 

@@ -29,6 +29,7 @@ from text_recognizer.page import Mode
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import WIDTH_SCALE, normalise_line
 from text_recognizer.recognition.recognizer import LANGUAGE_MODEL, Recognizer
+from text_recognizer.synthesis.sources.alphabet import ALPHABET
 from text_recognizer.training.data import Codec, LineRenderer, collate
 from text_recognizer.training.export import FORMATS, DecoderGraph, EncoderGraph, Format, write_formats
 from text_recognizer.training.models import recognizer as model
@@ -238,9 +239,13 @@ class Decoding:
     views: tuple[float, ...] = ()  # further widths of a line, as factors, that the accurate mode looks at
 
 
-def calibration_lines(unipen: Path, texts: Path | None, height: int = 48) -> list[tuple[NDArray[np.uint8], str]]:
+def calibration_lines(
+    unipen: Path, texts: Path | None, height: int = 48, alphabet: str = ALPHABET
+) -> list[tuple[NDArray[np.uint8], str]]:
     """Lines of held-out writers other than those of the evaluation sets (another seed), and what they say."""
-    renderer = LineRenderer(unipen, None, texts, split="heldout", height=height, variation=0.0, max_width=1400)
+    renderer = LineRenderer(
+        unipen, None, texts, split="heldout", height=height, variation=0.0, max_width=1400, alphabet=alphabet
+    )
     rng = np.random.default_rng(7_777)
     return [renderer.sample(rng, 0.3) for _ in range(600)]
 
@@ -382,15 +387,19 @@ def stage_tuned(
 
     `about` overrides entries of the description. `crops` are the line images (H, W) uint8 on which ONNX Runtime must
     read as torch does. The calibration of `base` stays unless `calibration` gives lines (image, text) that the network
-    was neither trained on nor chosen by. Raises DataInvalid if parity fails.
+    was neither trained on nor chosen by. With an `alphabet` in `about` other than that of `base`, its language model
+    stays out, since it knows the old one. Raises DataInvalid if parity fails.
     """
+    left_out = {REFERENCE} | (
+        {LANGUAGE_MODEL} if about.get("alphabet", base.info["alphabet"]) != base.info["alphabet"] else set()
+    )
     halve_weights(network)
     export_recognizer(network, folder)
     for graph in sorted(folder.glob("*.onnx")):
         strip_graph(graph)
     for name in base.info["files"]:
         # How surely the base model reads says nothing of the tuned one.
-        if not (folder / name).exists() and name != REFERENCE:
+        if not (folder / name).exists() and name not in left_out:
             shutil.copyfile(base.path / name, folder / name)
     kept = {name: value for name, value in base.info.items() if name != "reference"}
     info: dict[str, Any] = {**kept, "git_commit": _commit(), "metrics": {}, **about}

@@ -297,7 +297,7 @@ class Hand:
         if char in _RAISED:
             return self._shrunk(_RAISED[char], char, rng, [0.0, -1.1])
         if char in _FRACTIONS:
-            above, below = _FRACTIONS[char]
+            above, below = _FRACTIONS[char][0], _FRACTIONS[char][1]
             first, second = self._shrunk(above, char, rng, [0.0, -0.85]), self._shrunk(below, char, rng, [0.65, 0.1])
             if first is None or second is None:
                 return None
@@ -311,7 +311,7 @@ class Hand:
             past = rng.uniform(0.02, 0.22, 4).astype(np.float32)
             bar = _points([[high[0] + past[0], low[1] - past[1]], [low[0] - past[2], high[1] + past[3]]])
             return Ink(char, (*base.strokes, bar))
-        letter, *marks = unicodedata.normalize("NFD", char)
+        letter, *marks = list(unicodedata.normalize("NFD", char))
         if len(marks) != 1 or marks[0] not in _ACCENTS:
             return None
         base = self._glyph(letter, rng)

@@ -10,6 +10,8 @@ _MARKS = "¿¡«»§ªº"
 _NOTES = "•☐☑→←✓×÷½¼¾²"
 
 ALPHABET = _PEN_0_2 + _CAPITALS + _SMALL + _MARKS + _NOTES
+# Sizes of the alphabets that this one begins with: weights of theirs can be trained on with this one.
+EARLIER = (len(_PEN_0_2),)
 
 _RESEMBLES = {
     "Æ": "A", "Ø": "O", "Œ": "O", "ß": "B", "æ": "a", "ø": "o", "œ": "o", "¿": "?", "¡": "!", "«": "“", "»": "”",

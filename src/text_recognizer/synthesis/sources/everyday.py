@@ -41,11 +41,11 @@ _FOREIGN = _split(
     "Begoña Nuñez Peña Büro Öl Übung Ärger première après très même être près école été vérité idée "
     # French, German, Spanish, Italian
     "À Â Ç’est Éric État Église Être Ève Île Œuvre œuvre cœur sœur œil bœuf île goûter août où là déjà Noëlle naïf "
-    "maïs ambiguë Haÿ L’Haÿ-les-Roses hôtel côte tôt sûr dû Ô Ûtre Straße weiß heißen groß Grüße Gruß Fußball süß Maß Ähre "
-    "Äpfel Öfen Österreich Überall Übrigens schließlich müßte días café mamá papá aquí así sí también razón corazón "
-    "habitación adiós más útil último número según qué cómo cuándo Ángel Álvaro Éxito Íñigo Óscar Úrsula Ñandú niño "
-    "año pingüino vergüenza María José Martínez Pérez Gómez Rodríguez Hernández López però città è È perché più già "
-    "così lunedì università caffè virtù ciò Ò Ì Ù finché né sì là "
+    "maïs ambiguë Haÿ L’Haÿ-les-Roses hôtel côte tôt sûr dû Ô Ûtre Straße weiß heißen groß Grüße Gruß Fußball süß Maß "
+    "Ähre Äpfel Öfen Österreich Überall Übrigens schließlich müßte días café mamá papá aquí así sí también razón "
+    "corazón habitación adiós más útil último número según qué cómo cuándo Ángel Álvaro Éxito Íñigo Óscar Úrsula Ñandú "
+    "niño año pingüino vergüenza María José Martínez Pérez Gómez Rodríguez Hernández López però città è È perché più "
+    "già così lunedì università caffè virtù ciò Ò Ì Ù finché né sì là "
     # Portuguese, Dutch, Danish, Norwegian, Swedish
     "não São João coração ação nação informação mãe pão avó avô você três português Ângela Ãs irmã amanhã órgão água "
     "câmara lâmpada pôr Ônibus Õ corações lições põe Êxito êxito até também só às à Às één ideeën coëfficiënt België "
@@ -132,8 +132,8 @@ _NOTES = _split(
     "Score: {k}-{k}|{f} {k} - {f} {k}|{f} ({n}), {f} ({n})|Grade {a}+|{a}|{k}|{n}|{num}|I|a|A|Ok.|{ord}|{rom}|"
     "• {g}|• {task}|• {g}, {g}|• {f} {l}|→ {task}|→ {g}|{g} → {g}|{g} ← {g}|{f} → {town}|☐ {task}|☐ {g}|☑ {task}|"
     "☑ {g}|✓ {g}|✓ {task}|{task} ✓|{n} × {k} = {num}|{n} ÷ {k} = {n}|{dec} × {n}|{n} × {n} cm|½ {u} {g}|{k}½ {u} {g}|"
-    "¼ {u} {g}|¾ {u} {g}|{k} ¾ {u}|{n} m²|{n} km²|x² + y² = r²|§ {n}|§{k} {rom}|n.º {n}|{k}ª|{k}º|«{fw}»|« {fw} »|¿{fw}?|¡{fw}!|"
-    "¿{fw} {fw}?|¡{fw} {fw}!|{fw} {fw} {fw}|{fw}, {fw}, {fw}|"
+    "¼ {u} {g}|¾ {u} {g}|{k} ¾ {u}|{n} m²|{n} km²|x² + y² = r²|§ {n}|§{k} {rom}|"
+    "n.º {n}|{k}ª|{k}º|«{fw}»|« {fw} »|¿{fw}?|¡{fw}!|¿{fw} {fw}?|¡{fw} {fw}!|{fw} {fw} {fw}|{fw}, {fw}, {fw}|"
     "{rom}.|{i}.|{f}|{l}|{g}|{day}|{mon}|{town}|{mon} {year}|{smon} {year}",
     "|",
 )

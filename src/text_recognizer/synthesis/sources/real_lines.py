@@ -17,6 +17,7 @@ import lzma
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,9 +66,10 @@ class RealLines:
                 continue
             try:
                 text = normalise_text(str(record["text"]), alphabet)
-                offset, length = (int(v) for v in record["at"])
+                place: Any = record["at"]
+                offset, length = int(place[0]), int(place[1])
                 hand = str(record["hand"])
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, IndexError) as error:
                 raise DataInvalid(f"a record of {folder} lacks text, hand or place ({error}): {record}") from error
             if 0 < len(text) <= longest and known.issuperset(text):
                 self.lines.append(RealLine(hand, text, offset, length))
