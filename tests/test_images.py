@@ -3,6 +3,7 @@
 import base64
 import io
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -264,6 +265,64 @@ def test_side_beyond_the_warps_is_refused():
 
 def test_tiff_of_several_pages_is_refused_rather_than_cut(page):
     assert "TIFF of 3 pages" in refusal(encoded(page, "TIFF", save_all=True, append_images=[page, page]))
+
+
+def directories(subfile_type, number):
+    """A TIFF that is nothing but a chain of directories."""
+    parts = [b"II*\0" + struct.pack("<I", 8)]
+    for n in range(number):
+        parts.append(struct.pack("<HHHIII", 1, 254, 4, 1, subfile_type, 8 + 18 * (n + 1)))
+    return b"".join(parts)
+
+
+def naming_all_bytes(size, entries):
+    """A directory whose entries each name all bytes of the file."""
+    data = bytearray(size)
+    data[:10] = b"II*\0" + struct.pack("<IH", 8, entries)
+    for n in range(entries):
+        struct.pack_into("<HHII", data, 10 + 12 * n, 60_000 + n, 7, size - 100, 0)
+    return bytes(data)
+
+
+def segment(marker, data):
+    return b"\xff" + bytes([marker]) + struct.pack(">H", len(data) + 2) + data
+
+
+@pytest.mark.parametrize("kind", ["pages", "thumbnails", "entries", "exif", "exif in pieces", "multi-picture", "scans"])
+def test_image_whose_cost_is_out_of_proportion_is_refused_at_once(kind):
+    jpeg = encoded(Image.new("L", (4000, 4000), 200), "JPEG", progressive=True)
+    scan = jpeg[jpeg.rindex(b"\xff\xda") : -2]
+    data = {
+        "pages": lambda: directories(0, 1_000_000),
+        "thumbnails": lambda: directories(1, 1_000_000),
+        "entries": lambda: naming_all_bytes(18 * 2**20, 1000),
+        "exif": lambda: jpeg[:2] + segment(0xE1, b"Exif\0\0" + naming_all_bytes(65_000, 5000)) + jpeg[2:],
+        "exif in pieces": lambda: jpeg[:2] + segment(0xE1, b"Exif\0\0" + bytes(60_000)) * 300 + jpeg[2:],
+        "multi-picture": lambda: jpeg[:2] + segment(0xE2, b"MPF\0" + naming_all_bytes(65_000, 5000)) + jpeg[2:],
+        "scans": lambda: jpeg[:-2] + scan * 2000 + jpeg[-2:],
+    }[kind]()
+    begin = time.process_time()
+    refusal(data)
+    assert time.process_time() - begin < 0.5
+
+
+def test_exif_of_a_png_whose_cost_is_out_of_proportion_is_ignored():
+    image = encoded(Image.new("L", (40, 30), 200), "PNG", exif=b"Exif\0\0" + naming_all_bytes(2**20, 3000))
+    begin = time.process_time()
+    assert load_image(image).gray.shape == (30, 40)
+    assert time.process_time() - begin < 0.5
+
+
+def test_thumbnail_beside_a_page_is_no_second_page(page):
+    tiff = encoded(page, "TIFF", save_all=True, append_images=[page.resize((60, 30))])
+    assert "2 pages" in refusal(tiff)
+    marked = io.BytesIO()
+    with Image.open(io.BytesIO(tiff)) as image:
+        image.seek(1)
+        thumbnail = image.copy()
+        thumbnail.encoderinfo = {"tiffinfo": {254: 1}}
+    page.save(marked, "TIFF", save_all=True, append_images=[thumbnail])
+    assert load_image(marked.getvalue()).gray.shape == (page.height, page.width)
 
 
 def test_text_streams_and_odd_arrays_are_refused():

@@ -7,6 +7,7 @@ anything is decoded; whatever a decoder says about damaged bytes becomes one `Im
 import math
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,9 +27,32 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 64_000_000  # A3 at 500 dpi, a 50-megapixel phone; some 10 bytes a pixel while it is decoded
 MAX_SIDE = 32_000  # OpenCV's warps address pixels with 16 bits
+MAX_SCANS = 50  # of a progressive JPEG; encoders write about ten, and each scan takes time for all pixels
+MAX_FRAMES = 4  # directories of a TIFF that are looked at: a page, its thumbnail, its mask
+MAX_ENTRIES, MAX_NUMBERS = 1024, 400_000  # of a directory, and numbers in one entry
 MIN_SIDE = 8  # nobody can read writing that is lower than this
 
 _KINDS = "PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000, AVIF or HEIC"
+_BYTE_ORDERS = {b"II": "<", b"MM": ">"}
+_UNITS = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}  # bytes
+_SUBFILE_TYPE = 254
 _UPRIGHT = {  # by EXIF's orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -216,6 +240,7 @@ def _decode(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
 def _decoding(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     """The image in `data`, not decoded yet, of a known kind and size; what is wrong with it is `ImageRejected`."""
     with _refusing_damage():
+        _check_cost(data)
         try:
             if data[4:8] == b"ftyp":
                 from pi_heif import register_heif_opener  # late: few images need it
@@ -232,7 +257,6 @@ def _decoding(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
             ) from None
         with image:
             _check_size(image.width, image.height, max_pixels)
-            _check_single_page(image)
             yield image
 
 
@@ -269,19 +293,68 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def _check_single_page(image: Image.Image) -> None:
-    if image.format != "TIFF":  # the frames of the other formats are an animation, or copies of a photograph
-        return
-    pages = 1
-    for frame in range(1, getattr(image, "n_frames", 1)):
-        image.seek(frame)
-        subfile_type = image.tag_v2.get(254, 0)  # type: ignore[attr-defined]
-        pages += not subfile_type & 0b101  # bit 0: a thumbnail, bit 2: a mask
-    image.seek(0)
-    if pages > 1:
-        raise ImageRejected(
-            f"a TIFF of {pages} pages; split it, for instance with `tiffsplit`, and give the pages one by one"
-        )
+def _check_cost(data: bytes) -> None:
+    """Refuse what takes time or memory out of proportion to its bytes, before a decoder sees it."""
+    if data[:2] == b"\xff\xd8":
+        if data.count(b"\xff\xda") > MAX_SCANS:  # compressed pixels never hold this marker
+            raise ImageRejected(f"a JPEG of more than {MAX_SCANS} scans; export it again")
+        for mark in (b"Exif\0\0", b"MPF\0"):
+            if data.count(mark) > MAX_FRAMES or not _is_bounded(data[data.find(mark) + len(mark) :][: 1 << 17]):
+                raise ImageRejected("a JPEG whose metadata is damaged; export it again")
+    elif data[:2] in _BYTE_ORDERS:
+        if not _is_bounded(data):
+            raise ImageRejected("a TIFF whose directory is damaged; export it again")
+        pages = _tiff_pages(data)
+        if pages > 1:
+            raise ImageRejected(
+                f"a TIFF of {pages} pages{' or more' * (pages == MAX_FRAMES)}; split it, for instance with `tiffsplit`, "
+                "and give the pages one by one"
+            )
+
+
+def _is_bounded(data: bytes) -> bool:
+    """Whether the first directory of a TIFF, or of EXIF, names not much more bytes than there are.
+
+    Each entry may name all bytes of the file, and Pillow copies them for each: 18 MiB would become a terabyte.
+    """
+    order, big = _BYTE_ORDERS.get(data[:2], ""), data[2:3] + data[3:4] in (b"\x2b\0", b"\0\x2b")
+    if not order:
+        return True  # no directory: decoders ignore it
+    total = 0
+    with suppress(struct.error):
+        place = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
+        entries = struct.unpack_from(order + ("Q" if big else "H"), data, place)[0]
+        if entries > MAX_ENTRIES:
+            return False
+        for index in range(entries):
+            at = place + (8 + 20 * index if big else 2 + 12 * index)
+            _, kind, count = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, at)
+            total += count * _UNITS.get(kind, 1)
+            if kind in (3, 4, 16) and count > MAX_NUMBERS:  # each becomes an object
+                return False
+    return total <= 2 * len(data) + (1 << 16)
+
+
+def _tiff_pages(data: bytes) -> int:
+    """How many of the first few directories of a TIFF are pages, not thumbnails or masks."""
+    order, big = _BYTE_ORDERS[data[:2]], data[2:3] + data[3:4] in (b"\x2b\0", b"\0\x2b")
+    number, pages = order + ("Q" if big else "I"), 0
+    with suppress(struct.error):
+        at = 8 if big else 4
+        for _ in range(MAX_FRAMES):
+            place = struct.unpack_from(number, data, at)[0]
+            if not place:
+                break
+            entries = min(MAX_ENTRIES, struct.unpack_from(order + ("Q" if big else "H"), data, place)[0])
+            first, step = place + (8 if big else 2), 20 if big else 12
+            subfile_type = 0
+            for at in range(first, first + step * entries, step):
+                tag, kind, value = struct.unpack_from(order + ("HH8xI" if big else "HH4xI"), data, at)
+                if tag == _SUBFILE_TYPE:
+                    subfile_type = value >> 16 if (kind, order) == (3, ">") else value
+            pages += not subfile_type & 0b101  # bit 0: a thumbnail, bit 2: a mask
+            at = first + step * entries
+    return pages
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
@@ -299,6 +372,9 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
 
 def _orientation(image: Image.Image) -> int:
     """EXIF's number, 1…8. Damaged EXIF says nothing about the pixels: then they are taken as they lie."""
+    image.info.pop("Raw profile type exif", None)  # EXIF in a text of PNG, which nothing bounds
+    if not _is_bounded(image.info.get("exif", b"").removeprefix(b"Exif\0\0")):
+        return 1
     with suppress(Exception):
         told = image.getexif().get(ExifTags.Base.Orientation, 1)
         return int(told) if told in range(1, 9) else 1
