@@ -68,7 +68,7 @@ def networks(path: Path, averaged: bool) -> tuple[Recognizer, Codec]:
     """Network and codec of a checkpoint, or of a bundle's folder."""
     if path.is_dir():
         bundle = Bundle.open(path)
-        return bundle_network(bundle), Codec(bundle.info["alphabet"])
+        return bundle_network(bundle), Codec(bundle.description.alphabet)
     return load_network(path, averaged)[0], Codec(ALPHABET)
 
 

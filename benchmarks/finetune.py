@@ -55,7 +55,7 @@ def run_fold(base: Bundle, lines: Sequence[OwnLine], names: Sequence[str], by: s
         tuned = tune_bundle(base, train, validation, Path(scratch), recipe)
         seconds, work = time.perf_counter() - start, time.process_time() - work
         before, after = edits(base, test), edits(tuned, test)
-        steps = tuned.info["run"]["steps"]
+        steps = tuned.description.run.steps
     return {
         "names": sorted(Path(name).name for name in names),
         "train": len(train),
@@ -110,7 +110,7 @@ def main() -> None:
     quiet()
     base = Bundle.open(args.base)
     config = bundle_network(base).config
-    own = cut_lines(load_set(args.set), config.height, base.info["alphabet"], config.max_tokens - 1)
+    own = cut_lines(load_set(args.set), config.height, base.description.alphabet, config.max_tokens - 1)
     if args.by == "writer" and {line.writer for line in own.lines} <= {Path(line.page).stem for line in own.lines}:
         raise SystemExit("the set names no writers: only folds by page can be made.")
     recipe = replace(Recipe(), steps=args.steps)

@@ -205,7 +205,7 @@ def main() -> None:
         from text_recognizer.bundle import Bundle
 
         bundle = Bundle.open()
-        finder = LineFinder(bundle.session("line_finder", args.threads), bundle.info["line_finder"])
+        finder = LineFinder(bundle.session("line_finder", args.threads), bundle.description.line_finder)
     systems = {"ours": ours(finder)}
     if not args.no_rapidocr:
         systems["RapidOCR 3.10 detector"] = rapidocr(args.threads)

@@ -87,7 +87,7 @@ class Outcome:
 def worst_hands(unipen: Path, dev: Path, threads: int | None, strict: bool = False) -> list[tuple[Hand, Hand]]:
     """Held-out writers, the worst read first; of each the ink to correct and the ink to measure on."""
     bundle = Bundle.open(SHIPPED)
-    lines = cut_lines(load_set(dev), 48, bundle.info["alphabet"], 240).lines
+    lines = cut_lines(load_set(dev), 48, bundle.description.alphabet, 240).lines
     readings = Recognizer(bundle, threads).read_lines([line.image for line in lines], "fast")
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for line, got in zip(lines, readings, strict=True):
@@ -252,7 +252,7 @@ def correct(http: httpx.Client, pages: Sequence[RenderedPage]) -> int:
 
 def dev_rate(bundle: Bundle, dev: Path, threads: int | None) -> float:
     """CER of the accurate mode on the lines of a set."""
-    lines = cut_lines(load_set(dev), 48, bundle.info["alphabet"], 240).lines
+    lines = cut_lines(load_set(dev), 48, bundle.description.alphabet, 240).lines
     return read_rate(bundle, lines, threads).value
 
 

@@ -459,15 +459,15 @@ def summary(figures: dict[str, Any]) -> str:
 
 def facts(bundle: Bundle) -> str:
     """What the bundle says of itself: name, steps, files with sizes and parameters."""
-    info = bundle.info
+    description = bundle.description
     rows = [
         ("name and version", f"`{bundle.name}`, {bundle.version}"),
-        ("training steps of the recogniser", f"{info.get('run', {}).get('steps', 0):,}"),
-        ("alphabet", f"{len(info['alphabet'])} characters"),
-        ("height of a line", f"{info['line_height']} pixels, width × {info['recognizer']['width_scale']}"),
-        ("made from commit", f"`{str(info.get('git_commit', 'unknown'))[:12]}`"),
+        ("training steps of the recogniser", f"{description.run.steps:,}"),
+        ("alphabet", f"{len(description.alphabet)} characters"),
+        ("height of a line", f"{description.line_height} pixels, width × {description.recognizer.width_scale}"),
+        ("made from commit", f"`{(description.git_commit or 'unknown')[:12]}`"),
     ]
-    for name in sorted(info["files"]):
+    for name in sorted(description.files):
         file = bundle.path / name
         what = f"{file.stat().st_size / 1e6:.1f} MB"
         if file.suffix == ".safetensors":

@@ -66,7 +66,7 @@ def test_truncated_and_missing_files_are_seen(copied):
 
 def test_copy_without_what_only_training_needs_reads_and_is_no_whole_bundle(copied):
     weights = copied / "recognizer.safetensors"
-    assert Bundle.open(copied, whole=True).for_training == ("line_finder.safetensors", weights.name)
+    assert Bundle.open(copied, whole=True).description.for_training == ("line_finder.safetensors", weights.name)
     whole = weights.read_bytes()
     weights.write_bytes(whole + b"x")
     assert weights.name in refusal(copied)

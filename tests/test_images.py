@@ -270,8 +270,7 @@ def test_tiff_of_several_pages_is_refused_rather_than_cut(page):
 def directories(subfile_type, number):
     """A TIFF that is nothing but a chain of directories."""
     parts = [b"II*\0" + struct.pack("<I", 8)]
-    for n in range(number):
-        parts.append(struct.pack("<HHHIII", 1, 254, 4, 1, subfile_type, 8 + 18 * (n + 1)))
+    parts += [struct.pack("<HHHIII", 1, 254, 4, 1, subfile_type, 8 + 18 * (n + 1)) for n in range(number)]
     return b"".join(parts)
 
 

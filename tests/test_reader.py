@@ -1,6 +1,8 @@
 """A page goes in, lines and words with their places come out."""
 
 import io
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from difflib import SequenceMatcher
 
 import numpy as np
@@ -124,7 +126,7 @@ def test_odd_shapes_do_not_trip_it(reader, size):
 
 
 def test_given_lines_are_read_without_looking_for_lines(read, reader, letter, monkeypatch):
-    monkeypatch.setattr(Reader, "_finder", None)
+    monkeypatch.setattr(Reader, "line_finder", None)
     chosen = read.lines[2:5]
     again = reader.read(letter, mode="fast", lines=[(line.polygon, line.baseline) for line in chosen])
     assert again.lines == chosen
@@ -145,3 +147,8 @@ def test_read_from_python_in_one_call(letter):
     page = text_recognizer.read(letter, mode="fast")
     assert isinstance(page, text_recognizer.Page)
     assert page.text
+
+
+def test_pickled_reader_reads_the_same_in_another_process(read, reader, letter):
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(reader.read, letter, "fast").result(timeout=120) == read

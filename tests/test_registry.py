@@ -24,7 +24,9 @@ def make_bundle(folder: Path, version: str = "1", name: str = "pen", size: int =
     for graph in ("encoder", "decoder", "line_finder"):
         (folder / f"{graph}.onnx").write_bytes(f"{name} {version} {graph} ".encode() * size)
     files = {p.name: sha256(p) for p in folder.iterdir()}
-    info = {"format": 1, "name": name, "version": version, "files": files, "alphabet": "ab", "recognizer": {}}
+    sizes = {"width_scale": 0.72, "stride": 4, "cache": [3, 4, 48], "max_tokens": 256}
+    info = {"format": 1, "name": name, "version": version, "files": files, "alphabet": "ab", "line_height": 48}
+    info["recognizer"] = sizes
     (folder / "bundle.json").write_text(json.dumps(info), encoding="utf-8")
     return folder
 

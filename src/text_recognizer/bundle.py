@@ -1,22 +1,20 @@
-"""Open a bundle: a model as a folder that describes itself and is checked file by file before it is used."""
+"""Open a bundle: a model as a folder that describes itself and is verified file by file before it is used."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from text_recognizer.description import Description
 from text_recognizer.errors import BundleInvalid
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-FORMAT = 1
 SHIPPED = Path(__file__).parent / "bundles" / "default"
-DESCRIPTION = "bundle.json"
-NEEDED = ("encoder.onnx", "decoder.onnx", "line_finder.onnx")
 
 
 def sha256(path: Path) -> str:
@@ -25,55 +23,36 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
     """A verified model folder. Nothing in it is unpickled; graphs are ONNX, weights are safetensors."""
 
-    def __init__(self, path: Path, info: dict[str, Any]) -> None:
-        self.path = path
-        self.info = info
-        self.name = str(info["name"])
-        self.version = str(info["version"])
+    path: Path
+    description: Description
 
     @property
-    def for_training(self) -> tuple[str, ...]:
-        """Files that training goes on from and reading never opens: copies that only read may lack them."""
-        return tuple(self.info.get("for_training", ()))
+    def name(self) -> str:
+        return self.description.name
+
+    @property
+    def version(self) -> str:
+        return self.description.version
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
 
     @classmethod
     def open(cls, path: Path | str | None = None, *, whole: bool = False) -> Bundle:
         """Open and verify the bundle at `path`, or the one that ships with the package.
 
-        `whole`: the files that only training needs must be there too. Raises BundleInvalid if the folder or a file is
+        `whole`: require the files that only training needs too. Raises BundleInvalid if the folder or a file is
         missing, was not made by this project, or a file is damaged.
         """
         folder = Path(path) if path is not None else SHIPPED
-        description = folder / DESCRIPTION
-        try:
-            info = json.loads(description.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise BundleInvalid(
-                f"{folder} holds no {DESCRIPTION}: give the folder of a bundle made by 'stage'."
-            ) from None
-        except (OSError, ValueError) as error:
-            raise BundleInvalid(
-                f"{description} can't be read ({type(error).__name__}): get the bundle again."
-            ) from None
-        if not isinstance(info, dict) or info.get("format") != FORMAT:
-            raise BundleInvalid(f"{description} is not of bundle format {FORMAT}: get a bundle for this version.")
-        for key, kind in (("name", str), ("version", str), ("files", dict), ("alphabet", str), ("recognizer", dict)):
-            if not isinstance(info.get(key), kind):
-                raise BundleInvalid(f"{description} lacks '{key}': it was not made by this project's 'stage'.")
-        for_training = info.get("for_training", [])
-        if not isinstance(for_training, list) or not all(isinstance(name, str) for name in for_training):
-            raise BundleInvalid(f"{description} is damaged ('for_training' is no list of files): get the bundle again.")
-        for needed in NEEDED:
-            if needed not in info["files"] or needed in for_training:
-                raise BundleInvalid(f"{description} does not list {needed} for reading: get the bundle again.")
-        for name, digest in info["files"].items():
-            if Path(name).name != name:
-                raise BundleInvalid(f"{description} names a file outside the bundle ({name!r}): do not use it.")
+        description = Description.read(folder)
+        for name, digest in description.files.items():
             file = folder / name
-            if not file.exists() and name in for_training:
+            if not file.exists() and name in description.for_training:
                 if whole:
                     raise BundleInvalid(f"{file} is missing, this copy can only read: get the whole bundle.")
                 continue
@@ -81,11 +60,14 @@ class Bundle:
                 raise BundleInvalid(f"{file} is missing: get the bundle again.")
             if sha256(file) != digest:
                 raise BundleInvalid(f"{file} is damaged or was changed (its sha256 differs): get the bundle again.")
-        return cls(folder, info)
+        return cls(folder, description)
 
     def session(self, name: str, threads: int | None = None) -> ort.InferenceSession:
-        """ONNX Runtime session of graph `name` ("encoder", "decoder", "line_finder") on the CPU."""
-        # ONNX Runtime reports its use to its makers unless told not to: what is read here is nobody's business.
+        """ONNX Runtime session of graph `name` ("encoder", "decoder", "line_finder") on the CPU.
+
+        `threads`: how many it may use, None for all cores. Raises BundleInvalid where the graph cannot be loaded.
+        """
+        # ONNX Runtime sends telemetry unless this is set before it is imported. Readings are private.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime as ort
 
@@ -100,7 +82,7 @@ class Bundle:
         options.inter_op_num_threads = 1
         try:
             return ort.InferenceSession(str(self.path / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises its own classes, and only says what by name
+        except Exception as error:  # ONNX Runtime raises its own classes, and names the reason only by the class
             raise BundleInvalid(
                 f"{self.path / name}.onnx can't be loaded ({type(error).__name__}): get the bundle again."
             ) from None

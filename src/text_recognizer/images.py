@@ -307,8 +307,8 @@ def _check_cost(data: bytes) -> None:
         pages = _tiff_pages(data)
         if pages > 1:
             raise ImageRejected(
-                f"a TIFF of {pages} pages{' or more' * (pages == MAX_FRAMES)}; split it, for instance with `tiffsplit`, "
-                "and give the pages one by one"
+                f"a TIFF of {pages} pages{' or more' * (pages == MAX_FRAMES)}; split it, for instance with "
+                "`tiffsplit`, and give the pages one by one"
             )
 
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from text_recognizer.bundle import DESCRIPTION, SHIPPED, sha256
+from text_recognizer.bundle import SHIPPED, sha256
+from text_recognizer.description import DESCRIPTION
 from text_recognizer.errors import BundleInvalid, UsageError
 
 ENVIRONMENT = "TEXT_RECOGNIZER_MODELS"

@@ -8,13 +8,13 @@ import pytest
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.images import load_image
-from text_recognizer.layout.finder import FinderSettings, LineFinder
+from text_recognizer.layout.finder import LineFinder
 
 
 @pytest.fixture(scope="module")
 def finder(bundle_dir: Path) -> LineFinder:
     bundle = Bundle.open(bundle_dir)
-    return LineFinder(bundle.session("line_finder", 1), bundle.info["line_finder"])
+    return LineFinder(bundle.session("line_finder", 1), bundle.description.line_finder)
 
 
 def ruled(height: int = 600, width: int = 500) -> np.ndarray:
@@ -82,9 +82,3 @@ def test_a_letter_of_1905(finder, letter):
     assert 12 <= len(lines) <= 16  # 13 lines; the signature and marks of the archive may count
     tops = [np.array(line.baseline)[:, 1].mean() for line in lines]
     assert np.mean(np.diff(tops) > 0) > 0.9
-
-
-def test_settings_of_a_bundle_win_and_unknown_ones_are_left_alone():
-    settings = FinderSettings.from_bundle({"side": 768, "from_the_future": 1})
-    assert settings.side == 768
-    assert settings.high == FinderSettings().high

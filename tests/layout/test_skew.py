@@ -47,7 +47,7 @@ def test_points_of_the_turned_page_lead_back(page: np.ndarray) -> None:
 
 @pytest.mark.parametrize("degrees", [-9, 9])
 def test_lines_of_a_turned_page_are_those_of_the_level_one(page: np.ndarray, degrees: float) -> None:
-    finder = LineFinder(Bundle.open().session("line_finder", 1), Bundle.open().info["line_finder"])
+    finder = LineFinder(Bundle.open().session("line_finder", 1), Bundle.open().description.line_finder)
     level, askew = finder.find(page), finder.find(turned(page, degrees))
     assert len(askew) == len(level)
     slopes = [

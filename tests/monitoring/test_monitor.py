@@ -427,9 +427,9 @@ def test_reference_of_a_bundle_is_used_for_the_readings_of_its_model(
 
 def test_bundle_whose_reference_is_damaged_is_refused(bundle_dir: Path, tmp_path: Path) -> None:
     (tmp_path / REFERENCE).write_text('{"format": 1, "modes": []}', encoding="utf-8")
-    info = {**Bundle.open(bundle_dir).info, "files": {REFERENCE: ""}}
+    description = replace(Bundle.open(bundle_dir).description, files={REFERENCE: ""})
     with pytest.raises(BundleInvalid, match="get the bundle again"):
-        bundle_reference(Bundle(tmp_path, info))
+        bundle_reference(Bundle(tmp_path, description))
 
 
 @pytest.mark.parametrize(

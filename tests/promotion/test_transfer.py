@@ -61,7 +61,7 @@ def test_model_goes_to_s3_and_comes_back_the_same(registry: Registrar, client: A
     for name in ("pen", "pen@1"):
         other = Registrar(tmp_path / f"other-{name}")
         assert pull(S3, name, other).digest == model.digest
-        assert Bundle.open(other.find("pen").path).info == Bundle.open(model.path).info
+        assert Bundle.open(other.find("pen").path).description == Bundle.open(model.path).description
 
 
 def test_another_model_of_the_same_name_is_not_replaced_on_s3(registry: Registrar, client: Any, tmp_path: Path) -> None:

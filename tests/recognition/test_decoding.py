@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from text_recognizer.recognition.decoding import EOS, align, best_path, ctc_scores, log_softmax, prefix_beam
-from text_recognizer.recognition.recognizer import _loops
+from text_recognizer.recognition.decoding import EOS, align, best_path, ctc_scores, log_softmax, prefix_beam, repeats
 
 
 def scores(seed: int, steps: int = 5, symbols: int = 4, sharpness: float = 1.5) -> np.ndarray:
@@ -102,7 +101,7 @@ def test_repeated_letter_needs_a_blank_between() -> None:
     for step, symbol in enumerate([1, 1, 0, 1]):
         certain[step, symbol] = 0.0
     assert best_path(certain) == [1, 1]
-    assert prefix_beam(certain)[0][0] == [1, 1]
+    assert prefix_beam(certain, beam=8)[0][0] == [1, 1]
 
 
 def test_alignment_covers_the_steps_of_each_letter_in_order() -> None:
@@ -121,8 +120,8 @@ def test_text_longer_than_the_line_is_aligned_with_no_confidence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "loops"),
+    ("text", "repeated"),
     [("the the the the the the", True), ("aaaaaaaaaaaaaaaaaaaa", True), ("Mississippi", False), ("1000000", False)],
 )
-def test_only_long_repetition_counts_as_a_loop(text: str, loops: bool) -> None:
-    assert any(_loops([ord(c) for c in text[:end]]) for end in range(1, len(text) + 1)) is loops
+def test_only_long_repetition_counts(text: str, repeated: bool) -> None:
+    assert any(repeats([ord(c) for c in text[:end]]) for end in range(1, len(text) + 1)) is repeated

@@ -83,10 +83,10 @@ def test_search_prefers_the_likely_word_where_ink_is_in_doubt(model: LanguageMod
         steps[step, best] = 4.0
     steps[2, b], steps[2, h] = 2.0, 1.6
     log_probs = log_softmax(steps)
-    assert CODEC.decode(prefix_beam(log_probs)[0][0]) == "tbe"
-    steered = prefix_beam(log_probs, language=model, language_weight=0.5)
+    assert CODEC.decode(prefix_beam(log_probs, 8)[0][0]) == "tbe"
+    steered = prefix_beam(log_probs, 8, language=model, language_weight=0.5)
     assert CODEC.decode(steered[0][0]) == "the"
-    assert steered[0][1] == pytest.approx({tuple(i): s for i, s in prefix_beam(log_probs)}[(t, h, e)], abs=1e-3)
+    assert steered[0][1] == pytest.approx({tuple(i): s for i, s in prefix_beam(log_probs, 8)}[(t, h, e)], abs=1e-3)
     assert min(steered[0][0]) >= FIRST_CHARACTER
 
 

@@ -73,4 +73,4 @@ def test_corrections_of_a_new_hand_are_learned_and_served_without_a_request_lost
     assert outcome.failed == 0
     assert len(outcome.models) == 2, outcome.models
     tuned = Bundle.open(tmp_path / "tuned")
-    assert tuned.info["run"]["corrections_sha256"] == sha256(tmp_path / "corrected" / "export.json")
+    assert tuned.description.run.corrections_sha256 == sha256(tmp_path / "corrected" / "export.json")

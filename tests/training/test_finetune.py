@@ -55,12 +55,12 @@ def tuned(tmp_path_factory: pytest.TempPathFactory, base: Bundle) -> tuple[Bundl
     manifest = write_set(folder / "set")
     out = folder / "mine"
     assert finetune.main([str(manifest), "--out", str(out), "--steps", "24", "--threads", "1", "--force"]) == 0
-    own = cut_lines(load_set(manifest), 48, base.info["alphabet"], 255)
+    own = cut_lines(load_set(manifest), 48, base.description.alphabet, 255)
     return Bundle.open(out), own.lines
 
 
 def loss(bundle: Bundle, lines: list[OwnLine]) -> float:
-    network, codec = stage.bundle_network(bundle), Codec(bundle.info["alphabet"])
+    network, codec = stage.bundle_network(bundle), Codec(bundle.description.alphabet)
     module = LitFineTuning(network.config)
     module.network = network
     module.eval()
@@ -78,23 +78,25 @@ def test_lines_are_learned(base: Bundle, tuned: tuple[Bundle, list[OwnLine]]) ->
 def test_tuned_bundle_reads_and_says_where_it_comes_from(base: Bundle, tuned: tuple[Bundle, list[OwnLine]]) -> None:
     bundle, _ = tuned
     assert Reader(bundle.path, threads=1).read_line(draw("the quick brown fox")).text
-    info = bundle.info
-    assert info["name"] == f"{base.name}-tuned"
-    assert info["run"]["base"]["name"] == base.name
-    assert info["run"]["lines"]["train"] + info["run"]["lines"]["validation"] == 24
-    assert info["metrics"]["parity"]["same"] == info["metrics"]["parity"]["lines"] == 24
-    assert set(info["metrics"]["own"]) == {"lines", "cer_before", "cer_after"}
-    assert len(info["licences"]) == len(base.info["licences"]) + 1
+    description, run = bundle.description, bundle.description.run
+    assert description.name == f"{base.name}-tuned"
+    assert run.base is not None
+    assert run.base.name == base.name
+    assert run.lines["train"] + run.lines["validation"] == 24
+    assert description.metrics["parity"]["same"] == description.metrics["parity"]["lines"] == 24
+    assert set(description.metrics["own"]) == {"lines", "cer_before", "cer_after"}
+    assert len(description.licences) == len(base.description.licences) + 1
 
 
 def test_all_but_the_recogniser_is_carried_over(base: Bundle, tuned: tuple[Bundle, list[OwnLine]]) -> None:
     bundle, _ = tuned
-    assert bundle.info["recognizer"] == base.info["recognizer"]
-    # How surely the base reads says nothing of the tuned model.
-    assert bundle.info["files"].keys() == base.info["files"].keys() - {REFERENCE}
-    assert "reference" not in bundle.info
-    assert bundle.info["files"]["line_finder.onnx"] == base.info["files"]["line_finder.onnx"]
-    assert bundle.info["files"]["encoder.onnx"] != base.info["files"]["encoder.onnx"]
+    tuned_one, old = bundle.description, base.description
+    assert tuned_one.recognizer == old.recognizer
+    # The reference holds numbers of the base model's readings.
+    assert tuned_one.files.keys() == old.files.keys() - {REFERENCE}
+    assert tuned_one.reference is None
+    assert tuned_one.files["line_finder.onnx"] == old.files["line_finder.onnx"]
+    assert tuned_one.files["encoder.onnx"] != old.files["encoder.onnx"]
 
 
 def test_statistics_of_batch_normalisation_stay(base: Bundle, tuned: tuple[Bundle, list[OwnLine]]) -> None:
@@ -107,7 +109,7 @@ def test_statistics_of_batch_normalisation_stay(base: Bundle, tuned: tuple[Bundl
 
 def test_a_model_that_reads_worse_is_not_written(base: Bundle, tmp_path: Path) -> None:
     manifest = write_set(tmp_path / "set")
-    lines = cut_lines(load_set(manifest), 48, base.info["alphabet"], 255).lines
+    lines = cut_lines(load_set(manifest), 48, base.description.alphabet, 255).lines
     held = {Path(line.page).name for line in hold_out(lines)[1]}
     records = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
     wrong = [r if r["image"] in held else {**r, "text": "zzz zzz"} for r in records]
@@ -157,7 +159,7 @@ def test_foreign_characters_are_counted_and_broken_images_named(
         TruthPage(tmp_path / "bad.png", lines, "w"),
         TruthPage(tmp_path / "good.png", (), "w", "a whole\ntranscript"),
     ]
-    own = cut_lines(EvaluationSet(pages, ["a.xml: broken"]), 48, base.info["alphabet"], 255)
+    own = cut_lines(EvaluationSet(pages, ["a.xml: broken"]), 48, base.description.alphabet, 255)
     assert [line.text for line in own.lines] == ["dla żony łż"]
     assert own.lines[0].image.shape[0] == 48
     assert own.unknown == {"ż": 2, "ł": 1}
@@ -228,11 +230,11 @@ def test_nothing_to_render_from_is_said() -> None:
 def old_lines(base: Bundle, tmp_path_factory: pytest.TempPathFactory) -> list:
     """Lines that the old model reads, as they stand for the hands that it learned."""
     renderer = LineRenderer(None, write_builtin_font(tmp_path_factory.mktemp("font")))
-    return finetune.old_batches(renderer, Codec(base.info["alphabet"]), count=32)
+    return finetune.old_batches(renderer, Codec(base.description.alphabet), count=32)
 
 
 def test_what_would_cost_old_hands_too_much_is_unlearned(base: Bundle, old_lines: list) -> None:
-    codec = Codec(base.info["alphabet"])
+    codec = Codec(base.description.alphabet)
     before, tuned = stage.bundle_network(base), stage.bundle_network(base)
     torch.manual_seed(1)
     with torch.no_grad():  # a change that spoils the reading of everything
@@ -248,4 +250,4 @@ def test_what_would_cost_old_hands_too_much_is_unlearned(base: Bundle, old_lines
 
 def test_what_costs_old_hands_nothing_is_kept(base: Bundle, old_lines: list) -> None:
     tuned = stage.bundle_network(base)
-    assert finetune.unlearn(tuned, stage.bundle_network(base), Codec(base.info["alphabet"]), old_lines, 0.0) == 1.0
+    assert finetune.unlearn(tuned, stage.bundle_network(base), Codec(base.description.alphabet), old_lines, 0.0) == 1.0

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from text_recognizer.bundle import DESCRIPTION, Bundle
+from text_recognizer.bundle import Bundle
+from text_recognizer.description import DESCRIPTION
 from text_recognizer.errors import DataInvalid
 from text_recognizer.feedback.statistics import FEATURES, WORDS, read_words
 from text_recognizer.monitoring.reference import REFERENCE, bundle_reference
@@ -54,11 +55,11 @@ def test_reference_is_added_and_weights_stay_as_they_are(
     after = Bundle.open(tmp_path / "bundle")
     assert (after.name, after.version) == (before.name, "9.1")
     added = {REFERENCE, WORDS}
-    assert {n: d for n, d in after.info["files"].items() if n not in added} == {
-        n: d for n, d in before.info["files"].items() if n not in added
+    assert {n: d for n, d in after.description.files.items() if n not in added} == {
+        n: d for n, d in before.description.files.items() if n not in added
     }
-    assert added <= set(after.info["files"])
-    assert after.info["reference"] == {
+    assert added <= set(after.description.files)
+    assert after.description.reference == {
         "how": "rendered pages of running text (training/reference.py), read by this model",
         "pages": 2,
         "writers": 2,
@@ -78,9 +79,9 @@ def test_bundle_without_pages_has_words_and_no_reference(unipen: Path, bundle_di
     shutil.copytree(bundle_dir, tmp_path / "bundle")
     made = stage.add_reference(tmp_path / "bundle", unipen, pages=0)
     assert made.version == Bundle.open(bundle_dir).version
-    assert WORDS in made.info["files"]
-    assert REFERENCE not in made.info["files"]
-    assert "reference" not in made.info
+    assert WORDS in made.description.files
+    assert REFERENCE not in made.description.files
+    assert made.description.reference is None
     assert bundle_reference(made) is None
 
 

@@ -1,5 +1,6 @@
 """Staging: the shipped graphs are the shipped weights, confidences are shares, a bundle is whole or not there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from text_recognizer.bundle import Bundle
+from text_recognizer.description import Run
 from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
 from text_recognizer.recognition.recognizer import LineReading, Recognizer, WordReading
 from text_recognizer.training import stage
@@ -42,10 +44,11 @@ def test_shipped_graphs_read_token_for_token_as_the_shipped_weights(bundle: Bund
 
 
 def test_shipped_bundle_says_where_it_comes_from_and_fits(bundle: Bundle) -> None:
-    assert bundle.info["metrics"]["parity"]["lines"] >= 200
-    assert bundle.info["metrics"]["parity"]["same"] == bundle.info["metrics"]["parity"]["lines"]
-    assert any("UNIPEN" in licence["data"] for licence in bundle.info["licences"])
-    assert len(bundle.info["git_commit"]) == 40
+    parity = bundle.description.metrics["parity"]
+    assert parity["lines"] >= 200
+    assert parity["same"] == parity["lines"]
+    assert any("UNIPEN" in licence.data for licence in bundle.description.licences)
+    assert len(bundle.description.git_commit) == 40
     assert sum(f.stat().st_size for f in bundle.path.iterdir()) <= 40e6
 
 
@@ -57,9 +60,6 @@ def test_shipped_graphs_tell_nothing_of_the_machine_that_made_them(bundle: Bundl
 
 class _Sure:
     """A reader that is sure of everything and right about the words that begin with r."""
-
-    def __init__(self) -> None:
-        self._calibration: dict[str, dict[str, list[float]]] = {}
 
     def read_lines(self, crops: list[np.ndarray], mode: str) -> list[LineReading]:
         rng = np.random.default_rng(1)
@@ -76,11 +76,11 @@ def test_calibration_gives_the_share_of_right_words() -> None:
     crops = [np.zeros((48, 48), np.uint8)] * 200
     truths = [" ".join(["right"] * 10)] * 200
     table = stage.calibrate(_Sure(), crops, truths, "fast")  # type: ignore[arg-type]
-    assert table["raw"] == sorted(table["raw"])
-    assert table["right"] == sorted(table["right"])
+    assert table.raw == tuple(sorted(table.raw))
+    assert table.right == tuple(sorted(table.right))
     # Words of raw confidence p are right with probability p here, up to words that match at another place.
-    assert np.interp(0.9, table["raw"], table["right"]) == pytest.approx(0.9, abs=0.08)
-    assert np.interp(0.2, table["raw"], table["right"]) == pytest.approx(0.2, abs=0.12)
+    assert np.interp(0.9, table.raw, table.right) == pytest.approx(0.9, abs=0.08)
+    assert np.interp(0.2, table.raw, table.right) == pytest.approx(0.2, abs=0.12)
 
 
 def test_too_few_words_to_calibrate_on_is_said() -> None:
@@ -98,14 +98,14 @@ def test_missing_checkpoint_is_named_before_any_work(tmp_path: Path) -> None:
 def test_graph_that_is_no_graph_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "encoder.onnx").write_bytes(b"no graph")
     with pytest.raises(BundleInvalid, match=r"encoder\.onnx"):
-        Bundle(tmp_path, bundle.info).session("encoder")
+        Bundle(tmp_path, bundle.description).session("encoder")
 
 
 def test_weights_are_needed_to_go_on_from_a_bundle(bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(BundleInvalid, match="weights"):
-        stage.bundle_network(Bundle(tmp_path, bundle.info))
+        stage.bundle_network(Bundle(tmp_path, bundle.description))
     with pytest.raises(BundleInvalid, match="weights"):
-        stage.bundle_network(Bundle(bundle.path, {**bundle.info, "run": {}}))
+        stage.bundle_network(Bundle(bundle.path, replace(bundle.description, run=Run())))
 
 
 def test_a_folder_of_other_things_is_never_replaced(tmp_path: Path, bundle: Bundle) -> None:
@@ -115,7 +115,7 @@ def test_a_folder_of_other_things_is_never_replaced(tmp_path: Path, bundle: Bund
     assert (tmp_path / "thesis.txt").is_file()
     stage.install(bundle.path, tmp_path / "new")
     stage.install(bundle.path, tmp_path / "new")
-    assert Bundle.open(tmp_path / "new").info == bundle.info
+    assert Bundle.open(tmp_path / "new").description == bundle.description
 
 
 def test_damaged_checkpoint_is_named_with_the_others_of_its_run(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from PIL import Image
 
 from text_recognizer import formats
 from text_recognizer.batch.journal import Journal
-from text_recognizer.bundle import DESCRIPTION, sha256
+from text_recognizer.bundle import sha256
+from text_recognizer.description import DESCRIPTION
 from text_recognizer.documents import PageReference
 from text_recognizer.errors import ImageRejected, OutputFailed, TextRecognizerError
 from text_recognizer.images import LoadedImage, to_picture

@@ -80,7 +80,7 @@ class Wording:
     @classmethod
     def of(cls, bundle: Bundle, language: LanguageModel | None) -> Wording:
         """Of a bundle; `language` is the model that its recogniser reads with, so that it is held once."""
-        return cls(str(bundle.info["alphabet"]), language, read_words(bundle.path))
+        return cls(bundle.description.alphabet, language, read_words(bundle.path))
 
     def bits_per_character(self, lines: Sequence[str]) -> float | None:
         """Cross-entropy of the lines under the language model, their ends included; None where there is no model."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from text_recognizer.description import FinderSettings
 from text_recognizer.layout.order import LineBox, reading_order
 from text_recognizer.layout.outline import OutlineSettings, outline_lines
 from text_recognizer.layout.prepare import flatten_paper
@@ -33,32 +34,12 @@ class FoundLine:
     x_height: float
 
 
-@dataclass(frozen=True, slots=True)
-class FinderSettings:
-    """How the network looks at a page. Pixels are those of the page that the network sees."""
-
-    side: int = 1024  # of the longer side at the first look
-    max_side: int = 2048  # at any look
-    max_enlarge: float = 2.0  # of small images
-    step: int = 128  # sides are padded to multiples of it: few shapes keep the memory small
-    x_height: float = 11.0  # where the network is at its best
-    low: float = 6.5  # median x-height below or above which the page is looked at again at another scale
-    high: float = 22.0
-    level: float = 2.0  # degrees; a page whose lines are turned further is turned back first
-
-    @staticmethod
-    def from_bundle(settings: Mapping[str, Any]) -> FinderSettings:
-        """Settings named in a bundle over the defaults; what is unknown here is left alone."""
-        known = {f.name: type(getattr(FinderSettings(), f.name)) for f in fields(FinderSettings)}
-        return replace(FinderSettings(), **{k: known[k](v) for k, v in settings.items() if k in known})
-
-
 class LineFinder:
     """Finds lines with the network of a bundle."""
 
-    def __init__(self, session: ort.InferenceSession, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, session: ort.InferenceSession, settings: FinderSettings | None = None) -> None:
         self._session = session
-        self.settings = FinderSettings.from_bundle(settings or {})
+        self.settings = settings or FinderSettings()
 
     def find(self, gray: Gray) -> list[FoundLine]:
         """Lines of a page in reading order; none where there is no text.

@@ -66,7 +66,7 @@ def _thinned(values: Values, count: int) -> Values:
 
 def bundle_reference(bundle: Bundle) -> Window | None:
     """The window that a bundle carries, None where it has none. Raises BundleInvalid where it is damaged."""
-    if REFERENCE not in bundle.info["files"]:
+    if REFERENCE not in bundle.description.files:
         return None
     try:
         held = json.loads((bundle.path / REFERENCE).read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,19 +68,19 @@ def _list(args: argparse.Namespace, registry: Registrar, console: Console) -> No
     meant = {alias: entry for alias in ALIASES if (entry := registry.current(alias))}
     rows = []
     for model in registry.models():
-        info = Bundle.open(model.path).info
+        description = Bundle.open(model.path).description
         aliases = [alias for alias, entry in meant.items() if entry["model"] == str(model)]
-        rows.append((model, aliases, info))
+        rows.append((model, aliases, description))
     if args.json:
-        for model, aliases, info in rows:
+        for model, aliases, description in rows:
             record = {"model": str(model), "path": str(model.path), "sha256": model.digest, "aliases": aliases}
-            print(json.dumps(record | {"git_commit": info.get("git_commit"), "metrics": info.get("metrics")}))
+            print(json.dumps(record | {"git_commit": description.git_commit, "metrics": description.metrics}))
         return
     table = Table("model", "alias", "steps", "commit", "size", box=None, pad_edge=False)
-    for model, aliases, info in rows:
+    for model, aliases, description in rows:
         size = sum(file.stat().st_size for file in model.path.iterdir()) / 1e6
-        steps, commit = str(info.get("run", {}).get("steps", "")), str(info.get("git_commit", ""))[:10]
-        table.add_row(str(model), ", ".join(aliases), steps, commit, f"{size:.0f} MB")
+        steps = str(description.run.steps or "")
+        table.add_row(str(model), ", ".join(aliases), steps, description.git_commit[:10], f"{size:.0f} MB")
     if rows:
         console.print(table)
     else:
@@ -96,7 +97,7 @@ def _open(name: str, registry: Registrar) -> Bundle:
 def _show(args: argparse.Namespace, registry: Registrar, console: Console) -> None:
     bundle = _open(args.model, registry)
     if args.json:
-        print(json.dumps(bundle.info, ensure_ascii=False, indent=1))
+        print(json.dumps(bundle.description.to_dict(), ensure_ascii=False, indent=1))
         return
     for head, lines in lineage(bundle).items():
         console.print(f"[bold]{head}[/bold]")
@@ -114,27 +115,27 @@ def _show(args: argparse.Namespace, registry: Registrar, console: Console) -> No
 
 def lineage(bundle: Bundle) -> dict[str, list[str]]:
     """Run, code, data, licences, metrics and the way to make it again, as headed lines."""
-    info = bundle.info
-    run: dict[str, Any] = info.get("run", {})
-    record: dict[str, Any] = run.get("record", {})
-    commit = str(info.get("git_commit", "unknown"))
+    description = bundle.description
+    run, record = description.run, description.run.record
+    commit = description.git_commit or "unknown"
     trained = str(record.get("git_commit", commit))
-    lines = {f"{bundle.name}@{bundle.version}": [f"{bundle.path}", *_digests("files", info["files"])]}
-    facts = [f"{k} {run[k]}" for k in ("steps", "checkpoint_sha256", "finder_sha256") if k in run]
+    lines = {str(bundle): [f"{bundle.path}", *_digests("files", description.files)]}
+    known = {"steps": run.steps, "checkpoint_sha256": run.checkpoint_sha256, "finder_sha256": run.finder_sha256}
+    facts = [f"{k} {v}" for k, v in known.items() if v]
     facts += [f"{k} {record[k]}" for k in ("id", "started", "command") if k in record]
     facts += [f"in {kind}: {there}" for kind, there in record.get("trackers", {}).items()]
-    if "base" in run:
-        facts.append(f"tuned from {run['base']}")
+    if run.base is not None:
+        facts.append(f"tuned from {run.base.name}@{run.base.version}, weights {run.base.weights_sha256}")
     facts += _digests("began with", record.get("parents", {}))
     lines["run"] = facts or ["unknown"]
     changed = " with changes that were not committed" if record.get("uncommitted_changes") else ""
     lines["code"] = [f"staged at {commit}", f"trained at {trained}{changed}"] if record else [f"commit {commit}"]
-    lines["data"] = [*map(str, info.get("data", [])), *_digests("sha256 of", record.get("data", {}))] or ["unknown"]
+    lines["data"] = [*description.data, *_digests("sha256 of", record.get("data", {}))] or ["unknown"]
     lines["licences"] = [
-        "; ".join(str(entry[k]) for k in ("data", "licence", "source", "cite") if k in entry)
-        for entry in info.get("licences", [])
+        "; ".join(part for part in (entry.data, entry.licence, entry.source, entry.cite) if part)
+        for entry in description.licences
     ] or ["unknown"]
-    metrics = {**info.get("metrics", {}), **({"training": record["metrics"]} if "metrics" in record else {})}
+    metrics = {**description.metrics, **({"training": record["metrics"]} if "metrics" in record else {})}
     lines["metrics"] = [f"{name}: {json.dumps(value)}" for name, value in metrics.items()] or ["none"]
     lines["make it again"] = [
         f"git checkout {trained}",
@@ -144,7 +145,7 @@ def lineage(bundle: Bundle) -> dict[str, list[str]]:
     return lines
 
 
-def _digests(head: str, digests: dict[str, str]) -> list[str]:
+def _digests(head: str, digests: Mapping[str, str]) -> list[str]:
     return [f"{head} {name}: {digest}" for name, digest in digests.items()]
 
 

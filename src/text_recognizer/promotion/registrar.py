@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from text_recognizer.bundle import DESCRIPTION, Bundle, sha256
+from text_recognizer.bundle import Bundle, sha256
+from text_recognizer.description import DESCRIPTION
 from text_recognizer.errors import BundleInvalid, OutputFailed, UsageError
 from text_recognizer.registry import ALIASES, DEFAULT, ENVIRONMENT, NAME, REGISTRY, Model, Registry, standing
 
@@ -30,7 +31,7 @@ class Registrar(Registry):
         """
         with self.incoming() as fresh:
             bundle = Bundle.open(folder, whole=True)
-            for name in (DESCRIPTION, *bundle.info["files"]):
+            for name in (DESCRIPTION, *bundle.description.files):
                 shutil.copyfile(bundle.path / name, fresh / name)
             return self.admit(fresh)
 

@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from text_recognizer.bundle import DESCRIPTION, Bundle
+from text_recognizer.bundle import Bundle
+from text_recognizer.description import DESCRIPTION
 from text_recognizer.errors import (
     BundleInvalid,
     ExtraMissing,
@@ -114,7 +115,7 @@ def _push_store(bundle: Bundle, target: str) -> str:
             existing = None
         if existing is None:
             # The description goes last, because a model without its description does not exist.
-            for name in (*bundle.info["files"], DESCRIPTION):
+            for name in (*bundle.description.files, DESCRIPTION):
                 fs.put_file(str(bundle.path / name), f"{place}/{name}")
         elif existing != (bundle.path / DESCRIPTION).read_bytes():
             raise UsageError(f"{target} holds another {bundle.name}@{bundle.version}: stage with another --version")
@@ -156,10 +157,9 @@ def _push_wandb(bundle: Bundle, target: str) -> str:
     if len(parts) != 3 or not all(parts):
         raise UsageError(f"'{target}' is not an artifact; give wandb:ENTITY/PROJECT/NAME, optionally with :ALIAS")
     entity, project, name = parts
-    lineage = {k: bundle.info.get(k) for k in ("run", "git_commit", "data", "licences", "metrics", "files")}
     try:
         with wandb.init(entity=entity, project=project, job_type="push") as run:
-            artifact = wandb.Artifact(name, type="model", metadata=lineage)
+            artifact = wandb.Artifact(name, type="model", metadata=bundle.description.provenance())
             artifact.add_dir(str(bundle.path))
             aliases = dict.fromkeys(a for a in ("latest", bundle.version, alias) if a)
             logged = run.log_artifact(artifact, aliases=list(aliases))

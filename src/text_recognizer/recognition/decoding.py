@@ -28,6 +28,9 @@ REPLACEMENT = "\ufffd"  # what an unknown character is written as
 
 NEGATIVE = np.float32(-1e30)
 
+# A long text repeats itself only when the decoder has lost its place: period up to this many characters.
+REPEAT_PERIOD, REPEAT_TIMES = 8, 5
+
 Scores = NDArray[np.float32]
 
 
@@ -70,7 +73,7 @@ class _Prefix:
 
 def prefix_beam(
     log_probs: Scores,
-    beam: int = 8,
+    beam: int,
     cutoff: float = -5.0,
     language: NextScores | None = None,
     language_weight: float = 0.0,
@@ -232,3 +235,12 @@ def align(log_probs: Scores, text: Sequence[int]) -> tuple[list[tuple[int, int]]
     last = np.searchsorted(path[at], np.arange(1, states, 2), side="right") - 1
     confidence = np.exp(np.maximum.reduceat(emitted[at, path[at]], first))
     return list(zip(at[first].tolist(), at[last].tolist(), strict=True)), np.asarray(confidence, np.float32)
+
+
+def repeats(ids: Sequence[int]) -> bool:
+    """Whether the end of `ids` repeats itself more often than writing does."""
+    for period in range(1, REPEAT_PERIOD + 1):
+        need = period * REPEAT_TIMES + (10 if period == 1 else 0)
+        if len(ids) >= need and all(ids[-k] == ids[-k - period] for k in range(1, need - period + 1)):
+            return True
+    return False

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.bundle import Bundle
+from text_recognizer.description import Calibration, Decoding
 from text_recognizer.page import Mode
 from text_recognizer.recognition.decoding import (
     BLANK,
@@ -20,6 +22,7 @@ from text_recognizer.recognition.decoding import (
     best_path,
     ctc_scores,
     prefix_beam,
+    repeats,
     to_text,
 )
 from text_recognizer.recognition.language import LanguageModel
@@ -35,10 +38,11 @@ MARGIN = 48
 BATCH_AREA = 16 * 1024
 # Of the darkest-to-lightest range, what counts as a mark, and how many pixels of it make a line worth reading.
 INK_LEVEL, INK_PIXELS = 110, 6
-# A long reading repeats itself only when the decoder has lost its place: period up to this many characters.
-LOOP_PERIOD, LOOP_TIMES = 8, 5
-# Log-probability of the CTC head's best path over which nothing else is looked for.
-SURE = -0.1
+# Log-probability of the CTC head's best path above which no other text is searched for.
+CERTAIN = -0.1
+ALTERNATIVES = 3  # returned with a line, at most
+
+Gray = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class WordReading:
 
 @dataclass(frozen=True, slots=True)
 class LineReading:
-    """What a line image says. Empty text on a blank image. `alternatives` are other readings, best first."""
+    """The text of a line image, empty where it is blank. `alternatives` are other readings, best first."""
 
     text: str
     confidence: float
@@ -61,161 +65,160 @@ class LineReading:
     alternatives: tuple[str, ...] = ()
 
 
-_NOTHING = LineReading("", 1.0, ())
+_BLANK = LineReading("", 1.0, ())
 
 
 @dataclass(frozen=True, slots=True)
-class _Encoded:
+class EncodedLine:
     """One line after the encoder."""
 
-    log_probs: Scores  # (T, V), T only over the image, not over padding
-    line: NDArray[np.float32]  # (L, 2, 1, heads, T_padded, d_head)
+    width: int  # of the normalised image, pixels
+    log_probs: Scores  # (T, V) of the CTC head, T only over the image, not over padding
+    line: NDArray[np.float32]  # (L, 2, 1, heads, T_padded, d_head) keys and values for the decoder
     mask: NDArray[np.float32]  # (1, 1, 1, T_padded)
 
 
 class Recognizer:
-    """Reads line images with the encoder and decoder of a bundle. Safe to share between threads."""
+    """Reads line images with the encoder and decoder of a bundle. Safe to share between threads; can be pickled.
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
-        settings: dict[str, Any] = bundle.info["recognizer"]
-        self.alphabet: str = bundle.info["alphabet"]
-        self.line_height = int(bundle.info["line_height"])
-        self._width_scale = float(settings["width_scale"])
-        self._stride = int(settings["stride"])
-        self._layers, self._heads, self._d_head = (int(v) for v in settings["cache"])
-        self._max_tokens = int(settings["max_tokens"])
-        self._ctc_weight = float(settings["ctc_weight"])
-        self._beam = int(settings["beam"])
-        # Of both heads' log-probabilities, of the language model's, and what each character adds.
-        self._language_weight = float(settings.get("language_weight", 0.0))
-        self._length_bonus = float(settings.get("length_bonus", 0.0))
-        # The accurate mode looks at each line again, wider or narrower by these factors.
-        self._views = tuple(float(v) for v in settings.get("views", ()))
-        self._calibration: dict[str, dict[str, list[float]]] = settings.get("calibration", {})
-        self._bundle, self._threads = bundle, threads
-        self._encoder = bundle.session("encoder", threads)
-        self._decoder_session: Any = None
-        self._language_model: LanguageModel | None = None
+    `threads`: processor threads, None for all cores. `decoding` and `calibration` override those of the bundle;
+    an empty `calibration` returns raw confidences.
+    """
 
-    # ------------------------------------------------------------------------------------------------- public
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int | None = None,
+        decoding: Decoding | None = None,
+        calibration: Mapping[str, Calibration] | None = None,
+    ) -> None:
+        settings = bundle.description.recognizer
+        self.bundle, self.threads = bundle, threads
+        self.decoding = settings.decoding if decoding is None else decoding
+        self.calibration = settings.calibration if calibration is None else calibration
+        self.alphabet = bundle.description.alphabet
+        self.line_height = bundle.description.line_height
+        self._width_scale, self._stride = settings.width_scale, settings.stride
+        self._layers, self._heads, self._d_head = settings.cache
+        self._max_tokens = settings.max_tokens
 
-    def read_lines(self, crops: Sequence[NDArray[np.uint8]], mode: Mode = "accurate") -> list[LineReading]:
-        """Read grey line images (H, W) uint8, dark on light, one reading each in the order given.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Recognizer, (self.bundle, self.threads, self.decoding, self.calibration)  # sessions cannot be pickled
 
-        fast: the CTC head, searched with the language model, its best path where the bundle has none. accurate: those
-        texts, from several views of the line, and the decoder's reading, ranked by both heads and the language model.
+    # ------------------------------------------------------------------------------------------------ reading
+
+    def read_lines(self, crops: Sequence[Gray], mode: Mode = "accurate") -> list[LineReading]:
+        """Read grey line images (H, W) uint8, dark on light; one reading each, in the order of `crops`.
+
+        "fast" and "accurate" as in `read_fast` and `read_accurate`. Raises ValueError for any other mode.
         """
-        if mode not in ("fast", "accurate"):
-            raise ValueError(f"mode is {mode!r}: use 'fast' or 'accurate'.")
-        images = self._normalised(crops)
-        readings: list[LineReading] = [_NOTHING] * len(images)
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode is {mode!r}: use {' or '.join(map(repr, get_args(Mode)))}.")
+        images = self.normalise(crops)
+        readings = [_BLANK] * len(images)
         inked = [i for i, image in enumerate(images) if int((image > INK_LEVEL).sum()) >= INK_PIXELS]
-        for rows in self._batches([images[i].shape[1] for i in inked]):
-            members = [inked[r] for r in rows]
-            encoded = self._encode([images[i] for i in members], mode)
-            if mode == "fast":
-                for i, line in zip(members, encoded, strict=True):
-                    texts = [best_path(line.log_probs)] if self.language is None else self._search(line.log_probs)
-                    readings[i] = self._reading(texts, line, None, images[i].shape[1], mode)
-                continue
-            decoded = self._decode(encoded, [images[i].shape[1] for i in members])
-            views = [
-                [line.log_probs for line in self._encode(self._normalised([crops[i] for i in members], factor), "fast")]
-                for factor in self._views
-            ]
-            for row, (i, line, greedy) in enumerate(zip(members, encoded, decoded, strict=True)):
-                ranked, probabilities = self._rank(line, greedy, [view[row] for view in views])
-                readings[i] = self._reading(ranked, line, probabilities, images[i].shape[1], mode)
+        for rows in width_batches([images[i].shape[1] for i in inked]):
+            members = [inked[row] for row in rows]
+            batch = [images[i] for i in members]
+            read = self._read_fast(batch) if mode == "fast" else self._read_accurate(batch, [crops[i] for i in members])
+            for i, reading in zip(members, read, strict=True):
+                readings[i] = reading
         return readings
 
-    def decode_greedy(self, crops: Sequence[NDArray[np.uint8]]) -> list[list[int]]:
-        """Token ids of cached greedy decoding alone, for parity checks and ablations."""
-        images = self._normalised(crops)
-        out: list[list[int]] = [[] for _ in images]
-        for rows in self._batches([image.shape[1] for image in images]):
-            encoded = self._encode([images[r] for r in rows], "accurate")
-            for row, ids in zip(rows, self._decode(encoded, [images[r].shape[1] for r in rows], False), strict=True):
-                out[row] = ids
-        return out
+    def _read_fast(self, images: list[Gray]) -> list[LineReading]:
+        """One pass: the CTC head, searched with the language model; its best path where the bundle has none."""
+        readings = []
+        for line in self.encode(images, for_decoder=False):
+            texts = [best_path(line.log_probs)] if self.language is None else self.search(line.log_probs)
+            spans, probabilities = align(line.log_probs, texts[0])
+            readings.append(self._reading(texts, spans, probabilities, line.width, "fast"))
+        return readings
 
-    def sureness(self, crops: Sequence[NDArray[np.uint8]]) -> float:
-        """Mean probability, 0…1, of what the CTC head sees where it sees a character; 0 where it sees none.
+    def _read_accurate(self, images: list[Gray], crops: list[Gray]) -> list[LineReading]:
+        """Texts of the CTC head from several views of the line and the decoder's own, ranked by all models.
 
-        Cheap, and low for writing that stands on its head: for telling which way up a page lies.
+        `crops` are the lines of `images` before they are normalised: each view squeezes them to another width.
         """
-        probabilities: list[Scores] = []
-        images = self._normalised(crops)
-        for rows in self._batches([image.shape[1] for image in images]):
-            for line in self._encode([images[r] for r in rows], "fast"):
-                best = line.log_probs.argmax(-1)
-                probabilities.append(line.log_probs.max(-1)[best != BLANK])
-        seen = np.concatenate(probabilities) if probabilities else np.zeros(0, np.float32)
-        return float(np.exp(seen).mean()) if len(seen) else 0.0
+        encoded = self.encode(images)
+        decoded = self.decode_greedy(encoded)
+        views = [self.encode(self.normalise(crops, view), for_decoder=False) for view in self.decoding.views]
+        readings = []
+        for row, line in enumerate(encoded):
+            looks = [line.log_probs, *(view[row].log_probs for view in views)]
+            texts, decoder = self.rank(line, looks, decoded[row])
+            spans, ctc = align(line.log_probs, texts[0])
+            # Each head alone is overconfident; where they differ, the doubt is real.
+            probabilities = np.sqrt(np.clip(ctc, 0, 1) * np.clip(decoder, 0, 1))
+            readings.append(self._reading(texts, spans, probabilities, line.width, "accurate"))
+        return readings
 
-    def text(self, ids: Sequence[int]) -> str:
-        """Characters of token ids."""
-        return to_text(ids, self.alphabet)
+    def ctc_confidence(self, crops: Sequence[Gray]) -> float:
+        """Mean probability, 0…1, of the characters that the CTC head sees in `crops`; 0 where it sees none.
 
-    # ------------------------------------------------------------------------------------------------ batches
+        Cheap, and low for writing that is upside down: it tells how a page is oriented.
+        """
+        probabilities = [np.zeros(0, np.float32)]
+        images = self.normalise(crops)
+        for rows in width_batches([image.shape[1] for image in images]):
+            for line in self.encode([images[row] for row in rows], for_decoder=False):
+                seen = line.log_probs.argmax(-1) != BLANK
+                probabilities.append(line.log_probs.max(-1)[seen])
+        found = np.concatenate(probabilities)
+        return float(np.exp(found).mean()) if len(found) else 0.0
 
-    def _normalised(self, crops: Sequence[NDArray[np.uint8]], stretch: float = 1.0) -> list[NDArray[np.uint8]]:
+    # ------------------------------------------------------------------------------------- steps of the reading
+
+    def normalise(self, crops: Sequence[Gray], stretch: float = 1.0) -> list[Gray]:
+        """Crops as the encoder takes them, `stretch` times as wide."""
         return [normalise_line(crop, self.line_height, self._width_scale * stretch) for crop in crops]
 
-    def _batches(self, widths: Sequence[int]) -> list[list[int]]:
-        """Indices grouped so that neighbours in width share a batch of bounded area."""
-        order = sorted(range(len(widths)), key=lambda i: widths[i])
-        groups: list[list[int]] = []
-        for index in order:
-            padded = -(-(widths[index] + MARGIN) // WIDTH_STEP) * WIDTH_STEP
-            if groups and padded * (len(groups[-1]) + 1) <= BATCH_AREA:
-                groups[-1].append(index)
-            else:
-                groups.append([index])
-        return groups
-
-    def _encode(self, images: list[NDArray[np.uint8]], mode: Mode) -> list[_Encoded]:
-        width = -(-(max(image.shape[1] for image in images) + MARGIN) // WIDTH_STEP) * WIDTH_STEP
+    def encode(self, images: Sequence[Gray], *, for_decoder: bool = True) -> list[EncodedLine]:
+        """Encode normalised images of similar width in one batch; `for_decoder`: with its keys and values."""
+        width = _padded(max(image.shape[1] for image in images))
         batch = np.zeros((len(images), 1, self.line_height, width), np.uint8)
         for row, image in enumerate(images):
             batch[row, 0, :, : image.shape[1]] = image
         widths = np.asarray([image.shape[1] for image in images], np.int64)
-        names = ["log_probs"] if mode == "fast" else ["log_probs", "line", "mask"]
-        outputs = self._encoder.run(names, {"images": batch, "widths": widths})
+        names = ["log_probs", "line", "mask"] if for_decoder else ["log_probs"]
+        log_probs, *states = self._encoder.run(names, {"images": batch, "widths": widths})
         steps = -(-widths // self._stride)
-        empty = np.zeros((0,), np.float32)
+        none = np.zeros(0, np.float32)
         return [
-            _Encoded(
-                outputs[0][row, : steps[row]],
-                outputs[1][:, :, row : row + 1] if len(outputs) > 1 else empty,
-                outputs[2][row : row + 1] if len(outputs) > 1 else empty,
+            EncodedLine(
+                int(widths[row]),
+                log_probs[row, : steps[row]],
+                states[0][:, :, row : row + 1] if states else none,
+                states[1][row : row + 1] if states else none,
             )
             for row in range(len(images))
         ]
 
-    # ----------------------------------------------------------------------------------------------- decoding
+    def search(self, log_probs: Scores) -> list[list[int]]:
+        """Texts of the CTC scores (T, V) and the language model, as token ids, best first."""
+        if float(log_probs.max(-1).sum()) > CERTAIN:
+            return [best_path(log_probs)]
+        found = prefix_beam(
+            log_probs,
+            self.decoding.beam,
+            language=self.language,
+            language_weight=self.decoding.language_weight,
+            length_bonus=self.decoding.length_bonus,
+        )
+        return [ids for ids, _ in found]
 
-    @property
-    def _decoder(self) -> Any:
-        if self._decoder_session is None:
-            self._decoder_session = self._bundle.session("decoder", self._threads)
-        return self._decoder_session
-
-    @property
-    def language(self) -> LanguageModel | None:
-        """The bundle's language model, None where it has none or reads without it."""
-        if self._language_model is None and self._language_weight > 0 and LANGUAGE_MODEL in self._bundle.info["files"]:
-            self._language_model = LanguageModel(self._bundle.path / LANGUAGE_MODEL)
-        return self._language_model
-
-    def _budget(self, width: int) -> int:
-        """Most tokens that ink of `width` pixels can hold: no script here puts a letter on two pixels."""
+    def max_length(self, width: int) -> int:
+        """Most tokens that a normalised image of `width` pixels can hold: no letter is narrower than two pixels."""
         return min(self._max_tokens - 1, 8 + width // 2)
 
-    def _decode(self, lines: list[_Encoded], widths: list[int], stop_loops: bool = True) -> list[list[int]]:
-        """Greedy decoding of a batch with cached keys and values; finished lines leave the batch."""
-        line = np.concatenate([e.line for e in lines], axis=2)
-        mask = np.concatenate([e.mask for e in lines], axis=0)
-        past = np.zeros((self._layers, 2, len(lines), self._heads, 0, self._d_head), np.float32)
+    def decode_greedy(self, lines: Sequence[EncodedLine], *, stop_repeats: bool = True) -> list[list[int]]:
+        """Token ids of the decoder's most likely next tokens, with cached keys and values.
+
+        Finished lines leave the batch. `stop_repeats`: end a line that repeats itself; without it, the ids are those of
+        plain greedy decoding.
+        """
+        line = np.concatenate([encoded.line for encoded in lines], axis=2)
+        mask = np.concatenate([encoded.mask for encoded in lines], axis=0)
+        past = self._no_past(len(lines))
         tokens = np.full((len(lines), 1), BOS, np.int64)
         texts: list[list[int]] = [[] for _ in lines]
         alive = list(range(len(lines)))
@@ -229,79 +232,94 @@ class Recognizer:
                 token = int(best[row])
                 if token == EOS:
                     continue
-                texts[index].append(token)
-                if len(texts[index]) >= self._budget(widths[index]) or (stop_loops and _loops(texts[index])):
-                    continue
-                keep.append(row)
+                text = texts[index]
+                text.append(token)
+                if len(text) < self.max_length(lines[index].width) and not (stop_repeats and repeats(text)):
+                    keep.append(row)
             if len(keep) < len(alive):
                 alive = [alive[row] for row in keep]
                 line, mask, past, best = line[:, :, keep], mask[keep], past[:, :, keep], best[keep]
             tokens = best.astype(np.int64)[:, None]
         return texts
 
-    def _score(self, line: _Encoded, texts: list[list[int]]) -> list[Scores]:
+    def decoder_scores(self, line: EncodedLine, texts: Sequence[Sequence[int]]) -> list[Scores]:
         """Decoder log-probability of each token of each text and of its end, one pass for all: N × (len + 1,)."""
-        n, longest = len(texts), max(len(t) for t in texts)
+        n, longest = len(texts), max(len(text) for text in texts)
         tokens = np.zeros((n, longest + 1), np.int64)
         tokens[:, 0] = BOS
         for row, text in enumerate(texts):
             tokens[row, 1 : len(text) + 1] = text
-        past = np.zeros((self._layers, 2, n, self._heads, 0, self._d_head), np.float32)
         log_probs, _ = self._decoder.run(
             ["log_probs", "cache"],
             {
                 "tokens": tokens,
                 "line": np.repeat(line.line, n, axis=2),
                 "mask": np.repeat(line.mask, n, axis=0),
-                "past": past,
+                "past": self._no_past(n),
             },
         )
         return [log_probs[row, np.arange(len(text) + 1), [*text, EOS]] for row, text in enumerate(texts)]
 
-    def _search(self, log_probs: Scores) -> list[list[int]]:
-        """Best texts of the CTC head and the language model, best first."""
-        if float(log_probs.max(-1).sum()) > SURE:
-            return [best_path(log_probs)]
-        found = prefix_beam(
-            log_probs,
-            self._beam,
-            language=self.language,
-            language_weight=self._language_weight,
-            length_bonus=self._length_bonus,
-        )
-        return [ids for ids, _ in found]
+    def candidates(self, looks: Sequence[Scores], greedy: list[int]) -> list[list[int]]:
+        """Different texts, as token ids, of the CTC scores `looks` of each view and of the decoder (`greedy`)."""
+        found = [text for look in looks for text in (*self.search(look), best_path(look))]
+        return [list(text) for text in dict.fromkeys(map(tuple, [*found, greedy])) if len(text) < self._max_tokens]
 
-    def _rank(self, line: _Encoded, greedy: list[int], views: list[Scores]) -> tuple[list[list[int]], Scores]:
-        """Texts best first by all that is known, and the decoder's probability of each token of the first."""
-        looks = [line.log_probs, *views]
-        found = [t for log_probs in looks for t in (*self._search(log_probs), best_path(log_probs))]
-        different = {tuple(t): t for t in (*found, greedy)}
-        texts = [t for t in different.values() if len(t) < self._max_tokens] or [[]]
-        decoder = self._score(line, texts)
+    def rank(self, line: EncodedLine, looks: Sequence[Scores], greedy: list[int]) -> tuple[list[list[int]], Scores]:
+        """Candidates best first by both heads and the language model, and the decoder's probabilities of the first.
+
+        Returns:
+            texts as token ids, and the probability (len,) 0…1 of each token of the best one.
+        """
+        texts = self.candidates(looks, greedy) or [[]]
+        decoder = self.decoder_scores(line, texts)
+        order = [0]
         if len(texts) > 1:
-            ctc = np.mean([ctc_scores(log_probs, texts) for log_probs in looks], axis=0)
-            joint = self._ctc_weight * ctc + (1 - self._ctc_weight) * np.asarray([d.sum() for d in decoder])
+            weights = self.decoding
+            ctc = np.mean([ctc_scores(look, texts) for look in looks], axis=0)
+            joint = weights.ctc_weight * ctc + (1 - weights.ctc_weight) * np.asarray([d.sum() for d in decoder])
             if self.language is not None:
-                joint += self._language_weight * np.asarray([self.language.score(t) for t in texts])
-                joint += self._length_bonus * np.asarray([len(t) for t in texts])
+                joint += weights.language_weight * np.asarray([self.language.score(text) for text in texts])
+                joint += weights.length_bonus * np.asarray([len(text) for text in texts])
             order = [int(i) for i in np.argsort(-joint)]
-        else:
-            order = [0]
         return [texts[i] for i in order], np.exp(decoder[order[0]][:-1])
 
-    # ------------------------------------------------------------------------------------------------ readings
+    def text(self, ids: Sequence[int]) -> str:
+        """Characters of token ids."""
+        return to_text(ids, self.alphabet)
+
+    # ----------------------------------------------------------------------------------- models, loaded when needed
+
+    @cached_property
+    def language(self) -> LanguageModel | None:
+        """The bundle's language model; None where it has none or its weight is 0."""
+        if self.decoding.language_weight > 0 and LANGUAGE_MODEL in self.bundle.description.files:
+            return LanguageModel(self.bundle.path / LANGUAGE_MODEL)
+        return None
+
+    @cached_property
+    def _encoder(self) -> Any:
+        return self.bundle.session("encoder", self.threads)
+
+    @cached_property
+    def _decoder(self) -> Any:
+        return self.bundle.session("decoder", self.threads)
+
+    def _no_past(self, n: int) -> NDArray[np.float32]:
+        return np.zeros((self._layers, 2, n, self._heads, 0, self._d_head), np.float32)
+
+    # ------------------------------------------------------------------------------------------------- words
 
     def _reading(
-        self, texts: list[list[int]], line: _Encoded, decoder: Scores | None, width: int, mode: Mode
+        self, texts: list[list[int]], spans: list[tuple[int, int]], probabilities: Scores, width: int, mode: Mode
     ) -> LineReading:
-        ids = texts[0]
-        text = self.text(ids)
+        """The first of `texts` as words, the others as alternatives.
+
+        `spans`: first and last step of each token of the first text; `probabilities` (len,) 0…1.
+        """
+        text = self.text(texts[0])
         if not text.strip():
-            return _NOTHING
-        spans, probabilities = align(line.log_probs, ids)
-        if decoder is not None:
-            # Each head alone is too sure of itself; where they differ, the doubt is real.
-            probabilities = np.sqrt(np.clip(probabilities, 0, 1) * np.clip(decoder, 0, 1))
+            return _BLANK
         words = []
         begin = 0
         for position in range(len(text) + 1):
@@ -317,20 +335,26 @@ class Recognizer:
             begin = position + 1
         confidence = float(np.mean([w.confidence for w in words])) if words else 1.0
         stripped = " ".join(w.text for w in words)
-        others = tuple(dict.fromkeys(t for t in (self.text(i).strip() for i in texts[1:]) if t and t != stripped))[:3]
-        return LineReading(stripped, confidence, tuple(words), others)
+        others = dict.fromkeys(other for ids in texts[1:] if (other := self.text(ids).strip()) and other != stripped)
+        return LineReading(stripped, confidence, tuple(words), tuple(others)[:ALTERNATIVES])
 
     def _calibrated(self, raw: float, mode: Mode) -> float:
         """Share of words with this raw confidence that were right on held-out lines (isotonic table)."""
-        table = self._calibration.get(mode)
-        value = float(np.interp(raw, table["raw"], table["right"])) if table else raw
+        table = self.calibration.get(mode)
+        value = float(np.interp(raw, table.raw, table.right)) if table else raw
         return round(min(1.0, max(0.0, value)), 4)
 
 
-def _loops(ids: list[int]) -> bool:
-    """True if the end of `ids` repeats itself more often than writing does."""
-    for period in range(1, LOOP_PERIOD + 1):
-        need = period * LOOP_TIMES + (10 if period == 1 else 0)
-        if len(ids) >= need and all(ids[-k] == ids[-k - period] for k in range(1, need - period + 1)):
-            return True
-    return False
+def _padded(width: int) -> int:
+    return -(-(width + MARGIN) // WIDTH_STEP) * WIDTH_STEP
+
+
+def width_batches(widths: Sequence[int]) -> list[list[int]]:
+    """Indices grouped so that neighbours in width share a batch of bounded area."""
+    groups: list[list[int]] = []
+    for index in sorted(range(len(widths)), key=lambda i: widths[i]):
+        if groups and _padded(widths[index]) * (len(groups[-1]) + 1) <= BATCH_AREA:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups

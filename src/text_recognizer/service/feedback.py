@@ -205,7 +205,7 @@ class FeedbackService:
 
     def _outside_alphabet(self, feedback: Feedback) -> list[str]:
         reader = self._engine.reader
-        known = {" ", "\n", "\t", *(reader.bundle.info["alphabet"] if reader is not None else ())}
+        known = {" ", "\n", "\t", *(reader.bundle.description.alphabet if reader is not None else ())}
         written = {*"".join(feedback.lines or ()), *(feedback.text or "")}
         return sorted(written - known) if reader is not None else []
 

@@ -12,6 +12,7 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -105,15 +106,17 @@ def demo(out: Path, arguments: Sequence[str] = ()) -> list[tuple[str, str]]:
 
     log.info("2. stage: %s", bundle_folder)
     lines = lines_of(manifest)
-    network, facts = stage.load_network(run_folder / "last.ckpt")
-    about = {
-        "name": MODEL,
-        "version": "1",
-        "run": facts,
-        "data": ["a page set in Aileron"],
-        "alphabet": Codec().alphabet,
-    }
-    stage.stage_tuned(network, Bundle.open(SHIPPED, whole=True), bundle_folder, about, [line.image for line in lines])
+    network, trained = stage.load_network(run_folder / "last.ckpt")
+    base = Bundle.open(SHIPPED, whole=True)
+    about = replace(
+        base.description,
+        name=MODEL,
+        version="1",
+        run=trained,
+        data=("a page set in Aileron",),
+        alphabet=Codec().alphabet,
+    )
+    stage.stage_tuned(network, base, bundle_folder, about, [line.image for line in lines])
 
     log.info("3. gate and promote: %s", registry)
     models_cli.main(["--folder", str(registry), "add", str(bundle_folder)])

@@ -14,7 +14,7 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from text_recognizer.bundle import Bundle, sha256
+from text_recognizer.description import BaseModel, Licence, Run
 from text_recognizer.errors import DataInvalid, ImageRejected, UsageError
 from text_recognizer.evaluation.metrics import Rate, errors, rate
 from text_recognizer.evaluation.sets import load_set
@@ -216,14 +217,14 @@ def fine_tune(
     folder: Path,
     recipe: Recipe | None = None,
     renderer: LineRenderer | None = None,
-) -> tuple[model.Recognizer, dict[str, Any]]:
-    """The network of `base` trained on `train` until `validation` reads no better, and facts about the run.
+) -> tuple[model.Recognizer, Run]:
+    """The network of `base` trained on `train` until `validation` reads no better, and its run.
 
     `folder` gets the checkpoint and readings of held-out lines (`samples.txt`).
     """
     recipe = recipe or Recipe()
     network = stage.bundle_network(base)
-    codec = Codec(base.info["alphabet"])
+    codec = Codec(base.description.alphabet)
     height = network.config.height
     module = LitFineTuning(
         network.config, learning_rate=recipe.learning_rate, warmup_steps=recipe.warmup_steps,
@@ -263,7 +264,8 @@ def fine_tune(
         raise DataInvalid("time was up before the held-out lines were read once: give a longer --max-time.")
     tuned, run = stage.load_network(Path(best.best_model_path))
     if renderer is not None:
-        run["kept"] = unlearn(tuned, stage.bundle_network(base), codec, old_batches(renderer, codec), recipe.forgetting)
+        old = old_batches(renderer, codec)
+        run = replace(run, kept=unlearn(tuned, stage.bundle_network(base), codec, old, recipe.forgetting))
     return tuned, run
 
 
@@ -332,19 +334,21 @@ def tune_bundle(
     recipe = recipe or Recipe()
     with tempfile.TemporaryDirectory() as scratch:
         network, run = fine_tune(base, train, validation, Path(scratch), recipe, renderer)
-    about = {
-        "name": name or f"{base.name}-tuned",
-        "version": version or base.version,
-        "run": {
-            **run,
-            "base": {"name": base.name, "version": base.version, "weights_sha256": sha256(base.path / stage.WEIGHTS)},
-            "lines": {"train": len(train), "validation": len(validation)},
-            "recipe": asdict(recipe),
-            **({} if corrections is None else {"corrections_sha256": sha256(corrections)}),
-        },
-        "data": [*base.info.get("data", []), "lines of the user's own"],
-        "licences": [*base.info.get("licences", []), {"data": "lines of the user's own", "licence": "the user's"}],
-    }
+    weights = sha256(base.path / stage.WEIGHTS)
+    about = replace(
+        base.description,
+        name=name or f"{base.name}-tuned",
+        version=version or base.version,
+        run=replace(
+            run,
+            base=BaseModel(name=base.name, version=base.version, weights_sha256=weights),
+            lines={"train": len(train), "validation": len(validation)},
+            recipe=asdict(recipe),
+            corrections_sha256="" if corrections is None else sha256(corrections),
+        ),
+        data=(*base.description.data, "lines of the user's own"),
+        licences=(*base.description.licences, Licence(data="lines of the user's own", licence="the user's")),
+    )
     crops = [line.image for line in [*validation, *train][:PARITY_LINES]]
     # Lines that chose the checkpoint are a little too well read to calibrate on, unless they are many.
     calibration = [(line.image, line.text) for line in validation] if len(validation) >= CALIBRATION_LINES else []
@@ -418,7 +422,7 @@ def main(argv: list[str]) -> int:
     base = Bundle.open(resolve(args.base), whole=True)
     config = stage.bundle_network(base).config
     data = load_set(args.set, tuple(args.line_types.split(",")))
-    own = cut_lines(data, config.height, base.info["alphabet"], config.max_tokens - 1)
+    own = cut_lines(data, config.height, base.description.alphabet, config.max_tokens - 1)
     _tell(own)
     if len(own.lines) < MIN_LINES:
         raise DataInvalid(
@@ -430,7 +434,7 @@ def main(argv: list[str]) -> int:
         if path is not None and not path.exists():
             raise DataInvalid(f"{path} is not there: give what 'text-recognizer train data' made.")
     if args.unipen or args.fonts:
-        alphabet = base.info["alphabet"]
+        alphabet = base.description.alphabet
         renderer = LineRenderer(args.unipen, args.fonts, args.texts, height=config.height, alphabet=alphabet)
     recipe = Recipe(
         steps=args.steps, batch_size=args.batch_size, learning_rate=args.learning_rate, replay=args.replay,
@@ -444,9 +448,9 @@ def main(argv: list[str]) -> int:
         exported = manifest if (manifest := args.set / EXPORTED).is_file() else None
         tuned = tune_bundle(base, train, validation, folder, recipe, renderer, args.name, args.version, exported)
         after = read_rate(tuned, validation, args.threads)
-        run = tuned.info["run"]
-        kept = f", {100 * run['kept']:.0f} % of what was learned kept for old hands' sake" if "kept" in run else ""
-        print(f"CER after {after}, after {run['steps']} steps{kept}", flush=True)
+        run = tuned.description.run
+        kept = "" if run.kept is None else f", {100 * run.kept:.0f} % of what was learned kept for old hands' sake"
+        print(f"CER after {after}, after {run.steps} steps{kept}", flush=True)
         if after.value > before.value:
             if not args.force:
                 raise DataInvalid(
@@ -454,9 +458,8 @@ def main(argv: list[str]) -> int:
                     "lines, or take it all the same with --force."
                 )
             print("written although the held-out lines read worse than before (--force)", file=sys.stderr)
-        stage.describe(
-            folder, {**tuned.info, "metrics": {**tuned.info["metrics"], "own": _figures(before, after, validation)}}
-        )
+        metrics = {**tuned.description.metrics, "own": _figures(before, after, validation)}
+        stage.describe(folder, replace(tuned.description, metrics=metrics))
         stage.install(folder, args.out)
     print(args.out)
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import pickle
 import re
@@ -11,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,23 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from text_recognizer.bundle import DESCRIPTION, FORMAT, SHIPPED, Bundle, sha256
+from text_recognizer.bundle import SHIPPED, Bundle, sha256
+from text_recognizer.description import (
+    DESCRIPTION,
+    Calibration,
+    Decoding,
+    Description,
+    Licence,
+    RecognizerSettings,
+    Run,
+)
 from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
 from text_recognizer.evaluation.metrics import words_right
 from text_recognizer.monitoring.reference import REFERENCE
 from text_recognizer.page import Mode
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import WIDTH_SCALE, normalise_line
-from text_recognizer.recognition.recognizer import LANGUAGE_MODEL, Recognizer
+from text_recognizer.recognition.recognizer import LANGUAGE_MODEL, Recognizer, width_batches
 from text_recognizer.synthesis.sources.alphabet import ALPHABET
 from text_recognizer.training.data import Codec, LineRenderer, collate
 from text_recognizer.training.export import FORMATS, DecoderGraph, EncoderGraph, Format, write_formats
@@ -42,16 +50,16 @@ FINDER_FILES = ("line_finder.onnx", "line_finder.safetensors")
 REFERENCE_PAGES = 200  # some thirteen minutes of processor time
 CALIBRATION_MODES: tuple[Mode, ...] = ("fast", "accurate")
 
-LICENCES = [
-    {
-        "data": "UNIPEN train_r01_v07 pen strokes",
-        "licence": "CC-BY-4.0",
-        "source": "doi:10.5281/zenodo.1195803",
-        "cite": "Guyon, Schomaker, Plamondon, Liberman, Janet, ICPR 1994, doi:10.1109/ICPR.1994.576870",
-    },
-    {"data": "handwriting fonts named in synthesis/sources/fonts.lock.json", "licence": "OFL-1.1 or Apache-2.0"},
-    {"data": "texts named in synthesis/sources/texts.lock.json", "licence": "public domain or as listed there"},
-]
+LICENCES = (
+    Licence(
+        data="UNIPEN train_r01_v07 pen strokes",
+        licence="CC-BY-4.0",
+        source="doi:10.5281/zenodo.1195803",
+        cite="Guyon, Schomaker, Plamondon, Liberman, Janet, ICPR 1994, doi:10.1109/ICPR.1994.576870",
+    ),
+    Licence(data="handwriting fonts named in synthesis/sources/fonts.lock.json", licence="OFL-1.1 or Apache-2.0"),
+    Licence(data="texts named in synthesis/sources/texts.lock.json", licence="public domain or as listed there"),
+)
 
 
 def _opened(checkpoint: Path) -> dict[str, Any]:
@@ -66,8 +74,8 @@ def _opened(checkpoint: Path) -> dict[str, Any]:
     return state
 
 
-def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recognizer, dict[str, Any]]:
-    """The network of a Lightning checkpoint, in evaluation mode, and facts about its run.
+def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recognizer, Run]:
+    """The network of a Lightning checkpoint, in evaluation mode, and its run.
 
     `averaged`: the moving average of the weights; else the weights of the last step, which are ahead of the average at
     the end of a short run. Choose by the validation CER. Raises DataInvalid where the file is damaged.
@@ -79,8 +87,8 @@ def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recogni
     weights = {k.removeprefix("network."): v for k, v in held.items() if k.startswith("network.")}
     network.load_state_dict(weights)
     halve_weights(network)
-    record = {"record": shipped_record(state["run_record"])} if "run_record" in state else {}
-    return network.eval(), {"steps": int(state["global_step"]), "config": asdict(config), **record}
+    record = shipped_record(state["run_record"]) if "run_record" in state else {}
+    return network.eval(), Run(steps=int(state["global_step"]), config=asdict(config), record=record)
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -134,7 +142,7 @@ def bundle_network(bundle: Bundle) -> model.Recognizer:
     Raises BundleInvalid if the bundle holds no weights, or weights of other sizes than it says.
     """
     try:
-        network = model.Recognizer(RecognizerConfig.of_sizes(bundle.info["run"]["config"]))
+        network = model.Recognizer(RecognizerConfig.of_sizes(bundle.description.run.config))
         network.load_state_dict(load_file(bundle.path / WEIGHTS))
     except (KeyError, TypeError, OSError, SafetensorError, RuntimeError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -191,27 +199,27 @@ def strip_graph(file: Path) -> None:
 
 def parity(network: model.Recognizer, recognizer: Recognizer, crops: Sequence[NDArray[np.uint8]]) -> tuple[int, int]:
     """(lines whose cached greedy tokens are the same in torch and ONNX Runtime, lines compared)."""
-    theirs = recognizer.decode_greedy(crops)
+    images = recognizer.normalise(crops)
     same = 0
-    for crop, tokens in zip(crops, theirs, strict=True):
-        batch = collate([(normalise_line(crop, network.config.height), [])])
-        images = batch.images.to(torch.float32) / 255
-        limit = recognizer._budget(int(batch.widths[0]))
-        same += network.greedy(images, batch.widths, limit)[0] == tokens
-    return same, len(theirs)
+    for rows in width_batches([image.shape[1] for image in images]):
+        encoded = recognizer.encode([images[row] for row in rows])
+        for row, tokens in zip(rows, recognizer.decode_greedy(encoded, stop_repeats=False), strict=True):
+            batch = collate([(normalise_line(crops[row], network.config.height), [])])
+            limit = recognizer.max_length(int(batch.widths[0]))
+            same += network.greedy(batch.images.to(torch.float32) / 255, batch.widths, limit)[0] == tokens
+    return same, len(images)
 
 
 def calibrate(
     recognizer: Recognizer, crops: Sequence[NDArray[np.uint8]], texts: Sequence[str], mode: Mode
-) -> dict[str, list[float]]:
-    """Isotonic table from raw to true confidence of words: `raw` ascending, `right` the share of right words.
+) -> Calibration:
+    """Isotonic table from raw to true confidence of words, by a `recognizer` that returns raw confidences.
 
     A word is right if the same word stands at its place in the truth, by the alignment of least edits between the two
     sequences of words. Pool-adjacent-violators (Ayer et al. 1955).
     """
     from scipy.optimize import isotonic_regression
 
-    recognizer._calibration = {}
     raw: list[float] = []
     right: list[float] = []
     for reading, text in zip(recognizer.read_lines(crops, mode), texts, strict=True):
@@ -225,18 +233,7 @@ def calibrate(
     bins = np.array_split(np.arange(len(x)), min(40, len(x) // 15))
     centres = [float(x[b].mean()) for b in bins]
     fitted = isotonic_regression([float(y[b].mean()) for b in bins], weights=[len(b) for b in bins]).x
-    return {"raw": [round(c, 5) for c in centres], "right": [round(float(v), 4) for v in fitted]}
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """What a bundle says of how its texts are ranked; see `recognition.recognizer`."""
-
-    ctc_weight: float = 0.5  # of the CTC head; the decoder has the rest
-    beam: int = 8
-    language_weight: float = 0.5
-    length_bonus: float = 1.5  # log-probability that each character adds, against the model's taste for short texts
-    views: tuple[float, ...] = ()  # further widths of a line, as factors, that the accurate mode looks at
+    return Calibration(raw=tuple(round(c, 5) for c in centres), right=tuple(round(float(v), 4) for v in fitted))
 
 
 def calibration_lines(
@@ -282,10 +279,10 @@ def stage(
         export_recognizer(network, folder)
         if finder.is_dir():
             other = Bundle.open(finder, whole=True)
-            finder_settings = other.info["line_finder"]
+            finder_settings = other.description.line_finder
             for file in FINDER_FILES:
                 shutil.copyfile(other.path / file, folder / file)
-            finder_source = other.info["run"].get("finder_sha256", "")
+            finder_source = other.description.run.finder_sha256
         else:
             finder_settings = export_line_finder(finder, folder / FINDER_FILES[0])
             finder_source = sha256(finder)
@@ -294,45 +291,50 @@ def stage(
             shutil.copyfile(language_model, folder / LANGUAGE_MODEL)
         for graph in sorted(folder.glob("*.onnx")):
             strip_graph(graph)
-        info: dict[str, Any] = {
-            "format": FORMAT,
-            "name": name,
-            "version": version,
-            "files": {},
-            "for_training": [],
-            "alphabet": codec.alphabet,
-            "line_height": c.height,
-            "recognizer": {
-                "width_scale": WIDTH_SCALE,
-                "stride": c.stride,
-                "cache": [c.decoder_layers, c.heads, c.d_model // c.heads],
-                "max_tokens": c.max_tokens,
-                **asdict(decoding or Decoding()),
-                "calibration": {},
-            },
-            "line_finder": finder_settings or {},
-            "run": {"checkpoint_sha256": sha256(checkpoint), "finder_sha256": finder_source, **run},
-            "git_commit": _commit(),
-            "data": ["UNIPEN train_r01_v07, training writers"] + (["handwriting fonts"] if fonts else []),
-            "licences": LICENCES,
-            "metrics": {},
-        }
-        describe(folder, info)
+        description = describe(
+            folder,
+            Description(
+                name=name,
+                version=version,
+                files={},
+                alphabet=codec.alphabet,
+                line_height=c.height,
+                recognizer=RecognizerSettings(
+                    width_scale=WIDTH_SCALE,
+                    stride=c.stride,
+                    cache=(c.decoder_layers, c.heads, c.d_model // c.heads),
+                    max_tokens=c.max_tokens,
+                    decoding=decoding or Decoding(),
+                ),
+                line_finder=finder_settings,
+                run=replace(run, checkpoint_sha256=sha256(checkpoint), finder_sha256=finder_source),
+                git_commit=_commit(),
+                data=("UNIPEN train_r01_v07, training writers", *(("handwriting fonts",) if fonts else ())),
+                licences=LICENCES,
+            ),
+        )
         recognizer = Recognizer(Bundle.open(folder))
         lines = calibration_lines(unipen, texts, c.height)
         crops, truths = [image for image, _ in lines], [text for _, text in lines]
-        info["metrics"]["parity"] = _checked_parity(network, recognizer, crops[:240])
+        metrics: dict[str, Any] = {"parity": _checked_parity(network, recognizer, crops[:240])}
         for kind, same in write_formats(network, folder, formats, crops[:240]).items():
-            info["metrics"][f"parity_{kind}"] = same
-        info["recognizer"]["calibration"] = {m: calibrate(recognizer, crops, truths, m) for m in CALIBRATION_MODES}
-        describe(folder, info)
-        _refer(folder, info, unipen, fonts, texts, reference_pages)
+            metrics[f"parity_{kind}"] = same
+        description = replace(description, metrics=metrics)
+        description = describe(folder, _calibrated(description, recognizer, crops, truths))
+        _refer(folder, description, unipen, fonts, texts, reference_pages)
         install(folder, out)
     return out
 
 
+def _calibrated(
+    description: Description, recognizer: Recognizer, crops: Sequence[NDArray[np.uint8]], texts: Sequence[str]
+) -> Description:
+    tables: dict[str, Calibration] = {mode: calibrate(recognizer, crops, texts, mode) for mode in CALIBRATION_MODES}
+    return replace(description, recognizer=replace(description.recognizer, calibration=tables))
+
+
 def _refer(
-    folder: Path, info: dict[str, Any], unipen: Path, fonts: Path | None, texts: Path | None, pages: int
+    folder: Path, description: Description, unipen: Path, fonts: Path | None, texts: Path | None, pages: int
 ) -> None:
     """Add to the bundle in `folder` the frequent words and, of so many pages, what monitoring compares with."""
     from text_recognizer.reader import Reader
@@ -340,15 +342,13 @@ def _refer(
 
     words = frequent_words(texts)
     write_words(folder, words)
-    info.pop("reference", None)
     (folder / REFERENCE).unlink(missing_ok=True)
-    describe(folder, info)
+    description = describe(folder, replace(description, reference=None))
     if pages:
         reader = Reader(Bundle.open(folder))
         reference = make_reference(reader, unipen, fonts, texts, pages, frozenset(words), log.info)
         write_reference(folder, reference)
-        info["reference"] = reference["made"]
-        describe(folder, info)
+        describe(folder, replace(description, reference=reference["made"]))
 
 
 def add_reference(
@@ -364,13 +364,13 @@ def add_reference(
     `version` of the bundle afterwards: by default the same. A registered bundle is not to be changed: copy it first.
     Raises BundleInvalid where there is none.
     """
-    info = dict(Bundle.open(bundle, whole=True).info)
+    description = Bundle.open(bundle, whole=True).description
     if version is not None:
-        info["version"] = version
+        description = replace(description, version=version)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
         shutil.copytree(bundle, folder)
-        _refer(folder, info, unipen, fonts, texts, pages)
+        _refer(folder, description, unipen, fonts, texts, pages)
         install(folder, bundle)
     return Bundle.open(bundle)
 
@@ -379,40 +379,36 @@ def stage_tuned(
     network: model.Recognizer,
     base: Bundle,
     folder: Path,
-    about: dict[str, Any],
+    about: Description,
     crops: Sequence[NDArray[np.uint8]],
     calibration: Sequence[tuple[NDArray[np.uint8], str]] = (),
 ) -> Bundle:
     """Write a bundle to the empty folder `folder`: `network` in place of the recogniser of `base`, all else as there.
 
-    `about` overrides entries of the description. `crops` are the line images (H, W) uint8 on which ONNX Runtime must
-    read as torch does. The calibration of `base` stays unless `calibration` gives lines (image, text) that the network
-    was neither trained on nor chosen by. With an `alphabet` in `about` other than that of `base`, its language model
-    stays out, since it knows the old one. Raises DataInvalid if parity fails.
+    `about` is the new description but for files, sizes, commit and metrics. `crops` are the line images (H, W) uint8
+    on which ONNX Runtime must read as torch does. The calibration of `about` stays unless `calibration` gives lines
+    (image, text) that the network was neither trained on nor chosen by. With another alphabet than that of `base`, its
+    language model stays out, since it knows the old one. Raises DataInvalid if parity fails.
     """
-    left_out = {REFERENCE} | (
-        {LANGUAGE_MODEL} if about.get("alphabet", base.info["alphabet"]) != base.info["alphabet"] else set()
-    )
+    # The reference holds numbers of the base model's readings.
+    left_out = {REFERENCE} | ({LANGUAGE_MODEL} if about.alphabet != base.description.alphabet else set())
     halve_weights(network)
     export_recognizer(network, folder)
     for graph in sorted(folder.glob("*.onnx")):
         strip_graph(graph)
-    for name in base.info["files"]:
-        # How surely the base model reads says nothing of the tuned one.
+    for name in base.description.files:
         if not (folder / name).exists() and name not in left_out:
             shutil.copyfile(base.path / name, folder / name)
-    kept = {name: value for name, value in base.info.items() if name != "reference"}
-    info: dict[str, Any] = {**kept, "git_commit": _commit(), "metrics": {}, **about}
     c = network.config
-    sizes = {"cache": [c.decoder_layers, c.heads, c.d_model // c.heads], "max_tokens": c.max_tokens}
-    info["recognizer"] = {**base.info["recognizer"], **sizes}
-    describe(folder, info)
-    recognizer = Recognizer(Bundle.open(folder))
-    info["metrics"] = {**info["metrics"], "parity": _checked_parity(network, recognizer, crops)}
+    sizes = replace(about.recognizer, cache=(c.decoder_layers, c.heads, c.d_model // c.heads), max_tokens=c.max_tokens)
+    about = replace(about, recognizer=sizes, git_commit=_commit(), metrics={}, reference=None)
+    about = describe(folder, about)
+    recognizer = Recognizer(Bundle.open(folder), calibration={})
+    about = replace(about, metrics={"parity": _checked_parity(network, recognizer, crops)})
     if calibration:
         images, texts = [image for image, _ in calibration], [text for _, text in calibration]
-        info["recognizer"]["calibration"] = {m: calibrate(recognizer, images, texts, m) for m in CALIBRATION_MODES}
-    describe(folder, info)
+        about = _calibrated(about, recognizer, images, texts)
+    describe(folder, about)
     return Bundle.open(folder)
 
 
@@ -443,10 +439,13 @@ def _checked_parity(
     return {"lines": compared, "same": same}
 
 
-def describe(folder: Path, info: dict[str, Any]) -> None:
-    info["files"] = {p.name: sha256(p) for p in sorted(folder.iterdir()) if p.name != DESCRIPTION}
-    info["for_training"] = [name for name in info["files"] if name.endswith(".safetensors")]
-    (folder / DESCRIPTION).write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def describe(folder: Path, description: Description) -> Description:
+    """Write `description` to `folder` with the files that are there, and return it."""
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != DESCRIPTION}
+    for_training = tuple(name for name in files if name.endswith(".safetensors"))
+    described = replace(description, files=files, for_training=for_training)
+    described.write(folder)
+    return described
 
 
 def _commit() -> str:
@@ -486,15 +485,22 @@ def main(argv: list[str]) -> int:
         "--reference-only", type=Path, metavar="BUNDLE",
         help="stage nothing: give this bundle what monitoring needs, its weights stay as they are",
     )  # fmt: skip
-    parser.add_argument("--ctc-weight", type=float, default=0.5)
-    parser.add_argument("--beam", type=int, default=8)
+    decoding = Decoding()
+    parser.add_argument(
+        "--ctc-weight", type=float, default=decoding.ctc_weight, help="of the CTC head; the decoder has the rest"
+    )
+    parser.add_argument("--beam", type=int, default=decoding.beam, help="prefixes that the search follows")
     parser.add_argument("--language-model", type=Path, help="file made by 'text-recognizer train language-model'")
-    parser.add_argument("--language-weight", type=float, default=0.5)
-    parser.add_argument("--length-bonus", type=float, default=1.5, help="log-probability that each character adds")
+    parser.add_argument("--language-weight", type=float, default=decoding.language_weight)
+    parser.add_argument(
+        "--length-bonus", type=float, default=decoding.length_bonus, help="log-probability that each character adds"
+    )
     parser.add_argument(
         "--formats", default="onnx", help=f"comma separated, of {','.join(FORMATS)}; ONNX is always there (%(default)s)"
     )
-    parser.add_argument("--views", type=float, nargs="*", default=(), help="further widths of a line to look at")
+    parser.add_argument(
+        "--views", type=float, nargs="*", default=decoding.views, help="further widths of a line, as factors"
+    )
     parser.add_argument("--last-weights", action="store_true", help="the last step's weights, not their average")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -519,7 +525,10 @@ def main(argv: list[str]) -> int:
     out = stage(
         args.checkpoint, args.finder, args.out, args.unipen, args.name, args.version or "0.1", args.fonts, args.texts,
         not args.last_weights, args.language_model,
-        Decoding(args.ctc_weight, args.beam, args.language_weight, args.length_bonus, tuple(args.views)),
+        Decoding(
+            ctc_weight=args.ctc_weight, beam=args.beam, language_weight=args.language_weight,
+            length_bonus=args.length_bonus, views=tuple(args.views),
+        ),
         formats, args.reference_pages,
     )  # fmt: skip
     print(out)

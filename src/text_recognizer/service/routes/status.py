@@ -31,9 +31,9 @@ def router(context: Context) -> APIRouter:
         model = schema.ModelAnswer(
             name=bundle.name,
             version=bundle.version,
-            alphabet=bundle.info["alphabet"],
+            alphabet=bundle.description.alphabet,
             modes=["fast", "accurate"],
-            data=[str(item) for item in bundle.info.get("data", [])],
+            data=list(bundle.description.data),
         )
         share = settings.log_readings if feedback.open else 0.0
         kept = schema.KeptAnswer(share=share, what=settings.log_keep, days=settings.retention_days)

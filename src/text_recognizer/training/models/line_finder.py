@@ -12,7 +12,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from text_recognizer.layout.finder import FinderSettings
+from text_recognizer.description import FinderSettings
 
 STRIDE = 4  # pixels of the page a pixel of the maps stands for
 MULTIPLE = 32  # the page's sides must be multiples of it: the deepest stage halves five times
@@ -123,7 +123,7 @@ class ExportedLineFinder(nn.Module):
         return torch.cat([maps[:, :3].sigmoid(), maps[:, 3:]], dim=1)
 
 
-def export_line_finder(checkpoint: Path, out: Path) -> dict[str, Any]:
+def export_line_finder(checkpoint: Path, out: Path) -> FinderSettings:
     """Write the network of a training checkpoint as an ONNX graph, and its weights beside it as safetensors.
 
     The graph (opset 18) takes `page`, uint8 (1, 1, H, W), 255 = paper, H and W multiples of 32, and gives `maps`,
@@ -134,7 +134,7 @@ def export_line_finder(checkpoint: Path, out: Path) -> dict[str, Any]:
         out: the `.onnx` file; `out` with the suffix `.safetensors` is written too.
 
     Returns:
-        The settings for `layout.finder.LineFinder` that belong to the network, as a bundle holds them.
+        The settings for `layout.finder.LineFinder` that belong to the network.
     """
     from safetensors.torch import save_file
 
@@ -154,7 +154,7 @@ def export_line_finder(checkpoint: Path, out: Path) -> dict[str, Any]:
     )
     assert program is not None
     program.save(str(out))
-    return asdict(FinderSettings())
+    return FinderSettings()
 
 
 def load_line_finder(checkpoint: Path) -> LineFinderNet:
