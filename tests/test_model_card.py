@@ -17,7 +17,7 @@ from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.synthesis.sources.unipen import Ink, Writer, heldout_writers
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-sys.path.insert(0, str(Path(__file__).parent.parent / "docs"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 import failures
 import slices
 
@@ -58,7 +58,7 @@ def test_figures_are_of_the_model_that_ships():
     for name in ("slices", "failures"):
         section = CARD.split(f"<!-- {name}:begin -->")[1].split(f"<!-- {name}:end -->")[0]
         assert f"Model `{bundle.name}@{bundle.version}`" in section, (
-            f"the card's {name} are of another model: run benchmarks/slices.py and docs/failures.py with --write"
+            f"the card's {name} are of another model: run benchmarks/slices.py and tools/failures.py with --write"
         )
 
 

@@ -209,6 +209,6 @@ def test_picture_of_a_jpeg_is_the_jpeg_itself(letter):
 
 def test_font_is_the_one_that_its_script_makes(tmp_path):
     pytest.importorskip("fontTools", reason="fontTools, of the extra `train`, is not installed")
-    script = runpy.run_path(str(ROOT / "docs" / "unseen_font.py"))
+    script = runpy.run_path(str(ROOT / "tools" / "unseen_font.py"))
     script["build"]().save(tmp_path / "unseen.ttf")
     assert (tmp_path / "unseen.ttf").read_bytes() == script["TARGET"].read_bytes()

@@ -33,7 +33,7 @@ LONGEST = 14_400
 _FONT = "text-recognizer-unseen"
 _INVISIBLE = 3  # PDF's text rendering mode
 
-# One box for every character, made by docs/unseen_font.py; the subset of it in a document is a kilobyte.
+# One box for every character, made by tools/unseen_font.py; the subset of it in a document is a kilobyte.
 pdfmetrics.registerFont(TTFont(_FONT, str(Path(__file__).with_name("unseen.ttf"))))
 _ASCENT, _DESCENT = 0.8, -0.2
 # With it each picture would be written as ASCII, a quarter larger; reportlab has no finer switch.

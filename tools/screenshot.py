@@ -1,4 +1,4 @@
-"""Takes the pictures of the web page in docs/images: python docs/screenshot.py (needs Chromium and playwright)."""
+"""Takes the pictures of the web page in docs/images: python tools/screenshot.py (needs Chromium and playwright)."""
 
 import re
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
 SHOTS = {
     "app": {"viewport": {"width": 1240, "height": 880}, "color_scheme": "light"},
     "app-dark": {"viewport": {"width": 1240, "height": 880}, "color_scheme": "dark"},

@@ -2,7 +2,7 @@
 
 It has one glyph, a box from descent to ascent, for every character of Unicode's first plane: viewers tell lines and
 words by the boxes of the characters, and in a font for reading those of “…”, “–” or “.” are low ones that they take for
-another line's. `python docs/unseen_font.py`
+another line's. `python tools/unseen_font.py`
 """
 
 from pathlib import Path

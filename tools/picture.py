@@ -1,6 +1,6 @@
 """The README's picture: a sample page beside what was read, made by the shipped model.
 
-python docs/picture.py samples/page.png docs/images/page.png
+python tools/picture.py samples/page.png docs/images/page.png
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The model card's pictures of what is read badly, with the truth and the reading, made by the shipped model.
 
-    python docs/failures.py --unipen data/unipen.npz --texts data/texts --write docs/model-card.md
+    python tools/failures.py --unipen data/unipen.npz --texts data/texts --write docs/model-card.md
 
 Each kind is rendered a few times in hands that no training sees. The picture shown is the one in the middle by its
 character error rate: neither the worst nor the best. Seeds are fixed.
@@ -243,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     hands = [hand for hand in map(Hand, load_writers(args.unipen, "heldout")) if hand.writable]
     text, reader = TextSource(args.texts), Reader(args.bundle, args.threads)
     sections = [
-        f"Model `{reader.model}`. Made by `python docs/failures.py --unipen data/unipen.npz --texts data/texts "
+        f"Model `{reader.model}`. Made by `python tools/failures.py --unipen data/unipen.npz --texts data/texts "
     ]
     sections[0] += "--write docs/model-card.md`; lines are parted by /."
     for kind in KINDS:
