@@ -25,6 +25,7 @@ from text_recognizer.errors import ImageRejected
 
 MAX_SECONDS = 20.0
 MAX_REDIRECTS = 3
+MAX_LENGTH = 8192  # characters of an address: putting a host into ASCII takes time
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def _data_url(url: str, max_bytes: int) -> bytes:
     if not head.lower().endswith(";base64"):
         return raw
     try:
-        return base64.b64decode(b"".join(raw.split()), validate=True)
+        return base64.b64decode(raw.translate(None, b" \t\r\n\f\v"), validate=True)
     except binascii.Error:
         raise ImageRejected("the data URL is not valid base64; encode the image again") from None
 
@@ -144,7 +145,7 @@ def _taken_apart(url: str) -> tuple[str, str, int, str]:
     """Scheme, host in ASCII, port, and path with query. Raises `ImageRejected`."""
     try:
         # What browsers, proxies and Python understand in different ways is not understood at all.
-        if re.search(r"[\x00-\x1f\x7f\\]", url):
+        if len(url) > MAX_LENGTH or re.search(r"[\x00-\x1f\x7f\\]", url):
             raise ValueError
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port

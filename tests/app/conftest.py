@@ -15,7 +15,7 @@ from PIL import Image
 
 pytest.importorskip("gradio")
 
-from text_recognizer.app.forward import Forward
+from text_recognizer.app import forward
 from text_recognizer.app.mounted import create_app
 from text_recognizer.service.settings import Settings
 
@@ -50,7 +50,7 @@ def alone(serving):
 
     @contextlib.contextmanager
     def run(address, key=None):
-        with serving(Forward(address, key)) as url, httpx.Client(base_url=url, timeout=60) as http:
+        with serving(forward.create_app(address, key)) as url, httpx.Client(base_url=url, timeout=60) as http:
             yield SimpleNamespace(url=url, http=http)
 
     return run

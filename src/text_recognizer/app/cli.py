@@ -24,13 +24,13 @@ def main(argv: Sequence[str]) -> int:
 
     import uvicorn
 
-    from text_recognizer.app.forward import Forward
+    from text_recognizer.app.forward import create_app
     from text_recognizer.service.listening import OPTIONS, listening, logging, raise_limit_of_files, run
 
     raise_limit_of_files()
     with listening(options.host, options.port) as sock:
         _tell_whether_it_is_there(address, key)
-        config = uvicorn.Config(Forward(address, key), log_config=logging(), timeout_graceful_shutdown=35, **OPTIONS)
+        config = uvicorn.Config(create_app(address, key), log_config=logging(), timeout_graceful_shutdown=35, **OPTIONS)
         return run(config, sock)
 
 

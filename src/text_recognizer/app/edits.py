@@ -13,6 +13,7 @@ from text_recognizer.layout.words import word_polygon
 from text_recognizer.page import Line, Page, Word
 
 CERTAIN = 1.0  # confidence of what a person wrote
+WORK = 500_000  # words times points of their outline; a page needs some 100,000, and lines beyond it get no words
 
 
 def corrected(page: Page, texts: Sequence[str]) -> Page:
@@ -21,14 +22,17 @@ def corrected(page: Page, texts: Sequence[str]) -> Page:
     Words at both ends that stayed keep their place and confidence, those between share the place of what they replace.
     What was read becomes the first alternative. Raises ValueError where there are more or fewer texts than lines.
     """
-    lines = (_line(line, " ".join(text.split())) for line, text in zip(page.lines, texts, strict=True))
+    work = [WORK]
+    lines = (_line(line, " ".join(text.split()), work) for line, text in zip(page.lines, texts, strict=True))
     return replace(page, lines=tuple(line for line in lines if line.text))
 
 
-def _line(line: Line, text: str) -> Line:
+def _line(line: Line, text: str, work: list[int]) -> Line:
     if text == line.text:
         return line
-    words = tuple(_words(line, text.split())) if line.words and line.polygon and text else ()
+    texts = text.split()
+    work[0] -= len(texts) * len(line.polygon)
+    words = tuple(_words(line, texts)) if line.words and line.polygon and text and work[0] > 0 else ()
     alternatives = (line.text, *(other for other in line.alternatives if other != text))
     return replace(line, text=text, confidence=CERTAIN, words=words, alternatives=alternatives)
 
@@ -57,12 +61,13 @@ def _alike(pairs: Iterator[tuple[Word, str]]) -> int:
 def _sharing(line: Line, old: Sequence[Word], texts: Sequence[str]) -> Iterator[Word]:
     """Words side by side where `old` stood, each as wide as it has characters."""
     outline = np.asarray(line.polygon, np.float32).reshape(-1, 2)
-    along, _ = frame(spine_of(outline, line.baseline or None))
+    ends = (line.baseline[0], line.baseline[-1]) if line.baseline else None  # all that gives the direction
+    along, _ = frame(spine_of(outline, ends))
     u = outline @ along
     stood = np.concatenate([np.asarray(word.polygon, np.float32).reshape(-1, 2) for word in old]) @ along
     left, right = (float((end - u.min()) / np.ptp(u)) for end in (stood.min(), stood.max()))
     character = (right - left) / (sum(map(len, texts)) + len(texts) - 1)
     for text in texts:
         right = left + character * len(text)
-        yield Word(text, word_polygon(line.polygon, line.baseline or None, left, right), CERTAIN)
+        yield Word(text, word_polygon(line.polygon, ends, left, right), CERTAIN)
         left = right + character

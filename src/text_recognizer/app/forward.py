@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
@@ -19,6 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from text_recognizer.app.page import Page
 from text_recognizer.feedback.record import REQUEST_ID
+from text_recognizer.service.edge import Edge
+from text_recognizer.service.metrics import Metrics
 from text_recognizer.service.problems import document, unserved
 
 PASSED_ON = {
@@ -36,11 +37,16 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 120.0  # without any byte; the service has a deadline of its own, and tells of it
 
 
-class Forward:
-    """The page at `/`, and a service's addresses behind it.
+def create_app(address: str, api_key: str | None = None) -> ASGIApp:
+    """The page at `/`, and the addresses of the service at `address` behind it.
 
-    `address`: of the service. `api_key`: sent with each request; nothing: each visitor's own is passed on.
+    `api_key`: sent with each request; default: each visitor's own key is passed on.
     """
+    return Edge(Forward(address, api_key), Metrics())
+
+
+class Forward:
+    """See `create_app`."""
 
     def __init__(self, address: str, api_key: str | None = None) -> None:
         self._key = api_key
@@ -67,7 +73,7 @@ class Forward:
             except ClientDisconnect:
                 return
         else:
-            answer = unserved(HTTPException(404), uuid.uuid4().hex)
+            answer = unserved(HTTPException(404), request.state.id)
         await answer(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -83,7 +89,7 @@ class Forward:
         try:
             answer = await self._http.get("/v1/models", headers=self._headers(request, ("authorization", "x-api-key")))
         except httpx.TransportError:
-            return _away()
+            return _away(request)
         if answer.is_success:
             return None
         return Response(answer.content, answer.status_code, _chosen(answer.headers, _ANSWERED))
@@ -106,7 +112,7 @@ class Forward:
         asked = self._http.build_request(
             request.method,
             httpx.URL(path=request.url.path, query=request.url.query.encode()),
-            headers=self._headers(request, _ASKED),
+            headers={**self._headers(request, _ASKED), "x-request-id": request.state.id},
             content=body() if has_body else None,
         )
         if not has_body:
@@ -118,7 +124,7 @@ class Forward:
                 raise ClientDisconnect
             answer = asking.result()
         except httpx.TransportError:
-            return _away()
+            return _away(request)
         finally:
             asking.cancel()
             leaving.cancel()
@@ -152,6 +158,6 @@ def _chosen(headers: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str
     return {name: headers[name] for name in names if name in headers}
 
 
-def _away() -> Response:
-    detail = "the service that reads cannot be reached; try again later, or tell who runs it"
-    return document(502, "service-away", detail, uuid.uuid4().hex, {"Retry-After": "5"})
+def _away(request: Request) -> Response:
+    detail = "the service that reads cannot be reached; try again later, or report it to the operator"
+    return document(502, "service-away", detail, request.state.id, {"Retry-After": "5"})

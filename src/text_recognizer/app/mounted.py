@@ -1,6 +1,6 @@
 """The service with the page at its root: what `text-recognizer serve` runs where Gradio is installed.
 
-The page's scripts ask the service at its own addresses, so API keys and rate limits see each visitor as he is.
+The page's scripts call the service at its own addresses, so API keys and rate limits apply to each visitor.
 """
 
 from __future__ import annotations
@@ -11,28 +11,27 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from text_recognizer.app.page import Page
 from text_recognizer.service.app import create_app as create_service
+from text_recognizer.service.context import Context
 from text_recognizer.service.settings import Settings
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
     """See `service.app.create_app`; without the page where the settings say so."""
     settings = settings or Settings.from_environment()
-    service = create_service(settings)
-    if not settings.page:
-        return service
-
-    async def admit(request: Request) -> Response | None:
-        await service.state.context.access.check(request)
-        return None
-
-    return Mounted(service, Page(admit, max_image=settings.max_bytes))
+    return create_service(settings, Mounted if settings.page else None)
 
 
 class Mounted:
-    """Requests for the page go to it, all others to the service, as if there were no page."""
+    """Serves requests for the page, and passes all others to the service."""
 
-    def __init__(self, service: ASGIApp, page: Page) -> None:
-        self.service, self.page = service, page
+    def __init__(self, service: ASGIApp, context: Context) -> None:
+        async def admit(request: Request) -> Response | None:
+            await context.access.check(request)
+            return None
+
+        settings = context.settings
+        self._service, self._page = service, Page(admit, settings.max_bytes, settings.max_pixels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self.page if self.page.serves(scope) else self.service)(scope, receive, send)
+        """Serve a request."""
+        await (self._page if self._page.serves(scope) else self._service)(scope, receive, send)

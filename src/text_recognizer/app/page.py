@@ -7,18 +7,17 @@ let through: of Gradio only the document and its scripts and styles can be had.
 from __future__ import annotations
 
 import asyncio
-import json
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -28,7 +27,10 @@ from text_recognizer import formats
 from text_recognizer.app.shell import BROWSER, gradio_application, written_formats
 from text_recognizer.errors import TextRecognizerError
 from text_recognizer.formats.json_lines import from_dict
+from text_recognizer.images import MAX_PIXELS
+from text_recognizer.service import forms, json_body
 from text_recognizer.service.problems import Overloaded, RequestError, TooLarge, TooSlow, problem, unserved
+from text_recognizer.service.workers import Workers, while_client_waits
 
 Admit = Callable[[Request], Awaitable[Response | None]]
 """Whether this request may be served: None, or the answer that refuses it."""
@@ -37,13 +39,15 @@ EXAMPLES = Path(__file__).parent / "examples"
 GRADIO = ("/theme.css", "/assets/", "/static/")
 OWN = "/page/"
 ICON = "/favicon.ico"
+ADDRESSES = ("browser", "examples", "picture", "written")  # below OWN
 
 MAX_IMAGE = 20 * 2**20  # bytes of a picture to be shown
-MAX_PAGE = 8 * 2**20  # bytes of a page to be written down
+MAX_PAGE = 8 * 2**20  # bytes of a page to be written
+MAX_VALUES = 300_000  # in its JSON: two for each point
 MAX_HELD = 128 * 2**20  # bytes of all of them at once
-PATIENCE = 30.0  # seconds for a body to arrive
+PATIENCE = 30.0  # seconds for a body to arrive and to be answered
 SHOWN_SIDE = 2000  # pixels of a picture that the browser cannot show by itself
-AT_ONCE = 2  # pictures decoded at the same time
+AT_ONCE = 2  # pictures decoded and pages written at the same time
 
 # Gradio starts itself by inline scripts; nothing may come from elsewhere, or go there.
 POLICY = (
@@ -61,14 +65,14 @@ HEADERS = (
 class Page:
     """The page at `/`. Gradio is loaded when somebody first looks at it.
 
-    `admit`: who may have pictures decoded and pages written here. `max_image`: bytes of such a picture.
+    `admit`: who may have pictures decoded and pages written here. `max_image`, `max_pixels`: of such a picture.
     """
 
-    def __init__(self, admit: Admit, max_image: int = MAX_IMAGE) -> None:
-        self._admit, self._max_image = admit, max_image
+    def __init__(self, admit: Admit, max_image: int = MAX_IMAGE, max_pixels: int = MAX_PIXELS) -> None:
+        self._admit, self._max_image, self._max_pixels = admit, max_image, max_pixels
         self._gradio: ASGIApp | None = None
         self._loading = asyncio.Lock()
-        self._decoding = asyncio.Semaphore(AT_ONCE)
+        self._workers = Workers("page", AT_ONCE)
         self._held = 0
         self._own = Starlette(
             routes=[
@@ -78,7 +82,7 @@ class Page:
                 Route(f"{OWN}picture", self._picture, methods=["POST"]),
                 Route(f"{OWN}written/{{format}}", self._written, methods=["POST"]),
             ],
-            exception_handlers={TextRecognizerError: _refused, HTTPException: _nowhere},
+            exception_handlers={TextRecognizerError: _refused, HTTPException: _nowhere, ClientDisconnect: _gone},
         )
 
     @staticmethod
@@ -91,8 +95,10 @@ class Page:
         return path.startswith(OWN) or (shown and scope["method"] in ("GET", "HEAD"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request that `serves` says yes to."""
+        """Serve a request for which `serves` is true; `Edge` must be around it."""
         path = _path(scope)
+        own = path.removeprefix(OWN).partition("/")[0] if path.startswith(OWN) else ""
+        scope["route"] = SimpleNamespace(path=f"{OWN}{own}" if own in ADDRESSES else "page")  # for the metrics
         if path.startswith(OWN) or path == ICON:
             await self._own(scope, receive, send)
             return
@@ -130,10 +136,11 @@ class Page:
         """What the browser cannot show, such as a TIFF, as a JPEG of moderate size."""
         if (refusal := await self._admit(request)) is not None:
             return refusal
-        content = await self._body(request, self._max_image)
+        deadline = time.monotonic() + PATIENCE
+        content = await self._body(request, self._max_image, deadline)
         try:
-            async with self._decoding:
-                shown = await asyncio.to_thread(_shown, content)
+            work = self._workers.run(_shown, content, self._max_pixels, deadline=deadline)
+            shown = await while_client_waits(request, work)
         finally:
             self._held -= len(content)
         return Response(shown, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
@@ -145,35 +152,41 @@ class Page:
         """
         if (refusal := await self._admit(request)) is not None:
             return refusal
-        content = await self._body(request, MAX_PAGE + self._max_image)
+        name = request.path_params["format"]
+        if name not in formats.NAMES:
+            raise HTTPException(404)
+        deadline = time.monotonic() + PATIENCE
+        content = await self._body(request, MAX_PAGE + self._max_image, deadline)
         try:
             page, image = content, b""
-            if request.headers.get("content-type", "").startswith("multipart/form-data"):
+            if request.headers.get("content-type", "").startswith(forms.MULTIPART):
                 page, image = await _form(request, content)
-            async with self._decoding:
-                written, media_type = await asyncio.to_thread(_written, page, image, request.path_params["format"])
+            if len(page) > MAX_PAGE:
+                raise TooLarge(f"the page is larger than {MAX_PAGE / 2**20:.3g} MiB; leave out its words")
+            work = self._workers.run(_written, page, image, name, self._max_pixels, deadline=deadline)
+            written, media_type = await while_client_waits(request, work)
         finally:
             self._held -= len(content)
         return Response(written, media_type=media_type, headers={"Cache-Control": "no-store"})
 
-    async def _body(self, request: Request, most: int) -> bytes:
-        """The whole body; whoever takes it gives its length back to `_held`."""
+    async def _body(self, request: Request, most: int, deadline: float) -> bytes:
+        """The whole body; the caller subtracts its length from `_held` afterwards."""
         parts: list[bytes] = []
         size = 0
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 async for part in request.stream():
                     size += len(part)
                     self._held += len(part)
                     if size > most:
-                        raise TooLarge(f"larger than {most / 2**20:.3g} MiB")
+                        raise TooLarge(f"the body is larger than {most / 2**20:.3g} MiB; scale the image down")
                     if self._held > MAX_HELD:
-                        raise Overloaded("too much is coming in at once; try again later", retry_after=2)
+                        raise Overloaded("too many bodies arrive at once; try again later", retry_after=2)
                     parts.append(part)
         except BaseException as error:
             self._held -= size
             if isinstance(error, TimeoutError):
-                raise TooSlow("the body did not arrive in time") from None
+                raise TooSlow("the body did not arrive in time; send a smaller image") from None
             raise
         return b"".join(parts)
 
@@ -193,23 +206,27 @@ def _path(scope: Scope) -> str:
     return path.removeprefix(scope.get("root_path", "")) or "/"
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, TextRecognizerError)
-    return problem(error, uuid.uuid4().hex)
+    return problem(error, request.state.id)
 
 
-async def _nowhere(_: Request, error: Exception) -> Response:
+async def _nowhere(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return unserved(error, uuid.uuid4().hex)
+    return unserved(error, request.state.id)
 
 
-def _shown(content: bytes) -> bytes:
+async def _gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)  # the client does not wait for an answer
+
+
+def _shown(content: bytes, max_pixels: int) -> bytes:
     import cv2
     from PIL import Image
 
     from text_recognizer.images import load_image
 
-    rgb = load_image(content).rgb
+    rgb = load_image(content, max_pixels=max_pixels).rgb
     scale = SHOWN_SIDE / max(rgb.shape[:2])
     if scale < 1:
         size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
@@ -219,38 +236,27 @@ def _shown(content: bytes) -> bytes:
     return stored.getvalue()
 
 
-def _written(content: bytes, image: bytes, name: str) -> tuple[bytes, str]:
+def _written(content: bytes, image: bytes, name: str, max_pixels: int) -> tuple[bytes, str]:
     from text_recognizer.app.edits import corrected
     from text_recognizer.images import to_picture
 
-    if name not in formats.NAMES:
-        raise HTTPException(404)
     chosen = formats.get_format(name)
     if chosen.needs_picture and not image:
         raise RequestError("this format shows the picture; send it beside the page")
-    picture = to_picture(image) if chosen.needs_picture else None
+    given = json_body.parse(content, MAX_VALUES)
+    picture = to_picture(image, max_pixels=max_pixels) if chosen.needs_picture else None
     try:
-        given = json.loads(content)
         page = from_dict(given["page"])
         if given.get("texts") is not None:
             page = corrected(page, [str(text) for text in given["texts"]])
         return chosen.write(page, str(given.get("source", "")), picture), chosen.media_type
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
-        raise RequestError("this is not a page as the service gives it, with a text for each line") from None
+        raise RequestError("send the page as the service answered it, with a text for each line") from None
 
 
 async def _form(request: Request, content: bytes) -> tuple[bytes, bytes]:
     """The field `page` and the file `image`."""
-
-    async def stream() -> AsyncIterator[bytes]:
-        yield content
-
-    parser = MultiPartParser(request.headers, stream(), max_files=1, max_fields=1, max_part_size=MAX_PAGE)  # type: ignore[arg-type]
-    parser.spool_max_size = len(content) + 1  # it is in memory already; nothing goes to disk
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise RequestError(f"the form cannot be read ({error.message})") from None
+    form = await forms.parse(request.headers["content-type"], content, files=1)
     page, image = form.get("page"), form.get("image")
     if not isinstance(page, str) or not isinstance(image, UploadFile):
         raise RequestError('send a form with the field "page" and the file "image"')

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from text_recognizer import __version__
 from text_recognizer.service.context import Context
@@ -12,11 +15,11 @@ from text_recognizer.service.routes import feedback, original, read, status
 from text_recognizer.service.settings import Settings
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, page: Callable[[ASGIApp, Context], ASGIApp] | None = None) -> FastAPI:
     """The whole service. The model is loaded when the application starts, beside the first requests.
 
-    `settings`: default: those of the environment. `app.state.context` holds the parts. Raises `UsageError` where the
-    settings do not fit.
+    `settings`: default: those of the environment. `page`: wraps the routes, to serve more addresses beside them.
+    `app.state.context` holds the parts. Raises `UsageError` where the settings do not fit.
     """
     context = Context(settings or Settings.from_environment())
     app = FastAPI(
@@ -32,6 +35,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for group in (read, original, feedback, status):
         app.include_router(group.router(context))
     answer_errors(app, context.metrics)
+    # The first one added is the innermost.
+    if page is not None:
+        app.add_middleware(page, context=context)  # type: ignore[call-arg]
     if context.settings.cors:
         app.add_middleware(
             CORSMiddleware,

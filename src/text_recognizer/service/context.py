@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from text_recognizer.page import Mode, Page
 from text_recognizer.service.access import Access
@@ -17,8 +16,7 @@ from text_recognizer.service.feedback import FeedbackService
 from text_recognizer.service.inputs import Image, Inputs
 from text_recognizer.service.metrics import Metrics
 from text_recognizer.service.settings import Settings
-
-T = TypeVar("T")
+from text_recognizer.service.workers import Workers, while_client_waits
 
 
 class Context:
@@ -31,6 +29,7 @@ class Context:
         self.settings, self.metrics = settings, Metrics()
         self.engine = Engine(settings, self.metrics)
         self.inputs = Inputs(settings, self.metrics)
+        self.writers = Workers("write", 2)
         self.access = Access(settings)
         self.feedback = FeedbackService(settings, self.metrics, self.engine)
 
@@ -44,7 +43,6 @@ class Context:
         finally:
             await asyncio.to_thread(self.engine.stop)
             await self.feedback.stop()
-            self.inputs.close()
 
     @asynccontextmanager
     async def body(self, request: Request) -> AsyncIterator[tuple[bytes, float]]:
@@ -68,23 +66,3 @@ class Context:
             job.drop()
         await self.feedback.remember(request.state.id, page, job, image.data)
         return page, job
-
-
-async def while_client_waits(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`. Raises `ClientDisconnect` as soon as the client has gone; call it after the body."""
-
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work), asyncio.create_task(gone())]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if not tasks[0].done():
-            raise ClientDisconnect
-        result: T = tasks[0].result()
-        return result
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

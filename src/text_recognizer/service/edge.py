@@ -41,7 +41,8 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message.setdefault("headers", []).append((b"x-request-id", request_id.encode()))
+                headers = [item for item in message.get("headers", []) if item[0] != b"x-request-id"]
+                message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
@@ -76,6 +77,10 @@ def answer_errors(app: FastAPI, metrics: Metrics) -> None:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         return await refused(request, RequestError(f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}"))
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: Exception) -> Response:
+        return Response(status_code=_GONE)
 
     @app.exception_handler(HTTPException)
     async def nowhere(request: Request, error: Exception) -> Response:

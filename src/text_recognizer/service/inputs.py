@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect, Request
 
 from text_recognizer import web
 from text_recognizer.errors import ImageRejected
+from text_recognizer.service import forms, json_body
 from text_recognizer.service.metrics import Metrics
 from text_recognizer.service.problems import (
-    DeadlineExceeded,
     Overloaded,
     RequestError,
     TooLarge,
@@ -28,11 +24,13 @@ from text_recognizer.service.problems import (
     WrongMediaType,
 )
 from text_recognizer.service.settings import Settings
+from text_recognizer.service.workers import Workers
 
 JSON = "application/json"
-MULTIPART = "multipart/form-data"
 RAW = ("image/", "application/octet-stream")
-FETCHES = 32  # at the same time; each waits for somebody else's server
+FETCHES = 32  # at the same time; each waits for another server
+IMAGE_VALUES, FEEDBACK_VALUES = 1000, 300_000  # in the JSON of an image, and of feedback with its page
+MAX_FEEDBACK = 8 * 2**20  # bytes of the JSON of feedback
 # What is taken of a body that is too large and thrown away, so that a client that only then listens hears of it.
 DRAINED_BYTES, DRAINED_SECONDS = 64 * 2**20, 5.0
 
@@ -51,16 +49,14 @@ class Inputs:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
         self._held = 0
-        self._fetching = 0
-        self._fetchers = ThreadPoolExecutor(FETCHES, "text-recognizer-fetch")
+        self._fetchers = Workers("fetch", FETCHES, waiting=3 * FETCHES)
+        # Few at a time: each holds Python's lock, and the event loop must get it in between.
+        self._parsers = Workers("parse", 2)
         self._rules = web.Rules(
             schemes=("http", "https") if settings.image_url_http else ("https",),
             hosts=settings.allowed_hosts if settings.image_urls == "allow-list" else None,
             ports=settings.image_url_ports,
         )
-
-    def close(self) -> None:
-        self._fetchers.shutdown(wait=False, cancel_futures=True)
 
     # ------------------------------------------------------------------------------------------------------ bodies
 
@@ -115,22 +111,22 @@ class Inputs:
         """The image in the body of a request to /v1/read, by its media type."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == JSON:
-            return await self._from_json(_parsed(body), deadline)
-        if kind == MULTIPART:
+            return await self._from_json(await self._parsed(body, IMAGE_VALUES), deadline)
+        if kind == forms.MULTIPART:
             return await self._from_form(request, body)
         if kind.startswith(RAW):
             if not body:
                 raise RequestError("the body is empty; send the bytes of an image")
             return Image(body)
         raise WrongMediaType(
-            f"send the image with Content-Type image/jpeg (or what it is), in a form as {MULTIPART}, or as {JSON}"
+            f"send the image with Content-Type image/jpeg (or what it is), in a form as {forms.MULTIPART}, or as {JSON}"
         )
 
     async def original(self, body: bytes, deadline: float) -> Image:
         """The image in a request of the original contract: JSON whatever its media type says, at times in a string."""
-        content = _parsed(body)
+        content = await self._parsed(body, IMAGE_VALUES)
         if isinstance(content, str):
-            content = _parsed(content.encode(errors="replace"))
+            content = await self._parsed(content.encode(errors="replace"), IMAGE_VALUES)
         if not isinstance(content, dict):
             raise RequestError('send a JSON object with "image_url" or "image"')
         for key in ("image_url", "image"):
@@ -152,51 +148,44 @@ class Inputs:
         # A string never names a file here: what is not a data URL is refused before anything looks at it.
         if not value.startswith("data:"):
             raise RequestError('"image" is not a data URL; it should look like data:image/png;base64,…')
-        return Image(await asyncio.to_thread(web.fetch, value, self._settings.max_bytes))
+        return Image(await self._parsers.run(web.fetch, value, self._settings.max_bytes))
 
     async def feedback(self, request: Request, body: bytes) -> tuple[Any, bytes | None]:
-        """The JSON of a request to /v1/feedback, and the image where one came with it."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == JSON:
-            return await asyncio.to_thread(_parsed, body), None
-        if kind != MULTIPART:
-            raise WrongMediaType(f"send feedback as {JSON}, or with its image in a form as {MULTIPART}")
-        form = await self._form(request, body, files=2)
-        said, image = form.get("feedback"), form.get("image")
-        if said is None:
+        """The JSON of a request to /v1/feedback, and the image where the request has one."""
+        kind = request.headers.get("content-type", "")
+        media_type = kind.partition(";")[0].strip().lower()
+        if media_type == JSON:
+            return await self._parsed(body, FEEDBACK_VALUES, MAX_FEEDBACK), None
+        if media_type != forms.MULTIPART:
+            raise WrongMediaType(f"send feedback as {JSON}, or with its image in a form as {forms.MULTIPART}")
+        form = await forms.parse(kind, body, files=2)
+        feedback, image = form.get("feedback"), form.get("image")
+        if feedback is None:
             raise RequestError('the form has no field "feedback"; send the JSON in it')
-        text = await said.read() if isinstance(said, UploadFile) else said.encode(errors="surrogatepass")
+        text = (
+            await feedback.read()
+            if isinstance(feedback, UploadFile)
+            else feedback.encode("utf-8", errors="surrogatepass")
+        )
         data = await image.read() if isinstance(image, UploadFile) else None
         await form.close()
         if image is not None and data is None:
-            raise RequestError("image is no file; send it as a file, as curl -F image=@page.jpg does")
-        return await asyncio.to_thread(_parsed, text), data
-
-    async def _form(self, request: Request, body: bytes, files: int) -> FormData:
-        async def stream() -> AsyncIterator[bytes]:
-            yield body
-
-        parser = MultiPartParser(
-            request.headers,
-            stream(),  # type: ignore[arg-type]
-            max_files=files,
-            max_fields=8,
-            max_part_size=len(body) + 1,
-        )
-        parser.spool_max_size = len(body) + 1  # it is in memory already; nothing goes to disk
-        try:
-            return await parser.parse()
-        except MultiPartException as error:
-            raise RequestError(f"the form cannot be read ({error.message}); send one file in it") from None
+            raise RequestError("image is not a file; send it as a file, as curl -F image=@page.jpg does")
+        return await self._parsed(text, FEEDBACK_VALUES, MAX_FEEDBACK), data
 
     async def _from_form(self, request: Request, body: bytes) -> Image:
-        form = await self._form(request, body, files=1)
+        form = await forms.parse(request.headers.get("content-type", ""), body, files=1)
         files = [value for value in form.values() if isinstance(value, UploadFile)]
         if len(files) != 1:
             raise RequestError("the form has no file; send the image as a file, as curl -F image=@page.jpg does")
         data = await files[0].read()
         await form.close()
         return Image(data, PurePosixPath((files[0].filename or "").replace("\\", "/")).name)
+
+    async def _parsed(self, body: bytes, values: int, most: int | None = None) -> Any:
+        if most is not None and len(body) > most:
+            raise TooLarge(f"the JSON is larger than {most / 2**20:.3g} MiB; send only what this address expects")
+        return await self._parsers.run(json_body.parse, body, values)
 
     # ------------------------------------------------------------------------------------------------------- URLs
 
@@ -205,25 +194,10 @@ class Inputs:
             raise RequestError("images are not fetched from addresses here; send the image itself")
         if not url.lower().startswith(("http://", "https://")):
             raise RequestError('"image_url" is not an address that starts with https://')
-        if self._fetching >= 4 * FETCHES:
-            raise Overloaded("too many images are being fetched; try again later", retry_after=5)
         seconds = max(0.1, min(self._settings.fetch_seconds, deadline - time.monotonic()))
-        loop = asyncio.get_running_loop()
-        self._fetching += 1
-        try:
-            work = loop.run_in_executor(self._fetchers, web.fetch, url, self._settings.max_bytes, seconds, self._rules)
-            data = await asyncio.wait_for(work, max(0.0, deadline - time.monotonic()))
-        except TimeoutError:
-            raise DeadlineExceeded("the image could not be fetched in time; send the image itself") from None
-        finally:
-            self._fetching -= 1
+        data = await self._fetchers.run(
+            web.fetch, url, self._settings.max_bytes, seconds, self._rules, deadline=deadline
+        )
         if len(data) > self._settings.max_bytes:
             raise ImageRejected(f"larger than {self._settings.max_bytes / 2**20:.3g} MiB; scale it down")
         return data
-
-
-def _parsed(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
-        raise RequestError("the body is not JSON; check it") from None

@@ -7,7 +7,8 @@ from starlette.responses import JSONResponse
 
 from text_recognizer.page import Mode
 from text_recognizer.service import schema
-from text_recognizer.service.context import Context, while_client_waits
+from text_recognizer.service.context import Context
+from text_recognizer.service.workers import while_client_waits
 
 
 def router(context: Context) -> APIRouter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
@@ -16,11 +15,12 @@ from text_recognizer.formats.json_lines import line_to_dict, points, to_dict
 from text_recognizer.images import to_picture
 from text_recognizer.page import Mode, Page
 from text_recognizer.service import schema
-from text_recognizer.service.context import Context, while_client_waits
+from text_recognizer.service.context import Context
 from text_recognizer.service.engine import Job
 from text_recognizer.service.feedback import FeedbackService
 from text_recognizer.service.inputs import Image
 from text_recognizer.service.problems import described
+from text_recognizer.service.workers import while_client_waits
 
 
 def router(context: Context) -> APIRouter:
@@ -55,7 +55,13 @@ def router(context: Context) -> APIRouter:
             if stream:
                 return await _stream(context, request, image, mode, deadline)
             page, job = await context.read(request, image, mode, deadline)
-            written = b"" if format == "json" else await asyncio.to_thread(_written, page, image, format)
+            written = (
+                b""
+                if format == "json"
+                else await while_client_waits(
+                    request, context.writers.run(_written, page, image, format, deadline=deadline)
+                )
+            )
         headers = {
             "X-Model": page.model,
             "Server-Timing": ", ".join(f"{name};dur={1000 * s:.0f}" for name, s in job.timings().items()),
