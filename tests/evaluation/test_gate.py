@@ -102,7 +102,7 @@ def test_much_slower_is_refused() -> None:
 def test_set_without_anything_to_measure_is_said(lines: Path) -> None:
     for image in lines.glob("*.png"):
         image.write_bytes(b"no image")
-    with pytest.raises(DataInvalid, match="nothing of it could be measured"):
+    with pytest.raises(DataInvalid, match="no sample could be measured"):
         compare(load_set(lines), "lines", Reads("a"), Reads("b"))  # type: ignore[arg-type]
 
 

@@ -151,7 +151,7 @@ def test_ascii_ground_truth_with_its_punctuation_joined(ascii_database: Path) ->
     found = load_set(ascii_database)
     assert [page.lines[0].text for page in found.pages] == ['They said "no", he didn\'t (1905).', "again.", "1905"]
     assert [page.writer for page in found.pages] == ["writer 000", "writer 000", "writer 017"]
-    assert found.skipped == ["lines.txt:6: not of the form that the file's head describes"]
+    assert found.skipped == ["lines.txt:6: not in the format of the file's header"]
 
 
 def test_words_of_the_ascii_ground_truth(ascii_database: Path) -> None:
@@ -194,7 +194,7 @@ def test_what_cannot_be_had_is_said(database: Path, query: str, message: str) ->
 
 
 def test_missing_folder_and_missing_ground_truth_are_said(tmp_path: Path) -> None:
-    with pytest.raises(DataInvalid, match="is not there"):
+    with pytest.raises(DataInvalid, match="does not exist"):
         load_set(Path(f"iam:{tmp_path}/nowhere"))
     with pytest.raises(DataInvalid, match="neither xml/ nor ascii"):
         load_set(Path(f"iam:{tmp_path}"))

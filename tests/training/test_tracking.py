@@ -92,7 +92,7 @@ def no_accounts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("MLFLOW_TRACKING_URI", "WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    monkeypatch.setattr(tracking.netrc, "netrc", lambda: (_ for _ in ()).throw(FileNotFoundError()))
+    monkeypatch.setenv("HOME", str(tmp_path))  # where netrc looks
 
 
 def test_run_is_kept_in_a_local_file_with_data_code_predictions_and_its_best_checkpoint(tmp_path: Path) -> None:

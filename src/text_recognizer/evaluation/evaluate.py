@@ -1,8 +1,8 @@
 """Measure reading on a set: CER and WER with intervals, slices, calibration, seconds, and the worst lines.
 
-By page, the lines of both sides are joined by blanks in reading order, so a line that is missed, or read out of order,
-counts in full. The CER in any order pairs lines first (see `metrics.any_order`): the gap between the two is the price
-of wrong order.
+By page, the lines of truth and reading are joined by blanks in reading order, so a line that is missed, or read out of
+order, counts in full. The CER in any order pairs lines first (`metrics.any_order`): the difference between the two is
+the cost of wrong order.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Sample:
 
 @dataclass
 class Report:
-    """What an evaluation found."""
+    """The results of an evaluation."""
 
     samples: list[Sample] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Report:
         return rate([s.errors.word_edits for s in chosen], [s.errors.words for s in chosen], [s.writer for s in chosen])
 
     def cer_any_order(self) -> Rate | None:
-        """CER of pages with their lines paired before they are compared; None where no page was read whole."""
+        """CER of pages whose lines are paired before they are compared; None if no page was read as a whole."""
         pages = [(s.any_order, s.writer) for s in self.samples if s.any_order]
         if not pages:
             return None
@@ -128,7 +128,7 @@ def evaluate(
 ) -> Report:
     """Read every line (cut by its polygon) or every page (from the whole image) of `data`.
 
-    What cannot be read, an image that is refused or a line that lies outside its page, is named in `skipped`.
+    An image that is rejected, or a line outside its page, is named in `skipped`.
     """
     normalise = normalise or Normalisation()
     report = Report(skipped=list(data.skipped))
@@ -180,7 +180,7 @@ def evaluate(
 
 
 def evaluate_peer(data: EvaluationSet, read: Callable[[Path], str], normalise: Normalisation | None = None) -> Report:
-    """The same measure for any reader of whole images, path → lines of text. Where it fails it has read nothing."""
+    """The same measure for any reader of whole images, path → lines of text; a failure counts as an empty text."""
     normalise = normalise or Normalisation()
     report = Report(skipped=list(data.skipped))
     for page in _progress(data.pages):
@@ -252,7 +252,7 @@ def show(report: Report, title: str) -> str:
 
 
 def worst_page(report: Report, count: int = 60) -> str:
-    """A self-contained HTML page of the samples with most edits a character."""
+    """A self-contained HTML page of the samples with the most edits per character."""
     ranked = sorted(report.samples, key=lambda s: -s.errors.character_edits / max(1, s.errors.characters))[:count]
     rows = []
     for s in ranked:
@@ -281,13 +281,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("set", type=Path, help="folder of ALTO/PAGE, paragraphs or line images; or a .jsonl manifest")
     parser.add_argument("--mode", choices=("fast", "accurate"), default="accurate")
     parser.add_argument(
-        "--by", choices=("line", "page"), default="line", help="cut by the truth's polygons, or end to end"
+        "--by",
+        choices=("line", "page"),
+        default="line",
+        help="line: cut by the truth's polygons; page: end to end",
     )
     parser.add_argument("--bundle", type=Path, help="model folder (default: the shipped one)")
     parser.add_argument(
         "--line-types",
-        help=f"types of lines where the set names them, comma separated (default: Handwritten; by page all of "
-        f"{','.join(LINE_TYPES)}, since a page is read whole)",
+        help=f"types of lines if the set names them, comma separated (default: Handwritten; by page all of "
+        f"{','.join(LINE_TYPES)}, since a page is read as a whole)",
     )
     parser.add_argument("--slice", action="append", help="only lines of this slice; may be given several times")
     parser.add_argument("--ignore-case", action="store_true")
@@ -302,7 +305,7 @@ def main(argv: list[str]) -> int:
     data = load_set(args.set, types)
     if args.slice:
         if by == "page":
-            parser.error("--slice picks lines; a page is read whole")
+            parser.error("--slice selects lines, but --by page reads whole pages; use --by line")
         data = only_slices(data, args.slice)
     normalise = Normalisation(not args.exact_quotes, args.ignore_case, args.ignore_punctuation)
     reader = Reader(args.bundle, args.threads)

@@ -1,7 +1,7 @@
-"""The gate before production: a model is let through unless it reads worse, or much slower, than the one in production.
+"""The gate before production: a model passes unless it reads worse, or much slower, than the one in production.
 
-Both read the same lines, page by page in turn, so that what else the machine does meets both alike. The difference of
-their CER has a paired bootstrap interval over writers.
+Both models read the same lines, page by page in turn, so that other load on the machine affects both alike. The
+difference of their CER has a paired bootstrap interval over writers.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from text_recognizer.evaluation.truth import EvaluationSet
 from text_recognizer.page import Mode
 from text_recognizer.reader import Reader
 
-TOLERANCE = 0.0  # CER by which a model may be worse for certain
-SLOWER = 1.25  # seconds a page, as a multiple of production's
+TOLERANCE = 0.0  # by how much the lower end of the difference of CER may exceed 0
+SLOWER = 1.25  # most seconds per page, as a multiple of production's
 FEW_WRITERS = 5  # below this, samples are drawn instead of writers
 
 
@@ -41,7 +41,7 @@ class Comparison:
     ratio: float  # median over pages of candidate's seconds to production's
 
     def faults(self, tolerance: float = TOLERANCE, slower: float = SLOWER) -> list[str]:
-        """Why the candidate is refused; empty where it is not."""
+        """Why the candidate is refused; empty if it passes."""
         out = []
         if self.difference.low > tolerance:
             out.append(
@@ -55,7 +55,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate found; `faults` is empty where the candidate is let through."""
+    """The verdict of the gate; `faults` is empty if the candidate passes."""
 
     candidate: str
     production: str
@@ -76,10 +76,10 @@ class Verdict:
 def compare(
     data: EvaluationSet, name: str, candidate: Reader, production: Reader, mode: Mode = "accurate", by: By = "line"
 ) -> Comparison:
-    """Read `data` with both. Raises DataInvalid where nothing of it could be measured by both."""
+    """Read `data` with both models. Raises DataInvalid if no sample could be measured with both."""
     reports = (Report(), Report())
     readers = (candidate, production)
-    for reader in readers:  # what is loaded at first use is no part of a page's time
+    for reader in readers:  # loading at first use is not part of a page's time
         evaluate(EvaluationSet(data.pages[:1], []), reader, mode, by)
     for number, page in enumerate(data.pages):
         for side in (0, 1) if number % 2 == 0 else (1, 0):
@@ -90,7 +90,7 @@ def compare(
     theirs = {s.name: s for s in reports[1].samples}
     both = [n for n in ours if n in theirs and ours[n].errors.characters]
     if not both or not reports[0].seconds:
-        raise DataInvalid(f"{name}: nothing of it could be measured with both models.")
+        raise DataInvalid(f"{name}: no sample could be measured with both models; check its images with 'evaluate'.")
     writers = {ours[n].writer for n in both}
     groups = [ours[n].writer if len(writers) >= FEW_WRITERS else n for n in both]
     edits = [ours[n].errors.character_edits for n in both]

@@ -1,11 +1,11 @@
-"""Read a copy of the IAM Handwriting Database that a user downloaded: lines, forms or words, by any split.
+"""Read a local copy of the IAM Handwriting Database: lines, forms or words, by any split.
 
     iam:FOLDER?split=train&unit=lines&segmentation=ok
 
 The folder is laid out as the database's archives unpack: `xml/FORM.xml` or `ascii/lines.txt` (or these files without
 their folders), images in `lines/a01/a01-000u/a01-000u-00.png`, `words/…` likewise, `forms/` or `formsA-D/` and so on;
-images may also lie flat in these folders. XML is preferred where both are there: the ASCII files give punctuation marks
-as words of their own.
+images may also be directly in these folders. XML is preferred if both exist: the ASCII files hold punctuation marks as
+separate words.
 
 Reference: Marti, Bunke, "The IAM-database: an English sentence database for offline handwriting recognition",
 IJDAR 2002, doi:10.1007/s100320200071
@@ -48,7 +48,7 @@ class _Piece:
 
     id: str
     text: str
-    whole: bool  # False where the database says that its segmentation went wrong
+    whole: bool  # False if the database marks its segmentation as wrong
     box: tuple[float, float, float, float] | None
 
     @property
@@ -57,7 +57,7 @@ class _Piece:
 
 
 def is_iam(folder: Path) -> bool:
-    """True if `folder` is laid out as the database is."""
+    """True if `folder` has the layout of the database."""
     table = _ascii(folder, "lines")
     if table is not None:
         row = next((row for _, row in _rows(table, 9)), [])
@@ -70,10 +70,10 @@ def load_iam(address: str) -> EvaluationSet:
     """The set that `address` names, `FOLDER` or `iam:FOLDER?split=…&unit=…&segmentation=…`.
 
     split: `train`, `validation`, `validation1`, `validation2` or `test` of the large writer independent task, whose
-    files are looked for in the folder; or a file (in the folder, or any path) of form or line ids, one a line, such as
-    those of the Aachen split. unit: `lines` (default where there are any), `forms` (lines cut from whole forms; XML
-    only) or `words`. segmentation: `ok` leaves out what the database marks as badly segmented; of words, always.
-    Raises DataInvalid if the folder, its ground truth, or the split is missing.
+    files are searched in the folder; or a file (in the folder, or any path) of form or line ids, one per line, such as
+    those of the Aachen split. unit: `lines` (default if there are any), `forms` (lines cut from whole forms; XML only)
+    or `words`. segmentation: `ok` leaves out lines that the database marks as badly segmented; such words are always
+    left out. Raises DataInvalid if the folder, its ground truth, or the split is missing.
     """
     folder_name, _, query = address.removeprefix(PREFIX).partition("?")
     folder = Path(folder_name)
@@ -81,7 +81,7 @@ def load_iam(address: str) -> EvaluationSet:
     if unknown := set(options) - {"split", "unit", "segmentation"}:
         raise DataInvalid(f"{address}: {', '.join(sorted(unknown))} is unknown; give split, unit or segmentation.")
     if not folder.is_dir():
-        raise DataInvalid(f"{folder} is not there: give the folder of the IAM database.")
+        raise DataInvalid(f"{folder} does not exist: give the folder of the IAM database.")
     unit = options.get("unit") or ("lines" if (folder / "lines").is_dir() else "forms")
     if unit not in UNITS:
         raise DataInvalid(f"{address}: unit is one of {', '.join(UNITS)}.")
@@ -113,7 +113,7 @@ def _forms(folder: Path, lines: list[_Piece], writers: dict[str, str], found: Ev
     grouped: dict[str, list[TruthLine]] = {}
     for piece in lines:
         if piece.box is None:
-            found.skipped.append(f"{piece.id}: its place on the form is unknown")
+            found.skipped.append(f"{piece.id}: its position on the form is unknown")
         else:
             grouped.setdefault(piece.form, []).append(TruthLine(piece.text, _outline(piece.box)))
     for form, truth in grouped.items():
@@ -160,7 +160,7 @@ def _ids(folder: Path, split: str) -> set[str]:
         file = next((p for p in places if p.is_file()), None)
         if file is None:
             raise DataInvalid(
-                f"{name} is not in {folder}: put the files of the split there, or give split=FILE with ids, one a line."
+                f"{name} is not in {folder}: put the files of the split there, or give split=FILE (an id per line)."
             )
         rows = file.read_text(encoding="utf-8", errors="replace").splitlines()
         ids.update(Path(row.split()[0]).name.removesuffix(".png") for row in rows if row.strip() and row[0] != "#")
@@ -168,7 +168,7 @@ def _ids(folder: Path, split: str) -> set[str]:
 
 
 def _line(identity: str) -> str:
-    """Id of the line that a word stands on: a01-000u-00-03 → a01-000u-00."""
+    """Id of the line of a word: a01-000u-00-03 → a01-000u-00."""
     return "-".join(identity.split("-")[:3])
 
 
@@ -208,7 +208,7 @@ def _truth(folder: Path, unit: str, found: EvaluationSet) -> tuple[list[_Piece],
         try:
             pieces.append(_ascii_piece(row, unit))
         except (ValueError, IndexError):
-            found.skipped.append(f"{table.name}:{number}: not of the form that the file's head describes")
+            found.skipped.append(f"{table.name}:{number}: not in the format of the file's header")
     return pieces, writers
 
 
@@ -225,7 +225,7 @@ def _rows(file: Path, least: int) -> Iterator[tuple[int, list[str]]]:
 def _ascii_piece(row: list[str], unit: str) -> _Piece:
     """A row of lines.txt (id ok level components x y w h text) or words.txt (id ok level x y w h tag text).
 
-    The head of words.txt speaks of components too; its rows have none.
+    The header of words.txt names components too; its rows have none.
     """
     numbers = list(itertools.takewhile(_NUMBER, row[2:8]))
     x, y, w, h = (float(v) for v in numbers[-4:])
@@ -237,7 +237,7 @@ def _ascii_piece(row: list[str], unit: str) -> _Piece:
 
 
 def join_words(words: list[str]) -> str:
-    """Text as it is written, from words and marks each by itself; quotes open and close in turn."""
+    """The written text of separate words and punctuation marks; quotes open and close in turn."""
     text, glue = "", True
     quoted = {'"': False, "'": False}
     for word in words:
@@ -251,7 +251,7 @@ def join_words(words: list[str]) -> str:
 
 def _xml_pieces(root: Any, unit: str) -> Iterator[_Piece]:
     if root.tag != "form":
-        raise ValueError("no form of the IAM database")
+        raise ValueError("not a form of the IAM database")
     for line in root.iterfind("./handwritten-part/line"):
         whole = line.get("segmentation", "ok") == "ok"
         elements = [line] if unit == "lines" else line.findall("word")
@@ -263,7 +263,7 @@ def _xml_pieces(root: Any, unit: str) -> Iterator[_Piece]:
 
 
 def _box(element: Any) -> tuple[float, float, float, float] | None:
-    """Around the components of a line or word; None where it has none."""
+    """The bounding box of the components of a line or word; None if it has none."""
     parts = [tuple(float(c.get(k, "nan")) for k in ("x", "y", "width", "height")) for c in element.iter("cmp")]
     if not parts:
         return None

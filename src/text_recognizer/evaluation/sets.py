@@ -16,14 +16,14 @@ LINE_TYPES = ("Handwritten", "Typewritten", "Print")
 
 
 def load_set(path: Path, line_types: tuple[str, ...] = ("Handwritten",)) -> EvaluationSet:
-    """Read the set at `path`, a folder or a file; broken samples are named in `skipped`.
+    """Read the set at `path`, a folder or a file; damaged samples are named in `skipped`.
 
     Known forms: a folder of ALTO 4 or PAGE XML beside images; a `.jsonl` manifest of
     {"image", "text", "polygon"?, "baseline"?, "writer"?, "slice"?}; a folder with `transcripts.json` {stem: text}; a
     folder of images with `.txt` or `.gt.txt` beside each, one line of text for an image of a line, more for a page; a
     copy of the IAM database, also as `iam:FOLDER?split=…` (see `evaluation/iam.py`). Of the corrections in a manifest
     ("source": "feedback") the last one of a line counts.
-    `line_types` picks lines by type where an XML file names types; there, lines without one count only if all types do.
+    `line_types` selects lines by type if an XML file names types; lines without a type count only if all types do.
     Raises DataInvalid if nothing can be read.
     """
     if str(path).startswith(iam.PREFIX) or (path.is_dir() and iam.is_iam(path)):
@@ -32,7 +32,7 @@ def load_set(path: Path, line_types: tuple[str, ...] = ("Handwritten",)) -> Eval
     if path.suffix == ".jsonl" and path.is_file():
         _manifest(path, found)
     elif not path.is_dir():
-        raise DataInvalid(f"{path} is not there: give a folder, or a .jsonl manifest.")
+        raise DataInvalid(f"{path} does not exist: give a folder, or a .jsonl manifest.")
     elif (path / "transcripts.json").is_file():
         _transcripts(path / "transcripts.json", found)
     elif any(path.glob("*.jsonl")):
@@ -45,7 +45,7 @@ def load_set(path: Path, line_types: tuple[str, ...] = ("Handwritten",)) -> Eval
         _text_beside(path, found)
     if not found.pages:
         reason = f" ({found.skipped[0]})" if found.skipped else ""
-        raise DataInvalid(f"{path} holds no set that can be read{reason}: see docs/cli.md for the known forms.")
+        raise DataInvalid(f"{path} holds no readable set{reason}: see docs/cli.md for the known forms.")
     return found
 
 
@@ -80,7 +80,7 @@ def _manifest(path: Path, found: EvaluationSet) -> None:
             corrected[name, polygon] = truth
         if earlier is None:
             lines.append(truth)
-        else:  # who corrects a line twice means the second text
+        else:  # the second correction of a line replaces the first
             lines[lines.index(earlier)] = truth
     for name, (lines, writer) in pages.items():
         found.pages.append(TruthPage(path.parent / name, tuple(lines), writer))
@@ -90,7 +90,7 @@ def _transcripts(path: Path, found: EvaluationSet) -> None:
     try:
         texts = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataInvalid(f"{path} is no JSON ({error}): expected {{image stem: text}}.") from None
+        raise DataInvalid(f"{path} is not JSON ({error}): expected {{image stem: text}}.") from None
     for stem, text in sorted(texts.items()):
         image = _image_of(path.parent, stem)
         if image is None:
@@ -122,9 +122,9 @@ def _image_of(folder: Path, stem: str) -> Path | None:
 
 
 def clean_transcript(text: str) -> tuple[str, bool]:
-    """Text without marks of transcription, and whether it can be asked of a reader.
+    """Text without marks of transcription, and whether the line is legible.
 
-    `⟦…⟧` marks struck or illegible words: a line that holds them does not count; `^` comes before superscripts.
+    `⟦…⟧` marks struck or illegible words: a line with them does not count. `^` precedes superscripts.
     """
     legible = not re.search(r"⟦[^⟧]*⟧|⟦|⟧", text)
     return " ".join(re.sub(r"[⟦⟧^]", "", text).split()), legible

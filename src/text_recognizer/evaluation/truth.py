@@ -1,4 +1,4 @@
-"""What a set says: pages, their lines, and the text of each."""
+"""The truth of a set: pages, their lines, and the text of each."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from text_recognizer.page import Polygon, Polyline
 
-# Suffixes of images that stand beside a transcript.
+# Suffixes of images beside a transcript.
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 
 
 @dataclass(frozen=True)
 class TruthLine:
-    """A line of a page and what it says; `counts` is False for lines that no text can be asked of."""
+    """A line of a page and its text; `counts` is False for lines that are not legible."""
 
     text: str
     polygon: Polygon | None  # None: the whole image is the line
@@ -29,12 +29,12 @@ class TruthPage:
     image: Path
     lines: tuple[TruthLine, ...]
     writer: str
-    text: str = ""  # whole transcript where lines have no place
+    text: str = ""  # whole transcript if lines have no positions
 
 
 @dataclass
 class EvaluationSet:
-    """Pages of a set, and what of it could not be used."""
+    """Pages of a set, and the samples that could not be used."""
 
     pages: list[TruthPage] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)

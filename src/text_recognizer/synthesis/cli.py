@@ -1,4 +1,4 @@
-"""`text-recognizer train data`: fetch and prepare what training renders from, and look at what it renders."""
+"""`text-recognizer train data`: fetch and prepare the data that training renders from, and preview rendered samples."""
 
 import argparse
 import tempfile
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
             from text_recognizer.synthesis.sources.fonts import fetch_fonts
 
             fetch_fonts(options.folder)
-    except (OSError, ValueError) as error:  # what the sources raise for a foreign archive or a failed download
+    except (OSError, ValueError) as error:  # raised by the sources for an unknown archive or a failed download
         raise DataInvalid(str(error)) from error
     return 0
 
@@ -48,10 +48,10 @@ def _prepare(source: Path | None, download: bool, output: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="text-recognizer train data", description=__doc__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    prepare = commands.add_parser("prepare", help="bring the UNIPEN pen strokes into one compact file")
+    prepare = commands.add_parser("prepare", help="convert the UNIPEN pen strokes into one compact file")
     what = prepare.add_mutually_exclusive_group(required=True)
     what.add_argument("source", nargs="?", type=Path, metavar="ARCHIVE|DIR", help="the archive, or its unpacked folder")
-    what.add_argument("--download", action="store_true", help="take the archive from its public address")
+    what.add_argument("--download", action="store_true", help="download the archive from its public address")
     prepare.add_argument("--output", type=Path, default=Path("data/unipen.npz"), help="default: %(default)s")
     fonts = commands.add_parser("fonts", help="fetch the openly licensed handwriting fonts of the lock file")
     fonts.add_argument("folder", nargs="?", type=Path, default=Path("data/fonts"), help="default: %(default)s")

@@ -37,10 +37,9 @@ HEARTBEAT = 60.0  # seconds between two writes of a run's record, at most
 
 
 class RunStatistics(L.Callback):
-    """Logs the size of the network, the norm of the gradients before clipping, samples a second, and waiting for data.
+    """Logs the size of the network, the norm of the gradients before clipping, samples per second and waiting for data.
 
-    `throughput/feed_wait` is the share of the time in which the step waited for its batch: near 0 where the feed is
-    faster than the trainer.
+    `throughput/feed_wait` is the share of time spent waiting for batches: near 0 if the feed is fast enough.
     """
 
     def __init__(self) -> None:
@@ -90,7 +89,7 @@ class RunStatistics(L.Callback):
         self._samples, self._waited, self._since = 0, 0.0, now
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # Time of validation is neither learning nor waiting.
+        # Validation counts as neither training nor waiting.
         self._samples, self._waited, self._since, self._ended = 0, 0.0, None, None
 
 
@@ -122,12 +121,12 @@ class FirstSteps(L.Callback):
 
 
 def _count(batch: Any) -> int:
-    """Samples of a batch: the length of its first tensor."""
+    """Samples in a batch: the length of its first tensor."""
     return next((len(value) for value in vars(batch).values() if isinstance(value, Tensor)), 0)
 
 
 class PredictionTable(L.Callback):
-    """After each validation, `predictions/step-N.html` in the run's folder: images beside their text and readings."""
+    """Writes `predictions/step-N.html` in the run's folder after each validation: images, texts and readings."""
 
     def __init__(self, rows: int = 24) -> None:
         self.rows = rows
@@ -143,7 +142,7 @@ class PredictionTable(L.Callback):
 
 
 def prediction_page(samples: list[Shown], title: str) -> str:
-    """One HTML page, images inside: it opens anywhere."""
+    """A self-contained HTML page."""
     names = list(samples[0].readings)
     rows = ["<tr><th>image<th>text" + "".join(f"<th>{html.escape(name)}" for name in names)]
     for shown in samples:

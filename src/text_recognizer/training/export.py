@@ -1,7 +1,7 @@
-"""The recogniser in torch's own formats, for programs that hold torch: TorchScript in one file, and torch.export.
+"""Export of the recogniser in torch's own formats: TorchScript in one file, and torch.export.
 
-Reading needs neither (`Reader` runs the ONNX graphs): they are for those who want the network inside a torch program.
-Positions are computed, not stored, so the files hold little more than the weights.
+Reading needs neither, since `Reader` runs the ONNX graphs: these are for programs that use torch. Positions are
+computed, not stored, so the files hold little more than the weights.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Greedy = Callable[[Tensor, Tensor, int], list[list[int]]]
 
 
 class EncoderGraph(nn.Module):
-    """Line images to what both heads need."""
+    """Line images → CTC scores, and keys and values for the decoder."""
 
     def __init__(self, network: Recognizer) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class EncoderGraph(nn.Module):
 
 
 class DecoderGraph(nn.Module):
-    """A step or a whole text, with a cache of any length, zero too."""
+    """One step or a whole text, with a cache of any length, including zero."""
 
     def __init__(self, network: Recognizer) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class DecoderGraph(nn.Module):
 
 
 class ScriptedRecognizer(nn.Module):
-    """What the TorchScript file computes: images in, tokens out, with the cached decoding inside."""
+    """The TorchScript file: images in, tokens out, with cached decoding inside."""
 
     def __init__(self, encoder: Any, decoder: Any, layers: int, heads: int, d_head: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class ScriptedRecognizer(nn.Module):
     def forward(self, images: Tensor, widths: Tensor, limit: int) -> tuple[Tensor, Tensor]:
         """images (B, 1, H, W) uint8, ink high; widths (B,) int64; limit: most tokens.
 
-        Returns CTC log-probabilities (B, T, V) and greedy tokens (B, N) int64, N <= limit, ended by EOS, then PAD.
+        Returns CTC log-probabilities (B, T, V) and greedy tokens (B, N) int64, N <= limit, with PAD after EOS.
         """
         log_probs, line, mask = self.encoder(images, widths)
         b = images.shape[0]
@@ -85,7 +85,7 @@ class ScriptedRecognizer(nn.Module):
 
 
 def _examples(network: Recognizer) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Inputs of encoder and decoder, of sizes that no dimension shares with another."""
+    """Inputs of encoder and decoder in which all dimensions differ."""
     c = network.config
     d_head, t = c.d_model // c.heads, 64
     encoder = (torch.zeros(2, 1, c.height, 256, dtype=torch.uint8), torch.tensor([256, 200]))
@@ -101,7 +101,7 @@ def write_torchscript(network: Recognizer, file: Path) -> None:
     c = network.config
     encoder, decoder = _examples(network)
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # torch.jit is deprecated, and tracing fears for what is dynamic here
+        warnings.simplefilter("ignore")  # torch.jit is deprecated, and tracing warns of dynamic sizes
         traced = (
             torch.jit.trace(EncoderGraph(network), encoder, check_trace=False),  # type: ignore[no-untyped-call]
             torch.jit.trace(DecoderGraph(network), decoder, check_trace=False),  # type: ignore[no-untyped-call]
@@ -139,7 +139,7 @@ def torchscript_greedy(file: Path) -> Greedy:
 
 
 def export_greedy(folder: Path, network: Recognizer) -> Greedy:
-    """The same by the two files of torch.export."""
+    """Greedy decoding by the two files of torch.export."""
     c = network.config
     loop = ScriptedRecognizer(
         torch.export.load(folder / ENCODER).module(), torch.export.load(folder / DECODER).module(),
@@ -160,9 +160,9 @@ def _until_end(tokens: list[int]) -> list[int]:
 def write_formats(
     network: Recognizer, folder: Path, formats: Sequence[Format], crops: Sequence[NDArray[np.uint8]]
 ) -> dict[str, dict[str, int]]:
-    """Write the formats beside ONNX into `folder`; compare each with torch, token for token, on line images `crops`.
+    """Write the formats other than ONNX into `folder`; compare each with torch, token by token, on line images `crops`.
 
-    Returns format → lines compared and the same. Raises DataInvalid if one reads otherwise.
+    Returns format → lines compared and lines that agree. Raises DataInvalid if a line differs.
     """
     readers: dict[str, Greedy] = {}
     if "torchscript" in formats:

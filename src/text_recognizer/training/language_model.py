@@ -25,7 +25,7 @@ from text_recognizer.synthesis.sources.text import TextSource
 
 Keys = NDArray[np.uint64]
 MASK = np.uint64((1 << ID_BITS) - 1)
-# Rarer n-grams are dropped, by order: most of them say only that a text was in the corpus.
+# Least count of an n-gram by its order: rarer ones mostly show that a text was in the corpus.
 LEAST = {1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 6: 2}
 
 
@@ -37,14 +37,14 @@ def estimate(lines: Iterable[str], order: int = 6) -> dict[str, NDArray[np.gener
     ids = _ids(lines)
     if len(ids) < 1000:
         raise DataInvalid(f"{len(ids)} characters of text are too few for a language model: give more lines.")
-    # Kneser-Ney counts of the order at hand: of the longest how often, of shorter ones after how many characters.
+    # Kneser-Ney counts: of the longest n-grams their occurrences, of shorter ones the distinct characters before them.
     grams, counts = _grams(ids, order)
     tables: list[tuple[Keys, NDArray[np.int64]]] = []
     for k in range(order, 0, -1):
         tables.insert(0, (grams, counts))
         if k > 1:
             shorter, distinct = np.unique(grams & np.uint64((1 << ID_BITS * (k - 1)) - 1), return_counts=True)
-            # Nothing comes before the beginning of a line: there the count itself is all there is.
+            # Nothing precedes the beginning of a line: the count itself is used there.
             all_grams, all_counts = _grams(ids, k - 1)
             first = all_grams >> np.uint64(ID_BITS * (k - 2)) == BOS
             at = np.searchsorted(all_grams, shorter)
@@ -90,7 +90,7 @@ def _order(k: int, grams: Keys, counts: NDArray[np.int64]) -> dict[str, NDArray[
 
 
 def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What is taken off counts of 0, 1, 2, and 3 or more, for what was never seen."""
+    """The discounts of counts of 0, 1, 2, and 3 or more, as mass for unseen n-grams."""
     n1, n2, n3, n4 = (max(1, int((counts == c).sum())) for c in (1, 2, 3, 4))
     y = n1 / (n1 + 2 * n2)
     found = [0.0, 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3]
@@ -129,11 +129,11 @@ def _grams(ids: NDArray[np.uint64], k: int) -> tuple[Keys, NDArray[np.int64]]:
 
 
 def wording(texts: Path | None, everyday: int, seed: int = 0, leave_out: Sequence[str] = ()) -> Iterator[str]:
-    """All running text once, and `everyday` lines of notes, sums and names, but for those to be measured on.
+    """Each running text once, and `everyday` lines of notes, sums and names, without the lines of `leave_out`.
 
-    Each text once, not drawn at random as the renderer draws it: what counts twice must have been written twice, since
-    the discounts of Kneser-Ney are estimated from what was seen once. A line that shares a run of 18 characters with
-    one of `leave_out` is left out.
+    Texts are not drawn at random as the renderer draws them: the discounts of Kneser-Ney are estimated from n-grams
+    seen once, so a text must not be counted twice. A line that shares 18 consecutive characters with one of `leave_out`
+    is left out.
     """
     source = TextSource(texts)
     rng = np.random.default_rng([seed, 99])
@@ -152,7 +152,7 @@ def write(arrays: dict[str, NDArray[np.generic]], file: Path) -> None:
 
 
 def bits_per_character(model: LanguageModel, lines: Sequence[str]) -> float:
-    """Cross-entropy of `lines` under the model, their ends included."""
+    """Cross-entropy of `lines` under the model in bits, line ends included."""
     total = characters = 0.0
     for line in lines:
         ids = [int(i) for i in _ids([line])[1:-1]]

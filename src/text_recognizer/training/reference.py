@@ -1,6 +1,6 @@
-"""What a bundle knows of pages that it reads well: numbers of such pages, and frequent words.
+"""The reference of a bundle for monitoring: statistics of pages that its model reads well, and frequent words.
 
-Monitoring compares what a service reads with these numbers (docs/monitoring.md).
+Monitoring compares the readings of a service with it (docs/monitoring.md).
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from text_recognizer.training.finder_lit import page_hands
 
 MODES: tuple[Mode, ...] = ("fast", "accurate")
 SEED = 20_261_125
-# Share of pages by held-out writers where there are fonts too: few of them write running text, and a window in which
-# one of them writes every sixth page would be of that one.
+# Share of pages by held-out writers if there are fonts too: few writers have running text, and a reference in which one
+# of them wrote every sixth page would describe that writer.
 FIRST = 1 / 3
 X_HEIGHTS = (20.0, 34.0)  # pixels, as in the evaluation set of pages
 
-# The list of words: how often one must be written, how many there are, and how many bytes they take, at most.
+# The list of words: least count of a word, most words, most bytes.
 LEAST, MOST, BYTES = 3, 30_000, 300_000
-# Corpora of wording too old for a list of today's words would fill it first: their words count, but for less.
+# Old corpora would fill the list with old words: their words count for less.
 OLD = ("bible", "older")
 
 
 def reference_hands(unipen: Path, fonts: Path | None = None, others: bool = False) -> list[list[Hand | HandFont]]:
-    """Kinds of hands that can write running text: held-out writers with letters of their own, and handwriting fonts.
+    """Hands that can write running text: held-out writers with all letters, and handwriting fonts.
 
-    Every second one of each kind; with `others` the rest, for who wants to try monitoring with hands that the reference
-    has not seen. Where no writer has letters enough, those who write words, in no order; a kind without hands is left
-    out. Most held-out writers wrote words alone, and their pages would tell a language that nobody writes.
+    Every second hand of each kind; with `others` the rest, to test monitoring with hands outside the reference. If no
+    writer has enough letters, writers of words are used; a kind without hands is left out. Most held-out writers wrote
+    single words, and pages of them would show a language that nobody writes.
     """
     writers = page_hands(unipen, "heldout")
     pens = [hand for hand in writers if hand.can_print] or writers
@@ -57,9 +57,9 @@ def reference_hands(unipen: Path, fonts: Path | None = None, others: bool = Fals
 def render_pages(
     kinds: Sequence[Sequence[Hand | HandFont]], text: TextSource, count: int, seed: int = SEED
 ) -> Iterator[tuple[str, RenderedPage]]:
-    """`count` pages as those of the evaluation set, on paper and photographed, each with the name of its hand.
+    """`count` pages like those of the evaluation set, on paper and photographed, each with the name of its hand.
 
-    Of two kinds the first writes `FIRST` of the pages; all hands of a kind write equally many, nearly.
+    Of two kinds the first writes the share `FIRST` of the pages; the hands of a kind write about equally many.
     """
     for number in range(count):
         rng = np.random.default_rng([seed, number])
@@ -73,7 +73,7 @@ def render_pages(
 def numbers_of(
     reader: Reader, wording: Wording, rgb: NDArray[np.uint8], modes: Sequence[Mode] = MODES
 ) -> dict[Mode, dict[str, float]]:
-    """The numbers that the service would give of a page (H, W, 3) uint8, read in each of the modes."""
+    """The statistics that the service would record of a page (H, W, 3) uint8, for each mode."""
     image = load_image(rgb)
     of_image = image_statistics(image.gray)
     laid_out = reader.lay_out(image)
@@ -94,7 +94,7 @@ def make_reference(
     words: frozenset[str],
     report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Numbers of rendered pages, read in both modes, as `reference.json` holds them."""
+    """Statistics of rendered pages, read in both modes, in the form of `reference.json`."""
     wording = Wording(reader.recognizer.alphabet, reader.recognizer.language, words)
     kinds = reference_hands(unipen, fonts)
     values: dict[str, dict[str, list[float]]] = {mode: {} for mode in MODES}
@@ -118,7 +118,7 @@ def make_reference(
 
 
 def write_reference(folder: Path, reference: dict[str, Any]) -> None:
-    """Into a bundle's folder."""
+    """Write `reference.json` into a bundle's folder."""
     text = json.dumps(reference, separators=(",", ":"), allow_nan=False)
     (folder / REFERENCE).write_text(text + "\n", encoding="utf-8")
 
@@ -129,7 +129,7 @@ _WORD = re.compile(r"[^\W\d_]{2,}(?:'[^\W\d_]+)?")
 def frequent_words(texts: Path | None) -> list[str]:
     """Words of the training texts in lower case, the most frequent first, within the limits above.
 
-    Without a folder of texts, or with an empty one, those of the built-in wording.
+    Without texts, the words of the built-in wording.
     """
     counts: defaultdict[str, float] = defaultdict(float)
     for name in WEIGHTS:
@@ -151,5 +151,5 @@ def frequent_words(texts: Path | None) -> list[str]:
 
 
 def write_words(folder: Path, words: Iterable[str]) -> None:
-    """Into a bundle's folder, in the order of the alphabet."""
+    """Write the list of words into a bundle's folder, in alphabetical order."""
     (folder / WORDS).write_text("\n".join(sorted(words)) + "\n", encoding="utf-8")

@@ -17,11 +17,11 @@ from text_recognizer.errors import DataInvalid, UsageError
 from text_recognizer.training import record
 
 STORE = "mlflow.db"
-SHOWN = 4  # metrics in the list where none is asked for
+SHOWN = 4  # metrics in the list by default
 
 
 def load_runs(folder: Path) -> list[Any]:
-    """MLflow's runs, newest first. Raises DataInvalid where there is no store or it cannot be read."""
+    """MLflow's runs, newest first. Raises DataInvalid if there is no store or it cannot be read."""
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if uri is None:
         if not (folder / STORE).is_file():
@@ -53,7 +53,7 @@ def load_runs(folder: Path) -> list[Any]:
 
 
 def find_run(runs: list[Any], name: str) -> Any:
-    """The run of that name (the newest) or id (its beginning will do). Raises UsageError."""
+    """The newest run of that name, or the run whose id begins so. Raises UsageError."""
     for run in runs:
         if run.info.run_name == name:
             return run
@@ -64,7 +64,7 @@ def find_run(runs: list[Any], name: str) -> Any:
 
 
 def sort_runs(runs: list[Any], metric: str) -> list[Any]:
-    """By the last value of `metric`, least first; runs without it come last. Raises UsageError if no run has it."""
+    """By the last value of `metric`, ascending; runs without it come last. Raises UsageError if no run has it."""
     if not any(metric in run.data.metrics for run in runs):
         known = ", ".join(sorted({name for run in runs for name in run.data.metrics})) or "none"
         raise UsageError(f"no run has the metric '{metric}'; known: {known}")
@@ -93,7 +93,7 @@ def list_table(runs: list[Any], metrics: list[str], folder: Path) -> Table:
 
 
 def compare_table(first: Any, second: Any) -> Table:
-    """What differs between two runs: parameters that are not the same, and all metrics with their difference."""
+    """The parameters that differ between two runs, and all metrics with their difference."""
     table = Table("", first.info.run_name, second.info.run_name, "difference", box=None, pad_edge=False)
     a, b = first.data.params, second.data.params
     for name in sorted(a.keys() | b.keys()):
@@ -114,7 +114,7 @@ def main(argv: list[str]) -> int:
     """Command line of `text-recognizer train runs`."""
     parser = argparse.ArgumentParser(prog="text-recognizer train runs", description="List and compare training runs.")
     parser.add_argument("--folder", type=Path, default=Path("runs"), help=f"folder of {STORE} (%(default)s)")
-    parser.add_argument("--sort", metavar="METRIC", help="best first: by the last value of this metric, ascending")
+    parser.add_argument("--sort", metavar="METRIC", help="by the last value of this metric, ascending")
     parser.add_argument("--metrics", help="columns, comma separated (default: those of validation)")
     parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two runs, by name or id")
     parser.add_argument("--json", action="store_true", help="one object a run on one line")

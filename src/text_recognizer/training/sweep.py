@@ -1,7 +1,7 @@
-"""`text-recognizer train sweep`: many short runs over a space of knobs, kept by Optuna, poor ones ended early.
+"""`text-recognizer train sweep`: many short runs over a search space; Optuna stores them and prunes poor ones.
 
-The space is a YAML file (`configs/sweep.yaml` is one): the metric, its direction, and for each knob what Optuna's
-`suggest_float`, `suggest_int` or `suggest_categorical` takes.
+The space is a YAML file such as `configs/sweep.yaml`: the metric, its direction, and for each argument of `fit` the
+arguments of Optuna's `suggest_float`, `suggest_int` or `suggest_categorical`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KINDS = ("float", "int", "categorical")
 
 
 class Report(L.Callback):
-    """Tells the study each validation's value, and ends a run that is worse than the others were by then."""
+    """Reports each validation's value to the study, and prunes a run that is worse than others at that step."""
 
     def __init__(self, trial: optuna.Trial, metric: str) -> None:
         self.trial, self.metric = trial, metric
@@ -39,19 +39,19 @@ class Report(L.Callback):
 
 
 def read_space(file: Path) -> dict[str, Any]:
-    """The space in `file`. Raises DataInvalid if it is not one."""
+    """The search space in `file`. Raises DataInvalid if it is not valid."""
     try:
         space = yaml.safe_load(file.read_text(encoding="utf-8"))
         for knob in space["parameters"].values():
             if knob["type"] not in KINDS:
-                raise ValueError(f"type {knob['type']!r} is none of {', '.join(KINDS)}")
+                raise ValueError(f"type {knob['type']!r} is not one of {', '.join(KINDS)}")
         return {"metric": str(space["metric"]), "direction": space.get("direction", "minimize"), **space}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise DataInvalid(f"{file} is no space to search ({error}): see configs/sweep.yaml.") from error
+        raise DataInvalid(f"{file} is not a search space ({error}): see configs/sweep.yaml.") from error
 
 
 def suggest(trial: optuna.Trial, parameters: dict[str, dict[str, Any]]) -> list[str]:
-    """Command-line arguments with a value for each knob."""
+    """Command-line arguments of `fit` with a value for each parameter of the space."""
     arguments = []
     for name, knob in parameters.items():
         limits = {key: value for key, value in knob.items() if key != "type"}
@@ -62,7 +62,7 @@ def suggest(trial: optuna.Trial, parameters: dict[str, dict[str, Any]]) -> list[
 def sweep(
     space: dict[str, Any], arguments: list[str], out: Path, trials: int, storage: str, name: str, seed: int = 1
 ) -> optuna.Study:
-    """Run `trials` more trials of the study `name` in `storage`, each in its own folder of `out`."""
+    """Run `trials` more trials of the study `name` in `storage`, each in a folder of its own below `out`."""
     study = optuna.create_study(storage=storage, study_name=name, direction=space["direction"], load_if_exists=True)
     # The number of trials so far is part of the seed: a continued study would draw its first trials once more.
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
@@ -81,12 +81,12 @@ def sweep(
 
 
 def main(argv: list[str]) -> int:
-    """Command line of `text-recognizer train sweep`; what it does not know goes to `fit`."""
+    """Command line of `text-recognizer train sweep`; unknown arguments are passed to `fit`."""
     parser = argparse.ArgumentParser(prog="text-recognizer train sweep", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--space", default="sweep", help="YAML file of the knobs (default: configs/sweep.yaml)")
+    parser.add_argument("--space", default="sweep", help="YAML file of the search space (default: configs/sweep.yaml)")
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--storage", help="default: sqlite in --out")
-    parser.add_argument("--name", default="sweep", help="of the study: the same name goes on with it")
+    parser.add_argument("--name", default="sweep", help="of the study: the same name continues it")
     parser.add_argument("--out", type=Path, default=Path("runs/sweep"))
     args, arguments = parser.parse_known_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,9 @@
-"""Where a run's metrics, predictions and checkpoints go: CSV always, MLflow in a local file, W&B, TensorBoard.
+"""Trackers of training runs: CSV always, MLflow in a local file by default, Weights & Biases, TensorBoard.
 
-A tracker may be away, or its disk full: training goes on, the CSV file and the run's folder keep everything, and what a
-tracker missed is sent when it answers again.
+A tracker that cannot be reached, or whose disk is full, never stops the training, and the CSV file and the run's folder
+hold everything. W&B buffers and retries in a process of its own, and a run that cannot start online becomes an offline
+run. MLflow has no offline mode: its asynchronous queue drops a batch that the server does not accept. So `Tracker`
+queues the messages that failed and sends them, in order, when the tracker answers again.
 """
 
 from __future__ import annotations
@@ -29,19 +31,19 @@ log = logging.getLogger(__name__)
 
 TRACKERS = ("csv", "mlflow", "wandb", "tensorboard")
 STORE = "mlflow.db"
-PAUSE = 60.0  # seconds before a tracker that failed is tried again, at least
-PATIENCE = 10.0  # the same as a multiple of what the failure took: a tracker that hangs may cost a tenth of the time
-MISSED = 20_000  # messages kept for a tracker that is away
-TRIES = 3  # a message that fails so often is dropped: it may be the message that is wrong
+PAUSE = 60.0  # seconds before a failed tracker is tried again, at least
+PATIENCE = 10.0  # the same as a multiple of the time until the failure: a hanging tracker costs a tenth of the time
+MISSED = 20_000  # messages queued for an unreachable tracker
+TRIES = 3  # a message is dropped after so many failures: the message itself may be wrong
 
 
 class Tracker(Logger):
-    """A Lightning logger that never stops the training: it warns once when it fails, and catches up when it can.
+    """A Lightning logger whose failures never stop the training: it warns once, queues, and retries later.
 
     Args:
         kind: one of TRACKERS.
         folder: the run's folder.
-        make: opens the real logger; called when there is something to log, in the first process only.
+        make: opens the real logger; called at the first message, in the first process only.
     """
 
     def __init__(self, kind: str, folder: Path, make: Callable[[], Logger]) -> None:
@@ -70,12 +72,12 @@ class Tracker(Logger):
 
     @property
     def experiment(self) -> Any:
-        """The tracker's own object; None while it is away."""
+        """The tracker's own object; None while it cannot be reached."""
         return getattr(self._inner, "experiment", None)
 
     @rank_zero_only
     def send(self, message: Callable[[Any], None]) -> None:
-        """Call `message` with the real logger, after all messages that it missed; failures are kept for later."""
+        """Call `message` with the real logger, after all queued messages; failures are queued for later."""
         self._missed.append(message)
         started = time.monotonic()
         if started < self._again:
@@ -98,8 +100,9 @@ class Tracker(Logger):
                 self._warned = True
                 reason = str(error).strip().splitlines() or [""]
                 log.warning(
-                    "%s cannot be written (%s: %s); training goes on, everything is kept in %s, and what it missed is "
-                    "sent if it answers again.", self.kind, type(error).__name__, reason[0][:200], self.folder,
+                    "%s cannot be written (%s: %s). Training continues, %s holds everything, and the missing messages "
+                    "are sent when the tracker answers again.",
+                    self.kind, type(error).__name__, reason[0][:200], self.folder,
                 )  # fmt: skip
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -119,7 +122,7 @@ class Tracker(Logger):
             self.send(lambda inner: inner.save())
 
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
-        # The best checkpoints become artifacts; the latest ones are there to go on from.
+        # The best checkpoints become artifacts; the latest ones only serve to resume.
         if checkpoint_callback.monitor:
             self.send(lambda inner: inner.after_save_checkpoint(checkpoint_callback))
 
@@ -133,7 +136,7 @@ class Tracker(Logger):
 
 
 def default_trackers() -> tuple[str, ...]:
-    """MLflow in a local file, and Weights & Biases where its key or WANDB_MODE=offline is set."""
+    """MLflow in a local file, and Weights & Biases if its key or WANDB_MODE=offline is set."""
     return ("mlflow", "wandb") if wandb_is_set() and importlib.util.find_spec("wandb") else ("mlflow",)
 
 
@@ -148,7 +151,7 @@ def wandb_is_set() -> bool:
 
 
 def store_uri(folder: Path) -> str:
-    """Where MLflow keeps the runs of `folder`: MLFLOW_TRACKING_URI, or `mlflow.db` there."""
+    """Address of MLflow's store for the runs of `folder`: MLFLOW_TRACKING_URI, else `mlflow.db` in it."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.absolute() / STORE}"
 
 
@@ -160,16 +163,16 @@ def open_loggers(
     config: Mapping[str, Any] | None = None,
     store: Path | None = None,
 ) -> list[Logger]:
-    """Loggers for Lightning's Trainer. CSV comes first and is always there.
+    """Loggers for Lightning's Trainer; CSV is always the first.
 
     Args:
         trackers: of TRACKERS; None for `default_trackers()`.
-        folder: the run's folder. A run that goes on there goes on in its trackers too.
+        folder: the run's folder. A resumed run is resumed in its trackers too.
         run_name: name in the trackers; the folder's name if None.
         config: hyperparameters beyond those that the module saves.
-        store: folder of `mlflow.db` and its artifacts; the parent of `folder` if None, so that runs can be compared.
+        store: folder of `mlflow.db` and its artifacts; None for the parent of `folder`, so that runs can be compared.
 
-    Raises UsageError for an unknown tracker and for W&B without a key, ExtraMissing where its package is missing.
+    Raises UsageError for an unknown tracker and for W&B without a key, ExtraMissing if a package is missing.
     """
     chosen = ["csv", *(default_trackers() if trackers is None else trackers)]
     for kind in chosen:
@@ -208,7 +211,7 @@ def _tensorboard(folder: Path) -> Logger:
 
 
 def _mlflow(store: Path, experiment: str, run_name: str, run_id: str | None) -> Logger:
-    # Its own patience with a server that is away would be minutes for each message.
+    # By default MLflow retries for minutes with each message.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -221,7 +224,7 @@ def _mlflow(store: Path, experiment: str, run_name: str, run_id: str | None) -> 
 
     class Resumable(MLFlowLogger):
         def log_hyperparams(self, params: Any) -> None:
-            # MLflow refuses to change a parameter; of a run that goes on the first value stays.
+            # MLflow refuses to change a parameter: a resumed run has the values of its start.
             from lightning.fabric.utilities.logger import _convert_params, _flatten_dict
 
             known = self.experiment.get_run(self.run_id).data.params
@@ -242,7 +245,7 @@ def _mlflow(store: Path, experiment: str, run_name: str, run_id: str | None) -> 
         experiment, run_name=run_name, tracking_uri=uri, log_model=True, run_id=run_id, synchronous=True,
         artifact_location=(store.absolute() / "mlartifacts").as_uri() if local else None,
     )  # fmt: skip
-    _ = logger.experiment  # a store that cannot be opened shows here
+    _ = logger.experiment  # raises if the store cannot be opened
     return logger
 
 
@@ -267,7 +270,7 @@ def _wandb(folder: Path, project: str, run_name: str, run_id: str | None) -> Log
         if os.environ.get("WANDB_MODE") == "offline":
             raise
         log.warning(
-            "Weights & Biases cannot be reached (%s): the run is kept in %s; send it later with 'wandb sync'.",
+            "Weights & Biases cannot be reached (%s): the run is stored in %s; send it later with 'wandb sync'.",
             str(error).splitlines()[0][:200], folder / "wandb",
         )  # fmt: skip
         return open_run(mode="offline")
@@ -277,7 +280,7 @@ def _wandb(folder: Path, project: str, run_name: str, run_id: str | None) -> Log
 
 
 def _nowhere(inner: Any, samples: Sequence[Any], page: Path | None, step: int) -> None:
-    """CSV: the page of HTML lies in the run's folder already."""
+    """CSV: the HTML page is in the run's folder already."""
 
 
 def _to_mlflow(inner: Any, samples: Sequence[Any], page: Path | None, step: int) -> None:

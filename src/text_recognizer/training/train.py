@@ -32,7 +32,7 @@ from text_recognizer.training.callbacks import FirstSteps, PredictionTable, RunR
 from text_recognizer.training.lit import precision
 from text_recognizer.training.tracking import open_loggers
 
-# In an installed package the configs lie beside the code, in a checkout at its top.
+# In an installed package the configs are beside the code, in a checkout at its top.
 CONFIGS = next(
     (p for p in (Path(__file__).parents[1] / "configs", Path(__file__).parents[3] / "configs") if p.is_dir()),
     Path("configs"),
@@ -48,7 +48,7 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class TrainCLI(LightningCLI):
-    """Lightning's command line with this project's checkpoints, averaging, logging and way to resume."""
+    """Lightning's command line with this project's checkpoints, averaging, logging and resuming."""
 
     def __init__(self, arguments: Sequence[str], extra: Sequence[Callback] = ()) -> None:
         self.extra = list(extra)
@@ -59,7 +59,7 @@ class TrainCLI(LightningCLI):
             trainer_defaults={
                 "default_root_dir": "runs/recognizer",
                 "max_epochs": -1,
-                "use_distributed_sampler": False,  # the data modules share their lines out themselves
+                "use_distributed_sampler": False,  # the data modules divide their lines among the processes
                 "gradient_clip_val": 2.0,
                 "val_check_interval": 1000,
                 "check_val_every_n_epoch": None,
@@ -92,7 +92,7 @@ class TrainCLI(LightningCLI):
                 "best.monitor": "val/cer_decoder",
                 "best.save_top_k": 2,
                 "best.auto_insert_metric_name": False,
-                # A machine that is taken away costs at most so many steps.
+                # A machine that is lost costs at most so many steps.
                 "latest.filename": LAST,
                 "latest.every_n_train_steps": 250,
                 "latest.enable_version_counter": False,
@@ -110,7 +110,7 @@ class TrainCLI(LightningCLI):
         return parser
 
     def _parse_ckpt_path(self) -> None:
-        """The config says what the network is, not the checkpoint: `check_checkpoint` compares the two."""
+        """The config defines the network, not the checkpoint: `check_checkpoint` compares the two."""
 
     def before_instantiate_classes(self) -> None:
         if threads := self._get(self.config, "threads"):
@@ -150,7 +150,7 @@ class TrainCLI(LightningCLI):
         self._check_resume(must_exist=True)
 
     def after_fit(self) -> None:
-        # The end of the run is seldom a multiple of the steps between checkpoints.
+        # The last step is seldom a multiple of the steps between checkpoints.
         if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.trainer.save_checkpoint(Path(self.trainer.default_root_dir) / f"{LAST}.ckpt")
 
@@ -175,26 +175,26 @@ class TrainCLI(LightningCLI):
 
 
 def check_checkpoint(file: Path, model: L.LightningModule) -> None:
-    """Raise DataInvalid if `file` cannot be read or is of another network than `model`."""
+    """Raise DataInvalid if `file` cannot be read or holds another network than `model`."""
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
         held = {name: value.shape for name, value in state["state_dict"].items()}
     except FileNotFoundError:
         raise DataInvalid(
-            f"{file} is not there: give a checkpoint of an earlier run, or leave --ckpt_path out."
+            f"{file} does not exist: give a checkpoint of an earlier run, or leave --ckpt_path out."
         ) from None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
         others = ", ".join(sorted(p.name for p in file.parent.glob("*.ckpt") if p != file)) or "none"
         raise DataInvalid(
-            f"{file} is damaged ({type(error).__name__}) and is left as it is: go on from another checkpoint of the "
-            f"run ({others}) with --ckpt_path, or move it away and begin anew."
+            f"{file} is damaged ({type(error).__name__}) and was not changed: continue from another checkpoint of "
+            f"the run ({others}) with --ckpt_path, or move it away and start again."
         ) from error
     if held != {name: value.shape for name, value in model.state_dict().items()}:
-        raise DataInvalid(f"{file} is of a network of other sizes: use the config of its run (config.yaml in its log).")
+        raise DataInvalid(f"{file} holds a network of other sizes: use the config of its run (config.yaml in its log).")
 
 
 def find_config(name: str) -> Path:
-    """The file `name`, or the config of that name that ships with the package; UsageError if there is neither."""
+    """The file `name`, or the shipped config of that name. Raises UsageError if there is neither."""
     file = Path(name)
     if file.suffix or file.exists():
         return file
@@ -240,13 +240,13 @@ def run(arguments: Sequence[str], extra: Sequence[Callback] = ()) -> TrainCLI:
         if "Early stopping conditioned on metric" in str(error):
             raise UsageError(_sentence(error)) from error
         raise
-    except FileNotFoundError as error:  # what the sources raise for data that was never prepared
+    except FileNotFoundError as error:  # raised by the sources for data that was never prepared
         raise DataInvalid(str(error)) from error
     except OSError as error:
         if error.errno in _DISK_FULL:
             raise OutputFailed(
-                f"the disk is full ({error.strerror}); what was written stays: make room and give the same command "
-                "again, it goes on from the last checkpoint"
+                f"the disk is full ({error.strerror}); the files so far stay: make room and run the same command "
+                "again, it continues from the last checkpoint"
             ) from error
         raise
 
