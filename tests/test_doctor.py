@@ -98,8 +98,8 @@ def test_extra_lacks_what_an_extra_inside_it_lacks(monkeypatch) -> None:
     requires += ["nowhere-to-be-found>=1; extra == 'measure'", "numpy; extra == 'measure'"]
     monkeypatch.setattr(doctor.metadata, "requires", lambda _: requires)
     monkeypatch.setattr(doctor.metadata, "metadata", lambda _: SimpleNamespace(get_all=lambda _: ["train", "measure"]))
-    monkeypatch.setattr(doctor, "_installed", lambda name: name != "nowhere-to-be-found")
-    assert doctor._extras() == {"train": ["nowhere-to-be-found"], "measure": ["nowhere-to-be-found"]}
+    monkeypatch.setattr(doctor, "installed", lambda name: name != "nowhere-to-be-found")
+    assert doctor.extras() == {"train": ["nowhere-to-be-found"], "measure": ["nowhere-to-be-found"]}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_gpus_are_those_of_the_driver(gpu: str, expected: str, monkeypatch, tmp_
     program.write_text(f"#!/bin/sh\necho '{gpu}'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(doctor, "_python", lambda _: (0, "torch 2.13.0, no GPU", ""))
+    monkeypatch.setattr(doctor, "python", lambda _: (0, "torch 2.13.0, no GPU", ""))
     found = list(doctor.check_gpus())
     assert found[0].found.startswith(gpu)
     assert expected in found[0].found
@@ -122,12 +122,12 @@ def test_gpus_are_those_of_the_driver(gpu: str, expected: str, monkeypatch, tmp_
 def test_memory_is_that_of_the_control_group(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "meminfo").write_text("MemTotal: 16000000 kB\nMemAvailable: 8000000 kB\n")
-    assert doctor._memory(tmp_path) == (16e6 * 1024, 8e6 * 1024)
+    assert doctor.memory(tmp_path) == (16e6 * 1024, 8e6 * 1024)
     group = tmp_path / "sys" / "fs" / "cgroup"
     group.mkdir(parents=True)
     (group / "memory.max").write_text("2000000000\n")
     (group / "memory.current").write_text("500000000\n")
-    assert doctor._memory(tmp_path) == (2e9, 1.5e9)
+    assert doctor.memory(tmp_path) == (2e9, 1.5e9)
 
 
 def test_missing_tracker_server_is_noted(monkeypatch) -> None:
@@ -139,6 +139,6 @@ def test_missing_tracker_server_is_noted(monkeypatch) -> None:
 
 def test_nothing_heavy_is_imported_here() -> None:
     program = "import sys, text_recognizer.doctor; print(*{m.partition('.')[0] for m in sys.modules})"
-    code, out, _ = doctor._run([sys.executable, "-c", program])
+    code, out, _ = doctor.run([sys.executable, "-c", program])
     assert code == 0
     assert not set(out.split()) & {"numpy", "cv2", "onnxruntime", "torch", "mlflow", "rich"}

@@ -64,7 +64,7 @@ def server(monkeypatch):
 @pytest.fixture
 def reachable(monkeypatch):
     """Lets the tests' own server through; everything else about fetching stays as it is."""
-    monkeypatch.setattr(web, "_is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(web, "is_public", lambda address: address == "127.0.0.1")
 
 
 def refusal(url, **caps) -> str:
@@ -111,12 +111,12 @@ def test_redirect_is_followed(server, reachable):
     ],
 )  # fmt: skip
 def test_inner_addresses_are_not_public(address):
-    assert not web._is_public(address)
+    assert not web.is_public(address)
 
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:93.184.215.14"])
 def test_outer_addresses_are_public(address):
-    assert web._is_public(address)
+    assert web.is_public(address)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0x7f000001", "2130706433"])

@@ -63,7 +63,7 @@ def check_packages() -> Iterator[Check]:
         "import numpy, cv2, onnxruntime, PIL; print(f'numpy {numpy.__version__}, opencv {cv2.__version__}, onnxruntime "
         "{onnxruntime.__version__}, Pillow {PIL.__version__}'); print(*onnxruntime.get_available_providers())"
     )
-    code, out, problem = _python(program)
+    code, out, problem = python(program)
     if code:
         advice = "install the packages again: pip install --force-reinstall numpy opencv-python-headless onnxruntime"
         yield Check("reading", "problem", problem or f"importing them ended with status {code}", advice)
@@ -71,11 +71,11 @@ def check_packages() -> Iterator[Check]:
         versions, providers = out.splitlines()[:2]
         yield Check("reading", "ok", versions)
         yield Check("execution providers", "ok", providers)
-    if _installed("opencv-python") and _installed("opencv-python-headless"):
+    if installed("opencv-python") and installed("opencv-python-headless"):
         advice = "two builds of OpenCV overwrite each other: pip uninstall opencv-python opencv-python-headless, then "
         advice += "install opencv-python-headless"
         yield Check("reading", "note", "opencv-python and opencv-python-headless are both installed", advice)
-    for extra, missing in _extras().items():
+    for extra, missing in extras().items():
         if missing:
             advice = f"for its commands {install_hint(extra)}"
             yield Check(f"extra {extra}", "note", f"not complete, without {', '.join(missing)}", advice)
@@ -106,7 +106,7 @@ def check_processor() -> Iterator[Check]:
 
 def check_memory() -> Iterator[Check]:
     """Memory that a process gets, by the machine and by its control group, and room on the disk."""
-    total, free = _memory()
+    total, free = memory()
     if total is None or free is None:
         yield Check("memory", "note", "unknown on this system")
     else:
@@ -128,7 +128,7 @@ def check_gpus() -> Iterator[Check]:
     names: list[str] = []
     if program:
         query = "--query-gpu=name,driver_version,memory.total,compute_cap"
-        code, out, problem = _run([program, query, "--format=csv,noheader"])
+        code, out, problem = run([program, query, "--format=csv,noheader"])
         names = out.splitlines() if not code else []
         for line in names:
             capability = line.rsplit(",", 1)[-1].strip()
@@ -139,9 +139,9 @@ def check_gpus() -> Iterator[Check]:
             yield Check("gpu", "note", f"nvidia-smi fails: {reason}", "install or load the NVIDIA driver")
     else:
         yield Check("gpu", "ok", "none (no nvidia-smi); reading and fine-tuning run on the processor")
-    if not _installed("torch"):
+    if not installed("torch"):
         return
-    code, out, problem = _python(
+    code, out, problem = python(
         "import torch; g = torch.cuda.is_available(); print(f'torch {torch.__version__}, '"
         " + (f'{torch.cuda.device_count()} GPU, bf16 {torch.cuda.is_bf16_supported(including_emulation=False)}' if g"
         " else 'no GPU'))"
@@ -183,7 +183,7 @@ def check_models(folder: Path | None = None) -> Iterator[Check]:
 def check_trackers() -> Iterator[Check]:
     """Where training would send its metrics."""
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not (_installed("mlflow-skinny") or _installed("mlflow")):
+    if not (installed("mlflow-skinny") or installed("mlflow")):
         yield Check("mlflow", "note", "not installed", install_hint("train"))
     elif server.startswith("http"):
         problem = _unreachable(f"{server.rstrip('/')}/health")
@@ -191,7 +191,7 @@ def check_trackers() -> Iterator[Check]:
         yield Check("mlflow", "note" if problem else "ok", f"{server}: {problem or 'reachable'}", advice)
     else:
         yield Check("mlflow", "ok", server or "a local file, mlflow.db beside the runs")
-    if not _installed("wandb"):
+    if not installed("wandb"):
         yield Check("wandb", "ok", "not installed")
     elif os.environ.get("WANDB_MODE") == "offline":
         yield Check("wandb", "ok", "offline: 'wandb sync' sends the runs later")
@@ -235,7 +235,7 @@ def examine(models: Path | None = None, service: str | None = None) -> Iterator[
 # ------------------------------------------------------------------------------------------------ looking
 
 
-def _run(command: Sequence[str]) -> tuple[int, str, str]:
+def run(command: Sequence[str]) -> tuple[int, str, str]:
     """(exit status, standard output, last line of standard error)"""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
@@ -244,11 +244,11 @@ def _run(command: Sequence[str]) -> tuple[int, str, str]:
     return done.returncode, done.stdout, next(reversed(done.stderr.strip().splitlines()), "")
 
 
-def _python(program: str) -> tuple[int, str, str]:
-    return _run([sys.executable, "-c", program])
+def python(program: str) -> tuple[int, str, str]:
+    return run([sys.executable, "-c", program])
 
 
-def _installed(distribution: str) -> bool:
+def installed(distribution: str) -> bool:
     try:
         metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -256,7 +256,7 @@ def _installed(distribution: str) -> bool:
     return True
 
 
-def _extras() -> dict[str, list[str]]:
+def extras() -> dict[str, list[str]]:
     """Extra → packages of it that are not installed; empty where this package's own metadata is missing."""
     try:
         declared = metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or []
@@ -275,14 +275,14 @@ def _extras() -> dict[str, list[str]]:
             distribution, _, others = name.rstrip("]").partition("[")
             if distribution == DISTRIBUTION:  # an extra that contains another one
                 found = found.union(*map(missing, others.split(",")))
-            elif not _installed(distribution):
+            elif not installed(distribution):
                 found.add(distribution)
         return found
 
     return {extra: sorted(missing(extra)) for extra in declared}
 
 
-def _memory(system: Path = Path("/")) -> tuple[float | None, float | None]:
+def memory(system: Path = Path("/")) -> tuple[float | None, float | None]:
     """Bytes of memory in all and available, by the machine and by its control group (version 2)."""
     try:
         lines = (system / "proc/meminfo").read_text(encoding="ascii").splitlines()

@@ -61,7 +61,7 @@ def fetch(url: str, max_bytes: int, seconds: float = MAX_SECONDS, rules: Rules =
         return _data_url(url, max_bytes)
     end = time.monotonic() + seconds
     for _ in range(MAX_REDIRECTS + 1):
-        answer = _get(url, max_bytes, end, seconds, rules)
+        answer = get(url, max_bytes, end, seconds, rules)
         if isinstance(answer, bytes):
             return answer
         url = urljoin(url, answer)
@@ -96,7 +96,7 @@ def _unescaped(text: bytes, piece: int = 1 << 16) -> bytes:
     return bytes(out)
 
 
-def _get(url: str, max_bytes: int, end: float, seconds: float, rules: Rules) -> bytes | str:
+def get(url: str, max_bytes: int, end: float, seconds: float, rules: Rules) -> bytes | str:
     """The body, or where a redirect points. `end`: of time.monotonic(), `seconds` after the first request began."""
     scheme, host, port, target = _taken_apart(url)
     rules.check(scheme, host, port)
@@ -187,7 +187,7 @@ def public_addresses(host: str, port: int, seconds: float = MAX_SECONDS) -> list
     """The addresses of `host`, if all of them are public ones. Raises `ImageRejected`, `TimeoutError`."""
     addresses = list(dict.fromkeys(_looked_up(host, port, seconds)))
     # One message for both: whether a name exists inside is nobody's business.
-    if not addresses or not all(_is_public(address) for address in addresses):
+    if not addresses or not all(is_public(address) for address in addresses):
         raise ImageRejected(f"{host!r} has no public address; check the URL, or download the image and give the file")
     return addresses
 
@@ -227,12 +227,12 @@ _NOT_PUBLIC = tuple(
 )  # fmt: skip
 
 
-def _is_public(address: str) -> bool:
+def is_public(address: str) -> bool:
     """Python's own `is_global` has changed its mind from release to release, so the ranges stand here as well."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
-            return _is_public(str(ip.ipv4_mapped))
+            return is_public(str(ip.ipv4_mapped))
         isatap = int(ip) >> 32 & 0xFDFFFFFF == 0x00005EFE  # an IPv4 address behind 0:5efe or 200:5efe
         if ip not in _GLOBAL_V6 or isatap:
             return False

@@ -35,7 +35,7 @@ def labels_of_figures() -> dict[str, set[str]]:
     collectors: list[Any] = [*vars(metrics).values(), *metrics.statistics.values()]
     for collector in collectors:
         if hasattr(collector, "_labelnames"):
-            found[collector._name] = set(collector._labelnames)
+            found[collector._name] = set(collector._labelnames)  # noqa: SLF001
     return found
 
 

@@ -107,9 +107,9 @@ def test_bits_are_those_that_the_language_model_gives_one_by_one(reader: Reader)
 def test_measuring_leaves_the_memory_of_the_language_model_alone(reader: Reader, wording: Wording) -> None:
     language = reader.recognizer.language
     assert language is not None
-    before = len(language._cache)
+    before = len(language.cached)
     page_statistics(page_of(*ENGLISH, *GERMAN), wording)
-    assert len(language._cache) == before
+    assert len(language.cached) == before
 
 
 def test_words_of_the_dictionary_are_counted() -> None:

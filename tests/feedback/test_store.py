@@ -351,7 +351,7 @@ def test_images_in_s3(s3, tmp_path, reading, said):
     store.delete("r1")
     assert store.image(store.get("r2").reading) == b"an image"
     assert store.expire(NOW + timedelta(days=1)) == 1
-    assert store._images.names() == [store.get("r3").reading.image]
+    assert store.images.names() == [store.get("r3").reading.image]
     assert not (tmp_path / "feedback" / "images").exists()
 
 

@@ -88,7 +88,7 @@ import sys, time
 from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.promotion import transfer
 
-fs, root = transfer._open_store(sys.argv[2])
+fs, root = transfer.open_store(sys.argv[2])
 put_file, count = fs.put_file, iter(range(99))
 
 def slow(*arguments):
@@ -98,7 +98,7 @@ def slow(*arguments):
     put_file(*arguments)
 
 fs.put_file = slow
-transfer._open_store = lambda address: (fs, root)
+transfer.open_store = lambda address: (fs, root)
 transfer.push(Registrar(sys.argv[1]).find("pen@1"), sys.argv[2])
 """
 

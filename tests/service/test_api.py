@@ -220,7 +220,7 @@ def test_body_over_the_cap_is_refused_and_its_sender_hears_of_it(running, chunke
         )
         problem_of = answer.json()
         assert (answer.status_code, problem_of["code"]) == (413, "too-large")
-        assert service.engine.metrics.buffered._value.get() == 0
+        assert service.engine.metrics.buffered._value.get() == 0  # noqa: SLF001
 
 
 def test_client_that_waits_to_send_a_large_body_need_not_send_it(running):

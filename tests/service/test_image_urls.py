@@ -50,7 +50,7 @@ def images(picture):
 @pytest.fixture
 def reachable(monkeypatch):
     """Lets the tests' own server through; everything else about fetching stays as it is."""
-    monkeypatch.setattr(web, "_is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(web, "is_public", lambda address: address == "127.0.0.1")
 
 
 @pytest.fixture(scope="module")
@@ -149,13 +149,13 @@ def test_name_is_looked_up_once_and_the_address_that_was_checked_is_asked(fetchi
         looked_up.append(next(answers))
         return [(2, 1, 6, "", (looked_up[-1], port))]
 
-    monkeypatch.setattr(web, "_is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(web, "is_public", lambda address: address == "127.0.0.1")
     monkeypatch.setattr(web, "getaddrinfo", resolve)
     url = f"http://rebinding.example.org:{images.server_port}/page.png"
     assert web.fetch(url, 1_000_000)
     assert looked_up == ["127.0.0.1"]
     # The other way around, and where only one of several addresses is inside.
-    monkeypatch.setattr(web, "_is_public", lambda address: address != "127.0.0.2")
+    monkeypatch.setattr(web, "is_public", lambda address: address != "127.0.0.2")
     before = len(images.asked)
     with pytest.raises(web.ImageRejected, match="public"):
         web.fetch(url, 1_000_000)
@@ -179,14 +179,14 @@ def test_resolver_that_hangs_costs_no_more_than_the_time_given(monkeypatch):
 
 @pytest.mark.usefixtures("reachable")
 def test_time_is_for_all_redirects_together(images, monkeypatch):
-    get, hops = web._get, []
+    get, hops = web.get, []
 
     def slow(*arguments):
         hops.append(1)
         time.sleep(0.25)
         return get(*arguments)
 
-    monkeypatch.setattr(web, "_get", slow)
+    monkeypatch.setattr(web, "get", slow)
     with pytest.raises(web.ImageRejected, match="within"):
         web.fetch(f"http://127.0.0.1:{images.server_port}" + "/to/" * 3 + "/page.png", 1000, seconds=0.6)
     assert len(hops) == 3

@@ -56,7 +56,7 @@ def test_share_of_readings_is_kept_and_a_request_sent_again_is_in_it_or_not(runn
                 read(service.http, blank, f"r{number}")
     kept = {record.reading.request_id for record in Store.open(tmp_path).records()}
     assert 4 <= len(kept) <= 20
-    assert all((feedback._sample(f"r{number}") < 0.5) == (f"r{number}" in kept) for number in range(24))
+    assert all((feedback.sample(f"r{number}") < 0.5) == (f"r{number}" in kept) for number in range(24))
 
 
 def test_flagged_reading_of_which_numbers_were_kept_gets_page_and_image(running, picture, tmp_path):

@@ -72,7 +72,7 @@ def test_a_font_of_few_characters_shows_those_it_has(monkeypatch: pytest.MonkeyP
         return np.full((40, 60), 255, np.uint8), 30.0
 
     monkeypatch.setattr(preview, "render_text", draw)
-    coverage, words = preview._font_line([font], preview.TextSource(None), np.random.default_rng(0))
+    coverage, words = preview.font_line([font], preview.TextSource(None), np.random.default_rng(0))
     assert set(words) <= set("ab ")
     assert asked == [words]
     assert coverage.shape[0] == 64

@@ -176,12 +176,12 @@ Project Gutenberg eBooks are often created from several printed editions.
 
     def fill(folder: Path) -> None:
         (folder / "package" / "gutenberg").mkdir(parents=True)
-        for name in [name for names in wording._BOOKS.values() for name in names]:
+        for name in [name for names in wording.BOOKS.values() for name in names]:
             (folder / "package" / "gutenberg" / f"{name}.txt").write_text(book, encoding="cp1252")
 
     corpora = _extracted("books", fill, tmp_path / "out", monkeypatch)
     tale = ["It was a very quiet evening in town.", '"Who is there?" he said.', "He went home, late and happy."]
-    assert corpora == {name: tale * len(books) for name, books in wording._BOOKS.items()}
+    assert corpora == {name: tale * len(books) for name, books in wording.BOOKS.items()}
 
 
 def test_country_profiles_give_their_sentences_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

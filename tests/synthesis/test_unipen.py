@@ -118,7 +118,7 @@ def test_word_with_f_stands_on_its_baseline_whether_f_hangs_or_not(depth: float)
     x = np.linspace(0, 1, 9, dtype=np.float32)
     letters = [np.stack([0.5 * k + 0.4 * x, -np.abs(2 * x - 1)], axis=1) for k in range(1, 6)]  # v after v
     f = np.stack([0.2 * x, np.linspace(-1.9, depth, 9)], axis=1)
-    slope, offset = unipen._fit_baseline([p.astype(np.float32) for p in [f, *letters]], "fuvuvu", 1.0)
+    slope, offset = unipen.fit_baseline([p.astype(np.float32) for p in [f, *letters]], "fuvuvu", 1.0)
     assert (slope, offset) == (0.0, pytest.approx(0.0, abs=0.05))
 
 

@@ -165,7 +165,7 @@ def test_foreign_characters_are_counted_and_broken_images_named(
     assert own.unknown == {"ż": 2, "ł": 1}
     assert len(own.skipped) == 6
     assert any(reason.startswith("bad.png:") for reason in own.skipped)
-    finetune._tell(own)
+    finetune.report_omissions(own)
     told = capsys.readouterr().err
     assert "skipped 6: a.xml: broken" in told
     assert "3 characters are outside the alphabet: 'ż' 2×, 'ł' 1×" in told

@@ -27,7 +27,7 @@ from text_recognizer.feedback.store import Store
 from text_recognizer.feedback.times import TIMES, moment
 
 RETENTION = "TEXT_RECOGNIZER_RETENTION_DAYS"
-Add = Callable[["argparse._SubParsersAction[argparse.ArgumentParser]"], None]
+Add = Callable[["argparse._SubParsersAction[argparse.ArgumentParser]"], None]  # noqa: SLF001
 
 
 def main(argv: Sequence[str]) -> int:

@@ -59,7 +59,7 @@ class Store:
     """
 
     def __init__(self, database: Database, images: Images) -> None:
-        self._database, self._images = database, images
+        self._database, self.images = database, images
 
     @classmethod
     def open(cls, where: str | Path, images: str | Path | None = None) -> Store:
@@ -199,7 +199,7 @@ class Store:
         """Remove images without a reading, which a crash may leave; returns their number."""
         if not self._exists():
             return 0
-        kept = self._images.names()
+        kept = self.images.names()
         with self._database.reading() as connection:
             named = set(connection.scalars(sa.select(READINGS.c.image).distinct())) if connection else set()
         removed = 0
@@ -273,10 +273,10 @@ class Store:
             raise DataInvalid(
                 f"no image of the reading {reading.request_id} was stored; TEXT_RECOGNIZER_LOG_KEEP=images stores them"
             )
-        data = self._images.get(reading.image)
+        data = self.images.get(reading.image)
         if data is None:
             raise DataInvalid(
-                f"the image of the reading {reading.request_id} is missing from {self._images.address}; "
+                f"the image of the reading {reading.request_id} is missing from {self.images.address}; "
                 "restore it from a backup"
             )
         return data
@@ -308,8 +308,8 @@ class Store:
 
     def _put(self, images: Mapping[str, bytes]) -> None:
         for name, data in images.items():
-            if self._images.size(name) != len(data):
-                self._images.put(name, data)
+            if self.images.size(name) != len(data):
+                self.images.put(name, data)
 
     def _make_sure(self, connection: sa.Connection, images: Mapping[str, bytes]) -> None:
         """Store images that were removed meanwhile, under the lock that removing takes."""
@@ -322,7 +322,7 @@ class Store:
         named = sa.select(READINGS.c.number).where(READINGS.c.image == name).limit(1)
         if connection.scalar(named) is not None:
             return False
-        self._images.remove(name)
+        self.images.remove(name)
         return True
 
     def _said(self, connection: sa.Connection, feedback: Feedback) -> Kept | None:

@@ -66,7 +66,7 @@ def pull(source: str, name: str | None, registry: Registrar) -> Model:
 # ---------------------------------------------------------------------------------------------- object stores
 
 
-def _open_store(address: str) -> tuple[Any, str]:
+def open_store(address: str) -> tuple[Any, str]:
     """The fsspec file system of `address` and the path of its prefix there.
 
     Credentials and endpoint of S3 come from AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_ENDPOINT_URL and the like.
@@ -88,7 +88,7 @@ def _open_store(address: str) -> tuple[Any, str]:
         raise ExtraMissing(f"{protocol}:// needs the package '{package}'; {advice}")
     options: dict[str, Any] = _S3 if package == "s3fs" else {}
     fs = fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True, **options)
-    return fs, fs._strip_protocol(address).rstrip("/")
+    return fs, fs._strip_protocol(address).rstrip("/")  # noqa: SLF001  fsspec has no public one
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def _one_line(address: str) -> Iterator[None]:
 
 def _push_store(bundle: Bundle, target: str) -> str:
     with _one_line(target):
-        fs, root = _open_store(target)
+        fs, root = open_store(target)
         place = f"{root}/{bundle.name}/{bundle.version}"
         try:
             existing = fs.cat_file(f"{place}/{DESCRIPTION}")
@@ -125,7 +125,7 @@ def _push_store(bundle: Bundle, target: str) -> str:
 def _pull_store(source: str, name: str, fresh: Path) -> None:
     wanted, _, version = name.partition("@")
     with _one_line(source):
-        fs, root = _open_store(source)
+        fs, root = open_store(source)
         files = [str(path) for path in fs.find(f"{root}/{wanted}")]
         versions = sorted({file.split("/")[-2] for file in files if file.endswith(f"/{DESCRIPTION}")})
         chosen = [v for v in versions if version in ("", v)]

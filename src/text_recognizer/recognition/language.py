@@ -62,19 +62,19 @@ class LanguageModel:
                     )
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise BundleInvalid(f"{file} can't be read ({type(error).__name__}): get the bundle again.") from error
-        self._cache: dict[tuple[int, ...], Scores] = {}
+        self.cached: dict[tuple[int, ...], Scores] = {}
         self._masses: dict[tuple[int, ...], Scores] = {}
 
     def next(self, before: Sequence[int]) -> Scores:
         """Log-probability (V,) of each id after `before`, ids of the line so far without BOS; EOS ends the line."""
         context = (BOS, *before)[-(self.order - 1) :]
-        known = self._cache.get(context)
+        known = self.cached.get(context)
         if known is None:
-            if len(self._cache) >= CACHE:
-                self._cache.clear()
+            if len(self.cached) >= CACHE:
+                self.cached.clear()
                 self._masses.clear()
             p = self._mass(context)
-            known = self._cache[context] = np.asarray(np.log(p / p.sum()), np.float32)
+            known = self.cached[context] = np.asarray(np.log(p / p.sum()), np.float32)
         return known
 
     def _mass(self, context: tuple[int, ...]) -> Scores:

@@ -120,7 +120,7 @@ class FeedbackService:
         reading = Remembered(request_id, page, job.mode, image, dict(job.statistics), job.timings())
         self._recent.add(reading)
         self._metrics.remembered.set(self._recent.bytes)
-        if _sample(request_id) < self._settings.log_readings:
+        if sample(request_id) < self._settings.log_readings:
             await self._log.keep(reading)
 
     # -------------------------------------------------------------------------------------------------- feedback
@@ -279,7 +279,7 @@ class FeedbackService:
         return task
 
 
-def _sample(request_id: str) -> float:
+def sample(request_id: str) -> float:
     """From 0 to 1, the same for each attempt of a request: all of them are stored, or none."""
     return int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:6]) / 2**48
 

@@ -86,7 +86,7 @@ def _pen_lines(hands: list[Hand], text: TextSource, count: int, rng: np.random.G
         yield render_line(ink, rng, 64, near), ink.text
 
 
-def _font_line(fonts: list[HandFont], text: TextSource, rng: np.random.Generator) -> Tile:
+def font_line(fonts: list[HandFont], text: TextSource, rng: np.random.Generator) -> Tile:
     """Coverage (64, W) of a line in one of the fonts, and its text."""
     for _ in range(100):
         font = _pick_one(fonts, rng)
@@ -106,7 +106,7 @@ def _font_line(fonts: list[HandFont], text: TextSource, rng: np.random.Generator
 
 def _font_lines(fonts: list[HandFont], text: TextSource, count: int, rng: np.random.Generator) -> Iterator[Tile]:
     for _ in range(count):
-        coverage, words = _font_line(fonts, text, rng)
+        coverage, words = font_line(fonts, text, rng)
         yield picture_line(coverage, rng), words
 
 
@@ -121,7 +121,7 @@ def _paper_lines(
             line = vary(compose_line(_pick_one(hands, rng), rng, (10, 40), text.line), rng)
             coverage, words = draw_line(line, rng, 64, []), line.text
         else:
-            coverage, words = _font_line(fonts, text, rng)
+            coverage, words = font_line(fonts, text, rng)
         yield picture_line(coverage, rng, paper, ink, camera), f"{words}   [{paper}, {ink}, {camera}]"
 
 

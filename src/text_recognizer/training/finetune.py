@@ -200,7 +200,7 @@ class LitFineTuning(LitRecognizer):
     def train(self, mode: bool = True) -> LitFineTuning:
         super().train(mode)
         for module in self.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001  the base of all three
                 module.eval()
         return self
 
@@ -355,7 +355,7 @@ def tune_bundle(
     return stage.stage_tuned(network, base, folder, about, crops, calibration)
 
 
-def _tell(own: OwnLines) -> None:
+def report_omissions(own: OwnLines) -> None:
     """Say on standard error what of the set is left out or foreign."""
     if own.skipped:
         shown = "; ".join(own.skipped[:5]) + ("; …" if len(own.skipped) > 5 else "")
@@ -423,7 +423,7 @@ def main(argv: list[str]) -> int:
     config = stage.bundle_network(base).config
     data = load_set(args.set, tuple(args.line_types.split(",")))
     own = cut_lines(data, config.height, base.description.alphabet, config.max_tokens - 1)
-    _tell(own)
+    report_omissions(own)
     if len(own.lines) < MIN_LINES:
         raise DataInvalid(
             f"{args.set} gives {len(own.lines)} lines that can be trained on: {MIN_LINES} are the least, 200 do well."

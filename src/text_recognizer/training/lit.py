@@ -207,7 +207,7 @@ class LitRecognizer(L.LightningModule):
 
 def cpu_has_bf16() -> bool:
     """True where the processor multiplies bf16 natively; elsewhere it is slower than float32."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and "avx512_bf16" in _cpu_flags()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and "avx512_bf16" in _cpu_flags()  # noqa: SLF001
 
 
 def _cpu_flags() -> str:

@@ -61,7 +61,7 @@ def fetch_fonts(
             if not target.exists():
                 with tempfile.TemporaryDirectory() as scratch:
                     source = unpack(package, Path(scratch)) / about["file"]
-                    _to_truetype(source, target)
+                    to_truetype(source, target)
                 report(f"{about['name']} from {package.package} {package.version} ({package.licence})")
             font = inspect_font(target, about["name"], about["kind"])
         except (ValueError, OSError) as error:
@@ -101,7 +101,7 @@ def write_builtin_font(folder: Path) -> Path:
     return folder
 
 
-def _to_truetype(source: Path, target: Path) -> None:
+def to_truetype(source: Path, target: Path) -> None:
     from fontTools.ttLib import TTFont
 
     # Without the time of the conversion in it: the same fonts have the same sha256 on every machine.

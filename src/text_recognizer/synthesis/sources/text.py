@@ -148,7 +148,7 @@ def _phrases(folder: Path) -> dict[str, list[str]]:
 
 # Which books of Project Gutenberg make which corpus: fiction of 1908-1914, and older fiction full of talk and letters.
 # Left out: verse and plays, what other corpora have already, and authors not yet in the public domain everywhere.
-_BOOKS = {
+BOOKS = {
     "stories": ("chesterton-ball", "chesterton-brown", "chesterton-thursday"),
     "manners": ("austen-emma", "austen-persuasion", "austen-sense", "carroll-alice", "edgeworth-parents"),
 }
@@ -158,7 +158,7 @@ def _books(folder: Path) -> dict[str, list[str]]:
     texts = folder / "package" / "gutenberg"
     return {
         name: [p for book in books for p in _book((texts / f"{book}.txt").read_text(encoding="cp1252"))]
-        for name, books in _BOOKS.items()
+        for name, books in BOOKS.items()
     }
 
 

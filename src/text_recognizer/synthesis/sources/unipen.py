@@ -332,7 +332,7 @@ def _bottoms(strokes: list[Points], x_height: float) -> NDArray[np.float32]:
     return np.asarray(found, dtype=np.float32).reshape(-1, 2)
 
 
-def _fit_baseline(strokes: list[Points], text: str, x_height: float) -> tuple[float, float]:
+def fit_baseline(strokes: list[Points], text: str, x_height: float) -> tuple[float, float]:
     """Slope and offset of the baseline y = slope · x + offset, by a vote of low points (descenders are outvoted)."""
     points = np.concatenate(strokes)
     bottom = float(points[:, 1].max())
@@ -378,7 +378,7 @@ def _returns_to_margin(strokes: list[Points]) -> bool:
 def _normalise(segment: _RawSegment, x_height: float) -> Ink | None:
     if _returns_to_margin(segment.strokes):
         return None
-    slope, offset = _fit_baseline(segment.strokes, segment.text, x_height)
+    slope, offset = fit_baseline(segment.strokes, segment.text, x_height)
     left = min(float(s[:, 0].min()) for s in segment.strokes)
     out = []
     for stroke in segment.strokes:
