@@ -26,7 +26,8 @@ from text_recognizer.errors import DataInvalid
 from text_recognizer.evaluation.metrics import errors, rate
 from text_recognizer.evaluation.sets import load_set
 from text_recognizer.recognition.recognizer import Recognizer
-from text_recognizer.training.finetune import OwnLine, Recipe, cut_lines, hold_out, quiet, tune_bundle
+from text_recognizer.training.finetune import Recipe, quiet, train_network, tune_bundle
+from text_recognizer.training.own_lines import OwnLine, cut_lines, hold_out
 from text_recognizer.training.stage import WEIGHTS, bundle_network
 
 
@@ -51,8 +52,9 @@ def run_fold(base: Bundle, lines: Sequence[OwnLine], names: Sequence[str], by: s
     test = [line for line in lines if getattr(line, by) in names]
     train, validation = hold_out([line for line in lines if getattr(line, by) not in names], seed=recipe.seed)
     start, work = time.perf_counter(), time.process_time()
-    with tempfile.TemporaryDirectory() as scratch:
-        tuned = tune_bundle(base, train, validation, Path(scratch), recipe)
+    with tempfile.TemporaryDirectory() as run_folder, tempfile.TemporaryDirectory() as scratch:
+        network, run = train_network(base, train, validation, Path(run_folder), recipe)
+        tuned = tune_bundle(network, run, base, train, validation, Path(scratch), recipe)
         seconds, work = time.perf_counter() - start, time.process_time() - work
         before, after = edits(base, test), edits(tuned, test)
         steps = tuned.description.run.steps

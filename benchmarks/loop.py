@@ -46,8 +46,9 @@ from text_recognizer.synthesis.rendering.page import PageStyle, RenderedPage, re
 from text_recognizer.synthesis.sources.fonts import HandFont, inspect_font
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.synthesis.sources.unipen import Writer, load_writers
-from text_recognizer.training.finetune import cut_lines, read_rate
+from text_recognizer.training.finetune import read_rate
 from text_recognizer.training.line_match import match, overlap_matrix
+from text_recognizer.training.own_lines import cut_lines
 
 CLIENTS = 2  # who keep asking while the model changes
 LEAST_INKS = 100  # of a writer whose words are to fill two sets of pages

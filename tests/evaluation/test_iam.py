@@ -9,7 +9,7 @@ import pytest
 from text_recognizer.errors import DataInvalid
 from text_recognizer.evaluation.iam import is_iam, join_words
 from text_recognizer.evaluation.sets import load_set
-from text_recognizer.training.finetune import cut_lines
+from text_recognizer.training.own_lines import cut_lines
 
 FORM = """<?xml version="1.0" encoding="ISO-8859-1"?>
 <form created="2003-12-18" height="400" id="{form}" version="0.1" width="600" writer-id="{writer}">

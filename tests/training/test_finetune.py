@@ -1,6 +1,7 @@
 """Fine-tuning on drawn lines: it learns them, writes a bundle that reads, and refuses what would do harm."""
 
 import json
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from text_recognizer import cli
 from text_recognizer.bundle import Bundle
 from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
 from text_recognizer.evaluation.sets import load_set
@@ -18,7 +20,9 @@ from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.synthesis.sources.fonts import write_builtin_font
 from text_recognizer.training import finetune, stage
 from text_recognizer.training.data import Codec, LineRenderer, collate
-from text_recognizer.training.finetune import LitFineTuning, OwnLine, Recipe, ShownLines, cut_lines, hold_out
+from text_recognizer.training.finetune import FineTuneOptions, LitFineTuning, Recipe, ShownLines, fine_tune
+from text_recognizer.training.own_lines import OwnLine, cut_lines, hold_out
+from text_recognizer.training.record import read_record
 
 WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "lazy", "dog", "1905", "Bath,", "yours", "truly")
 
@@ -54,7 +58,8 @@ def tuned(tmp_path_factory: pytest.TempPathFactory, base: Bundle) -> tuple[Bundl
     folder = tmp_path_factory.mktemp("own")
     manifest = write_set(folder / "set")
     out = folder / "mine"
-    assert finetune.main([str(manifest), "--out", str(out), "--steps", "24", "--threads", "1", "--force"]) == 0
+    arguments = [str(manifest), "--out", str(out), "--steps", "24", "--threads", "1", "--force"]
+    assert finetune.main([*arguments, "--run", str(folder / "run"), "--trackers", "none"]) == 0
     own = cut_lines(load_set(manifest), 48, base.description.alphabet, 255)
     return Bundle.open(out), own.lines
 
@@ -85,6 +90,8 @@ def test_tuned_bundle_reads_and_says_where_it_comes_from(base: Bundle, tuned: tu
     assert run.lines["train"] + run.lines["validation"] == 24
     assert description.metrics["parity"]["same"] == description.metrics["parity"]["lines"] == 24
     assert set(description.metrics["own"]) == {"lines", "cer_before", "cer_after"}
+    assert description.version.startswith(f"{base.version}-20")  # its own, by the time
+    assert description.run.record["command"]
     assert len(description.licences) == len(base.description.licences) + 1
 
 
@@ -107,6 +114,44 @@ def test_statistics_of_batch_normalisation_stay(base: Bundle, tuned: tuple[Bundl
     assert not torch.equal(before["encoder.ctc.weight"], after["encoder.ctc.weight"])
 
 
+def test_interrupted_run_continues_and_is_tracked_as_one_run(
+    base: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run = tmp_path / "runs" / "mine"
+    options = FineTuneOptions(
+        data=write_set(tmp_path / "set"), out=tmp_path / "mine", run=run, trackers=["mlflow"], threads=1, force=True,
+        recipe=Recipe(steps=24, validate_every=8, warmup_steps=6),
+    )  # fmt: skip
+    monkeypatch.setattr(finetune, "PATIENCE", 9.0)  # these lines cannot read better
+    real, calls = finetune.augment, count()
+
+    def interrupted(*arguments: object) -> np.ndarray:
+        if next(calls) > 16 * 8:
+            raise RuntimeError("the machine was taken away")
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(finetune, "augment", interrupted)
+    with pytest.raises(RuntimeError, match="taken away"):
+        fine_tune(options)
+    first = read_record(run)
+    assert first["status"] == "failed"
+    assert not (tmp_path / "mine").exists()
+    monkeypatch.setattr(finetune, "augment", real)
+    lines: list[str] = []
+    made = fine_tune(options, lines.append)
+    assert any(line.startswith(f"continuing the run in {run} at step ") for line in lines)
+    assert "step 24 of 24: CER" in "\n".join(lines)
+    record = read_record(run)
+    assert (record["id"], record["status"], record["step"]) == (first["id"], "finished", 24)
+    assert record["parents"] == {"base": base.description.files[stage.WEIGHTS]}
+    assert made.bundle.description.run.record["id"] == record["id"]
+    assert (made.train + made.validation, made.run) == (24, run)
+    assert cli.main(["train", "runs", "--folder", str(tmp_path / "runs"), "--json"]) == 0
+    (listed,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (listed["name"], listed["status"], listed["params"]["recipe.steps"]) == ("mine", "finished", "24")
+
+
 def test_a_model_that_reads_worse_is_not_written(base: Bundle, tmp_path: Path) -> None:
     manifest = write_set(tmp_path / "set")
     lines = cut_lines(load_set(manifest), 48, base.description.alphabet, 255).lines
@@ -116,7 +161,8 @@ def test_a_model_that_reads_worse_is_not_written(base: Bundle, tmp_path: Path) -
     manifest.write_text("\n".join(map(json.dumps, wrong)), encoding="utf-8")
     out = tmp_path / "mine"
     with pytest.raises(DataInvalid, match="worse than before: nothing was written"):
-        finetune.main([str(manifest), "--out", str(out), "--steps", "16", "--learning-rate", "0.003", "--threads", "1"])
+        finetune.main([str(manifest), "--out", str(out), "--steps", "16", "--learning-rate", "0.003", "--threads", "1",
+                       "--run", str(tmp_path / "run"), "--trackers", "none"])  # fmt: skip
     assert not out.exists()
 
 
@@ -128,7 +174,7 @@ def test_too_few_lines_are_refused_with_their_number(tmp_path: Path) -> None:
 
 def test_a_folder_of_other_things_is_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
-    with pytest.raises(OutputFailed, match="no bundle"):
+    with pytest.raises(OutputFailed, match="not a bundle"):
         finetune.main([str(tmp_path / "no set"), "--out", str(tmp_path)])
 
 
@@ -165,10 +211,9 @@ def test_foreign_characters_are_counted_and_broken_images_named(
     assert own.unknown == {"ż": 2, "ł": 1}
     assert len(own.skipped) == 6
     assert any(reason.startswith("bad.png:") for reason in own.skipped)
-    finetune.report_omissions(own)
-    told = capsys.readouterr().err
-    assert "skipped 6: a.xml: broken" in told
-    assert "3 characters are outside the alphabet: 'ż' 2×, 'ł' 1×" in told
+    skipped, unknown = finetune.problems(own)
+    assert "skipped 6: a.xml: broken" in skipped
+    assert unknown == "3 characters are outside the alphabet: 'ż' 2×, 'ł' 1×"
 
 
 def some_lines(pages: int, each: int) -> list[OwnLine]:

@@ -1,6 +1,6 @@
 """Staging: the shipped graphs are the shipped weights, confidences are shares, a bundle is whole or not there."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from text_recognizer.bundle import Bundle
 from text_recognizer.description import Run
 from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
+from text_recognizer.reader import Reader
 from text_recognizer.recognition.recognizer import LineReading, Recognizer, WordReading
 from text_recognizer.training import stage
 from text_recognizer.training.models.recognizer import Recognizer as Net
@@ -20,6 +21,11 @@ from text_recognizer.training.models.recognizer import RecognizerConfig
 
 def lines(count: int, seed: int = 0) -> list[np.ndarray]:
     """Grey line images of drawn words, 30 to 900 pixels wide."""
+    return [image for image, _ in labelled_lines(count, seed)]
+
+
+def labelled_lines(count: int, seed: int = 0) -> list[tuple[np.ndarray, str]]:
+    """The same with their texts."""
     rng = np.random.default_rng(seed)
     vocabulary = ["the", "quick", "brown", "fox", "jumps", "over", "lazy", "dog", "1905", "Bath,", "yours", "&"]
     out = []
@@ -27,7 +33,7 @@ def lines(count: int, seed: int = 0) -> list[np.ndarray]:
         text = " ".join(rng.choice(vocabulary, int(rng.integers(1, 7))))
         image = np.full((64, 26 * len(text) + 30), int(rng.integers(190, 250)), np.uint8)
         cv2.putText(image, text, (8, 44), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 1.1, 40, 2, cv2.LINE_AA)
-        out.append(image)
+        out.append((image, text))
     return out
 
 
@@ -88,6 +94,59 @@ def test_too_few_words_to_calibrate_on_is_said() -> None:
         stage.calibrate(_Sure(), [np.zeros((48, 48), np.uint8)], ["right"], "fast")  # type: ignore[arg-type]
 
 
+def write_checkpoint(network: Net, file: Path) -> Path:
+    """As Lightning writes one, without the optimizer."""
+    weights = {f"network.{name}": value for name, value in network.state_dict().items()}
+    torch.save({"hyper_parameters": asdict(network.config), "state_dict": weights, "global_step": 7}, file)
+    return file
+
+
+def test_checkpoint_becomes_a_bundle_in_python(
+    bundle: Bundle, unipen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "calibration_lines", lambda *_: labelled_lines(40))  # 600 lines would take minutes
+    torch.set_num_threads(1)
+    checkpoint = write_checkpoint(stage.bundle_network(bundle), tmp_path / "last.ckpt")
+    steps: list[str] = []
+    options = stage.StageOptions(
+        checkpoint=checkpoint, out=tmp_path / "mine", unipen=unipen, name="mine", version="3", reference_pages=0,
+        language_model=bundle.path / "language_model.npz",
+    )  # fmt: skip
+    made = stage.stage(options, steps.append)
+    assert (made.path, str(made)) == (tmp_path / "mine", "mine@3")
+    assert made.description.metrics["parity"] == {"lines": 40, "same": 40}
+    assert made.description.run.steps == 7
+    assert set(made.description.recognizer.calibration) == {"fast", "accurate"}
+    assert Reader(made.path, threads=1).read_line(lines(1)[0]).text
+    assert "rendering held-out lines" in steps[0]
+    assert "CER" in steps[1]
+    assert len(steps) >= 5
+
+
+def test_checkpoint_that_reads_nothing_is_refused_before_the_export(
+    unipen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    network = Net(RecognizerConfig(channels=(8, 8, 8, 16), d_model=32, d_ff=64, heads=2))
+    checkpoint = write_checkpoint(network, tmp_path / "last.ckpt")
+    monkeypatch.setattr(stage, "calibration_lines", lambda *_: labelled_lines(20))
+    monkeypatch.setattr(stage, "export_recognizer", lambda *_: pytest.fail("it was exported"))
+    arguments = [str(checkpoint), "--unipen", str(unipen), "--out", str(tmp_path / "out")]
+    with pytest.raises(DataInvalid, match=r"held-out lines wrong, more than 50 %: train longer"):
+        stage.main(arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_paragraph_model_is_refused_at_once(unipen: Path, tmp_path: Path) -> None:
+    sizes = {"channels": (8, 8, 8, 16), "d_model": 32, "d_ff": 64, "heads": 2, "encoder_layers": 0}
+    network = Net(RecognizerConfig(**sizes, paragraph=True))
+    options = stage.StageOptions(
+        checkpoint=write_checkpoint(network, tmp_path / "last.ckpt"), out=tmp_path / "out", unipen=unipen
+    )
+    with pytest.raises(DataInvalid, match="whole paragraphs"):
+        stage.stage(options)
+
+
 def test_missing_checkpoint_is_named_before_any_work(tmp_path: Path) -> None:
     arguments = [str(tmp_path / "no.ckpt"), "--finder", "f", "--unipen", "u", "--out", str(tmp_path / "out")]
     with pytest.raises(DataInvalid, match=r"no\.ckpt"):
@@ -110,7 +169,7 @@ def test_weights_are_needed_to_go_on_from_a_bundle(bundle: Bundle, tmp_path: Pat
 
 def test_a_folder_of_other_things_is_never_replaced(tmp_path: Path, bundle: Bundle) -> None:
     (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
-    with pytest.raises(OutputFailed, match="no bundle"):
+    with pytest.raises(OutputFailed, match="not a bundle"):
         stage.install(bundle.path, tmp_path)
     assert (tmp_path / "thesis.txt").is_file()
     stage.install(bundle.path, tmp_path / "new")

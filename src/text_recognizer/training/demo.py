@@ -28,7 +28,7 @@ from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.registry import Registry
 from text_recognizer.training import stage
 from text_recognizer.training.data import Batch, Codec, RenderedLines, collate
-from text_recognizer.training.finetune import OwnLine, cut_lines
+from text_recognizer.training.own_lines import OwnLine, cut_lines
 from text_recognizer.training.train import run
 
 log = logging.getLogger(__name__)

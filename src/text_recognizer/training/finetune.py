@@ -1,22 +1,23 @@
-"""Fine-tune the model on lines of your own: `text-recognizer train finetune`.
+"""Fine-tune a model on lines of your own: `fine_tune(FineTuneOptions(...))`, or `text-recognizer train finetune`.
 
-Some two hundred lines of a hand, cut from their pages as `evaluate` cuts them and varied each time they are shown,
-teach the model that hand in minutes. A share of the pages is held out: it says when to stop, and whether the new model
-reads better than the old one. Statistics of batch normalisation stay as they are: those of a small set would be rough.
+Some two hundred lines of a hand, cut from their pages as `evaluate` cuts them and augmented anew each time, teach the
+model that hand in minutes. A share of the pages is held out: it decides when to stop, and whether the new model reads
+better than the old one. Statistics of batch normalisation stay as they are: those of a small set would be rough.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import re
 import sys
 import tempfile
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import lightning as L
@@ -29,57 +30,35 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from text_recognizer.bundle import Bundle, sha256
 from text_recognizer.description import BaseModel, Licence, Run
-from text_recognizer.errors import DataInvalid, ImageRejected, UsageError
+from text_recognizer.errors import DataInvalid, UsageError
 from text_recognizer.evaluation.metrics import Rate, errors, rate
 from text_recognizer.evaluation.sets import load_set
-from text_recognizer.evaluation.truth import EvaluationSet
-from text_recognizer.images import load_image
-from text_recognizer.layout.crops import crop_line
-from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.recognition.recognizer import Recognizer
 from text_recognizer.registry import resolve
 from text_recognizer.synthesis.rendering.augment import augment
-from text_recognizer.synthesis.sources.text import normalise_text
 from text_recognizer.training import stage
+from text_recognizer.training.callbacks import RunRecord
 from text_recognizer.training.data import Batch, Codec, LineRenderer, collate
 from text_recognizer.training.lit import LitRecognizer, precision
 from text_recognizer.training.models import recognizer as model
+from text_recognizer.training.own_lines import By, OwnLine, OwnLines, cut_lines, hold_out
+from text_recognizer.training.record import RECORD, now, read_record
+from text_recognizer.training.tracking import open_loggers
 
 log = logging.getLogger(__name__)
 
 MIN_LINES = 20
-EXPORTED = "export.json"  # what `feedback export` says of the folder that it wrote
-# Held-out lines from which a calibration of their own is worth more than that of thousands of rendered lines.
+EXPORTED = "export.json"  # written by `feedback export` beside the corrected lines
+# From so many held-out lines on, a calibration on them is better than that on thousands of rendered lines.
 CALIBRATION_LINES = 300
 PARITY_LINES = 64
 POOL = 8  # batches whose lines are sorted by width together
-# A run ends when the held-out lines have read no better for this share of it.
+# A run ends when the held-out lines have not improved for this share of its steps.
 PATIENCE = 0.4
-# Shares of what was learned that are tried, so that old hands are not forgotten, and on how many lines of those.
+# Shares of the change of weights that are tried against forgetting, and the rendered lines of old hands to try them on.
 KEPT_SHARES = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
 OLD_LINES = 512
-
-By = Literal["page", "writer"]
-
-
-@dataclass(frozen=True)
-class OwnLine:
-    """A line as it was cut from its page: grey image (H, W) uint8, dark on light, and its text."""
-
-    image: NDArray[np.uint8]
-    text: str
-    page: str
-    writer: str
-
-
-@dataclass
-class OwnLines:
-    """Lines of a set that can be trained on, and what of the set cannot."""
-
-    lines: list[OwnLine] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    unknown: Counter[str] = field(default_factory=Counter)  # characters outside the alphabet
 
 
 @dataclass(frozen=True)
@@ -87,13 +66,13 @@ class Recipe:
     """How to fine-tune: usual values, fixed before anything was measured with them.
 
     Args:
-        steps: batches shown at most.
+        steps: most batches.
         learning_rate: peak rate; a warm-up leads to it, a cosine from it.
-        validate_every: steps between two looks at the held-out lines.
+        validate_every: steps between two validations on the held-out lines.
         strength: of the augmentation, 0 for none.
-        replay: share of rendered lines among those shown, where there is something to render from.
-        forgetting: by what share the errors on rendered lines of old hands may grow; more than that is unlearned.
-        max_time: DD:HH:MM:SS after which the best weights so far are taken.
+        replay: share of rendered lines among the training lines, if there is something to render from.
+        forgetting: share by which the errors on rendered lines of old hands may grow; more than that is unlearned.
+        max_time: DD:HH:MM:SS of training, then the best weights so far are taken.
     """
 
     steps: int = 1000
@@ -108,74 +87,22 @@ class Recipe:
     seed: int = 1
 
 
-def cut_lines(data: EvaluationSet, height: int, alphabet: str, max_characters: int) -> OwnLines:
-    """The lines of `data`, cut by their polygons (whole images where there are none) at `height` pixels.
-
-    What cannot be trained on is named in `skipped`: images that are refused, pages whose lines have no place, lines
-    without text or area. Characters outside `alphabet` are counted; their lines stay.
-    """
-    own = OwnLines(skipped=list(data.skipped))
-    for page in data.pages:
-        if not page.lines:
-            own.skipped.append(f"{page.image.name}: a transcript whose lines have no place on the page")
-            continue
-        try:
-            gray = load_image(page.image).gray
-        except ImageRejected as error:
-            own.skipped.append(f"{page.image.name}: {error}")
-            continue
-        for number, line in enumerate(page.lines, 1):
-            text = normalise_text(line.text, alphabet)
-            if not line.counts:
-                continue
-            if not 0 < len(text) <= max_characters:
-                reason = f"more than {max_characters} characters" if text else "no text"
-                own.skipped.append(f"{page.image.name}:{number}: {reason}")
-                continue
-            crop = crop_line(gray, line.polygon or line_polygon(gray), line.baseline, height)
-            if crop.shape[1] < 2:
-                own.skipped.append(f"{page.image.name}:{number}: no area within the page")
-                continue
-            own.unknown.update(c for c in text if c not in alphabet)
-            own.lines.append(OwnLine(crop, text, str(page.image), page.writer))
-    return own
-
-
-def hold_out(
-    lines: Sequence[OwnLine], share: float = 0.15, by: By = "page", seed: int = 1
-) -> tuple[list[OwnLine], list[OwnLine]]:
-    """Split into lines to train on and about `share` of them to validate on, whole pages (writers) to either side.
-
-    Where the pages are too few or too large for that, single lines are drawn.
-    """
-    wanted = max(1, round(share * len(lines)))
-    sizes = Counter(getattr(line, by) for line in lines)
-    rng = np.random.default_rng(seed)
-    held: set[str] = set()
-    total = 0
-    for name in rng.permutation(sorted(sizes)):
-        if total + sizes[name] <= 1.5 * wanted and total < wanted:
-            held.add(str(name))
-            total += sizes[name]
-    if total < 0.5 * wanted:
-        drawn = set(rng.choice(len(lines), wanted, replace=False).tolist())
-    else:
-        drawn = {i for i, line in enumerate(lines) if getattr(line, by) in held}
-    train = [line for i, line in enumerate(lines) if i not in drawn]
-    return train, [line for i, line in enumerate(lines) if i in drawn]
-
-
 class ShownLines(IterableDataset[Batch]):
-    """Batches without end: every line once an epoch, varied anew, beside its like in width; rendered ones between."""
+    """Endless batches: every line once per epoch, augmented anew, beside lines of similar width; rendered ones between.
+
+    A resumed run begins at step `start`, with other random numbers than the steps before it.
+    """
 
     def __init__(
-        self, lines: Sequence[OwnLine], codec: Codec, height: int, recipe: Recipe, renderer: LineRenderer | None = None
-    ) -> None:
+        self, lines: Sequence[OwnLine], codec: Codec, height: int, recipe: Recipe,
+        renderer: LineRenderer | None = None, start: int = 0,
+    ) -> None:  # fmt: skip
         self.lines, self.codec, self.height, self.recipe, self.renderer = lines, codec, height, recipe, renderer
+        self.start = start
 
     def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(0)
-        rng = np.random.default_rng(self.recipe.seed)
+        rng = np.random.default_rng([self.recipe.seed, self.start] if self.start else self.recipe.seed)
         size = self.recipe.batch_size
         stream = self._samples(rng)
         while True:
@@ -195,7 +122,7 @@ class ShownLines(IterableDataset[Batch]):
 
 
 class LitFineTuning(LitRecognizer):
-    """`LitRecognizer` with the statistics of batch normalisation as they were learned on a hundred thousand lines."""
+    """`LitRecognizer` that keeps the statistics of batch normalisation, learned on a hundred thousand lines."""
 
     def train(self, mode: bool = True) -> LitFineTuning:
         super().train(mode)
@@ -210,19 +137,37 @@ class LitFineTuning(LitRecognizer):
         self.log("val/cer", torch.stack(heads).mean())
 
 
-def fine_tune(
+class _Report(L.Callback):
+    """Passes a line to `report` after each validation."""
+
+    def __init__(self, report: Callable[[str], None], steps: int) -> None:
+        self.report, self.steps = report, steps
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        cer = float(trainer.callback_metrics["val/cer"])
+        self.report(f"step {trainer.global_step} of {self.steps}: CER {100 * cer:.1f} % on the held-out lines")
+
+
+def train_network(
     base: Bundle,
     train: Sequence[OwnLine],
     validation: Sequence[OwnLine],
     folder: Path,
-    recipe: Recipe | None = None,
+    recipe: Recipe,
     renderer: LineRenderer | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    trackers: Sequence[str] | None = (),
+    report: Callable[[str], None] = log.info,
 ) -> tuple[model.Recognizer, Run]:
-    """The network of `base` trained on `train` until `validation` reads no better, and its run.
+    """The network of `base` trained on `train` until `validation` stops improving, and its run.
 
-    `folder` gets the checkpoint and readings of held-out lines (`samples.txt`).
+    Args:
+        folder: of the run: checkpoints, record, metrics as CSV, and readings of held-out lines (`samples.txt`). An
+            unfinished run with the same `config` and recipe there is continued from its last validation.
+        config: what the run is made from, for its record and the trackers (see `callbacks.RunRecord`).
+        trackers: as in `tracking.open_loggers`.
     """
-    recipe = recipe or Recipe()
     network = stage.bundle_network(base)
     codec = Codec(base.description.alphabet)
     height = network.config.height
@@ -237,11 +182,25 @@ def fine_tune(
         key=lambda sample: sample[0].shape[1],
     )
     fixed: Any = [collate(held[i : i + 16]) for i in range(0, len(held), 16)]
+    settings = json.loads(json.dumps({**(config or {}), "recipe": asdict(recipe)}, default=str))
+    folder.mkdir(parents=True, exist_ok=True)
+    last = folder / "last.ckpt"
+    start = _resumable(last, settings)
+    if start:
+        report(f"continuing the run in {folder} at step {start}")
+    else:
+        for old in (*folder.glob("*.ckpt"), folder / RECORD):
+            old.unlink(missing_ok=True)
     best = ModelCheckpoint(folder, filename="best", monitor="val/cer", save_weights_only=True)
+    latest = ModelCheckpoint(
+        folder, filename="last", save_on_train_epoch_end=False, every_n_epochs=1, enable_version_counter=False
+    )
     every = min(recipe.validate_every, recipe.steps)
     patience = max(1, round(PATIENCE * recipe.steps / every))
-    callbacks: list[L.Callback] = [best, EarlyStopping("val/cer", patience=patience)]
+    callbacks = [EarlyStopping("val/cer", patience=patience), _Report(report, recipe.steps), RunRecord(settings)]
     watched = sys.stderr.isatty()
+    if watched:
+        callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = L.Trainer(
         default_root_dir=folder,
         max_steps=recipe.steps,
@@ -253,24 +212,36 @@ def fine_tune(
         val_check_interval=every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
-        logger=False,
+        logger=False if trackers == () else open_loggers(trackers, folder, experiment="finetune"),
+        log_every_n_steps=10,
         enable_progress_bar=watched,
         enable_model_summary=False,
-        callbacks=[*callbacks, TQDMProgressBar(refresh_rate=5)] if watched else callbacks,
+        callbacks=[*callbacks, best, latest],
     )
-    shown = ShownLines(train, codec, height, recipe, renderer)
-    trainer.fit(module, DataLoader(shown, batch_size=None), DataLoader(fixed, batch_size=None))
+    shown = ShownLines(train, codec, height, recipe, renderer, start)
+    loaders = DataLoader(shown, batch_size=None), DataLoader(fixed, batch_size=None)
+    trainer.fit(module, *loaders, ckpt_path=last if start else None, weights_only=True)
     if not best.best_model_path:
         raise DataInvalid("time was up before the held-out lines were read once: give a longer --max-time.")
     tuned, run = stage.load_network(Path(best.best_model_path))
+    run = replace(run, record=stage.shipped_record(read_record(folder)))
     if renderer is not None:
-        old = old_batches(renderer, codec)
-        run = replace(run, kept=unlearn(tuned, stage.bundle_network(base), codec, old, recipe.forgetting))
+        report("reading rendered lines of old hands, against forgetting")
+        old_lines = old_batches(renderer, codec)
+        run = replace(run, kept=unlearn(tuned, stage.bundle_network(base), codec, old_lines, recipe.forgetting))
     return tuned, run
 
 
+def _resumable(last: Path, settings: Mapping[str, Any]) -> int:
+    """The step at which the unfinished run of `last` with the same settings stopped; 0 if there is none."""
+    record = read_record(last.parent)
+    if not last.is_file() or record.get("config") != settings or record.get("status") == "finished":
+        return 0
+    return int(stage.open_checkpoint(last)["global_step"])
+
+
 def old_batches(renderer: LineRenderer, codec: Codec, count: int = OLD_LINES) -> list[Batch]:
-    """Rendered lines of the hands that the old model learned, other ones than those shown."""
+    """Rendered lines of the hands that the base model learned, other lines than those of the replay."""
     drawn = (renderer.sample(np.random.default_rng([20_000_001, number])) for number in range(count))
     samples = [(normalise_line(image, renderer.height), codec.encode(text)) for image, text in drawn]
     samples.sort(key=lambda sample: sample[0].shape[1])
@@ -280,11 +251,11 @@ def old_batches(renderer: LineRenderer, codec: Codec, count: int = OLD_LINES) ->
 def unlearn(
     tuned: model.Recognizer, base: model.Recognizer, codec: Codec, old: Sequence[Batch], forgetting: float
 ) -> float:
-    """Move the weights of `tuned` back towards `base` until old lines read nearly as well; the share of change kept.
+    """Move the weights of `tuned` back towards `base` until old lines read nearly as well; the share that stays.
 
     Weights between two such networks read between them, and often better than both: Wortsman et al., "Robust
     fine-tuning of zero-shot models", CVPR 2022, arXiv:2109.01903. Old lines are read by the CTC head. The least of
-    `KEPT_SHARES` is kept even where old lines read worse with it.
+    `KEPT_SHARES` is kept even if old lines read worse with it.
     """
     before, after = ({k: v.clone() for k, v in network.state_dict().items()} for network in (base, tuned))
     module = LitRecognizer(tuned.config)
@@ -317,28 +288,29 @@ def read_rate(bundle: Bundle, lines: Sequence[OwnLine], threads: int | None = No
 
 
 def tune_bundle(
+    network: model.Recognizer,
+    run: Run,
     base: Bundle,
     train: Sequence[OwnLine],
     validation: Sequence[OwnLine],
     folder: Path,
-    recipe: Recipe | None = None,
-    renderer: LineRenderer | None = None,
+    recipe: Recipe,
     name: str | None = None,
     version: str | None = None,
     corrections: Path | None = None,
 ) -> Bundle:
-    """Fine-tune and write the bundle to the empty folder `folder`. Raises DataInvalid if the export reads otherwise.
+    """Write the bundle of the result of `train_network` to the empty folder `folder`.
 
-    `corrections`: the manifest of `feedback export` where the lines come from there; the bundle keeps its sha256.
+    `name` is by default that of `base` with "-tuned", `version` that of `base` with the time at which the run started.
+    `corrections`: the manifest of `feedback export` if the lines come from there; the bundle holds its sha256. Raises
+    DataInvalid if the export reads otherwise than torch.
     """
-    recipe = recipe or Recipe()
-    with tempfile.TemporaryDirectory() as scratch:
-        network, run = fine_tune(base, train, validation, Path(scratch), recipe, renderer)
+    started = re.sub(r"[^0-9T]", "", str(run.record.get("started") or now())[:19]).replace("T", "-")
     weights = sha256(base.path / stage.WEIGHTS)
     about = replace(
         base.description,
         name=name or f"{base.name}-tuned",
-        version=version or base.version,
+        version=version or f"{base.version}-{started}",
         run=replace(
             run,
             base=BaseModel(name=base.name, version=base.version, weights_sha256=weights),
@@ -350,19 +322,147 @@ def tune_bundle(
         licences=(*base.description.licences, Licence(data="lines of the user's own", licence="the user's")),
     )
     crops = [line.image for line in [*validation, *train][:PARITY_LINES]]
-    # Lines that chose the checkpoint are a little too well read to calibrate on, unless they are many.
+    # The held-out lines chose the checkpoint: they read a little too well to calibrate on, unless they are many.
     calibration = [(line.image, line.text) for line in validation] if len(validation) >= CALIBRATION_LINES else []
     return stage.stage_tuned(network, base, folder, about, crops, calibration)
 
 
-def report_omissions(own: OwnLines) -> None:
-    """Say on standard error what of the set is left out or foreign."""
+def problems(own: OwnLines) -> list[str]:
+    """What of a set is left out or outside the alphabet, as lines for a person."""
+    found = []
     if own.skipped:
         shown = "; ".join(own.skipped[:5]) + ("; …" if len(own.skipped) > 5 else "")
-        print(f"skipped {len(own.skipped)}: {shown}", file=sys.stderr)
+        found.append(f"skipped {len(own.skipped)}: {shown}")
     if own.unknown:
         counts = ", ".join(f"{c!r} {n}×" for c, n in own.unknown.most_common(10))
-        print(f"{own.unknown.total()} characters are outside the alphabet: {counts}", file=sys.stderr)
+        found.append(f"{own.unknown.total()} characters are outside the alphabet: {counts}")
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneOptions:
+    """What to fine-tune, on which lines, and where the result goes.
+
+    Args:
+        data: lines with their text, in any form that `evaluate` reads.
+        out: folder of the bundle to write.
+        base: bundle to start from: a folder, an alias, NAME or NAME@VERSION; None for the shipped one.
+        name, version: of the new bundle; None for the base's name with "-tuned" and its version with the time.
+        line_types: types of lines to use if the set names them.
+        validation_share: share of the lines that is held out of training.
+        hold_out: what is held out as a whole, pages or writers.
+        unipen, fonts, texts: made by `train data`, to render lines of other hands between one's own.
+        recipe: how to train.
+        run: folder of the run; None for `runs/NAME`. The same options continue a run that was interrupted there.
+        trackers: as in `tracking.open_loggers`, () for none.
+        threads: processor threads, None for torch's choice.
+        force: write the bundle even if it reads the held-out lines worse than the base.
+    """
+
+    data: Path
+    out: Path
+    base: str | None = None
+    name: str | None = None
+    version: str | None = None
+    line_types: tuple[str, ...] = ("Handwritten",)
+    validation_share: float = 0.15
+    hold_out: By = "page"
+    unipen: Path | None = None
+    fonts: Path | None = None
+    texts: Path | None = None
+    recipe: Recipe = field(default_factory=Recipe)
+    run: Path | None = None
+    trackers: Sequence[str] | None = None
+    threads: int | None = None
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.validation_share <= 0.5:
+            raise UsageError("the share held out (--validate-share) must be more than 0 and at most 0.5.")
+        if self.recipe.forgetting < 0:
+            raise UsageError("the share of forgetting (--forgetting) must be 0 or more.")
+        if not 0 <= self.recipe.replay < 1:
+            raise UsageError("the share of rendered lines (--replay) must be 0 or more and less than 1.")
+        if self.recipe.steps < 1 or self.recipe.batch_size < 1:
+            raise UsageError("--steps and --batch-size must be 1 or more.")
+        if self.texts and not (self.unipen or self.fonts):
+            raise UsageError("--texts is the wording of rendered lines: give --unipen or --fonts too.")
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """The new bundle, and the CER on the held-out lines of the base and of it."""
+
+    bundle: Bundle
+    before: Rate
+    after: Rate
+    train: int  # lines
+    validation: int  # lines
+    run: Path
+
+
+def fine_tune(options: FineTuneOptions, report: Callable[[str], None] = log.info) -> FineTuned:
+    """Fine-tune a model on lines of your own and write it as a bundle.
+
+    `report` receives a line at each step. Raises DataInvalid if there are too few lines or the result reads the
+    held-out lines worse than the base, and OutputFailed if `out` holds something other than a bundle.
+    """
+    stage.check_replaceable(options.out)
+    for path in (options.unipen, options.fonts, options.texts):
+        if path is not None and not path.exists():
+            raise DataInvalid(f"{path} does not exist: give the files of 'text-recognizer train data'.")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    base = Bundle.open(resolve(options.base), whole=True)
+    sizes = stage.bundle_network(base).config
+    alphabet = base.description.alphabet
+    own = cut_lines(load_set(options.data, options.line_types), sizes.height, alphabet, sizes.max_tokens - 1)
+    for problem in problems(own):
+        report(problem)
+    if len(own.lines) < MIN_LINES:
+        raise DataInvalid(
+            f"{options.data} has {len(own.lines)} lines that can be trained on: give at least {MIN_LINES}, better 200."
+        )
+    train, validation = hold_out(own.lines, options.validation_share, options.hold_out, options.recipe.seed)
+    renderer = None
+    if options.unipen or options.fonts:
+        renderer = LineRenderer(options.unipen, options.fonts, options.texts, height=sizes.height, alphabet=alphabet)
+    report(f"reading {len(validation)} held-out lines with {base}")
+    before = read_rate(base, validation, options.threads)
+    report(f"{len(train)} lines to train on, {len(validation)} held out; CER before {before}")
+    name = options.name or f"{base.name}-tuned"
+    run_folder = options.run or Path("runs") / name
+    data = {key: getattr(options, key) for key in ("unipen", "fonts", "texts")}
+    config = {
+        "model": {"base": base.path / stage.WEIGHTS},
+        "data": {"set": options.data, "train_lines": len(train), "validation_lines": len(validation), **data},
+    }
+    network, run = train_network(
+        base, train, validation, run_folder, options.recipe, renderer, config=config, trackers=options.trackers,
+        report=report,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        corrections = manifest if (manifest := options.data / EXPORTED).is_file() else None
+        report("exporting the network to ONNX")
+        tuned = tune_bundle(
+            network, run, base, train, validation, folder, options.recipe, name, options.version, corrections
+        )
+        after = read_rate(tuned, validation, options.threads)
+        report(f"CER after {after}, best at step {run.steps}{_kept(run)}")
+        if after.value > before.value and not options.force:
+            raise DataInvalid(
+                "the held-out lines read worse than before: nothing was written; check the labels, give more lines, "
+                "or write it all the same with --force."
+            )
+        metrics = {**tuned.description.metrics, "own": _figures(before, after, validation)}
+        stage.describe(folder, replace(tuned.description, metrics=metrics))
+        stage.install(folder, options.out)
+    return FineTuned(Bundle.open(options.out), before, after, len(train), len(validation), run_folder)
+
+
+def _kept(run: Run) -> str:
+    return "" if run.kept is None else f", {100 * run.kept:.0f} % of the change kept, against forgetting"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -376,23 +476,28 @@ def _parser() -> argparse.ArgumentParser:
         "--base", help="bundle to start from: a folder, production, NAME or NAME@VERSION (default: the shipped one)"
     )
     parser.add_argument("--name", help="name of the new bundle (default: the old one's with '-tuned')")
-    parser.add_argument("--version", help="its version (default: the old one's)")
+    parser.add_argument("--version", help="its version (default: the old one's with the time)")
     parser.add_argument(
-        "--line-types", default="Handwritten", help="types of lines where the set names them, comma separated"
+        "--run", type=Path,
+        help="folder of the run (default: runs/NAME); the same command continues an interrupted run there",
+    )  # fmt: skip
+    parser.add_argument("--trackers", help="of csv, mlflow, wandb, tensorboard, comma separated; or 'none'")
+    parser.add_argument(
+        "--line-types", default="Handwritten", help="types of lines if the set names them, comma separated"
     )
     parser.add_argument("--validate-share", type=float, default=0.15, help="held out of training (%(default)s)")
-    parser.add_argument("--hold-out", choices=("page", "writer"), default="page", help="what is held out whole")
-    parser.add_argument("--steps", type=int, default=defaults.steps, help="batches at most (%(default)s)")
+    parser.add_argument("--hold-out", choices=("page", "writer"), default="page", help="what is held out as a whole")
+    parser.add_argument("--steps", type=int, default=defaults.steps, help="most batches (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=defaults.batch_size)
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     parser.add_argument("--max-time", default=defaults.max_time, help="DD:HH:MM:SS of training (%(default)s)")
-    parser.add_argument("--unipen", type=Path, help="cache of 'data prepare': rendered lines between your own")
-    parser.add_argument("--fonts", type=Path, help="folder of 'data fonts': the same from fonts")
-    parser.add_argument("--texts", type=Path, help="folder of 'data texts': wording of the rendered lines")
+    parser.add_argument("--unipen", type=Path, help="cache of 'train data prepare': rendered lines between your own")
+    parser.add_argument("--fonts", type=Path, help="folder of 'train data fonts': the same from fonts")
+    parser.add_argument("--texts", type=Path, help="folder of 'train data texts': wording of the rendered lines")
     parser.add_argument("--replay", type=float, default=defaults.replay, help="share of rendered lines (%(default)s)")
     parser.add_argument(
         "--forgetting", type=float, default=defaults.forgetting,
-        help="share by which errors on rendered lines may grow (%(default)s); what would cost more is unlearned",
+        help="share by which errors on rendered lines may grow (%(default)s); more than that is unlearned",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--threads", type=int, help="processor threads")
@@ -402,66 +507,24 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Command line of `text-recognizer train finetune`."""
-    parser = _parser()
-    args = parser.parse_args(argv)
-    if not 0 < args.validate_share <= 0.5:
-        raise UsageError("--validate-share is the part held out: give more than 0 and at most 0.5.")
-    if args.forgetting < 0:
-        raise UsageError("--forgetting is a share: give 0 or more.")
-    if not 0 <= args.replay < 1:
-        raise UsageError("--replay is a share: give 0 or more and less than 1.")
-    for number in (args.steps, args.batch_size):
-        if number < 1:
-            raise UsageError("--steps and --batch-size are counts: give 1 or more.")
-    if args.texts and not (args.unipen or args.fonts):
-        raise UsageError("--texts is the wording of rendered lines: give --unipen or --fonts too.")
-    stage.check_replaceable(args.out)
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    quiet()
-    base = Bundle.open(resolve(args.base), whole=True)
-    config = stage.bundle_network(base).config
-    data = load_set(args.set, tuple(args.line_types.split(",")))
-    own = cut_lines(data, config.height, base.description.alphabet, config.max_tokens - 1)
-    report_omissions(own)
-    if len(own.lines) < MIN_LINES:
-        raise DataInvalid(
-            f"{args.set} gives {len(own.lines)} lines that can be trained on: {MIN_LINES} are the least, 200 do well."
-        )
-    train, validation = hold_out(own.lines, args.validate_share, args.hold_out, args.seed)
-    renderer = None
-    for path in (args.unipen, args.fonts, args.texts):
-        if path is not None and not path.exists():
-            raise DataInvalid(f"{path} is not there: give what 'text-recognizer train data' made.")
-    if args.unipen or args.fonts:
-        alphabet = base.description.alphabet
-        renderer = LineRenderer(args.unipen, args.fonts, args.texts, height=config.height, alphabet=alphabet)
-    recipe = Recipe(
-        steps=args.steps, batch_size=args.batch_size, learning_rate=args.learning_rate, replay=args.replay,
-        forgetting=args.forgetting, max_time=args.max_time, seed=args.seed,
-        warmup_steps=min(Recipe.warmup_steps, args.steps // 4),
+    args = _parser().parse_args(argv)
+    options = FineTuneOptions(
+        data=args.set, out=args.out, base=args.base, name=args.name, version=args.version,
+        line_types=tuple(args.line_types.split(",")), validation_share=args.validate_share, hold_out=args.hold_out,
+        unipen=args.unipen, fonts=args.fonts, texts=args.texts, run=args.run, threads=args.threads, force=args.force,
+        trackers=None if args.trackers is None else () if args.trackers == "none" else args.trackers.split(","),
+        recipe=Recipe(
+            steps=args.steps, batch_size=args.batch_size, learning_rate=args.learning_rate, replay=args.replay,
+            forgetting=args.forgetting, max_time=args.max_time, seed=args.seed,
+            warmup_steps=min(Recipe.warmup_steps, args.steps // 4),
+        ),
     )  # fmt: skip
-    before = read_rate(base, validation, args.threads)
-    print(f"{len(train)} lines to train on, {len(validation)} held out; CER before {before}", flush=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        exported = manifest if (manifest := args.set / EXPORTED).is_file() else None
-        tuned = tune_bundle(base, train, validation, folder, recipe, renderer, args.name, args.version, exported)
-        after = read_rate(tuned, validation, args.threads)
-        run = tuned.description.run
-        kept = "" if run.kept is None else f", {100 * run.kept:.0f} % of what was learned kept for old hands' sake"
-        print(f"CER after {after}, after {run.steps} steps{kept}", flush=True)
-        if after.value > before.value:
-            if not args.force:
-                raise DataInvalid(
-                    "the held-out lines read worse than before: nothing was written; check the labels, give more "
-                    "lines, or take it all the same with --force."
-                )
-            print("written although the held-out lines read worse than before (--force)", file=sys.stderr)
-        metrics = {**tuned.description.metrics, "own": _figures(before, after, validation)}
-        stage.describe(folder, replace(tuned.description, metrics=metrics))
-        stage.install(folder, args.out)
-    print(args.out)
+    quiet()
+    made = fine_tune(options, lambda line: print(line, file=sys.stderr, flush=True))
+    print(f"CER on {made.validation} held-out lines: before {made.before}, after {made.after}")
+    if made.after.value > made.before.value:
+        print("written although the held-out lines read worse than before (--force)", file=sys.stderr)
+    print(f"{made.bundle.path}: {made.bundle}; its run is in {made.run}")
     return 0
 
 
@@ -470,7 +533,7 @@ def _figures(before: Rate, after: Rate, validation: Sequence[OwnLine]) -> dict[s
 
 
 def quiet() -> None:
-    """Silence what Lightning and the exporter tell their developers; a user of twenty lines can do nothing about it."""
+    """Silence messages of Lightning and the exporter that users cannot act on."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     for name in ("lightning.pytorch", "torch.onnx"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,4 +1,7 @@
-"""Make a bundle from checkpoints: export to ONNX, parity with torch, calibration, description."""
+"""Make a bundle from checkpoints: export to ONNX, parity with torch, calibration, description.
+
+`stage(StageOptions(...))` in Python, `text-recognizer train stage` on the command line.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,9 @@ import logging
 import pickle
 import re
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from text_recognizer.description import (
     Run,
 )
 from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
-from text_recognizer.evaluation.metrics import words_right
+from text_recognizer.evaluation.metrics import errors, words_right
 from text_recognizer.monitoring.reference import REFERENCE
 from text_recognizer.page import Mode
 from text_recognizer.recognition.language import LanguageModel
@@ -42,12 +44,14 @@ from text_recognizer.training.data import Codec, LineRenderer, collate
 from text_recognizer.training.export import FORMATS, DecoderGraph, EncoderGraph, Format, write_formats
 from text_recognizer.training.models import recognizer as model
 from text_recognizer.training.models.recognizer import RecognizerConfig
+from text_recognizer.training.record import git_commit
 
 log = logging.getLogger(__name__)
 
 WEIGHTS = "recognizer.safetensors"
 FINDER_FILES = ("line_finder.onnx", "line_finder.safetensors")
 REFERENCE_PAGES = 200  # some thirteen minutes of processor time
+FIRST_LINES = 64  # on which a checkpoint is checked before the work of minutes
 CALIBRATION_MODES: tuple[Mode, ...] = ("fast", "accurate")
 
 LICENCES = (
@@ -62,14 +66,14 @@ LICENCES = (
 )
 
 
-def _opened(checkpoint: Path) -> dict[str, Any]:
-    """What a Lightning checkpoint holds. Raises DataInvalid where the file is damaged."""
+def open_checkpoint(checkpoint: Path) -> dict[str, Any]:
+    """The content of a Lightning checkpoint. Raises DataInvalid if the file is damaged."""
     try:
         state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         others = ", ".join(sorted(p.name for p in checkpoint.parent.glob("*.ckpt") if p != checkpoint)) or "none"
         raise DataInvalid(
-            f"{checkpoint} is damaged or no checkpoint ({type(error).__name__}): take another of its run ({others})."
+            f"{checkpoint} is damaged or not a checkpoint ({type(error).__name__}): take another one ({others})."
         ) from error
     return state
 
@@ -78,9 +82,9 @@ def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recogni
     """The network of a Lightning checkpoint, in evaluation mode, and its run.
 
     `averaged`: the moving average of the weights; else the weights of the last step, which are ahead of the average at
-    the end of a short run. Choose by the validation CER. Raises DataInvalid where the file is damaged.
+    the end of a short run. Choose by the validation CER. Raises DataInvalid if the file is damaged.
     """
-    state = _opened(checkpoint)
+    state = open_checkpoint(checkpoint)
     config = RecognizerConfig.of_sizes(state["hyper_parameters"])
     network = model.Recognizer(config)
     held = state["state_dict"] if averaged else state.get("current_model_state", state["state_dict"])
@@ -92,16 +96,16 @@ def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recogni
 
 
 def find_checkpoint(path: Path) -> Path:
-    """`path` itself, or of a run's folder the checkpoint with the lowest validation CER, its last where there is none.
+    """`path` itself, or of a run's folder the checkpoint with the lowest validation CER, else its last one.
 
-    Raises DataInvalid where there is no checkpoint, or the last one is damaged.
+    Raises DataInvalid if there is no checkpoint, or the last one is damaged.
     """
     if not path.is_dir():
         return path
     last = path / "last.ckpt"
     if not last.is_file():
         raise DataInvalid(f"there is no last.ckpt in {path}: give a checkpoint, or the folder of a training run.")
-    for name, state in _opened(last).get("callbacks", {}).items():
+    for name, state in open_checkpoint(last).get("callbacks", {}).items():
         if name.startswith("ModelCheckpoint") and state.get("monitor"):
             best = path / Path(state.get("best_model_path") or "none").name
             return best if best.is_file() else last
@@ -109,7 +113,7 @@ def find_checkpoint(path: Path) -> Path:
 
 
 def halve_weights(network: model.Recognizer) -> None:
-    """Round matrices and kernels to what 16 bits hold, so that graphs, torch and half-sized safetensors agree exactly.
+    """Round matrices and kernels to 16 bits, so that graphs, torch and half-sized safetensors agree exactly.
 
     Scales, shifts and statistics of normalisation stay as they are: they are few, and their range is wide.
     """
@@ -119,27 +123,27 @@ def halve_weights(network: model.Recognizer) -> None:
 
 
 def save_weights(network: model.Recognizer, file: Path) -> None:
-    """Write the weights as safetensors, matrices and kernels in 16 bits where that loses nothing."""
+    """Write the weights as safetensors, matrices and kernels in 16 bits if that is exact."""
     held = {}
     for name, value in network.state_dict().items():
         half = value.half()
         exact = value.ndim >= 2 and torch.equal(half.to(value.dtype), value)
         held[name] = (half if exact else value).contiguous()
     save_file(held, str(file))
-    file.chmod(0o644)  # safetensors keeps its files to their owner; a bundle is read by services of other users
+    file.chmod(0o644)  # safetensors makes its files readable by their owner alone; services of other users read bundles
 
 
 def shipped_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a bundle tells of its training run (`training.record`); absolute paths only by their last part."""
-    told = ("id", "started", "git_commit", "uncommitted_changes", "data", "parents", "trackers", "metrics")
+    """The part of a run's record (`training.record`) that a bundle holds; absolute paths only by their last part."""
+    shipped = ("id", "started", "git_commit", "uncommitted_changes", "data", "parents", "trackers", "metrics")
     command = [re.sub(r"(?<![^=:,])/(?:[^/\s]+/)*([^/\s]+)", r"\1", part) for part in record.get("command", [])]
-    return {name: record[name] for name in told if name in record} | {"command": command}
+    return {name: record[name] for name in shipped if name in record} | {"command": command}
 
 
 def bundle_network(bundle: Bundle) -> model.Recognizer:
     """The network of a bundle, as torch trains it, in evaluation mode.
 
-    Raises BundleInvalid if the bundle holds no weights, or weights of other sizes than it says.
+    Raises BundleInvalid if the bundle holds no weights, or weights of other sizes than its description.
     """
     try:
         network = model.Recognizer(RecognizerConfig.of_sizes(bundle.description.run.config))
@@ -183,7 +187,7 @@ def export_recognizer(network: model.Recognizer, folder: Path) -> None:
 
 
 def strip_graph(file: Path) -> None:
-    """Leave nothing in an ONNX file but what computes: exporters write the paths of the machine into its nodes."""
+    """Remove documentation and metadata from an ONNX file: exporters write paths of the machine into its nodes."""
     import onnx
 
     graph = onnx.load(file)
@@ -215,7 +219,7 @@ def calibrate(
 ) -> Calibration:
     """Isotonic table from raw to true confidence of words, by a `recognizer` that returns raw confidences.
 
-    A word is right if the same word stands at its place in the truth, by the alignment of least edits between the two
+    A word is right if the same word is at its place in the truth, by the alignment of least edits between the two
     sequences of words. Pool-adjacent-violators (Ayer et al. 1955).
     """
     from scipy.optimize import isotonic_regression
@@ -229,7 +233,7 @@ def calibrate(
         raise DataInvalid(f"only {len(raw)} words to calibrate on: give more held-out lines.")
     order = np.argsort(raw)
     x, y = np.asarray(raw)[order], np.asarray(right)[order]
-    # Bins of equal size first: single words make a staircase of noise.
+    # Bins of equal size first: single words would give a staircase of noise.
     bins = np.array_split(np.arange(len(x)), min(40, len(x) // 15))
     centres = [float(x[b].mean()) for b in bins]
     fitted = isotonic_regression([float(y[b].mean()) for b in bins], weights=[len(b) for b in bins]).x
@@ -239,7 +243,7 @@ def calibrate(
 def calibration_lines(
     unipen: Path, texts: Path | None, height: int = 48, alphabet: str = ALPHABET
 ) -> list[tuple[NDArray[np.uint8], str]]:
-    """Lines of held-out writers other than those of the evaluation sets (another seed), and what they say."""
+    """Lines of held-out writers other than those of the evaluation sets (another seed), and their texts."""
     renderer = LineRenderer(
         unipen, None, texts, split="heldout", height=height, variation=0.0, max_width=1400, alphabet=alphabet
     )
@@ -247,55 +251,94 @@ def calibration_lines(
     return [renderer.sample(rng, 0.3) for _ in range(600)]
 
 
-def stage(
-    checkpoint: Path,
-    finder: Path,
-    out: Path,
-    unipen: Path,
-    name: str = "pen",
-    version: str = "0.1",
-    fonts: Path | None = None,
-    texts: Path | None = None,
-    averaged: bool = True,
-    language_model: Path | None = None,
-    decoding: Decoding | None = None,
-    formats: Sequence[Format] = ("onnx",),
-    reference_pages: int = REFERENCE_PAGES,
-) -> Path:
-    """Write a verified bundle to the folder `out`; an older one there is replaced only when the new one is whole.
+@dataclass(frozen=True, kw_only=True)
+class StageOptions:
+    """How to make a bundle of a checkpoint.
 
-    `finder` is a checkpoint of the line finder, or a bundle whose line finder is taken over. `language_model` is a file
-    of `train language-model`; `formats` beside ONNX, which reading needs, are those of `training.export`.
-    `reference_pages`: rendered pages whose numbers monitoring compares with, 0 for none.
+    Args:
+        checkpoint: of `train fit`, or the folder of its run for the one with the lowest validation CER.
+        out: folder of the bundle; an older bundle there is replaced when the new one is complete.
+        unipen: pen strokes (`train data prepare`) of the held-out writers for parity and calibration.
+        finder: checkpoint of the line finder, or a bundle whose line finder is taken over.
+        name, version: of the bundle.
+        fonts, texts: folders of `train data`, for the pages of the reference.
+        averaged: the moving average of the weights, else those of the last step.
+        language_model: file of `train language-model`, None for none.
+        decoding: default weights of the search.
+        formats: of `training.export`, beside ONNX, which reading needs.
+        reference_pages: rendered pages whose statistics monitoring compares with; 0 for none.
+        worst_cer: the checkpoint is refused at once if it reads the first held-out lines with a higher error rate.
+    """
+
+    checkpoint: Path
+    out: Path
+    unipen: Path
+    finder: Path = SHIPPED
+    name: str = "pen"
+    version: str = "0.1"
+    fonts: Path | None = None
+    texts: Path | None = None
+    averaged: bool = True
+    language_model: Path | None = None
+    decoding: Decoding = field(default_factory=Decoding)
+    formats: Sequence[Format] = ("onnx",)
+    reference_pages: int = REFERENCE_PAGES
+    worst_cer: float = 0.5
+
+
+def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bundle:
+    """Write a verified bundle: export, parity with torch, calibration, reference for monitoring.
+
+    `report` receives a line at each step. Raises DataInvalid for missing files, a checkpoint that reads too badly or
+    is not of a line model, and failed parity; OutputFailed if `out` holds something other than a bundle.
     """
     from text_recognizer.training.models.line_finder import export_line_finder
 
-    network, run = load_network(checkpoint, averaged)
+    checkpoint = find_checkpoint(options.checkpoint)
+    for path in (checkpoint, options.finder, options.unipen, options.fonts, options.texts, options.language_model):
+        if path is not None and not path.exists():
+            raise DataInvalid(f"{path} does not exist: give the file that training or 'train data' wrote.")
+    check_replaceable(options.out)
+    network, run = load_network(checkpoint, options.averaged)
     codec = Codec()
     c = network.config
+    if c.paragraph:
+        raise DataInvalid(f"{checkpoint} reads whole paragraphs, and a bundle reads lines: see docs/training.md.")
+    report(f"rendering held-out lines to check {checkpoint}")
+    lines = calibration_lines(options.unipen, options.texts, c.height)
+    crops, truths = [image for image, _ in lines], [text for _, text in lines]
+    cer = greedy_cer(network, lines[:FIRST_LINES], codec)
+    report(f"{checkpoint.name}, step {run.steps}: CER {100 * cer:.1f} % on {FIRST_LINES} held-out lines")
+    if cer > options.worst_cer:
+        raise DataInvalid(
+            f"{checkpoint} reads {100 * cer:.0f} % of the characters of {FIRST_LINES} held-out lines wrong, more than "
+            f"{100 * options.worst_cer:.0f} %: train longer, or allow it with --worst-cer."
+        )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
         folder.mkdir()
+        report("exporting the network to ONNX")
         export_recognizer(network, folder)
-        if finder.is_dir():
-            other = Bundle.open(finder, whole=True)
+        if options.finder.is_dir():
+            other = Bundle.open(options.finder, whole=True)
             finder_settings = other.description.line_finder
             for file in FINDER_FILES:
                 shutil.copyfile(other.path / file, folder / file)
             finder_source = other.description.run.finder_sha256
         else:
-            finder_settings = export_line_finder(finder, folder / FINDER_FILES[0])
-            finder_source = sha256(finder)
-        if language_model is not None:
-            LanguageModel(language_model)  # refuses what is none
-            shutil.copyfile(language_model, folder / LANGUAGE_MODEL)
+            finder_settings = export_line_finder(options.finder, folder / FINDER_FILES[0])
+            finder_source = sha256(options.finder)
+        if options.language_model is not None:
+            LanguageModel(options.language_model)  # raises for another file
+            shutil.copyfile(options.language_model, folder / LANGUAGE_MODEL)
         for graph in sorted(folder.glob("*.onnx")):
             strip_graph(graph)
+        fonts = ("handwriting fonts",) if options.fonts else ()
         description = describe(
             folder,
             Description(
-                name=name,
-                version=version,
+                name=options.name,
+                version=options.version,
                 files={},
                 alphabet=codec.alphabet,
                 line_height=c.height,
@@ -304,26 +347,45 @@ def stage(
                     stride=c.stride,
                     cache=(c.decoder_layers, c.heads, c.d_model // c.heads),
                     max_tokens=c.max_tokens,
-                    decoding=decoding or Decoding(),
+                    decoding=options.decoding,
                 ),
                 line_finder=finder_settings,
                 run=replace(run, checkpoint_sha256=sha256(checkpoint), finder_sha256=finder_source),
-                git_commit=_commit(),
-                data=("UNIPEN train_r01_v07, training writers", *(("handwriting fonts",) if fonts else ())),
+                git_commit=git_commit()[0],
+                data=("UNIPEN train_r01_v07, training writers", *fonts),
                 licences=LICENCES,
             ),
         )
         recognizer = Recognizer(Bundle.open(folder))
-        lines = calibration_lines(unipen, texts, c.height)
-        crops, truths = [image for image, _ in lines], [text for _, text in lines]
+        report("comparing ONNX Runtime with torch")
         metrics: dict[str, Any] = {"parity": _checked_parity(network, recognizer, crops[:240])}
-        for kind, same in write_formats(network, folder, formats, crops[:240]).items():
+        for kind, same in write_formats(network, folder, options.formats, crops[:240]).items():
             metrics[f"parity_{kind}"] = same
         description = replace(description, metrics=metrics)
+        report(f"calibrating confidences on {len(lines)} lines")
         description = describe(folder, _calibrated(description, recognizer, crops, truths))
-        _refer(folder, description, unipen, fonts, texts, reference_pages)
-        install(folder, out)
-    return out
+        data = (options.unipen, options.fonts, options.texts)
+        _refer(folder, description, *data, options.reference_pages, report)
+        install(folder, options.out)
+    return Bundle.open(options.out)
+
+
+def greedy_cer(network: model.Recognizer, lines: Sequence[tuple[NDArray[np.uint8], str]], codec: Codec) -> float:
+    """CER of the decoder's greedy texts on grey line images (H, W) and their texts."""
+    edits = characters = 0
+    samples = sorted(
+        ((normalise_line(image, network.config.height), codec.encode(text)) for image, text in lines),
+        key=lambda sample: sample[0].shape[1],
+    )
+    for start in range(0, len(samples), 16):
+        batch = collate(samples[start : start + 16])
+        limit = int(batch.lengths.max()) + 12
+        with torch.no_grad():
+            read = network.greedy(batch.images.to(torch.float32) / 255, batch.widths, limit)
+        for row, ids in zip(batch.tokens.tolist(), read, strict=True):
+            found = errors(codec.decode(row), codec.decode(ids))
+            edits, characters = edits + found.character_edits, characters + found.characters
+    return edits / max(1, characters)
 
 
 def _calibrated(
@@ -334,9 +396,10 @@ def _calibrated(
 
 
 def _refer(
-    folder: Path, description: Description, unipen: Path, fonts: Path | None, texts: Path | None, pages: int
-) -> None:
-    """Add to the bundle in `folder` the frequent words and, of so many pages, what monitoring compares with."""
+    folder: Path, description: Description, unipen: Path, fonts: Path | None, texts: Path | None, pages: int,
+    report: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Add the frequent words and the reference of monitoring, of so many pages, to the bundle in `folder`."""
     from text_recognizer.reader import Reader
     from text_recognizer.training.reference import frequent_words, make_reference, write_reference, write_words
 
@@ -345,8 +408,9 @@ def _refer(
     (folder / REFERENCE).unlink(missing_ok=True)
     description = describe(folder, replace(description, reference=None))
     if pages:
+        report(f"reading {pages} pages for the reference of monitoring")
         reader = Reader(Bundle.open(folder))
-        reference = make_reference(reader, unipen, fonts, texts, pages, frozenset(words), log.info)
+        reference = make_reference(reader, unipen, fonts, texts, pages, frozenset(words), report)
         write_reference(folder, reference)
         describe(folder, replace(description, reference=reference["made"]))
 
@@ -358,19 +422,22 @@ def add_reference(
     texts: Path | None = None,
     pages: int = REFERENCE_PAGES,
     version: str | None = None,
+    report: Callable[[str], None] = log.info,
 ) -> Bundle:
-    """Give a bundle that is there already what monitoring needs; its graphs and weights stay as they are.
+    """Add the reference of monitoring to an existing bundle; its graphs and weights stay as they are.
 
-    `version` of the bundle afterwards: by default the same. A registered bundle is not to be changed: copy it first.
-    Raises BundleInvalid where there is none.
+    `version` of the bundle afterwards, None for the same. Copy a registered bundle first: it must not change. Raises
+    BundleInvalid if there is no bundle, DataInvalid if there are no pen strokes.
     """
+    if not unipen.exists():
+        raise DataInvalid(f"{unipen} does not exist: give the file that 'train data prepare' wrote.")
     description = Bundle.open(bundle, whole=True).description
     if version is not None:
         description = replace(description, version=version)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
         shutil.copytree(bundle, folder)
-        _refer(folder, description, unipen, fonts, texts, pages)
+        _refer(folder, description, unipen, fonts, texts, pages, report)
         install(folder, bundle)
     return Bundle.open(bundle)
 
@@ -383,14 +450,14 @@ def stage_tuned(
     crops: Sequence[NDArray[np.uint8]],
     calibration: Sequence[tuple[NDArray[np.uint8], str]] = (),
 ) -> Bundle:
-    """Write a bundle to the empty folder `folder`: `network` in place of the recogniser of `base`, all else as there.
+    """Write a bundle to the empty folder `folder`: `base` with `network` as its recogniser.
 
-    `about` is the new description but for files, sizes, commit and metrics. `crops` are the line images (H, W) uint8
-    on which ONNX Runtime must read as torch does. The calibration of `about` stays unless `calibration` gives lines
+    `about` is the new description without files, sizes, commit and metrics. `crops` are the line images (H, W) uint8
+    that ONNX Runtime must read as torch does. The calibration of `about` stays unless `calibration` gives lines
     (image, text) that the network was neither trained on nor chosen by. With another alphabet than that of `base`, its
-    language model stays out, since it knows the old one. Raises DataInvalid if parity fails.
+    language model is left out, since it knows the old one. Raises DataInvalid if parity fails.
     """
-    # The reference holds numbers of the base model's readings.
+    # The reference holds statistics of the base model's readings.
     left_out = {REFERENCE} | ({LANGUAGE_MODEL} if about.alphabet != base.description.alphabet else set())
     halve_weights(network)
     export_recognizer(network, folder)
@@ -401,7 +468,7 @@ def stage_tuned(
             shutil.copyfile(base.path / name, folder / name)
     c = network.config
     sizes = replace(about.recognizer, cache=(c.decoder_layers, c.heads, c.d_model // c.heads), max_tokens=c.max_tokens)
-    about = replace(about, recognizer=sizes, git_commit=_commit(), metrics={}, reference=None)
+    about = replace(about, recognizer=sizes, git_commit=git_commit()[0], metrics={}, reference=None)
     about = describe(folder, about)
     recognizer = Recognizer(Bundle.open(folder), calibration={})
     about = replace(about, metrics={"parity": _checked_parity(network, recognizer, crops)})
@@ -413,7 +480,7 @@ def stage_tuned(
 
 
 def install(folder: Path, out: Path) -> None:
-    """Copy the bundle in `folder` to `out` once it is whole; an older bundle there is replaced."""
+    """Verify the complete bundle in `folder` and copy it to `out`; an older bundle there is replaced."""
     Bundle.open(folder, whole=True)
     check_replaceable(out)
     if out.exists():
@@ -422,9 +489,9 @@ def install(folder: Path, out: Path) -> None:
 
 
 def check_replaceable(out: Path) -> None:
-    """Raise OutputFailed if `out` holds something that is no bundle: it would be lost."""
+    """Raise OutputFailed if `out` holds something other than a bundle: it would be lost."""
     if out.exists() and not (out / DESCRIPTION).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputFailed(f"{out} holds something that is no bundle; give --out a new or empty folder.")
+        raise OutputFailed(f"{out} holds something that is not a bundle; give --out a new or empty folder.")
 
 
 def _checked_parity(
@@ -440,25 +507,12 @@ def _checked_parity(
 
 
 def describe(folder: Path, description: Description) -> Description:
-    """Write `description` to `folder` with the files that are there, and return it."""
+    """Write `description` to `folder` with the digests of its files, and return it."""
     files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != DESCRIPTION}
     for_training = tuple(name for name in files if name.endswith(".safetensors"))
     described = replace(description, files=files, for_training=for_training)
     described.write(folder)
     return described
-
-
-def _commit() -> str:
-    try:
-        return subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=Path(__file__).parent,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def main(argv: list[str]) -> int:
@@ -469,7 +523,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument(
         "--finder", type=Path, default=SHIPPED,
-        help="checkpoint of the line finder, or a bundle whose line finder is taken (default: the one that ships)",
+        help="checkpoint of the line finder, or a bundle whose line finder is taken over (default: the shipped one)",
     )  # fmt: skip
     parser.add_argument("--unipen", type=Path, required=True, help="cache made by 'text-recognizer train data prepare'")
     parser.add_argument("--fonts", type=Path)
@@ -479,11 +533,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--version", help="default: 0.1; with --reference-only the bundle's own")
     parser.add_argument(
         "--reference-pages", type=int, default=REFERENCE_PAGES, metavar="N",
-        help="rendered pages whose numbers monitoring compares with; 0: none (%(default)s)",
+        help="rendered pages whose statistics monitoring compares with; 0: none (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--reference-only", type=Path, metavar="BUNDLE",
-        help="stage nothing: give this bundle what monitoring needs, its weights stay as they are",
+        help="stage nothing: add the reference of monitoring to this bundle, its weights stay as they are",
     )  # fmt: skip
     decoding = Decoding()
     parser.add_argument(
@@ -502,14 +556,16 @@ def main(argv: list[str]) -> int:
         "--views", type=float, nargs="*", default=decoding.views, help="further widths of a line, as factors"
     )
     parser.add_argument("--last-weights", action="store_true", help="the last step's weights, not their average")
+    parser.add_argument(
+        "--worst-cer", type=float, default=StageOptions.worst_cer, metavar="SHARE",
+        help="refuse a checkpoint that reads the first held-out lines worse than this (%(default)s)",
+    )  # fmt: skip
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     formats = tuple(args.formats.split(","))
     if unknown := set(formats) - set(FORMATS):
         parser.error(f"there is no format {', '.join(sorted(unknown))}; give some of {','.join(FORMATS)}")
     if args.reference_only is not None:
-        if not args.unipen.exists():
-            raise DataInvalid(f"{args.unipen} is not there: give the file that 'data prepare' wrote.")
         made = add_reference(
             args.reference_only, args.unipen, args.fonts, args.texts, args.reference_pages, args.version
         )
@@ -517,19 +573,15 @@ def main(argv: list[str]) -> int:
         return 0
     if args.checkpoint is None or args.out is None:
         parser.error("give a checkpoint and --out, or --reference-only BUNDLE")
-    args.checkpoint = find_checkpoint(args.checkpoint)
-    for path in (args.checkpoint, args.finder, args.unipen):
-        if not path.exists():
-            raise DataInvalid(f"{path} is not there: give the file that training or 'data prepare' wrote.")
-    check_replaceable(args.out)
-    out = stage(
-        args.checkpoint, args.finder, args.out, args.unipen, args.name, args.version or "0.1", args.fonts, args.texts,
-        not args.last_weights, args.language_model,
-        Decoding(
+    options = StageOptions(
+        checkpoint=args.checkpoint, out=args.out, finder=args.finder, unipen=args.unipen, fonts=args.fonts,
+        texts=args.texts, reference_pages=args.reference_pages, name=args.name,
+        version=args.version or StageOptions.version, averaged=not args.last_weights,
+        language_model=args.language_model, formats=formats, worst_cer=args.worst_cer,
+        decoding=Decoding(
             ctc_weight=args.ctc_weight, beam=args.beam, language_weight=args.language_weight,
             length_bonus=args.length_bonus, views=tuple(args.views),
         ),
-        formats, args.reference_pages,
     )  # fmt: skip
-    print(out)
+    print(stage(options).path)
     return 0
