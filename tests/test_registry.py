@@ -102,7 +102,7 @@ def test_rollback_goes_back_one_promotion_at_a_time_and_keeps_the_history(regist
         registry.promote(registry.find(f"pen@{version}"), "production", reason=f"is {version}")
     assert str(registry.rollback("production", "reads worse")) == "pen@2"
     assert str(registry.rollback("production")) == "pen@1"
-    with pytest.raises(UsageError, match="nothing before"):
+    with pytest.raises(UsageError, match="nothing to roll back to"):
         registry.rollback("production")
     assert str(registry.find("production")) == "pen@1"
     assert [e.get("rollback", False) for e in registry.history("production")] == [False] * 3 + [True] * 2

@@ -1,4 +1,4 @@
-"""The command `text-recognizer`. Everything heavy is imported late: asking for help costs no model."""
+"""The command `text-recognizer`. Heavy packages are imported late, so that --help is fast."""
 
 import argparse
 import os
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 
 EXIT_STATUSES = """\
 exit status:
-  0    everything was read (a blank page is read too: its text is empty)
+  0    success (the text of a blank page is empty)
   1    an error in this program; please report it
   2    wrong arguments
-  3    an image was refused: missing, empty, damaged, too large, or not an image
-  4    the model (bundle) is missing, damaged, or not of this project
+  3    an image was rejected: missing, empty, damaged, too large, or not an image
+  4    the model (bundle) is missing, damaged, or of another program
   5    the result could not be written
-  6    the command needs the packages of an extra
+  6    packages are missing; the message names their extra
   7    data for training or evaluation is missing or damaged
-  8    a model reads worse than the one in production
-  9    feedback cannot be kept or looked at: its store is locked, full, unreachable or damaged
-  10   a rule of monitoring fired
+  8    the gate refused a model: it reads worse, or is slower, than the one in production
+  9    feedback cannot be stored or read: its store is locked, full, unreachable or damaged
+  10   a monitoring rule fired
   130  interrupted
 
-With several images the others are still read; the status is that of the first failure.
+If an image fails, the others are still read; the status is that of the first failure.
 """
 
-# Commands that read their own arguments: module with `main(argv) -> int`, the extra it needs, and what it is for.
+# Commands that parse their own arguments: module with `main(argv) -> int`, the extra it needs, and its purpose.
 _COMMANDS = {
     "batch": ("text_recognizer.batch.cli", "", "read folders, archives and long documents in several processes"),
     "app": ("text_recognizer.app.cli", "app", "the web page where people read, correct and flag"),
     "feedback": ("text_recognizer.feedback.cli", "review", "list, delete and export what people reported"),
-    "monitor": ("text_recognizer.monitoring.cli", "review", "report on what is read, and check it against rules"),
+    "monitor": ("text_recognizer.monitoring.cli", "review", "report on readings, and check them against rules"),
     "evaluate": ("text_recognizer.evaluation.evaluate", "measure", "measure CER and WER on a set of lines or pages"),
     "models": ("text_recognizer.promotion.cli", "measure", "list, promote, roll back, push and pull models"),
     "doctor": ("text_recognizer.doctor", "", "check this machine and installation, and advise"),
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain("interrupted")
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does; the interpreter must not trip over it once more at exit.
+        # The reader of our output has ended, as `head` does; the interpreter must not fail on it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OutputFailed.exit_status
 
@@ -96,14 +96,14 @@ def _parser() -> argparse.ArgumentParser:
         "--format",
         choices=formats.NAMES,
         default="text",
-        help="text (default); json: one object an image on one line, with places and confidences; alto, page (PAGE "
-        "XML), hocr; pdf: to search and copy from (needs the 'pdf' extra); csv: a row a line; tsv: a row a word",
+        help="text (default); json: one object per image and line, with positions and confidences; alto, page (PAGE "
+        "XML), hocr; pdf: searchable; csv: a row per line; tsv: a row per word",
     )
     read.add_argument(
         "--output",
         metavar="FILE|DIR",
         help="write here instead of to standard output; with several images, or with a / at the end, a folder "
-        "that gets one file an image",
+        "with one file per image",
     )
     read.add_argument(
         "--mode",
@@ -114,22 +114,20 @@ def _parser() -> argparse.ArgumentParser:
     read.add_argument(
         "--lines-only",
         action="store_true",
-        help="each image shows one line of text: read it whole, without looking for lines",
+        help="each image shows one line of text: read it as it is, without finding lines",
     )
     which = read.add_mutually_exclusive_group()
-    which.add_argument(
-        "--bundle", metavar="DIR", help="the model to read with; default: the one that ships with the package"
-    )
+    which.add_argument("--bundle", metavar="DIR", help="folder of the model; default: the shipped one")
     which.add_argument("--model", metavar="NAME", help="a registered model: production, staging, NAME or NAME@VERSION")
     read.add_argument("--threads", type=_positive, metavar="N", help="processor threads to use; default: all cores")
     serve = commands.add_parser(
         "serve",
-        help="read images that come over HTTP (needs the 'serve' extra)",
-        description="Serve the HTTP API of docs/service.md. What is not given here comes from the environment: "
+        help="serve the HTTP API (needs the 'serve' extra)",
+        description="Serve the HTTP API of docs/service.md. Arguments override the environment: "
         "TEXT_RECOGNIZER_QUEUE, TEXT_RECOGNIZER_API_KEYS and others, listed there.",
     )
-    serve.add_argument("--host", help="address to listen on; default: 127.0.0.1, this machine alone")
-    serve.add_argument("--port", type=int, help="default: 8000; 0 for any that is free")
+    serve.add_argument("--host", help="address to listen on; default: 127.0.0.1, only this machine")
+    serve.add_argument("--port", type=int, help="default: 8000; 0 for any free port")
     serve.add_argument("--model", metavar="NAME", help="a registered model, or the folder of a bundle")
     serve.add_argument("--threads", type=_positive, metavar="N", help="processor threads to read with; default: all")
     serve.add_argument("--workers", type=_positive, metavar="N", help="processes; default: 1")
@@ -147,7 +145,7 @@ def _positive(text: str) -> int:
 
 def _read(options: argparse.Namespace) -> int:
     """`text-recognizer read`: every image is tried; the status is that of the first failure."""
-    # Pillow warns of oddities in files that it reads well all the same; what it cannot read becomes our one line.
+    # Pillow warns of oddities in files that it can read; a file that it cannot read becomes one line of ours.
     warnings.filterwarnings("ignore", module="PIL")
     chosen = formats.get_format(options.format)
     targets = _targets(options)
@@ -170,7 +168,7 @@ def _read(options: argparse.Namespace) -> int:
                 statuses.append(error.exit_status)
             except (KeyboardInterrupt, BrokenPipeError):
                 raise
-            except Exception as error:  # one page that trips us up must not cost the other thousand
+            except Exception as error:  # one page must not cost the others
                 import traceback
 
                 traceback.print_exc()
@@ -181,9 +179,9 @@ def _read(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    """`text-recognizer serve`: until it is told to stop."""
+    """`text-recognizer serve`: runs until it is stopped."""
     given = {name: value for name, value in vars(options).items() if name != "command" and value is not None}
-    # With the web page where it can be shown; the service itself does not know of it.
+    # With the web page if its packages are installed; the service does not depend on it.
     page = ["text_recognizer.app.mounted:create_app"] if find_spec("gradio") else []
     return _with_extra("serve", "serve", lambda: import_module("text_recognizer.service.serve").serve(given, *page))
 
@@ -196,7 +194,7 @@ def _read_one(reader: "Reader", encoded: bytes, options: argparse.Namespace) -> 
         return reader.read(encoded, options.mode)
     image = load_image(encoded)
     height, width = image.gray.shape
-    line = reader.read_line(image, options.mode)  # kept even if empty: one line of output for each image
+    line = reader.read_line(image, options.mode)  # also if empty: one line of output per image
     return Page(width, height, (line,), reader.model)
 
 
@@ -206,11 +204,9 @@ def _targets(options: argparse.Namespace) -> list[tuple[str, Path | None]]:
     chosen = formats.get_format(options.format)
     if options.output is None:
         if len(sources) > 1 and chosen.stands_alone:
-            raise UsageError(
-                f"one {chosen.name} document an image cannot be told apart in one output; give --output DIR/"
-            )
+            raise UsageError(f"several {chosen.name} documents need a file each; give --output DIR/")
         if chosen.needs_picture and sys.stdout.isatty():
-            raise UsageError(f"{chosen.name} is nothing to read in a terminal; give --output FILE")
+            raise UsageError(f"{chosen.name} is not for a terminal; give --output FILE")
         return [(source, None) for source in sources]
     output = Path(options.output)
     if len(sources) == 1 and not options.output.endswith(("/", os.sep)) and not output.is_dir():
@@ -219,9 +215,7 @@ def _targets(options: argparse.Namespace) -> list[tuple[str, Path | None]]:
     for source in sources:
         target = output / (_stem(source) + chosen.suffix)
         if target in targets:
-            raise UsageError(
-                f"{targets[target]} and {source} would both be written to {target}; read them one after the other"
-            )
+            raise UsageError(f"{targets[target]} and {source} would both be written to {target}; read them separately")
         targets[target] = source
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -256,7 +250,7 @@ def _put(document: bytes, source: str, target: Path | None, options: argparse.Na
 
 @contextmanager
 def _progress(targets: Sequence[tuple[str, Path | None]]) -> Iterator[Callable[[], None]]:
-    """A bar on standard error, where it helps: several images, a person watching, and no text running past."""
+    """A bar on standard error for several images, if it is a terminal and no text is printed to one."""
     to_terminal = any(target is None for _, target in targets) and sys.stdout.isatty()
     if len(targets) < 2 or not sys.stderr.isatty() or to_terminal:
         yield lambda: None
@@ -286,7 +280,7 @@ def _with_extra(command: str, extra: str, run: Callable[[], int]) -> int:
 
 
 def _shown(source: str, longest: int = 200) -> str:
-    """A source's name fit for a message: data URLs are long."""
+    """A source's name in a message: data URLs are long."""
     return source if len(source) <= longest else source[:longest] + "…"
 
 

@@ -1,4 +1,4 @@
-"""The models that were made: list, compare, promote through the gate, go back, copy elsewhere, clean up."""
+"""`text-recognizer models`: list, show, promote through the gate, roll back, push and pull, prune."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
     """Command line of `text-recognizer models`."""
     args = _parser().parse_args(argv)
     registry = Registrar(args.folder)
-    # As wide as the terminal; where there is none, wide enough for what programs read.
+    # As wide as the terminal; without one, wide enough for programs that read the table.
     console = Console(width=None if Console().is_terminal else 160, highlight=False)
     status: int | None = _COMMANDS[args.command](args, registry, console)
     return status or 0
@@ -31,34 +31,36 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="text-recognizer models", description=__doc__)
     parser.add_argument("--folder", type=Path, help="of the models (default: $TEXT_RECOGNIZER_MODELS, else ./models)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    command = commands.add_parser("list", help="all models and what is in staging and production")
+    command = commands.add_parser("list", help="list models, and those in staging and production")
     command.add_argument("--json", action="store_true", help="one object a model on one line")
-    command = commands.add_parser("show", help="where a model comes from, and how to make it again")
+    command = commands.add_parser("show", help="show the origin of a model, and how to make it again")
     command.add_argument("model", nargs="?", default=DEFAULT, help="alias, NAME, NAME@VERSION or folder (the shipped)")
     command.add_argument("--json", action="store_true", help="the whole description")
     command = commands.add_parser("add", help="register a bundle that 'stage' wrote")
     command.add_argument("bundle", type=Path)
-    command = commands.add_parser("promote", help="put a model into staging or, through the gate, into production")
+    command = commands.add_parser("promote", help="promote a model to staging or, through the gate, to production")
     command.add_argument("model", help="NAME@VERSION, NAME or 'staging'")
     command.add_argument("--to", choices=ALIASES, default="production")
-    command.add_argument("--sets", type=Path, nargs="+", default=[], help="what the gate measures on")
+    command.add_argument("--sets", type=Path, nargs="+", default=[], help="sets that the gate measures on")
     command.add_argument("--mode", choices=("fast", "accurate"), default="accurate")
     command.add_argument("--by", choices=("line", "page"), default="line")
-    command.add_argument("--tolerance", type=float, default=0.0, help="points of CER it may be worse (%(default)s)")
-    command.add_argument("--slower", type=float, default=1.25, help="times production's seconds (%(default)s)")
+    command.add_argument("--tolerance", type=float, default=0.0, help="allowed points of CER (%(default)s)")
+    command.add_argument(
+        "--slower", type=float, default=1.25, help="allowed multiple of production's seconds (%(default)s)"
+    )
     command.add_argument("--threads", type=int)
-    command.add_argument("--force", action="store_true", help="whatever the gate says; needs --reason")
-    command.add_argument("--reason", help="kept with the promotion")
-    command = commands.add_parser("rollback", help="back to the model before")
+    command.add_argument("--force", action="store_true", help="promote whatever the gate finds; needs --reason")
+    command.add_argument("--reason", help="stored with the promotion")
+    command = commands.add_parser("rollback", help="return to the model before")
     command.add_argument("alias", nargs="?", choices=ALIASES, default="production")
-    command.add_argument("--reason", help="kept with the rollback")
+    command.add_argument("--reason", help="stored with the rollback")
     command = commands.add_parser("push", help="copy a model to a folder, s3://bucket/prefix or wandb:…")
     command.add_argument("model")
     command.add_argument("target", help="folder, s3://bucket/prefix or wandb:ENTITY/PROJECT/NAME[:ALIAS]")
-    command = commands.add_parser("pull", help="bring a model from there")
+    command = commands.add_parser("pull", help="copy a model from there into the registry")
     command.add_argument("source", help="folder, s3://bucket/prefix or wandb:ENTITY/PROJECT/NAME[:ALIAS]")
     command.add_argument("model", nargs="?", help="NAME@VERSION or NAME")
-    command = commands.add_parser("prune", help="remove old models that no alias needs; only says which without --yes")
+    command = commands.add_parser("prune", help="remove old models that no alias needs; without --yes only list them")
     command.add_argument("--keep", type=int, required=True, metavar="N", help="newest versions of each name to keep")
     command.add_argument("--yes", action="store_true", help="remove them")
     return parser
@@ -114,7 +116,7 @@ def _show(args: argparse.Namespace, registry: Registrar, console: Console) -> No
 
 
 def lineage(bundle: Bundle) -> dict[str, list[str]]:
-    """Run, code, data, licences, metrics and the way to make it again, as headed lines."""
+    """Run, code, data, licences, metrics and the commands to make it again, as lines under headings."""
     description = bundle.description
     run, record = description.run, description.run.record
     commit = description.git_commit or "unknown"
@@ -167,12 +169,12 @@ def _print_gate(report: dict[str, Any], console: Console) -> None:
 
 def _promote(args: argparse.Namespace, registry: Registrar, console: Console) -> None:
     if args.force and not args.reason:
-        raise UsageError("--force needs a --reason: it is kept with the promotion")
+        raise UsageError("--force needs a --reason, which is stored with the promotion")
     model = registry.find(args.model)
     report = None
     if args.to == "production" and (args.sets or not args.force):
         if not args.sets:
-            raise UsageError("say with --sets what the gate is to measure on, or give --force with a --reason")
+            raise UsageError("give the sets that the gate measures on with --sets, or --force with a --reason")
         from text_recognizer.evaluation.gate import gate
 
         production = registry.find("production").path if registry.current("production") else resolve(DEFAULT)

@@ -1,4 +1,4 @@
-"""Change a registry: add models, promote them, roll back, prune. Needs no torch."""
+"""Change a registry: add, promote, roll back and prune models. Needs no torch."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _INCOMING = ".incoming-"
 
 
 class Registrar(Registry):
-    """A registry that can be changed: one process at a time, and never a model in part."""
+    """A registry that can be changed, by one process at a time; a model is there completely or not at all."""
 
     def add(self, folder: Path) -> Model:
-        """Copy the bundle in `folder` here under the name and version that it gives itself.
+        """Copy the bundle in `folder` into the registry under its own name and version.
 
-        A version never changes: the same bundle again is no error, another one under the same name is. Raises
-        BundleInvalid, and OutputFailed where the disk is full; then nothing of it stays.
+        A version never changes: adding the same bundle again is allowed, another one of the same name is refused.
+        Raises UsageError, BundleInvalid, and OutputFailed if the disk is full; then nothing of it stays.
         """
         with self.incoming() as fresh:
             bundle = Bundle.open(folder, whole=True)
@@ -37,7 +37,7 @@ class Registrar(Registry):
 
     @contextmanager
     def incoming(self) -> Iterator[Path]:
-        """An empty folder beside the models, gone afterwards, for what is to be given to `admit`."""
+        """A temporary empty folder beside the models, for a bundle that is passed to `admit`."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=_INCOMING, dir=self.folder) as scratch:
@@ -46,12 +46,12 @@ class Registrar(Registry):
                 yield fresh
         except OSError as error:
             raise OutputFailed(
-                f"cannot write to {self.folder} ({error.strerror}); nothing was added: make room, or name another "
-                f"folder by {ENVIRONMENT}"
+                f"cannot write to {self.folder} ({error.strerror}); nothing was added: make room, or set "
+                f"{ENVIRONMENT} to another folder"
             ) from error
 
     def admit(self, fresh: Path) -> Model:
-        """Take over the bundle in the folder `fresh` of `incoming`, verified file by file."""
+        """Verify the bundle in the folder `fresh` of `incoming` file by file, and register it."""
         bundle = Bundle.open(fresh, whole=True)
         for part in (bundle.name, bundle.version):
             if not NAME.fullmatch(part) or part in (*ALIASES, DEFAULT):
@@ -64,7 +64,7 @@ class Registrar(Registry):
         with self._lock():
             if (target / DESCRIPTION).exists():
                 if sha256(target / DESCRIPTION) != model.digest:
-                    raise UsageError(f"{model} is there already and is another model: stage it with another --version")
+                    raise UsageError(f"{model} exists already and is another model: stage it with another --version")
                 Bundle.open(target, whole=True)
                 return model
             target.parent.mkdir(exist_ok=True)
@@ -85,12 +85,12 @@ class Registrar(Registry):
             self._write(content)
 
     def rollback(self, alias: str, reason: str | None = None) -> Model:
-        """Let `alias` mean again what it meant before its last promotion."""
+        """Return `alias` to its model before the last promotion."""
         with self._lock():
             content = self._read()
             stack = standing(content.get(alias, []))
             if len(stack) < 2:
-                raise UsageError(f"there is nothing before {alias}'s model to go back to")
+                raise UsageError(f"{alias} had no other model before: there is nothing to roll back to")
             model = self.find(stack[-2]["model"])
             if model.digest != stack[-2]["sha256"]:
                 raise BundleInvalid(f"{model.path} was changed since it was promoted (its sha256 differs).")
@@ -99,7 +99,7 @@ class Registrar(Registry):
         return model
 
     def prunable(self, keep: int) -> list[Model]:
-        """All but the `keep` newest versions of each name, and what an alias means or would mean after a rollback."""
+        """All models but the `keep` newest versions of each name, and those of an alias now or after a rollback."""
         needed = {entry["model"] for alias in ALIASES for entry in standing(self.history(alias))[-2:]}
         seen: dict[str, int] = {}
         out = []
@@ -110,11 +110,11 @@ class Registrar(Registry):
         return out
 
     def prune(self, keep: int) -> list[Model]:
-        """Remove what `prunable` names, and what interrupted transfers left."""
+        """Remove the models of `prunable`, and the remains of interrupted transfers."""
         with self._lock():
             gone = self.prunable(keep)
             for model in gone:
-                # Out of sight at once: a model is never there in part.
+                # Renamed first: a model is never there in part.
                 away = self.folder / f"{_INCOMING}gone-{model.name}-{model.version}"
                 model.path.rename(away)
                 shutil.rmtree(away)
@@ -136,7 +136,7 @@ class Registrar(Registry):
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """One process at a time; the lock ends with its process, so none is left behind."""
+        """One process at a time; the system releases the lock when its process ends."""
         import fcntl
 
         try:

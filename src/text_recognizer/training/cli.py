@@ -1,11 +1,11 @@
-"""`text-recognizer train COMMAND`: everything that makes a model."""
+"""`text-recognizer train COMMAND`: make models and their data."""
 
 from __future__ import annotations
 
 import argparse
 from importlib import import_module
 
-# Command: module with `main(argv) -> int`, and what it is for.
+# Command: module with `main(argv) -> int`, and its purpose.
 COMMANDS = {
     "finetune": ("text_recognizer.training.finetune", "fine-tune the model on lines of your own"),
     "stage": ("text_recognizer.training.stage", "turn a training run into a bundle"),
@@ -13,7 +13,7 @@ COMMANDS = {
     "runs": ("text_recognizer.training.runs", "list and compare training runs"),
     "sweep": ("text_recognizer.training.sweep", "search a space of settings with many short runs"),
     "language-model": ("text_recognizer.training.language_model", "estimate the language model of a bundle"),
-    "demo": ("text_recognizer.training.demo", "go the whole way of a model in minutes, without any data"),
+    "demo": ("text_recognizer.training.demo", "run every step of making a model in minutes, without data"),
 }
 # Commands of LightningCLI: they share one parser.
 LIGHTNING = {

@@ -1,8 +1,8 @@
-"""`text-recognizer train demo`: the whole way of a model in minutes, without any data or network.
+"""`text-recognizer train demo`: every step of making a model in minutes, without data or network.
 
-It writes a page of a few words in the font that comes with Pillow, cuts its lines with the line finder that ships,
-trains the config `debug` on them, tracks the run, stages a bundle, gates it, promotes it in a registry of its own, and
-reads the page with it. The model knows this page and nothing else: the demo shows that the way is open, no more.
+It writes a page of a few words in Pillow's font, cuts its lines with the shipped line finder, trains the config `debug`
+on them, tracks the run, stages a bundle, passes the gate, promotes it in a registry of its own, and reads the page with
+it. The model knows only this page: the demo shows that all steps work, and nothing more.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from text_recognizer.training.train import run
 log = logging.getLogger(__name__)
 
 MODEL = "demo"
-PITCH = 100  # pixels of the page from line to line
+PITCH = 100  # pixels between two lines of the page
 WORDS = 8
 
 
@@ -45,7 +45,7 @@ def lines_of(manifest: Path, height: int = 48) -> list[OwnLine]:
 
 
 class PageLines(RenderedLines):
-    """The lines of a set as one batch, shown over and over.
+    """The lines of a set as one batch, repeated.
 
     Args:
         manifest: JSONL of the set.
@@ -64,7 +64,7 @@ class PageLines(RenderedLines):
 
 
 def write_page(folder: Path, seed: int) -> Path:
-    """A page with one word or short phrase a line, `page.png`, and the set of its lines as they are found there."""
+    """Write `page.png`, with a word or short phrase per line, and the set of its lines as the finder finds them."""
     folder.mkdir(parents=True, exist_ok=True)
     renderer = RenderedLines(seed=seed).train_pools().renderer
     rng = np.random.default_rng(seed)
@@ -90,9 +90,9 @@ def write_page(folder: Path, seed: int) -> Path:
 
 
 def demo(out: Path, arguments: Sequence[str] = ()) -> list[tuple[str, str]]:
-    """Go the whole way below `out`, anew each time; what stands on the page and what was read there, line by line.
+    """Run every step below `out`, from the start each time; returns (text, reading) of each line of the page.
 
-    `arguments` go to `train fit` on top of the config `debug`. Raises GateRefused where the gate refuses the model.
+    `arguments` of `train fit` override the config `debug`. Raises GateRefused if the gate refuses the model.
     """
     run_folder, bundle_folder, registry = out / "run", out / "bundle", out / "models"
     for folder in (run_folder, bundle_folder, registry):

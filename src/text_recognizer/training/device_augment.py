@@ -1,4 +1,4 @@
-"""Augmentation of ink images on the device that trains: a GPU learns faster than processors can vary lines.
+"""Augmentation of ink images on the training device: a GPU trains faster than processors can augment lines.
 
 Everything is drawn from a generator that the caller seeds, so that the same seed gives the same images.
 """
@@ -15,7 +15,7 @@ KNOT = 16  # pixels between the knots of the elastic warp: about the size of a l
 
 
 def augment_ink(images: Tensor, widths: Tensor, strength: float = 1.0, seed: int = 0) -> Tensor:
-    """Another slant, pen and scan of the same writing.
+    """The same writing with another slant, pen and scan.
 
     Args:
         images: (B, 1, H, W) uint8, 255 = ink, padded on the right with 0.
@@ -63,7 +63,7 @@ def _warp(ink: Tensor, widths: Tensor, strength: float, generator: torch.Generat
     )  # (H, W) each
     middle_x, middle_y = (widths.to(torch.float32).view(b, 1, 1, 1) - 1) / 2, (h - 1) / 2
     slant = _uniform(b, -0.2, 0.2, ink, generator) * strength
-    # Narrower only: what grows beyond its width is lost.
+    # Narrower only: pixels beyond the width are lost.
     stretch = torch.exp(-_uniform(b, 0, 0.15, ink, generator) * strength)
     tall = torch.exp(_uniform(b, -0.12, 0.12, ink, generator) * strength)
     shift = _uniform(b, -0.05, 0.05, ink, generator) * strength * h
@@ -91,6 +91,6 @@ def _pen(ink: Tensor, strength: float, generator: torch.Generator) -> Tensor:
 
 
 def _contrast(ink: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Paler or stronger ink: its depth bent by a power, then scaled."""
+    """Paler or stronger ink: a power of its depth, scaled."""
     power = torch.exp(_uniform(len(ink), -math.log(1.5), math.log(1.5), ink, generator) * strength)
     return ink.clamp(min=0) ** power * (1 - _some(len(ink), 0.4, 0.4 * min(1.0, strength), ink, generator))

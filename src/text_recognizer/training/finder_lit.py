@@ -1,4 +1,4 @@
-"""How the line finder learns, and the rendered pages it learns from. `text-recognizer train` runs it.
+"""Training of the line finder, and the rendered pages that it learns from. `text-recognizer train` runs it.
 
 Pages are rendered once, at a low resolution, into one flat file of bytes with the truth beside it; training cuts
 crops of random scale, turn, light and noise out of it, so that the renderer never holds the training up.
@@ -50,7 +50,7 @@ Gray = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class LineTruth:
-    """What training needs of a line, in pixels of the cached page."""
+    """The geometry of a line that training needs, in pixels of the cached page."""
 
     baseline: NDArray[np.float32]  # (n, 2)
     x_height: float
@@ -88,7 +88,7 @@ class PageCache:
         blank_share: float = 0.05,
         split: Literal["train", "heldout"] = "train",
     ) -> PageCache:
-        """Render `pages` pages into `folder`; kept as they are when they are there already.
+        """Render `pages` pages into `folder`; existing pages are reused.
 
         `blank_share` of them have paper and marks but no text.
         """
@@ -140,7 +140,7 @@ def page_hands(unipen: Path, split: Literal["train", "heldout"]) -> list[Hand]:
 def draw_targets(
     lines: list[LineTruth], transform: NDArray[np.floating], scale: float, size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Maps that the network should give for a view of a page.
+    """The target maps of the network for a view of a page.
 
     Args:
         transform: (2, 3) affine from page pixels to view pixels.
@@ -186,11 +186,11 @@ def draw_targets(
 def cut_view(
     gray: Gray, lines: list[LineTruth], rng: np.random.Generator, size: int
 ) -> tuple[Gray, NDArray[np.float32], NDArray[np.float32]]:
-    """A crop of a page at a random scale and turn, worn as scanners and phones wear it, and its targets.
+    """A crop of a page at a random scale and rotation, degraded like scans and photos, and its targets.
 
     Returns the view (size, size) uint8 as the network gets it, and what `draw_targets` gives.
     """
-    # One page in the range that one look of the finder has to cover.
+    # Within the range of scales that one pass of the finder covers.
     usual = float(np.median([line.x_height for line in lines])) if lines else 14.0
     wanted = float(np.clip(rng.lognormal(np.log(10.5), 0.45), 4.5, 30))
     scale = float(np.clip(wanted / usual, 0.25, 2.6))
@@ -255,7 +255,7 @@ class Views:
 
 
 class ViewStream(IterableDataset[Views]):
-    """Batch after batch from number `start` on: the same for the same seed, wherever a run was stopped."""
+    """Batches from number `start` on: the same for the same seed, so that a run resumes exactly."""
 
     def __init__(self, cache: PageCache, crop: int, batch_size: int, seed: int, start: int = 0, step: int = 1) -> None:
         self.cache, self.crop, self.batch_size, self.seed = cache, crop, batch_size, seed
@@ -273,7 +273,7 @@ class ViewStream(IterableDataset[Views]):
     def __iter__(self) -> Iterator[Views]:
         cv2.setNumThreads(0)
         number = self.start
-        # Workers take turns, so that their batches come out in the order of one.
+        # Workers alternate, so that their batches have the order of a single worker.
         worker = get_worker_info()
         if worker is not None:
             number += worker.id * self.step
@@ -289,7 +289,7 @@ class FinderPages(L.LightningDataModule):
         unipen: the cache made by `text-recognizer train data prepare`.
         fonts: folder of fonts made by `text-recognizer train data fonts`, None for pen strokes only.
         texts: folder of texts, None for the built-in wording.
-        folder: where the pages are kept, rendered once.
+        folder: of the pages, which are rendered once.
         crop: pixels of a view's side.
         batch_size: views of a step and process.
     """
@@ -424,7 +424,7 @@ class LitLineFinder(L.LightningModule):
             self.log(f"{stage}/{name}", losses[name], prog_bar=name == "dice_baseline", batch_size=size)
 
     def rate(self, step: int) -> float:
-        """Learning rate factor: warm-up, then a cosine to nearly nothing."""
+        """Learning rate factor: warm-up, then a cosine to almost zero."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         x = min(1.0, (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps))

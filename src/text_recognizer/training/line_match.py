@@ -1,4 +1,4 @@
-"""How well found lines agree with the truth: overlap of areas, overlap of ink, agreement of baselines.
+"""Agreement of found lines with the truth: overlap of areas, overlap of ink, agreement of baselines.
 
 Baselines are compared as in Grüning et al., "READ-BAD: A New Dataset and Evaluation Scheme for Baseline Detection in
 Archival Documents", DAS 2018, arXiv:1705.03311, simplified: one tolerance a line, a share of its x-height.

@@ -1,4 +1,4 @@
-"""Rendered paragraphs for the network that reads them whole: lines of one hand below each other."""
+"""Rendered paragraphs for the network that reads them as a whole: lines of one hand below each other."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ParagraphPools(Pools):
 
     def __getitem__(self, index: int) -> list[Batch]:
         cv2.setNumThreads(0)
-        # Single lines first: where to look is found much sooner on one line than on ten.
+        # Single lines first: attention is learned much sooner on one line than on ten.
         most = min(self.max_lines, 1 + index // 8)
         share = self.batch_size // self.world
         batches = []
@@ -86,7 +86,7 @@ def collate_paragraphs(samples: Sequence[tuple[Ink, list[int]]]) -> Batch:
 
 
 class RenderedParagraphs(RenderedLines):
-    """Paragraphs rendered as training goes; validation on fixed ones of held-out writers.
+    """Paragraphs rendered during training; validation on fixed ones of held-out writers.
 
     Args:
         max_lines: of the longest paragraph; the first pools hold single lines, later ones more and more.
