@@ -14,7 +14,7 @@ from text_recognizer.evaluation.gate import Comparison, compare, gate
 from text_recognizer.evaluation.metrics import Rate, rate_difference
 from text_recognizer.evaluation.sets import load_set
 from text_recognizer.evaluation.truth import EvaluationSet
-from text_recognizer.promotion.cli import lineage
+from text_recognizer.promotion.lineage import lineage
 from text_recognizer.recognition.recognizer import LineReading
 
 WRITERS = 8

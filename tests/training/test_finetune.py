@@ -1,6 +1,7 @@
 """Fine-tuning on drawn lines: it learns them, writes a bundle that reads, and refuses what would do harm."""
 
 import json
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
 from text_recognizer.evaluation.sets import load_set
 from text_recognizer.evaluation.truth import EvaluationSet, TruthLine, TruthPage
 from text_recognizer.monitoring.reference import REFERENCE
+from text_recognizer.promotion.lineage import lineage
 from text_recognizer.reader import Reader
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.synthesis.sources.fonts import write_builtin_font
@@ -91,7 +93,10 @@ def test_tuned_bundle_reads_and_says_where_it_comes_from(base: Bundle, tuned: tu
     assert description.metrics["parity"]["same"] == description.metrics["parity"]["lines"] == 24
     assert set(description.metrics["own"]) == {"lines", "cer_before", "cer_after"}
     assert description.version.startswith(f"{base.version}-20")  # its own, by the time
-    assert description.run.record["command"]
+    facts = lineage(replace(bundle, description=replace(description, run=replace(run, corrections_sha256="0" * 64))))
+    assert f"tuned from {base}, weights {base.description.files[stage.WEIGHTS]}" in facts["run"]
+    assert f"corrections {'0' * 64}" in facts["run"]
+    assert "text-recognizer" in facts["make it again"][1]  # the command of the run
     assert len(description.licences) == len(base.description.licences) + 1
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from text_recognizer.bundle import Bundle
-from text_recognizer.errors import GateRefused, UsageError
+from text_recognizer.errors import UsageError
+from text_recognizer.promotion.lineage import lineage
 from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.registry import ALIASES, DEFAULT, resolve
 
@@ -115,42 +115,6 @@ def _show(args: argparse.Namespace, registry: Registrar, console: Console) -> No
                     _print_gate(gate, console)
 
 
-def lineage(bundle: Bundle) -> dict[str, list[str]]:
-    """Run, code, data, licences, metrics and the commands to make it again, as lines under headings."""
-    description = bundle.description
-    run, record = description.run, description.run.record
-    commit = description.git_commit or "unknown"
-    trained = str(record.get("git_commit", commit))
-    lines = {str(bundle): [f"{bundle.path}", *_digests("files", description.files)]}
-    known = {"steps": run.steps, "checkpoint_sha256": run.checkpoint_sha256, "finder_sha256": run.finder_sha256}
-    facts = [f"{k} {v}" for k, v in known.items() if v]
-    facts += [f"{k} {record[k]}" for k in ("id", "started", "command") if k in record]
-    facts += [f"in {kind}: {there}" for kind, there in record.get("trackers", {}).items()]
-    if run.base is not None:
-        facts.append(f"tuned from {run.base.name}@{run.base.version}, weights {run.base.weights_sha256}")
-    facts += _digests("began with", record.get("parents", {}))
-    lines["run"] = facts or ["unknown"]
-    changed = " with changes that were not committed" if record.get("uncommitted_changes") else ""
-    lines["code"] = [f"staged at {commit}", f"trained at {trained}{changed}"] if record else [f"commit {commit}"]
-    lines["data"] = [*description.data, *_digests("sha256 of", record.get("data", {}))] or ["unknown"]
-    lines["licences"] = [
-        "; ".join(part for part in (entry.data, entry.licence, entry.source, entry.cite) if part)
-        for entry in description.licences
-    ] or ["unknown"]
-    metrics = {**description.metrics, **({"training": record["metrics"]} if "metrics" in record else {})}
-    lines["metrics"] = [f"{name}: {json.dumps(value)}" for name, value in metrics.items()] or ["none"]
-    lines["make it again"] = [
-        f"git checkout {trained}",
-        *([" ".join(record["command"])] if "command" in record else ["the commands of docs/training.md"]),
-        "text-recognizer train stage CHECKPOINT …    # docs/training.md",
-    ]
-    return lines
-
-
-def _digests(head: str, digests: Mapping[str, str]) -> list[str]:
-    return [f"{head} {name}: {digest}" for name, digest in digests.items()]
-
-
 def _print_gate(report: dict[str, Any], console: Console) -> None:
     table = Table(
         "set", "samples", "CER", f"{report['production']}", "difference (95 %)", "s a page", "ratio",
@@ -168,25 +132,14 @@ def _print_gate(report: dict[str, Any], console: Console) -> None:
 
 
 def _promote(args: argparse.Namespace, registry: Registrar, console: Console) -> None:
-    if args.force and not args.reason:
-        raise UsageError("--force needs a --reason, which is stored with the promotion")
-    model = registry.find(args.model)
-    report = None
-    if args.to == "production" and (args.sets or not args.force):
-        if not args.sets:
-            raise UsageError("give the sets that the gate measures on with --sets, or --force with a --reason")
-        from text_recognizer.evaluation.gate import gate
+    from text_recognizer.promotion.promote import PromoteOptions, promote
 
-        production = registry.find("production").path if registry.current("production") else resolve(DEFAULT)
-        verdict = gate(
-            Bundle.open(model.path), Bundle.open(production), args.sets, args.mode, args.by, args.tolerance / 100,
-            args.slower, args.threads,
-        )  # fmt: skip
-        report = verdict.as_dict()
-        _print_gate(report, console)
-        if verdict.faults and not args.force:
-            raise GateRefused(f"{model} was not promoted: {'; '.join(verdict.faults)}")
-    registry.promote(model, args.to, args.reason, report)
+    options = PromoteOptions(
+        alias=args.to, sets=args.sets, mode=args.mode, by=args.by, tolerance=args.tolerance / 100, slower=args.slower,
+        threads=args.threads, force=args.force, reason=args.reason,
+    )  # fmt: skip
+    model = registry.find(args.model)
+    promote(registry, model, options, lambda verdict: _print_gate(verdict.as_dict(), console))
     console.print(f"{args.to} is {model}")
 
 

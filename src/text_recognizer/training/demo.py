@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from text_recognizer.bundle import SHIPPED, Bundle
 from text_recognizer.evaluation.sets import load_set
-from text_recognizer.promotion import cli as models_cli
+from text_recognizer.promotion.promote import PromoteOptions, promote
+from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.reader import Reader
 from text_recognizer.recognition.normalise import normalise_line
-from text_recognizer.registry import Registry
 from text_recognizer.training import stage
 from text_recognizer.training.data import Batch, Codec, RenderedLines, collate
 from text_recognizer.training.own_lines import OwnLine, cut_lines
@@ -119,10 +119,10 @@ def demo(out: Path, arguments: Sequence[str] = ()) -> list[tuple[str, str]]:
     stage.stage_tuned(network, base, bundle_folder, about, [line.image for line in lines])
 
     log.info("3. gate and promote: %s", registry)
-    models_cli.main(["--folder", str(registry), "add", str(bundle_folder)])
-    models_cli.main(["--folder", str(registry), "promote", MODEL, "--sets", str(manifest), "--slower", "4"])
+    registrar = Registrar(registry)
+    promote(registrar, registrar.add(bundle_folder), PromoteOptions(sets=[manifest], slower=4))
 
-    model = Registry(registry).find("production")
+    model = registrar.find("production")
     log.info("4. read: %s with %s", out / "data" / "page.png", model)
     read = Reader(model.path).read(out / "data" / "page.png")
     return list(zip_longest([line.text for line in lines], [line.text for line in read.lines], fillvalue=""))
