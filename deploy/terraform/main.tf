@@ -194,4 +194,7 @@ resource "aws_lambda_permission" "invoke" {
   function_name = aws_lambda_function.service[0].function_name
   action        = "lambda:InvokeFunction"
   principal     = "*"
+
+  # Through the URL alone: otherwise any account of AWS could invoke the function past it.
+  invoked_via_function_url = true
 }

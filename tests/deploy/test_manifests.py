@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from text_recognizer.errors import UsageError
 from text_recognizer.service.app import create_app
 from text_recognizer.service.settings import PREFIX, Settings
 
@@ -106,6 +107,13 @@ def test_pods_without_a_place_for_feedback_take_none(container):
     assert container["envFrom"][0]["configMapRef"]["name"] == load("settings.yaml")["metadata"]["name"]
 
 
+def test_pods_without_a_key_do_not_start(container):
+    """Neither a misspelled secret nor a misspelled key in it opens the service."""
+    assert container["envFrom"][1] == {"secretRef": {"name": "text-recognizer"}}
+    with pytest.raises(UsageError, match="API_KEYS"):
+        Settings.from_environment(load("settings.yaml")["data"])
+
+
 def test_feedback_on_a_volume_has_one_writer():
     found = with_component("feedback-volume")
     folder = found["ConfigMap", "text-recognizer"]["data"]["TEXT_RECOGNIZER_FEEDBACK"]
@@ -157,7 +165,7 @@ def test_replicas_are_left_to_the_autoscaler_and_one_may_always_go(deployment):
 
 
 def test_probes_ask_for_addresses_that_the_service_has(container):
-    routes = {route.path for route in create_app(Settings()).routes}
+    routes = set(create_app(Settings()).openapi()["paths"])
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[probe]["httpGet"]["path"] in routes
@@ -276,6 +284,18 @@ def test_function_takes_feedback_only_where_it_is_told_a_place():
     assert [blocks[name]["default"].strip('"') for name in ("feedback", "feedback_images")] == ["", ""]
     assert blocks["feedback"]["sensitive"] is True, "a password is in it"
     assert 'var.feedback == "" ? { TEXT_RECOGNIZER_FEEDBACK = "off" }' in terraform()
+
+
+def test_public_function_is_invoked_through_its_url_alone():
+    tree = hcl2.loads(terraform())
+    permissions = [body for block in tree["resource"] for kind, named in block.items()
+                   if kind.strip('"') == "aws_lambda_permission" for body in named.values()]  # fmt: skip
+    assert len(permissions) == 2
+    for body in permissions:
+        assert body.get("invoked_via_function_url") is True or body.get("function_url_auth_type")
+    (required,) = tree["terraform"]
+    (aws,) = [provider["aws"] for provider in required["required_providers"]]
+    assert aws["version"].strip('"') == ">= 6.29", "the first with that condition"
 
 
 def test_terraform_lets_in_nobody_unless_told_so():
