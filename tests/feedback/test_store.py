@@ -280,6 +280,21 @@ def test_latest_checks_are_those_of_the_last_look(store):
     assert len(store.latest_checks()) == 2  # however old
 
 
+def test_no_other_user_of_the_machine_can_read_feedback(tmp_path, reading):
+    before = os.umask(0o022)
+    try:
+        store = Store.open(tmp_path / "feedback")
+        store.log([(reading("r1", b"image"), b"image")])
+        elsewhere = Store.open(tmp_path / "other", tmp_path / "deep" / "images")
+        elsewhere.log([(reading("r1", b"image"), b"image")])
+    finally:
+        os.umask(before)
+    made = [tmp_path / name for name in ("feedback", "other", "deep/images")]
+    made += [path for folder in made for path in folder.rglob("*")]
+    assert {path.name for path in made} >= {"feedback.db", "images"}
+    assert {oct(path.stat().st_mode & 0o777) for path in made} == {"0o700", "0o600"}
+
+
 # -------------------------------------------------------------------------------------------------- many at a time
 
 WRITER = """

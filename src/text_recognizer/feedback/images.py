@@ -1,4 +1,4 @@
-"""The images of a store: files named by the sha256 of their bytes, in a folder or any place that fsspec knows."""
+"""The images of a store: files named by the sha256 of their bytes, in a folder or at any address of fsspec."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from fsspec.registry import known_implementations
 from text_recognizer.errors import ExtraMissing, TextRecognizerError, UsageError
 from text_recognizer.feedback.errors import FeedbackUnavailable
 
-# Feedback waits for its image: better an error in some seconds than botocore's minutes.
+# Feedback waits for its image: an error in some seconds is better than botocore's minutes.
 _S3 = {"config_kwargs": {"connect_timeout": 3, "read_timeout": 10, "retries": {"max_attempts": 1}}}
 _PART = ".part"
 _PART_SECONDS = 3600.0  # nobody writes one image for so long
 
 
 class Images:
-    """Images at `address`: a folder, or `s3://bucket/prefix` and the like. Nothing is made or asked before it is used.
+    """Images at `address`: a folder, or `s3://bucket/prefix` and the like. Nothing is created before the first use.
 
     Raises `UsageError` for an address of no known kind, `ExtraMissing` where its package is not installed; the methods
     raise `FeedbackUnavailable`.
@@ -49,17 +49,19 @@ class Images:
         self._found: tuple[Any, str] | None = None
 
     def put(self, name: str, data: bytes) -> None:
-        """Keeps `data` whole or not at all."""
-        with self._telling():
+        """Store `data` as a whole or not at all."""
+        with self._errors():
             fs, path = self._place(name)
             if not isinstance(fs, LocalFileSystem):
-                fs.pipe_file(path, data)  # an object store shows an object when all of it has come
+                fs.pipe_file(path, data)  # an object appears in the store once it is complete
                 return
             target = Path(path)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            # Handwriting is private: no other user of the machine may read it.
+            for folder in reversed(target.parents):
+                folder.mkdir(mode=0o700, exist_ok=True)
             part = target.with_name(f"{target.name}.{uuid.uuid4().hex}{_PART}")
             try:
-                with part.open("wb") as stream:
+                with open(part, "xb", opener=_private) as stream:
                     stream.write(data)
                     stream.flush()
                     os.fsync(stream.fileno())
@@ -70,8 +72,8 @@ class Images:
                 raise
 
     def get(self, name: str) -> bytes | None:
-        """What `put` kept; None where there is no such image."""
-        with self._telling():
+        """The data of an image; None where there is no such image."""
+        with self._errors():
             fs, path = self._place(name)
             try:
                 return bytes(fs.cat_file(path))
@@ -80,7 +82,7 @@ class Images:
 
     def size(self, name: str) -> int | None:
         """Bytes; None where there is no such image."""
-        with self._telling():
+        with self._errors():
             fs, path = self._place(name)
             try:
                 return int(fs.info(path)["size"])
@@ -88,15 +90,15 @@ class Images:
                 return None
 
     def remove(self, name: str) -> None:
-        """Afterwards there is no such image, whether there was one or not."""
-        with self._telling():
+        """Remove an image if there is one."""
+        with self._errors():
             fs, path = self._place(name)
             with suppress(FileNotFoundError):
                 fs.rm_file(path)
 
     def names(self) -> list[str]:
-        """All that are kept, sorted. What writers that were killed left of an image is swept away."""
-        with self._telling():
+        """The names of all images, sorted. Removes the parts that killed writers left."""
+        with self._errors():
             fs, root = self._root()
             prefix = root.rstrip("/") + "/"
             found = [str(path).removeprefix(prefix) for path in fs.find(root)]
@@ -120,7 +122,7 @@ class Images:
             return self._found
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _errors(self) -> Iterator[None]:
         try:
             yield
         except TextRecognizerError:
@@ -130,3 +132,7 @@ class Images:
             raise FeedbackUnavailable(
                 f"images cannot be kept at or read from {self.address} ({reason}); check it and try again"
             ) from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
