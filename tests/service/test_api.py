@@ -262,6 +262,68 @@ def test_rate_is_limited_for_each_key_by_itself(running):
         assert service.http.get("/v1/models", headers={"X-API-Key": "b"}).status_code == 200
 
 
+def test_wrong_keys_are_limited_and_whoever_has_a_key_is_not_locked_out(running):
+    with running(api_keys=("a", "b")) as service:
+        assert service.http.get("/v1/models", headers={"X-API-Key": "a"}).status_code == 200
+        statuses = [service.http.get("/v1/models", headers={"X-API-Key": f"guess {n}"}).status_code for n in range(40)]
+        assert statuses[:20] == [401] * 20
+        assert statuses[-1] == 429
+        assert service.http.get("/v1/models", headers={"X-API-Key": "a"}).status_code == 200
+        answer = service.http.get("/v1/models", headers={"X-API-Key": "b"})
+        problem(answer, 429, "rate-limited")  # a guess that is right is not answered either
+        assert 1 <= int(answer.headers["retry-after"]) <= 2
+
+
+@pytest.mark.parametrize(("trusted", "status"), [("", 429), ("10.1.2.3", 429), ("127.0.0.0/8,::1", 200)])
+def test_forwarded_address_is_believed_from_trusted_proxies_alone(process, trusted, status):
+    with process(TEXT_RECOGNIZER_RATE_LIMIT="6", TEXT_RECOGNIZER_TRUSTED_PROXIES=trusted) as service:
+        answers = [service.http.get("/v1/models", headers={"X-Forwarded-For": f"192.0.2.{n}"}) for n in range(2)]
+        assert [answer.status_code for answer in answers] == [200, status]
+
+
+FOREIGN = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": "OWN"},
+    {"Host": "evil.example", "Origin": "http://evil.example"},
+    {"Host": "evil.example:80", "Sec-Fetch-Site": "same-origin"},
+]
+OWN = [{}, {"Origin": "OWN"}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {"Host": "evil.example"}]
+OWN += [{"Host": "localhost:8000", "Origin": "http://localhost:8000"}, {"Host": "[::1]", "Origin": "http://[::1]"}]
+
+
+@pytest.mark.parametrize("headers", [*FOREIGN, *OWN])
+def test_foreign_page_can_send_nothing_that_changes_or_costs(service, picture, headers):
+    sent = {name: service.url if value == "OWN" else value for name, value in headers.items()}
+    answers = [
+        service.http.post("/v1/feedback", json={"request_id": "r", "checked": True}, headers=sent),
+        service.http.delete("/v1/feedback/r", headers=sent),
+        service.http.post("/v1/read?mode=fast", content=picture, headers={**PNG, **sent}),
+        service.http.post("/", json={}, headers=sent),
+    ]
+    if headers in FOREIGN:
+        for answer in answers:
+            problem(answer, 403, "foreign-page")
+    else:
+        assert [answer.status_code for answer in answers] == [404, 404, 200, 400]
+    assert service.http.get("/v1/models", headers=sent).status_code == 200
+
+
+def test_names_of_the_service_keys_and_listed_origins_let_browsers_in(running):
+    feedback = {"request_id": "r", "checked": True}
+    rebound = {"Host": "pages.intranet", "Origin": "http://pages.intranet"}
+    for settings in ({"hosts": ("pages.intranet",)}, {"api_keys": ("key",)}):
+        with running(feedback="off", **settings) as service:
+            answer = service.http.post("/v1/feedback", json=feedback, headers={"X-API-Key": "key", **rebound})
+            problem(answer, 404, "feedback-off")
+    with running(feedback="off", cors=("https://app.example.org",)) as service:
+        sent = {"Origin": "https://app.example.org", "Sec-Fetch-Site": "cross-site"}
+        problem(service.http.post("/v1/feedback", json=feedback, headers=sent), 404, "feedback-off")
+
+
 def test_pages_of_listed_origins_may_ask_from_a_browser(running):
     with running(cors=("https://app.example.org",)) as service:
         asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}

@@ -14,7 +14,9 @@ def test_every_setting_has_a_variable_that_is_read():
         "model": "production", "reload_seconds": 3.5, "host": "0.0.0.0", "port": 80, "workers": 2, "threads": 3,
         "queue": 4,
         "deadline": 5.5, "max_bytes": 1000, "max_pixels": 2000, "max_buffered": 3000, "api_keys": ("a", "b"),
-        "rate_limit": 60.0, "cors": ("https://a.org", "*"), "image_urls": "allow-list",
+        "rate_limit": 60.0, "require_keys": True, "trusted_proxies": ("10.0.0.0/8", "::1"),
+        "hosts": ("pages.intranet",),
+        "cors": ("https://a.org", "*"), "image_urls": "allow-list",
         "allowed_hosts": ("a.org", "*.b.org"),
         "image_url_http": True, "image_url_ports": (443, 8443), "fetch_seconds": 1.5, "page": False,
         "feedback": "postgresql+psycopg://db/feedback", "feedback_images": "s3://bucket/images",
@@ -47,7 +49,8 @@ def test_sizes_may_have_a_unit():
         ("PORT", "70000"),
         ("IMAGE_URL_HTTP", "maybe"), ("ALLOWED_HOSTS", "a.org"), ("MAX_BUFFERED", "10"), ("THREADS", "-1"),
         ("IMAGE_URLS", "allow-list"), ("IMAGE_URL_PORTS", "https"), ("API_KEYS_FILE", "/not/there"),
-        ("LOG_READINGS", "1.5"), ("LOG_KEEP", "all"), ("RETENTION_DAYS", "-1"), ("REMEMBER_BYTES", "-1"),
+        ("LOG_READINGS", "1.5"), ("REQUIRE_KEYS", "1"),
+        ("LOG_KEEP", "all"), ("RETENTION_DAYS", "-1"), ("REMEMBER_BYTES", "-1"),
     ],
 )  # fmt: skip
 def test_value_that_does_not_fit_is_refused_by_its_name(name, value):

@@ -18,9 +18,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from text_recognizer.app.page import Page
 from text_recognizer.feedback.record import REQUEST_ID
+from text_recognizer.service import origins
 from text_recognizer.service.edge import Edge
 from text_recognizer.service.metrics import Metrics
-from text_recognizer.service.problems import document, unserved
+from text_recognizer.service.problems import ForeignPage, document, problem, unserved
 
 PASSED_ON = {
     "/v1/read": ("POST",),
@@ -69,7 +70,11 @@ class Forward:
             answer = Response('{"status": "ok"}', media_type="application/json")
         elif request.method in PASSED_ON.get(path, ()) or (request.method == "DELETE" and _ONE_READING.fullmatch(path)):
             try:
+                # Here: to the service the request comes from this server, not from a browser.
+                origins.check(request.method, request.headers, hosts=None)
                 answer = await self._passed_on(request)
+            except ForeignPage as error:
+                answer = problem(error, request.state.id)
             except ClientDisconnect:
                 return
         else:
@@ -137,7 +142,7 @@ class Forward:
             headers.pop("x-api-key", None)
             headers["authorization"] = f"Bearer {self._key}"
         if request.client:
-            # Believed where the service is told to (FORWARDED_ALLOW_IPS), so that its rate limit tells visitors apart.
+            # The service believes it where TRUSTED_PROXIES names this server; then its rate limit tells visitors apart.
             headers["x-forwarded-for"] = request.client.host
         headers["accept-encoding"] = "identity"
         return headers

@@ -1,4 +1,4 @@
-"""Who may read, and how often."""
+"""Who may send requests, and how often."""
 
 from __future__ import annotations
 
@@ -9,50 +9,87 @@ from collections import OrderedDict
 
 from starlette.requests import Request
 
+from text_recognizer.service import origins
 from text_recognizer.service.problems import RateLimited, Unauthorized
 from text_recognizer.service.settings import Settings
 
-REMEMBERED = 10_000  # clients; whoever was not seen for longest is forgotten first
+REMEMBERED = 10_000  # clients; the one not seen for longest is forgotten first
+WRONG_KEYS = 60.0  # a minute from one address; twenty at once
 
 
 class Access:
-    """Checks a request's API key and its client's rate."""
+    """Checks a request's origin, its API key and its client's rate. `request.state.owner` names the key afterwards."""
 
     def __init__(self, settings: Settings) -> None:
-        # Digests are of one length, so that comparing says nothing of a key's length either.
+        # Digests have one length, so that comparing reveals nothing of a key's length.
         self._keys = [_digest(key) for key in settings.api_keys]
-        self._rate = settings.rate_limit / 60
-        self._burst = max(1.0, settings.rate_limit / 6)  # ten seconds' worth at once
-        self._allowances: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
+        # A key that browsers do not send by themselves protects better than a name.
+        self._hosts = None if settings.api_keys else settings.hosts
+        self._origins = settings.cors
+        self._rate = Allowances(settings.rate_limit, settings.rate_limit / 6) if settings.rate_limit else None
+        self._wrong = Allowances(WRONG_KEYS, WRONG_KEYS / 3)
+        self._welcome: OrderedDict[tuple[bytes, bytes], None] = OrderedDict()
 
     async def check(self, request: Request) -> None:
-        """Admit `request`. Raises `Unauthorized`, `RateLimited`."""
+        """Admit `request`. Raises `ForeignPage`, `Unauthorized`, `RateLimited`."""
+        origins.check(request.method, request.headers, self._origins, self._hosts)
         client = (request.client.host if request.client else "").encode()
+        request.state.owner = ""
         if self._keys:
-            given = _digest(_given(request))
-            # All of them are compared, whichever fits.
-            if not sum([hmac.compare_digest(given, key) for key in self._keys]):
-                raise Unauthorized("give an API key that is known here, as 'Authorization: Bearer KEY'")
-            client = given
-        if self._rate:
-            self._spend(client, time.monotonic())
+            key = _digest(_sent(request))
+            self._check_key(client, key)
+            client = key
+            # Enough to tell keys apart, and not the digest that a key could be guessed by.
+            request.state.owner = hashlib.sha256(b"owner" + key).hexdigest()[:16]
+        if self._rate is not None:
+            self._rate.spend(client)
 
-    def _spend(self, client: bytes, now: float) -> None:
-        """A bucket of tokens for each client, filled at the rate that is allowed."""
-        allowance, then = self._allowances.pop(client, (self._burst, now))
-        allowance = min(self._burst, allowance + (now - then) * self._rate)
-        enough = allowance >= 1
-        self._allowances[client] = (allowance - enough, now)
-        if len(self._allowances) > REMEMBERED:
-            self._allowances.popitem(last=False)
-        if not enough:
-            raise RateLimited("more requests than are allowed; wait a little", (1 - allowance) / self._rate)
+    def _check_key(self, client: bytes, key: bytes) -> None:
+        # Who used a key from here before is not locked out by others behind the same address; a new one waits, since
+        # otherwise guesses would be answered without limit.
+        if (client, key) not in self._welcome:
+            self._wrong.check(client)
+            # All of them are compared, whichever fits.
+            if not sum([hmac.compare_digest(key, known) for known in self._keys]):
+                self._wrong.spend(client)
+                raise Unauthorized("send an API key that is known here, as 'Authorization: Bearer KEY'")
+        self._welcome[client, key] = None
+        self._welcome.move_to_end((client, key))
+        if len(self._welcome) > REMEMBERED:
+            self._welcome.popitem(last=False)
+
+
+class Allowances:
+    """A bucket of tokens for each client, filled at `rate` a minute up to `burst`."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate, self._burst = rate / 60, max(1.0, burst)
+        self._left: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
+
+    def check(self, client: bytes) -> None:
+        """Raises `RateLimited` where `spend` would."""
+        left = self._now(client)
+        if left < 1:
+            raise RateLimited("too many requests; wait as long as Retry-After says", (1 - left) / self._rate)
+
+    def spend(self, client: bytes) -> None:
+        """Take a token. Raises `RateLimited` where there is none."""
+        self.check(client)
+        left = self._now(client)
+        self._left.pop(client, None)
+        self._left[client] = (left - 1, time.monotonic())
+        if len(self._left) > REMEMBERED:
+            self._left.popitem(last=False)
+
+    def _now(self, client: bytes) -> float:
+        left, then = self._left.get(client, (self._burst, time.monotonic()))
+        return min(self._burst, left + (time.monotonic() - then) * self._rate)
 
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
-def _given(request: Request) -> str:
+def _sent(request: Request) -> str:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")

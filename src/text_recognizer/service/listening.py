@@ -18,6 +18,7 @@ OPTIONS: Mapping[str, Any] = {
     "http": "text_recognizer.service.protocol:ImpatientProtocol",
     "ws": "none",
     "server_header": False,
+    "proxy_headers": False,  # else every program of this machine could name any client
 }
 """Of `uvicorn.Config`."""
 

@@ -37,6 +37,13 @@ class Unauthorized(RequestError):
     code = "unauthorized"
 
 
+class ForeignPage(RequestError):
+    """A web page of another site made a browser send the request."""
+
+    status = 403
+    code = "foreign-page"
+
+
 class UnknownRequest(RequestError):
     """The reading is not known."""
 

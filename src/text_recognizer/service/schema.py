@@ -137,6 +137,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     words = {
         400: "The request is not understood",
         401: "No API key, or an unknown one",
+        403: "A web page of another site sent it",
         404: "The request is not known, or feedback is off",
         408: "The body did not arrive in time",
         413: "The body is too large",

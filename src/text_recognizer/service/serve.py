@@ -35,7 +35,8 @@ def serve(given: Mapping[str, Any], application: str = "text_recognizer.service.
         log_config=logging(),
         timeout_graceful_shutdown=int(settings.deadline) + 5,  # what was taken is finished
         timeout_worker_healthcheck=30,
-        **OPTIONS,
+        **{**OPTIONS, "proxy_headers": bool(settings.trusted_proxies)},
+        forwarded_allow_ips=list(settings.trusted_proxies),
     )
     with listening(settings.host, settings.port) as sock:
         if settings.workers > 1:

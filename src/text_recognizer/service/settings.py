@@ -72,10 +72,21 @@ class Settings(BaseModel):
         description="keys, separated by commas. A client sends one as `Authorization: Bearer KEY` or `X-API-Key: KEY`; "
         "none: everybody may read. `API_KEYS_FILE` names a file with one key a line",
     )
+    require_keys: bool = Field(False, description="whether the service refuses to start without a key")
     rate_limit: Amount = Field(
         0.0,
         description="requests a minute for each key, or for each client's address where there are no keys; a client "
         "may send ten seconds' worth at once; 0: no limit",
+    )
+    trusted_proxies: Names = Field(
+        (),
+        description="addresses or networks of proxies, `*` for all; only their `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are believed",
+    )
+    hosts: Names = Field(
+        (),
+        description="names under which browsers reach the service; `localhost`, IP addresses and, with keys, all names "
+        "are accepted without it",
     )
     cors: Names = Field((), description="origins of web pages that may call the service from a browser, `*` for all")
     image_urls: Literal["public", "allow-list", "off"] = Field(
@@ -118,6 +129,8 @@ class Settings(BaseModel):
             raise ValueError(f"{PREFIX}MAX_BUFFERED is less than {PREFIX}MAX_BYTES; set it to more")
         if (self.image_urls == "allow-list") != bool(self.allowed_hosts):
             raise ValueError(f"{PREFIX}IMAGE_URLS=allow-list and {PREFIX}ALLOWED_HOSTS need each other; set both")
+        if self.require_keys and not self.api_keys:
+            raise ValueError(f"{PREFIX}API_KEYS is empty; set it, or {PREFIX}REQUIRE_KEYS=0 to let everybody read")
         return self
 
     @property

@@ -22,7 +22,7 @@ def router(context: Context) -> APIRouter:
         responses={
             200: {"description": "It was stored before", "model": schema.FeedbackAnswer},
             201: {"description": "It is stored"},
-            **schema.problems(400, 401, 404, 408, 413, 415, 422, 429, 500, 503),
+            **schema.problems(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503),
         },
         openapi_extra={"requestBody": schema.FEEDBACK_BODY},
     )
@@ -39,7 +39,7 @@ def router(context: Context) -> APIRouter:
         operation_id="delete_feedback",
         status_code=204,
         response_class=Response,
-        responses=schema.problems(401, 404, 429, 503),
+        responses=schema.problems(401, 403, 404, 429, 503),
     )
     async def delete(request_id: str) -> Response:
         await context.feedback.delete(request_id)

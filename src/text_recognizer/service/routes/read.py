@@ -38,7 +38,7 @@ def router(context: Context) -> APIRouter:
                 "model": schema.PageAnswer,
                 "content": {**schema.text_formats(), "text/event-stream": {"schema": schema.EVENT}},
             },
-            **schema.problems(400, 401, 408, 413, 415, 422, 429, 500, 503, 504),
+            **schema.problems(400, 401, 403, 408, 413, 415, 422, 429, 500, 503, 504),
         },
         openapi_extra={"requestBody": schema.READ_BODY},
     )
