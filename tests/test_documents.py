@@ -1,6 +1,5 @@
 """Pages of PDFs, TIFFs, archives, folders, lists, manifests: found one at a time, whatever is wrong with one."""
 
-import base64
 import io
 import json
 import pickle
@@ -15,6 +14,7 @@ from PIL import Image
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen import canvas
 
+from small_heic import HEIC
 from text_recognizer import documents
 from text_recognizer.documents import find_pages, iiif_images, page_numbers, tiff_directories
 from text_recognizer.errors import ImageRejected, UsageError
@@ -139,17 +139,6 @@ def test_frames_of_an_animation_are_pages_where_asked_for():
     animation = encoded(first, "GIF", save_all=True, append_images=others)
     assert [shade(p) for p in find_pages(animation)] == [10]
     assert [shade(p) for p in find_pages(animation, frames=True)] == [10, 100, 200]
-
-
-# 64 × 48 pixels of one grey, as pillow-heif 1.4 writes it; what we install only reads HEIC.
-HEIC = base64.b64decode(
-    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9jAA"
-    "AAAERAAAEAAQAAAAABoQABAAAAAAAAABQAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA/WlwcnAA"
-    "AADdaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkA"
-    "AAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAA"
-    "AAAoY2xhcAAAAEAAAAABAAAAMAAAAAEAAAAAAAAAAv////AAAAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAAAAAAAAEAAQWBAgMFhAAAAB"
-    "xtZGF0AAAAECgBrxmA7iRKX/+2asAGHMA="
-)
 
 
 def test_heic_photograph_is_read():
