@@ -373,7 +373,7 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
 def _orientation(image: Image.Image) -> int:
     """EXIF's number, 1…8. Damaged EXIF says nothing about the pixels: then they are taken as they lie."""
     image.info.pop("Raw profile type exif", None)  # EXIF in a text of PNG, which nothing bounds
-    if not _is_bounded(image.info.get("exif", b"").removeprefix(b"Exif\0\0")):
+    if not _is_bounded((image.info.get("exif") or b"").removeprefix(b"Exif\0\0")):
         return 1
     with suppress(Exception):
         told = image.getexif().get(ExifTags.Base.Orientation, 1)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,7 +147,8 @@ def _look_at_many(count):
 def test_many_inputs_neither_crash_nor_hang_nor_eat_memory():
     """In a process of its own, which a crash would end, and whose most memory is its own."""
     command = [sys.executable, "-W", "ignore", __file__, str(INPUTS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=where)
     assert done.returncode == 0, done.stderr[-2000:]
     found = re.search(r"looked at (\d+), (\d+) images, slowest ([\d.]+) s, grew by (\d+) MiB", done.stdout)
     print(found[0])
