@@ -213,8 +213,11 @@ def test_other_bodies(running, picture, tmp_path):
 def test_another_image_under_a_request_id_that_is_kept_is_refused(kept, picture, blank):
     read(kept.http, picture, "used-twice")
     assert say(kept.http, "used-twice", flag="other").status_code == 201
-    read(kept.http, blank, "used-twice")
+    page = read(kept.http, blank, "used-twice")
     answer = say(kept.http, "used-twice", flag="incorrect")
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown-request")  # the id does not say which image
+    said = json.dumps({"request_id": "used-twice", "flag": "incorrect", "page": page})
+    answer = kept.http.post("/v1/feedback", data={"feedback": said}, files={"image": blank})
     assert (answer.status_code, answer.json()["code"]) == (422, "feedback-rejected")
     assert kept.store.image(kept.store.get("used-twice").reading) == picture
 
@@ -395,3 +398,51 @@ def test_folder_that_cannot_be_made_lets_reading_go_on(running, picture):
         answer = say(service.http, request_id, flag="other")
         assert (answer.status_code, answer.json()["code"]) == (503, "feedback-unavailable")
         assert read(service.http, picture)["lines"]
+
+
+def test_reading_belongs_to_the_key_that_read_it(running, picture, blank, tmp_path):
+    keys = [{"X-API-Key": key} for key in ("first", "second")]
+    with running(api_keys=("first", "second"), feedback=str(tmp_path)) as service:
+
+        def read(image, key):
+            headers = {"Content-Type": "image/png", "X-Request-ID": "page-1", **key}
+            return service.http.post("/v1/read?mode=fast", content=image, headers=headers).json()
+
+        def flag(key, feedback_id, **more):
+            said = {"request_id": "page-1", "id": feedback_id, "flag": "incorrect"}
+            return service.http.post("/v1/feedback", headers=key, **(more or {"json": said}))
+
+        read(picture, keys[0])
+        assert flag(keys[1], "of-the-second").status_code == 404
+        assert service.http.delete("/v1/feedback/page-1", headers=keys[1]).status_code == 404
+        assert flag(keys[0], "of-the-first").status_code == 201
+        # Stored now: neither its feedback nor its id nor its deletion is open to the other key.
+        assert flag(keys[1], "of-the-first").status_code == 404
+        assert service.http.delete("/v1/feedback/page-1", headers=keys[1]).status_code == 404
+        other = read(blank, keys[1])
+        assert flag(keys[1], "of-the-second").status_code == 422
+        said = json.dumps({"request_id": "page-1", "flag": "other", "page": other})
+        answer = flag(keys[1], "", data={"feedback": said}, files={"image": blank})
+        assert (answer.status_code, answer.json()["code"]) == (422, "feedback-rejected")
+        record = Store.open(tmp_path).get("page-1")
+        assert [said.id for said in record.feedback] == ["of-the-first"]
+        assert Store.open(tmp_path).image(record.reading) == picture
+        assert "first" not in record.reading.owner
+        assert service.http.delete("/v1/feedback/page-1", headers=keys[0]).status_code == 204
+
+
+def test_id_of_several_images_stands_for_none_of_them(running, picture, blank, tmp_path):
+    with running(feedback=str(tmp_path)) as service:
+
+        def read(image):
+            headers = {"Content-Type": "image/png", "X-Request-ID": "page-1"}
+            return service.http.post("/v1/read?mode=fast", content=image, headers=headers).json()
+
+        said = {"request_id": "page-1", "flag": "incorrect"}
+        page = read(picture)
+        read(picture)  # sent again
+        read(blank)  # by somebody else
+        assert service.http.post("/v1/feedback", json=said).json()["code"] == "unknown-request"
+        form = {"feedback": json.dumps({**said, "page": page})}
+        assert service.http.post("/v1/feedback", data=form, files={"image": picture}).status_code == 201
+        assert Store.open(tmp_path).image(Store.open(tmp_path).get("page-1").reading) == picture

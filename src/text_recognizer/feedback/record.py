@@ -21,7 +21,7 @@ class Reading:
     `at`: when, in UTC. `model`: name@version. `image_sha256`: of the encoded image as it came. `page`: as
     `formats.json_lines.to_dict` gives it, or None where only numbers are kept. `statistics`: see `statistics.py`.
     `timings`: seconds (queued, layout, recognition, total). `image`: name of the image in the store, empty where it was
-    not kept.
+    not stored. `owner`: names the API key that it was read with, empty without keys.
     """
 
     request_id: str
@@ -33,6 +33,7 @@ class Reading:
     statistics: Mapping[str, float] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     image: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,29 +112,39 @@ class Store:
                 connection, READINGS, [reading_row(*item) for item in batch.values()], "request_id"
             )
 
-    def flag(self, feedback: Feedback, reading: Reading | None = None, image: bytes | None = None) -> Kept | None:
+    def flag(
+        self,
+        feedback: Feedback,
+        reading: Reading | None = None,
+        image: bytes | None = None,
+        owner: str | None = None,
+    ) -> Kept | None:
         """Store `feedback`, with its reading and image; None where the reading is unknown.
 
         Feedback whose id is stored already changes nothing. A stored reading without its page or image gets them.
         Raises `FeedbackRejected` where the number of lines is not that of the page, where the request id is stored with
-        another image, or where the id belongs to feedback on another request.
+        another image, or where the id belongs to feedback on another request. `owner`: a reading of another owner is
+        unknown, and its request id cannot be used; None: whose it is does not matter.
         """
         with self._database.reading() as reader:
+            there = _find(reader, feedback.request_id) if reader else None
+            if reading is None and not _is_of(there, owner):
+                return None
+            _check_owner(there, owner)
             earlier = self._said(reader, feedback) if reader else None
             if earlier is not None:
                 return earlier
-            if reading is None and (reader is None or _find(reader, feedback.request_id) is None):
-                return None
         images = {image_name(reading): image} if reading is not None and image is not None else {}
         self._put(images)
         with self._database.writing() as connection:
             self._database.lock(connection, feedback.request_id)
+            there = _find(connection, feedback.request_id)
+            if reading is None and not _is_of(there, owner):
+                return None
+            _check_owner(there, owner)
             earlier = self._said(connection, feedback)
             if earlier is not None:
                 return earlier
-            there = _find(connection, feedback.request_id)
-            if there is None and reading is None:
-                return None
             if there is None:
                 assert reading is not None
                 there = reading_from(reading_row(reading, image))
@@ -148,14 +158,14 @@ class Store:
             connection.execute(sa.insert(FEEDBACK), feedback_row(feedback))
         return Kept(feedback=feedback, new=True, image_kept=bool(there.image), page_kept=there.page is not None)
 
-    def delete(self, request_id: str) -> bool:
+    def delete(self, request_id: str, owner: str | None = None) -> bool:
         """Delete a reading with its feedback, and its image unless another reading has it too. False: not stored."""
         if not self._exists():
             return False
         with self._database.writing() as connection:
             self._database.lock(connection, request_id)
             there = _find(connection, request_id)
-            if there is None:
+            if there is None or not _is_of(there, owner):
                 return False
             connection.execute(sa.delete(FEEDBACK).where(FEEDBACK.c.request_id == request_id))
             connection.execute(sa.delete(READINGS).where(READINGS.c.request_id == request_id))
@@ -357,6 +367,15 @@ class Store:
             of_it = READINGS.c.request_id == there.request_id
             connection.execute(sa.update(READINGS).where(of_it).values(**lacking))
         return replace(there, page=there.page or reading.page, image=lacking.get("image", there.image))
+
+
+def _is_of(reading: Reading | None, owner: str | None) -> bool:
+    return reading is not None and owner in (None, reading.owner)
+
+
+def _check_owner(reading: Reading | None, owner: str | None) -> None:
+    if reading is not None and not _is_of(reading, owner):
+        raise FeedbackRejected(f"the request id {reading.request_id} belongs to another client; use a new id")
 
 
 def _find(connection: sa.Connection, request_id: str) -> Reading | None:

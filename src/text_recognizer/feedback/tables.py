@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from text_recognizer.feedback.record import Check, Feedback, Flag, Reading
 
-VERSION = 1
+VERSION = 2
 """Of the tables."""
 
 
@@ -54,6 +54,7 @@ READINGS = sa.Table(
     sa.Column("statistics", _JSON, nullable=False),
     sa.Column("timings", _JSON, nullable=False),
     sa.Column("image", sa.String, nullable=False, index=True),
+    sa.Column("owner", sa.String, nullable=False),
     sa.Index("text_recognizer_readings_by_time", "at", "number"),
 )
 FEEDBACK = sa.Table(
@@ -105,6 +106,7 @@ def reading_row(reading: Reading, image: bytes | None) -> dict[str, Any]:
         "statistics": {name: float(value) for name, value in reading.statistics.items() if math.isfinite(value)},
         "timings": {name: float(value) for name, value in reading.timings.items() if math.isfinite(value)},
         "image": "" if image is None else image_name(reading),
+        "owner": reading.owner,
     }
 
 
@@ -120,6 +122,7 @@ def reading_from(row: Mapping[Any, Any]) -> Reading:
         statistics=row["statistics"],
         timings=row["timings"],
         image=row["image"],
+        owner=row["owner"],
     )
 
 

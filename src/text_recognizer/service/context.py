@@ -64,5 +64,5 @@ class Context:
             page = await while_client_waits(request, job.wait())
         finally:
             job.drop()
-        await self.feedback.remember(request.state.id, page, job, image.data)
+        await self.feedback.remember(request.state.id, request.state.owner, page, job, image.data)
         return page, job

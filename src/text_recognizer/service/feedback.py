@@ -113,11 +113,11 @@ class FeedbackService:
 
     # -------------------------------------------------------------------------------------------------- readings
 
-    async def remember(self, request_id: str, page: Page, job: Job, image: bytes) -> None:
+    async def remember(self, request_id: str, owner: str, page: Page, job: Job, image: bytes) -> None:
         """Remember a reading, and store it where the settings require it; returns when it may be answered."""
         if self._log is None or not (self._settings.remember_seconds or self._settings.log_readings):
             return
-        reading = Remembered(request_id, page, job.mode, image, dict(job.statistics), job.timings())
+        reading = Remembered(request_id, page, job.mode, image, dict(job.statistics), job.timings(), owner=owner)
         self._recent.add(reading)
         self._metrics.remembered.set(self._recent.bytes)
         if sample(request_id) < self._settings.log_readings:
@@ -125,7 +125,7 @@ class FeedbackService:
 
     # -------------------------------------------------------------------------------------------------- feedback
 
-    async def submit(self, content: Any, image: bytes | None) -> tuple[schema.FeedbackAnswer, bool]:
+    async def submit(self, content: Any, image: bytes | None, owner: str) -> tuple[schema.FeedbackAnswer, bool]:
         """Store feedback as a client sent it. Returns what is stored, and whether it is new.
 
         Raises `FeedbackOff`, `RequestError`, `FeedbackRefused`, `UnknownRequest`, `FeedbackAway`, `ImageRejected`.
@@ -133,23 +133,25 @@ class FeedbackService:
         store = self.required()
         sent = _parsed(content)
         feedback = _checked(sent)
-        known = self._recent.get(feedback.request_id)
+        known = self._recent.get(owner, feedback.request_id)
+        if image is None and self._recent.is_reused(owner, feedback.request_id):
+            raise UnknownRequest("several images came under this request id; send image and page with the feedback")
 
         def keep() -> Kept | None:
             if known is not None:
-                return store.flag(feedback, known.reading(), known.image)
+                return store.flag(feedback, known.reading(), known.image, owner)
             if image is None and sent.page is None:
-                return store.flag(feedback)
+                return store.flag(feedback, owner=owner)
             claim = self._claim(sent, image)
             there = store.get(feedback.request_id)
             if there is None:
                 if claim.page is None or image is None:
                     return None
-                return store.flag(feedback, _claimed(feedback, sent, claim), image)
+                return store.flag(feedback, _claimed(feedback, sent, claim, owner), image, owner)
             sha256 = there.reading.image_sha256 if image is None else hashlib.sha256(image).hexdigest()
             page = None if claim.page is None else to_dict(claim.page)
             return store.flag(
-                feedback, replace(there.reading, page=there.reading.page or page, image_sha256=sha256), image
+                feedback, replace(there.reading, page=there.reading.page or page, image_sha256=sha256), image, owner
             )
 
         try:
@@ -169,17 +171,17 @@ class FeedbackService:
         )
         return answer, kept.new
 
-    async def delete(self, request_id: str) -> None:
+    async def delete(self, request_id: str, owner: str) -> None:
         """Delete all that is stored of a reading. Raises `FeedbackOff`, `UnknownRequest`, `FeedbackAway`."""
         store, readings_log = self.required(), self._log
         assert readings_log is not None
 
         def delete() -> bool:
-            readings_log.forget(request_id)
-            return store.delete(request_id)
+            readings_log.forget(request_id, owner)
+            return store.delete(request_id, owner)
 
         deleted = await self._do("delete", delete) if REQUEST_ID.fullmatch(request_id) else False
-        if not self._recent.forget(request_id) and not deleted:
+        if not self._recent.forget(owner, request_id) and not deleted:
             raise UnknownRequest("nothing is stored of this request; check its id")
         self._metrics.remembered.set(self._recent.bytes)
 
@@ -344,10 +346,10 @@ def _page(answer: dict[str, Any]) -> Page:
     return page
 
 
-def _claimed(feedback: Feedback, sent: schema.FeedbackRequest, claim: _Claim) -> Reading:
+def _claimed(feedback: Feedback, sent: schema.FeedbackRequest, claim: _Claim, owner: str) -> Reading:
     assert claim.page is not None and claim.image is not None
     mode: Mode = sent.mode or "accurate"
-    return Remembered(feedback.request_id, claim.page, mode, claim.image, claim.statistics).reading()
+    return Remembered(feedback.request_id, claim.page, mode, claim.image, claim.statistics, owner=owner).reading()
 
 
 def _kind(feedback: Feedback) -> str:

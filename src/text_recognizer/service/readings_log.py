@@ -40,6 +40,9 @@ class _Entry:
     def __post_init__(self) -> None:
         self.kept = self.loop.create_future()
 
+    def is_of(self, request_id: str, owner: str) -> bool:
+        return (self.reading.request_id, self.reading.owner) == (request_id, owner)
+
     def tell(self) -> None:
         def end() -> None:
             if not self.kept.done():
@@ -110,18 +113,18 @@ class ReadingsLog:
         except TimeoutError:
             self._complain("log", f"a reading was answered before it was kept: {WAIT_SECONDS:g} s did not do")
 
-    def forget(self, request_id: str) -> None:
+    def forget(self, request_id: str, owner: str) -> None:
         """Afterwards the reading of this request is in the store or never will be; for threads other than the loop's.
 
         Raises `FeedbackUnavailable` where the store does not come to an end with it.
         """
         with self._changed:
-            for entry in [entry for entry in self._waiting if entry.reading.request_id == request_id]:
+            for entry in [entry for entry in self._waiting if entry.is_of(request_id, owner)]:
                 self._waiting.remove(entry)
                 self._bytes -= entry.reading.size
                 entry.tell()
             ended = self._changed.wait_for(
-                lambda: all(entry.reading.request_id != request_id for entry in self._writing), timeout=5
+                lambda: not any(entry.is_of(request_id, owner) for entry in self._writing), timeout=5
             )
         if not ended:
             raise FeedbackUnavailable("the reading is just being kept; try again")

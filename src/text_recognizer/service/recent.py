@@ -15,6 +15,7 @@ from text_recognizer.formats.json_lines import to_dict
 from text_recognizer.page import Mode, Page
 from text_recognizer.service.settings import LogKeep
 
+REUSED = 10_000  # ids that are known to be reused
 _POINT_BYTES, _ITEM_BYTES = 110, 400  # as Python keeps a point, and a line or a word without its points
 
 
@@ -30,6 +31,7 @@ class Remembered:
     timings: Mapping[str, float] = field(default_factory=dict)
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
     came: float = field(default_factory=time.monotonic)
+    owner: str = ""
 
     @cached_property
     def size(self) -> int:
@@ -50,6 +52,7 @@ class Remembered:
             page=None if keep == "numbers" else to_dict(self.page),
             statistics=dict(self.statistics),
             timings=dict(self.timings),
+            owner=self.owner,
         )
 
 
@@ -58,33 +61,46 @@ class Recent:
 
     def __init__(self, seconds: float, most: int) -> None:
         self._seconds, self._most = seconds, most
-        self._readings: OrderedDict[str, Remembered] = OrderedDict()
+        self._readings: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
+        self._reused: OrderedDict[tuple[str, str], float] = OrderedDict()  # ids that several images came under
         self.bytes = 0
 
     def add(self, reading: Remembered) -> None:
-        """Under a request id that is there already the newer one is remembered."""
-        self.forget(reading.request_id)
-        if self._seconds and reading.size <= self._most:
-            self._readings[reading.request_id] = reading
+        """Remember `reading`; an id that came with another image before stands for none of them."""
+        key = reading.owner, reading.request_id
+        there = self._readings.get(key)
+        if (there is not None and there.image != reading.image) or self.is_reused(*key):
+            self._reused[key] = time.monotonic()
+            self._reused.move_to_end(key)
+        self.forget(*key)
+        if self._seconds and reading.size <= self._most and key not in self._reused:
+            self._readings[key] = reading
             self.bytes += reading.size
         self.forget_old()
 
-    def get(self, request_id: str) -> Remembered | None:
+    def get(self, owner: str, request_id: str) -> Remembered | None:
+        """The reading of a request of `owner`."""
         self.forget_old()
-        return self._readings.get(request_id)
+        return self._readings.get((owner, request_id))
 
-    def forget(self, request_id: str) -> bool:
+    def is_reused(self, owner: str, request_id: str) -> bool:
+        """Whether several images came under this id, so that it does not say which one is meant."""
+        return (owner, request_id) in self._reused
+
+    def forget(self, owner: str, request_id: str) -> bool:
         """Whether it was remembered until now."""
-        reading = self._readings.pop(request_id, None)
+        reading = self._readings.pop((owner, request_id), None)
         if reading is not None:
             self.bytes -= reading.size
         return reading is not None
 
     def forget_old(self) -> None:
-        """Those whose time is over, and the oldest of those that are too many."""
+        """Drop the expired readings, and the oldest of those that are too many."""
         oldest = time.monotonic() - self._seconds
         while self._readings:
-            request_id, reading = next(iter(self._readings.items()))
+            key, reading = next(iter(self._readings.items()))
             if reading.came >= oldest and self.bytes <= self._most:
                 break
-            self.forget(request_id)
+            self.forget(*key)
+        while self._reused and (next(iter(self._reused.values())) < oldest or len(self._reused) > REUSED):
+            self._reused.popitem(last=False)

@@ -30,7 +30,7 @@ def router(context: Context) -> APIRouter:
         context.feedback.required()
         async with context.body(request) as (content, _):
             sent, image = await context.inputs.feedback(request, content)
-            answer, new = await context.feedback.submit(sent, image)
+            answer, new = await context.feedback.submit(sent, image, request.state.owner)
         return JSONResponse(answer.model_dump(), 201 if new else 200)
 
     @routes.delete(
@@ -41,8 +41,8 @@ def router(context: Context) -> APIRouter:
         response_class=Response,
         responses=schema.problems(401, 403, 404, 429, 503),
     )
-    async def delete(request_id: str) -> Response:
-        await context.feedback.delete(request_id)
+    async def delete(request: Request, request_id: str) -> Response:
+        await context.feedback.delete(request_id, request.state.owner)
         return Response(status_code=204)
 
     return routes

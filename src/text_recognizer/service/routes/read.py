@@ -81,12 +81,13 @@ async def _stream(context: Context, request: Request, image: Image, mode: Mode, 
     except BaseException:
         job.drop()
         raise
-    events = _events(job, image, request.state.id, context.feedback)
+    events = _events(job, image, request, context.feedback)
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-async def _events(job: Job, image: Image, request_id: str, feedback: FeedbackService) -> AsyncIterator[str]:
+async def _events(job: Job, image: Image, request: Request, feedback: FeedbackService) -> AsyncIterator[str]:
     """`layout` first, `line` for each line, `page` at the end, or `problem` where reading fails."""
+    request_id = request.state.id
     try:
         layout = await job.wait_for_layout()
         polygons = [points(polygon) for polygon in layout.polygons]
@@ -94,7 +95,7 @@ async def _events(job: Job, image: Image, request_id: str, feedback: FeedbackSer
         async for line in job.stream():
             yield _event("line", line_to_dict(line))
         page = await job.wait()
-        await feedback.remember(request_id, page, job, image.data)
+        await feedback.remember(request_id, request.state.owner, page, job, image.data)
         yield _event("page", _answer(page, image.source, request_id, job))
     except TextRecognizerError as error:
         yield _event("problem", described(error, request_id))
