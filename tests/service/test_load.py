@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urlsplit
 
@@ -28,6 +29,22 @@ def test_full_queue_is_answered_429_with_when_to_come_again(running, letter):
                 assert answer.json()["code"] == "overloaded"
                 assert 1 <= int(answer.headers["retry-after"]) <= 60
         assert post(service, page).status_code == 200  # and it comes back
+
+
+def test_pages_that_would_be_late_are_refused_at_once_instead_of_waiting_in_vain(running, letter):
+    """Sixty at once, of which few can be read in time."""
+    page = letter.read_bytes()
+
+    def timed(service):
+        begin = time.monotonic()
+        status = post(service, page, JPEG).status_code
+        return status, time.monotonic() - begin
+
+    with running(threads=1, deadline=8, queue=64) as service, ThreadPoolExecutor(60) as clients:
+        assert post(service, page, JPEG).status_code == 200
+        answers = [future.result() for future in [clients.submit(timed, service) for _ in range(60)]]
+    assert {status for status, _ in answers} == {200, 429}
+    assert max(seconds for status, seconds in answers if status == 429) < 6  # while others were still read
 
 
 def test_page_that_takes_too_long_is_answered_504_and_dropped(running, heavy, picture, figure, wait_until):

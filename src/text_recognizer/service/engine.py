@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 BATCH = 8  # lines; on one core more of them cost more each (docs/service.md), and let others wait
+PUNCTUAL = 0.8  # share of the time until its deadline that a page may be expected to take
+LEARNING = 0.3  # how much the latest page counts in what the next ones are expected to take
 STUCK = 3.0  # a step that takes this many deadlines will not end any more
 RETRY_SECONDS = 5.0  # between attempts to load a model that cannot be loaded
 
@@ -173,7 +175,7 @@ class Engine:
         self._lines: deque[tuple[Job, int]] = deque()
         self._busy: dict[int, float] = {}  # thread → when its step began
         self._steps = 0  # begun so far
-        self._cost = 0.5  # seconds of a thread that a page takes, a running mean
+        self._costs: dict[Mode, float] = {"fast": 0.5, "accurate": 1.0}  # seconds of a thread for a page, running means
         self._closing = threading.Event()
 
     # --------------------------------------------------------------------------------------------- for the service
@@ -213,26 +215,52 @@ class Engine:
         busy = list(self._busy.values())
         return len(busy) == self.settings.reading_threads and all(began < late for began in busy)
 
-    def check_room(self) -> None:
-        """Raises `NotReady` or `Overloaded` where `submit` would."""
-        if not self.ready:
-            raise NotReady("the model is being loaded; try again in some seconds", retry_after=2)
-        with self._changed:
-            ahead = len(self._waiting)
-            seconds = (ahead + len(self._working)) * self._cost / self.settings.reading_threads
-        # Pages that would be answered too late cost those who still can be answered in time.
-        if ahead >= self.settings.queue or seconds > self.settings.deadline:
-            raise Overloaded("too many pages wait to be read; try again later", retry_after=min(60.0, seconds / 2))
-
     def submit(self, image: bytes, mode: Mode, deadline: float) -> Job:
         """Puts an encoded image into the queue, from within an event loop. Raises `NotReady`, `Overloaded`."""
-        self.check_room()
+        if not self.ready:
+            raise NotReady("the model is being loaded; try again in some seconds", retry_after=2)
         job = Job(image, mode, deadline, asyncio.get_running_loop(), self._forget)
         with self._changed:
+            ahead = sum(self._left(other) for other in (*self._waiting, *self._working))
+            if len(self._waiting) >= self.settings.queue or self._is_late(job, ahead):
+                raise self._overloaded(ahead)
             self._waiting.append(job)
             self._changed.notify()
         self._count()
         return job
+
+    def _left(self, job: Job) -> float:
+        """Seconds of a thread that a page will take from now on."""
+        return max(0.1 * self._costs[job.mode], self._costs[job.mode] - job.cost)
+
+    def _is_late(self, job: Job, ahead: float) -> bool:
+        """Whether a page would miss its deadline behind others that take `ahead` seconds of threads.
+
+        Such a page is refused at once: waiting in vain is worse, and it would cost those that can be answered in time.
+        """
+        seconds = (ahead + self._costs[job.mode]) / self.settings.reading_threads
+        return ahead > 0 and seconds > PUNCTUAL * (job.deadline - time.monotonic())
+
+    def _overloaded(self, ahead: float) -> Overloaded:
+        wait = ahead / self.settings.reading_threads / 2
+        return Overloaded("too many pages wait to be read; try again later", retry_after=min(60.0, wait))
+
+    def _learn(self, job: Job) -> None:
+        """From what a page took: pages that will be late now, since pages take longer than expected, are refused."""
+        late: list[tuple[Job, float]] = []
+        with self._changed:
+            self._costs[job.mode] += LEARNING * (job.cost - self._costs[job.mode])
+            ahead = sum(map(self._left, self._working))
+            kept: deque[Job] = deque()
+            for waiting in self._waiting:
+                if self._is_late(waiting, ahead):
+                    late.append((waiting, ahead))
+                else:
+                    kept.append(waiting)
+                    ahead += self._costs[waiting.mode]
+            self._waiting = kept
+        for refused, ahead in late:
+            self._fail(refused, self._overloaded(ahead))
 
     def statistics(self, image: LoadedImage, page: Page) -> dict[str, float]:
         """The numbers of an image and of what was read on it, as those of a job."""
@@ -371,7 +399,7 @@ class Engine:
             if job not in self._working:
                 return
             self._working.discard(job)
-            self._cost += 0.1 * (job.cost - self._cost)
+        self._learn(job)
         page = job.layout.page((line for line in job.read if line is not None), job.reader.model)
         job.layout = None
         job.statistics.update(page_statistics(page, self._wordings[job.reader]))
