@@ -137,14 +137,15 @@ def refused_files() -> dict[str, bytes]:
 
 
 def test_each_refusal_is_one_line_that_names_the_file(tmp_path):
-    files = refused_files()
+    files = {name: data for name, data in refused_files().items() if name != "pages.tif"}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
-    done = process("read", *files, "missing.png", ".", cwd=tmp_path)
+    (tmp_path / "empty").mkdir()
+    done = process("read", *files, "missing.png", "empty", cwd=tmp_path)
     lines = done.stderr.decode().splitlines()
     assert done.returncode == 3
     assert done.stdout == b""
-    assert [line.split(": ")[1] for line in lines] == [*files, "missing.png", "."]
+    assert [line.split(": ")[1] for line in lines] == [*files, "missing.png", "empty"]
     assert [name for name, line in zip(files, lines, strict=False) if "million pixels" in line] == [
         "bomb.png",
         "large.png",
@@ -329,3 +330,36 @@ def test_progress_bar_shows_on_a_terminal_and_leaves_standard_output_alone(blank
     os.close(ours)
     assert b"2/2" in shown
     assert [json.loads(line)["width"] for line in done.stdout.splitlines()] == [300, 100]
+
+
+def test_pages_of_a_document_are_read_one_after_the_other(capsysbinary, tmp_path, line_image):
+    with Image.open(line_image) as image:
+        image.convert("L").save(tmp_path / "two.tif", save_all=True, append_images=[image.convert("L")])
+    status, out, err = run(capsysbinary, "read", "--mode", "fast", tmp_path / "two.tif")
+    headings = [line for line in out.splitlines() if line.startswith("==>")]
+    assert (status, err, len(headings)) == (0, [], 2)
+    assert headings[1].endswith("two.tif, page 2 <==")
+    status, _, err = run(
+        capsysbinary, "read", "--mode", "fast", "--output", f"{tmp_path}/out/", "--pages", "2", tmp_path
+    )
+    assert (status, err) == (0, [])
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["two-002.txt"]
+
+
+def test_result_never_replaces_the_image(capsysbinary, tmp_path, line_image):
+    copy = tmp_path / "c.png"
+    copy.write_bytes(Path(line_image).read_bytes())
+    status, _, err = run(capsysbinary, "read", copy, "--output", copy)
+    assert status == 2
+    assert "would replace the image" in err[0]
+    assert copy.read_bytes() == Path(line_image).read_bytes()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_full_output_ends_with_5(line_image):
+    command = [sys.executable, "-m", "text_recognizer", "read", "--mode", "fast", str(line_image)]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=120, check=False)
+    assert done.returncode == 5
+    assert b"cannot write the output" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

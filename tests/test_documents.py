@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen import canvas
 
 from small_heic import HEIC
-from text_recognizer import documents
+from text_recognizer import Reader, documents, read_pages
 from text_recognizer.documents import find_pages, iiif_images, page_numbers, tiff_directories
 from text_recognizer.errors import ImageRejected, UsageError
 from text_recognizer.images import load_image
@@ -254,3 +254,15 @@ def test_images_of_a_manifest_go_through_the_guarded_door(tmp_path):
     (page,) = find_pages(Path(tmp_path / "m.json"))
     assert page.name.endswith("m.json#1")
     assert problems([page])
+
+
+def test_reader_yields_the_pages_of_a_document_and_reports_those_that_fail(tmp_path):
+    page = Image.new("L", (360, 160), 255)
+    ImageDraw.Draw(page).text((80, 60), "letter", font=ImageFont.load_default(36), fill=0)
+    (tmp_path / "book.zip").write_bytes(archive({"1.png": encoded(page), "2.png": b"rubbish", "3.png": encoded(page)}))
+    failed = []
+    read = Reader().read_pages(tmp_path / "book.zip", "fast", on_error=lambda page, error: failed.append(page.name))
+    assert [page.text for page in read] == ["letter", "letter"]
+    assert [Path(name).name for name in failed] == ["2.png"]
+    with pytest.raises(ImageRejected, match=r"2\.png"):
+        list(read_pages(tmp_path / "book.zip", "fast"))

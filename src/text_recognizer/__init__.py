@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 from text_recognizer.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from text_recognizer.documents import DocumentSource
     from text_recognizer.images import ImageSource
     from text_recognizer.page import Line, Mode, Page, Word
     from text_recognizer.reader import Reader
 
-__all__ = ["Line", "Page", "Reader", "Word", "__version__", "read"]
+__all__ = ["Line", "Page", "Reader", "Word", "__version__", "read", "read_pages"]
 
 _HOMES = {"Line": "page", "Page": "page", "Reader": "reader", "Word": "page"}
 
@@ -33,3 +36,10 @@ def read(image: "ImageSource", mode: "Mode" = "accurate") -> "Page":
     from text_recognizer.reader import shared_reader
 
     return shared_reader().read(image, mode)
+
+
+def read_pages(source: "DocumentSource", mode: "Mode" = "accurate", **options: Any) -> "Iterator[Page]":
+    """Read a PDF, TIFF, archive or folder with the shipped model, one page at a time (see `Reader.read_pages`)."""
+    from text_recognizer.reader import shared_reader
+
+    return shared_reader().read_pages(source, mode, **options)

@@ -6,16 +6,18 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from text_recognizer import __version__, formats
 from text_recognizer.errors import ExtraMissing, OutputFailed, TextRecognizerError, UsageError, install_hint
 
 if TYPE_CHECKING:
+    from text_recognizer.documents import PageReference
+    from text_recognizer.images import LoadedImage
     from text_recognizer.page import Page
     from text_recognizer.reader import Reader
 
@@ -89,9 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     read.add_argument(
         "images",
         nargs="+",
-        metavar="PATH",
-        help="PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000 or AVIF; an http(s) or data URL; - for standard input",
+        metavar="SOURCE",
+        help="an image (PNG, JPEG, TIFF, WebP, HEIC and others), PDF, multi-page TIFF, ZIP or CBZ archive, folder, "
+        "glob in quotes, @FILE with one source a line, URL, IIIF manifest, or - for standard input",
     )
+    read.add_argument("--pages", metavar="RANGES", help="which pages of each document, such as 1-3,7,10-")
+    read.add_argument("--password", help="of encrypted PDFs")
     read.add_argument(
         "--format",
         choices=formats.NAMES,
@@ -148,23 +153,31 @@ def _read(options: argparse.Namespace) -> int:
     # Pillow warns of oddities in files that it can read; a file that it cannot read becomes one line of ours.
     warnings.filterwarnings("ignore", module="PIL")
     chosen = formats.get_format(options.format)
-    targets = _targets(options)
-    from text_recognizer.images import read_bytes, to_picture
+    from text_recognizer.documents import find_pages
     from text_recognizer.reader import Reader
 
+    pages: list[PageReference] = []
+    for source in options.images:
+        found = find_pages(
+            [sys.stdin.buffer if source == "-" else source], pages=options.pages, password=options.password
+        )
+        pages += [replace(page, name="-", stem=PurePosixPath("stdin")) if source == "-" else page for page in found]
+    targets = _targets(pages, options)
     reader = Reader(Path(options.bundle) if options.bundle else options.model, options.threads)
     statuses = []
     first = True
     with _progress(targets) as advance:
-        for source, target in targets:
+        for page, target in targets:
+            name = page.name if page.count == 1 else f"{page.name}, page {page.number}"
             try:
-                image = read_bytes(sys.stdin.buffer if source == "-" else source)
-                page = _read_one(reader, image, options)
-                picture = to_picture(image) if chosen.needs_picture else None
-                _put(chosen.write(page, source, picture), source, target, options, first)
+                image = page.load()
+                read = _read_one(reader, image, options)
+                picture = page.picture(image) if chosen.needs_picture else None
+                heading = name if len(targets) > 1 else None
+                _put(chosen.write(read, page.name, picture), target, options, first, heading)
                 first = False
             except TextRecognizerError as error:
-                _complain(error, source)
+                _complain(error, name)
                 statuses.append(error.exit_status)
             except (KeyboardInterrupt, BrokenPipeError):
                 raise
@@ -172,7 +185,7 @@ def _read(options: argparse.Namespace) -> int:
                 import traceback
 
                 traceback.print_exc()
-                _complain(f"an error in this program ({type(error).__name__}); please report it", source)
+                _complain(f"an error in this program ({type(error).__name__}); please report it", name)
                 statuses.append(1)
             advance()
     return next(iter(statuses), 0)
@@ -186,53 +199,56 @@ def _serve(options: argparse.Namespace) -> int:
     return _with_extra("serve", "serve", lambda: import_module("text_recognizer.service.serve").serve(given, *page))
 
 
-def _read_one(reader: "Reader", encoded: bytes, options: argparse.Namespace) -> "Page":
-    from text_recognizer.images import load_image
+def _read_one(reader: "Reader", image: "LoadedImage", options: argparse.Namespace) -> "Page":
     from text_recognizer.page import Page
 
     if not options.lines_only:
-        return reader.read(encoded, options.mode)
-    image = load_image(encoded)
+        return reader.read(image, options.mode)
     height, width = image.gray.shape
     line = reader.read_line(image, options.mode)  # also if empty: one line of output per image
     return Page(width, height, (line,), reader.model)
 
 
-def _targets(options: argparse.Namespace) -> list[tuple[str, Path | None]]:
-    """Each image with the file that its result goes to, or None for standard output."""
-    sources: list[str] = options.images
+def _targets(pages: list["PageReference"], options: argparse.Namespace) -> list[tuple["PageReference", Path | None]]:
+    """Each page with the file that its result goes to, or None for standard output."""
     chosen = formats.get_format(options.format)
     if options.output is None:
-        if len(sources) > 1 and chosen.stands_alone:
+        if len(pages) > 1 and chosen.stands_alone:
             raise UsageError(f"several {chosen.name} documents need a file each; give --output DIR/")
         if chosen.needs_picture and sys.stdout.isatty():
             raise UsageError(f"{chosen.name} is not for a terminal; give --output FILE")
-        return [(source, None) for source in sources]
+        return [(page, None) for page in pages]
     output = Path(options.output)
-    if len(sources) == 1 and not options.output.endswith(("/", os.sep)) and not output.is_dir():
-        return [(sources[0], output)]
-    targets: dict[Path, str] = {}
-    for source in sources:
-        target = output / (_stem(source) + chosen.suffix)
+    if len(pages) == 1 and not options.output.endswith(("/", os.sep)) and not output.is_dir():
+        _check_not_input(output, pages)
+        return [(pages[0], output)]
+    targets: dict[Path, PageReference] = {}
+    for page in pages:
+        target = output / page.stem.with_name(page.stem.name + chosen.suffix)
         if target in targets:
-            raise UsageError(f"{targets[target]} and {source} would both be written to {target}; read them separately")
-        targets[target] = source
+            raise UsageError(
+                f"{targets[target].name} and {page.name} would both be written to {target}; read them separately, or "
+                "with 'text-recognizer batch'"
+            )
+        targets[target] = page
+        _check_not_input(target, pages)
     try:
-        output.mkdir(parents=True, exist_ok=True)
+        for folder in {target.parent for target in targets} or {output}:
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputFailed(f"cannot make the folder {output} ({error.strerror}); choose another --output") from None
-    return [(source, target) for target, source in targets.items()]
+    return [(page, target) for target, page in targets.items()]
 
 
-def _stem(source: str) -> str:
-    if source == "-":
-        return "stdin"
-    if source.startswith(("http://", "https://")):
-        return PurePosixPath(unquote(urlsplit(source).path)).stem or "image"
-    return "image" if source.startswith("data:") else Path(source).stem
+def _check_not_input(target: Path, pages: list["PageReference"]) -> None:
+    """Raises UsageError where a result would replace one of the images."""
+    for page in pages:
+        if (path := page.source.path) is not None and target.exists() and path.exists() and target.samefile(path):
+            raise UsageError(f"the result would replace the image {path}; choose another --output")
 
 
-def _put(document: bytes, source: str, target: Path | None, options: argparse.Namespace, first: bool) -> None:
+def _put(document: bytes, target: Path | None, options: argparse.Namespace, first: bool, heading: str | None) -> None:
+    """Write one document; `heading` tells several in one output apart."""
     if target is not None:
         try:
             target.write_bytes(document)
@@ -241,15 +257,22 @@ def _put(document: bytes, source: str, target: Path | None, options: argparse.Na
         return
     out = sys.stdout.buffer  # bytes: the same UTF-8 whatever the terminal's locale is
     chosen = formats.get_format(options.format)
-    if chosen.heads_several and len(options.images) > 1 and not options.lines_only:
-        separator = "" if first else "\n"
-        out.write(f"{separator}==> {_shown(source)} <==\n".encode(errors="replace"))
-    out.write(document if first else document.removeprefix(chosen.opening))
-    out.flush()
+    try:
+        if chosen.heads_several and heading is not None and not options.lines_only:
+            separator = "" if first else "\n"
+            out.write(f"{separator}==> {_shown(heading)} <==\n".encode(errors="replace"))
+        out.write(document if first else document.removeprefix(chosen.opening))
+        out.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What could not be written must not fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputFailed(f"cannot write the output ({error.strerror}); make room, or give --output FILE") from None
 
 
 @contextmanager
-def _progress(targets: Sequence[tuple[str, Path | None]]) -> Iterator[Callable[[], None]]:
+def _progress(targets: Sequence[tuple["PageReference", Path | None]]) -> Iterator[Callable[[], None]]:
     """A bar on standard error for several images, if it is a terminal and no text is printed to one."""
     to_terminal = any(target is None for _, target in targets) and sys.stdout.isatty()
     if len(targets) < 2 or not sys.stderr.isatty() or to_terminal:

@@ -28,7 +28,8 @@ from urllib.parse import unquote, urlsplit
 from PIL import Image
 
 from text_recognizer.errors import ImageRejected, UsageError
-from text_recognizer.images import FORMATS, MAX_BYTES, MAX_PIXELS, LoadedImage, load_image, read_bytes
+from text_recognizer.images import FORMATS, MAX_BYTES, MAX_PIXELS, LoadedImage, load_image, read_bytes, to_picture
+from text_recognizer.page import Picture
 
 MAX_DOCUMENT_BYTES = 512 * 2**20  # of a document given as bytes or by URL, and of a member of an archive
 MAX_PAGES = 20_000  # of one document: a file that claims more is damaged, or an attack
@@ -127,6 +128,14 @@ class PageReference:
             case "refused":
                 raise ImageRejected(self.problem)
         return load_image(self.source.read(MAX_BYTES), max_pixels=max_pixels)
+
+    def picture(self, image: LoadedImage) -> Picture:
+        """The picture of this page for documents that show it; `image` is what `load` returned."""
+        if self.kind == "image":
+            return to_picture(self.source.read(MAX_BYTES))
+        out = BytesIO()
+        Image.fromarray(image.rgb).save(out, "JPEG", quality=90)
+        return to_picture(out.getvalue())
 
     def embedded_text(self) -> str:
         """The text that a PDF holds for this page, "" where it holds none or this is no PDF. Raises `ImageRejected`."""
@@ -247,7 +256,10 @@ def _expand(source: Given, options: _Options) -> Iterator[PageReference]:
 def _of_path(path: Path, name: str, options: _Options) -> Iterator[PageReference]:
     if path.is_dir():
         # Sorted by name, folder by folder; links are not followed, so no folder is its own child.
-        for file in sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not files:
+            raise ImageRejected("a folder without images or documents; name another, or the files themselves")
+        for file in files:
             yield from _of_disk(file, str(file), PurePosixPath(*file.relative_to(path).parts), options)
     elif not path.exists() and glob.has_magic(name):
         found = sorted(Path(p) for p in glob.iglob(name, recursive=True))  # noqa: PTH207, absolute patterns too
@@ -281,7 +293,7 @@ def _of_list(path: Path, options: _Options) -> Iterator[PageReference]:
 def _of_url(url: str, options: _Options) -> Iterator[PageReference]:
     data = read_bytes(url, MAX_DOCUMENT_BYTES)
     name = "image" if url.startswith("data:") else url
-    inside = _safe(PurePosixPath(PurePosixPath(unquote(urlsplit(url).path)).name if name == url else name))
+    inside = _safe(PurePosixPath((PurePosixPath(unquote(urlsplit(url).path)).name if name == url else "") or "image"))
     if data.lstrip()[:1] == b"{":
         yield from _of_manifest(data, url, options)
     else:

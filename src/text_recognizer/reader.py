@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.description import Decoding
+from text_recognizer.documents import DocumentSource, PageReference, find_pages
+from text_recognizer.errors import ImageRejected
 from text_recognizer.images import ImageSource, load_image
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.finder import LineFinder
@@ -69,6 +71,30 @@ class Reader:
         polygon = line_polygon(gray)
         crop = crop_line(gray, polygon, None, self.recognizer.line_height)
         return _line(polygon, None, self.recognizer.read_lines([crop], mode)[0])
+
+    def read_pages(
+        self,
+        source: DocumentSource,
+        mode: Mode = "accurate",
+        *,
+        pages: str | None = None,
+        password: str | None = None,
+        on_error: Callable[[PageReference, ImageRejected], None] | None = None,
+    ) -> Iterator[Page]:
+        """Read a document, an archive, a folder or several of them, one page at a time (see `documents.find_pages`).
+
+        Memory is that of one page, however many there are. `on_error` gets each page that cannot be read, and the
+        others are still read; without it the first such page raises `ImageRejected`. `pages`: such as "1-3,7,10-".
+        """
+        for reference in find_pages(source, pages=pages, password=password):
+            try:
+                image = reference.load()
+            except ImageRejected as error:
+                if on_error is None:
+                    raise ImageRejected(f"{reference.name}, page {reference.number}: {error}") from error
+                on_error(reference, error)
+                continue
+            yield self.read(image, mode)
 
     # Loaded when first needed: callers that give the lines need no line finder.
     @cached_property

@@ -12,12 +12,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from text_recognizer import formats
 from text_recognizer.batch.journal import Journal
@@ -25,8 +22,8 @@ from text_recognizer.bundle import sha256
 from text_recognizer.description import DESCRIPTION
 from text_recognizer.documents import PageReference
 from text_recognizer.errors import ImageRejected, OutputFailed, TextRecognizerError
-from text_recognizer.images import LoadedImage, to_picture
-from text_recognizer.page import Mode, Page, Picture
+from text_recognizer.images import LoadedImage
+from text_recognizer.page import Mode, Page
 from text_recognizer.reader import Reader
 from text_recognizer.registry import resolve
 
@@ -258,7 +255,7 @@ def _read_page(task: _Task) -> dict[str, Any]:
 def _write(reference: PageReference, page: Page, image: LoadedImage, name: str, options: Options) -> str:
     """Write one file whole, then move it into place. Returns its path below `output`."""
     chosen = formats.get_format(name)
-    picture = _picture(reference, image) if chosen.needs_picture else None
+    picture = reference.picture(image) if chosen.needs_picture else None
     document = chosen.write(page, reference.name, picture)
     relative = reference.stem.with_name(reference.stem.name + options.suffix(name))
     target = options.output / relative
@@ -271,14 +268,6 @@ def _write(reference: PageReference, page: Page, image: LoadedImage, name: str, 
         fresh.unlink(missing_ok=True)
         raise OutputFailed(f"cannot write {target} ({error.strerror}); make room or choose another --output") from None
     return relative.as_posix()
-
-
-def _picture(reference: PageReference, image: LoadedImage) -> Picture:
-    if reference.kind == "image":
-        return to_picture(reference.source.read())
-    out = BytesIO()
-    Image.fromarray(image.rgb).save(out, "JPEG", quality=90)
-    return to_picture(out.getvalue())
 
 
 def _about(task: _Task) -> dict[str, Any]:
