@@ -1,7 +1,11 @@
 """Lines are corrected in a real browser, by pointer and by keyboard, and taken along."""
 
+import io
 import json
 from pathlib import Path
+
+import pytest
+from PIL import Image
 
 
 def test_outline_and_text_lead_to_each_other(tab, picture):
@@ -49,18 +53,117 @@ def test_all_can_be_reached_by_tab_in_the_order_that_is_seen(tab, picture):
     assert [name for name in reached if name in wanted][: len(wanted)] == wanted
 
 
-def test_whole_text_goes_by_the_lines_as_long_as_it_has_as_many(tab, picture):
+def test_both_views_edit_the_same_lines_and_nothing_is_lost_in_a_file(tab, picture):
     tab.read(picture)
     before = tab.texts()
     tab.get_by_role("tab", name="Whole text").click()
     whole = tab.locator("#tr-whole")
     assert whole.input_value() == "\n".join(before)
-    whole.fill("\n".join(["first", *before[1:]]))
-    assert tab.texts()[0] == "first"
-    whole.fill("first\nand one more\n" + "\n".join(before[1:]))
-    assert tab.locator("#tr-free").is_visible() and tab.texts()[0] == "first"
-    tab.get_by_role("button", name="Go back to the lines").click()
-    assert whole.input_value() == "\n".join(["first", *before[1:]])
+    words = before[2].split(" ", 1)
+    wanted = [before[0], "one more line", before[1] + "!", *words]
+    whole.fill("\n".join(wanted))
+    tab.get_by_role("tab", name="Line by line").click()
+    assert tab.texts() == wanted
+    tab.locator("#tr-lines textarea").nth(0).fill("first")
+    wanted[0] = "first"
+    assert whole.input_value() == "\n".join(wanted)
+    for name in ("text", "json"):
+        tab.select_option("#tr-format", name)
+        with tab.expect_download() as saved:
+            tab.click("#tr-download")
+        content = Path(saved.value.path()).read_text(encoding="utf-8")
+        assert (json.loads(content)["text"] if name == "json" else content.rstrip("\n")).split("\n") == wanted
+    page = json.loads(content)
+    assert all(len(line["polygon"]) > 2 and line["words"] for line in page["lines"])
+    while tab.locator("#tr-undo").is_enabled():
+        tab.click("#tr-undo")
+    assert tab.texts() == before
+    while tab.locator("#tr-redo").is_enabled():
+        tab.click("#tr-redo")
+    assert tab.texts() == wanted
+
+
+def test_lines_are_added_split_joined_moved_and_deleted_by_keyboard(tab, picture):
+    fields = tab.read(picture)
+    one, two, three = tab.texts()
+    fields.nth(0).click()
+    tab.keyboard.press("Home")
+    for _ in range(3):
+        tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("Control+Enter")
+    assert tab.texts() == [one[:3].rstrip(), one[3:].lstrip(), two, three]
+    tab.keyboard.press("Backspace")
+    assert tab.texts() == [f"{one[:3].rstrip()} {one[3:].lstrip()}", two, three]
+    tab.keyboard.press("Control+z")
+    tab.keyboard.press("Control+z")
+    assert tab.texts() == [one, two, three]
+    fields.nth(1).click()
+    tab.keyboard.press("Alt+Enter")
+    tab.keyboard.type("between")
+    assert tab.texts() == [one, two, "between", three]
+    assert tab.locator("#tr-outlines .outline").count() == 4
+    tab.keyboard.press("Alt+Shift+ArrowUp")
+    assert tab.texts() == [one, "between", two, three]
+    tab.keyboard.press("Alt+Delete")
+    assert tab.texts() == [one, two, three]
+    tab.keyboard.press("Control+f")
+    tab.keyboard.type("o")
+    tab.fill("#tr-replacement", "0")
+    tab.get_by_role("button", name="Replace all").click()
+    assert tab.texts() == [text.replace("o", "0").replace("O", "0") for text in (one, two, three)]
+    tab.keyboard.press("Escape")
+    tab.click("#tr-undo")
+    assert tab.texts() == [one, two, three]
+
+
+def test_next_doubt_selects_the_word(tab):
+    tab.click("#tr-examples button >> nth=0")
+    tab.wait_until_read()
+    marked = tab.eval_on_selector_all("#tr-lines mark", "marks => marks.map((mark) => mark.textContent)")
+    found = []
+    for _ in marked:
+        tab.keyboard.press("F8")
+        selected = "(({ value, selectionStart: a, selectionEnd: b }) => value.slice(a, b))(document.activeElement)"
+        found.append(tab.evaluate(selected))
+    assert found == marked
+
+
+def test_place_of_a_line_is_drawn_by_keyboard(tab, picture):
+    tab.read(picture).nth(1).click()
+    shape = "document.querySelectorAll('#tr-outlines .outline polygon')[1].getAttribute('points')"
+    before = tab.evaluate(shape)
+    tab.click("#tr-draw")
+    for key in ("ArrowRight", "Shift+ArrowDown", "Enter"):
+        tab.keyboard.press(key)
+    assert tab.evaluate(shape) != before
+    assert tab.evaluate("document.activeElement.getAttribute('aria-label')") == "Line 2"
+
+
+@pytest.mark.parametrize("width", [1280, 1000])
+def test_current_line_and_its_place_are_both_in_view_on_a_long_page(service, browse, width):
+    tab = browse(service.url, viewport={"width": width, "height": 720}, reduced_motion="reduce")
+    lines = [
+        {
+            "text": f"line {row}", "confidence": 0.9, "alternatives": [], "words": [], "baseline": [],
+            "polygon": [[50, 50 * row + 20], [900, 50 * row + 20], [900, 50 * row + 60], [50, 50 * row + 60]],
+        }
+        for row in range(60)
+    ]  # fmt: skip
+    answer = {"format": 1, "source": "", "model": "m@1", "width": 1000, "height": 3100, "text": "", "lines": lines}
+    body = f"event: page\ndata: {json.dumps({**answer, 'request_id': 'r', 'timings': {'total': 1}})}\n\n"
+    tab.route("**/v1/read*", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    stored = io.BytesIO()
+    Image.new("L", (1000, 3100), 255).save(stored, "PNG")
+    tab.read(stored.getvalue()).nth(0).click()
+    for row in range(60):
+        assert tab.evaluate(
+            "(() => { const inside = (one, frame) => {"
+            " const [a, b] = [one, frame].map((each) => each.getBoundingClientRect());"
+            " return a.top >= b.top - 1 && a.bottom <= b.bottom + 1 && a.top >= 0 && a.bottom <= innerHeight; };"
+            " return inside(document.activeElement, document.querySelector('.side'))"
+            " && inside(document.querySelector('.outline.active'), document.querySelector('#tr-view')); })()"
+        ), row
+        tab.keyboard.press("Enter")
 
 
 def test_doubt_is_told_in_words_and_by_shape(tab):

@@ -77,7 +77,7 @@ def test_forgotten_page_leaves_nothing(tab, keeping, picture):
     tab.read(picture).nth(1).fill("to be forgotten")
     send(tab, "Stored")
     assert len(records(keeping)) == before + 1
-    tab.get_by_role("button", name="Forget this page").click()
+    tab.get_by_role("button", name="Delete what the service stored").click()
     tab.until("document.querySelector('#tr-said').textContent.includes('has forgotten')")
     assert len(records(keeping)) == before
     assert tab.texts()[1] == "to be forgotten"
@@ -156,5 +156,5 @@ def test_page_alone_passes_feedback_on(keeping, alone, browse, picture):
         tab.read(picture).nth(0).fill("from afar")
         send(tab, "Stored")
         assert records(keeping)[-1].correction.lines[0] == "from afar"
-        tab.get_by_role("button", name="Forget this page").click()
+        tab.get_by_role("button", name="Delete what the service stored").click()
         tab.until("document.querySelector('#tr-said').textContent.includes('has forgotten')")

@@ -99,8 +99,36 @@ def test_bad_input_is_told_and_the_page_stays_usable(tab, picture, content, name
     assert len(tab.texts()) == 3 and not alert.is_visible()
 
 
-def test_blank_page_says_that_there_is_no_writing(tab, blank):
+def test_blank_page_is_no_error_and_a_line_can_be_written(tab, blank):
     tab.give(blank)
-    tab.wait_for_selector("#tr-alert:visible")
-    assert "No writing was found" in tab.get_by_role("alert").first.inner_text()
+    tab.wait_for_selector("#tr-nothing:visible")
+    assert "No writing was found" in tab.locator("#tr-nothing").inner_text()
     assert tab.locator("#tr-status").inner_text() == "No writing found"
+    assert not tab.locator("#tr-alert").is_visible()
+    tab.click("#tr-first")
+    tab.keyboard.type("a faint line")
+    assert tab.texts() == ["a faint line"]
+
+
+def test_several_pictures_are_all_read_and_survive_a_reload(tab, picture, blank):
+    files = [{"name": f"{name}.png", "mimeType": "image/png", "buffer": picture} for name in ("one", "two")]
+    tab.set_input_files("#tr-file", [*files, {"name": "empty.png", "mimeType": "image/png", "buffer": blank}])
+    tab.until("document.querySelectorAll('#tr-work .pages [data-status=read]').length === 3")
+    assert tab.locator("#tr-work .pages img").count() == 3
+    tab.get_by_role("button", name="two.png,").click()
+    tab.locator("#tr-lines textarea").nth(0).fill("typed before the reload")
+    tab.reload()
+    tab.wait_for_selector("#tr-lines textarea")
+    assert tab.locator("#tr-name").inner_text() == "two.png"
+    assert tab.texts()[0] == "typed before the reload"
+    tab.until("document.querySelector('#tr-image').naturalWidth === 480")
+    tab.click("#tr-new")
+    tab.go_back()
+    tab.until("document.querySelector('#tr-lines textarea')?.value === 'typed before the reload'")
+    tab.click("#tr-work [data-forget-all]")
+    assert tab.locator("#tr-start").is_visible() and tab.locator("#tr-start .pages li").count() == 0
+    tab.wait_for_timeout(300)
+    tab.reload()
+    tab.wait_for_selector("#tr-choose")
+    tab.wait_for_timeout(300)
+    assert tab.locator("#tr-start .pages li").count() == 0

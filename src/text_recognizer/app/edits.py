@@ -1,4 +1,4 @@
-"""What a person made of a page: the same page with the texts of its lines corrected."""
+"""A page with the corrections of a person: the texts of its lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from text_recognizer.layout.crops import frame, spine_of
 from text_recognizer.layout.words import word_polygon
-from text_recognizer.page import Line, Page, Word
+from text_recognizer.page import Line, Page, Polyline, Word
 
 CERTAIN = 1.0  # confidence of what a person wrote
 WORK = 500_000  # words times points of their outline; a page needs some 100,000, and lines beyond it get no words
@@ -32,13 +32,18 @@ def _line(line: Line, text: str, work: list[int]) -> Line:
         return line
     texts = text.split()
     work[0] -= len(texts) * len(line.polygon)
-    words = tuple(_words(line, texts)) if line.words and line.polygon and text and work[0] > 0 else ()
-    alternatives = (line.text, *(other for other in line.alternatives if other != text))
+    words = tuple(_words(line, texts)) if line.polygon and text and work[0] > 0 else ()
+    # A line that a person added was not read.
+    read = (line.text,) if line.text else ()
+    alternatives = (*read, *(other for other in line.alternatives if other != text))
     return replace(line, text=text, confidence=CERTAIN, words=words, alternatives=alternatives)
 
 
 def _words(line: Line, texts: list[str]) -> Iterator[Word]:
     old = line.words
+    if not old:
+        yield from _side_by_side(line, 0.0, 1.0, texts)
+        return
     first = _alike(zip(old, texts, strict=False))
     last = _alike(zip(old[first:][::-1], texts[first:][::-1], strict=False))
     # What was put between two words has no place yet: it shares that of a neighbour.
@@ -61,13 +66,23 @@ def _alike(pairs: Iterator[tuple[Word, str]]) -> int:
 def _sharing(line: Line, old: Sequence[Word], texts: Sequence[str]) -> Iterator[Word]:
     """Words side by side where `old` stood, each as wide as it has characters."""
     outline = np.asarray(line.polygon, np.float32).reshape(-1, 2)
-    ends = (line.baseline[0], line.baseline[-1]) if line.baseline else None  # all that gives the direction
-    along, _ = frame(spine_of(outline, ends))
+    along, _ = frame(spine_of(outline, _ends(line)))
     u = outline @ along
     stood = np.concatenate([np.asarray(word.polygon, np.float32).reshape(-1, 2) for word in old]) @ along
     left, right = (float((end - u.min()) / np.ptp(u)) for end in (stood.min(), stood.max()))
+    yield from _side_by_side(line, left, right, texts)
+
+
+def _side_by_side(line: Line, left: float, right: float, texts: Sequence[str]) -> Iterator[Word]:
+    """Words that fill the line from `left` to `right`, shares of its length."""
+    ends = _ends(line)
     character = (right - left) / (sum(map(len, texts)) + len(texts) - 1)
     for text in texts:
         right = left + character * len(text)
         yield Word(text, word_polygon(line.polygon, ends, left, right), CERTAIN)
         left = right + character
+
+
+def _ends(line: Line) -> Polyline | None:
+    """The ends of the baseline: all that gives the direction."""
+    return (line.baseline[0], line.baseline[-1]) if line.baseline else None

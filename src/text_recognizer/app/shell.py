@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,10 @@ def gradio_application(options: dict[str, Any]) -> ASGIApp:
 def written_formats() -> dict[str, Any]:
     """Formats that are written here, each with the ending of its files, and those that show the picture."""
     known = [formats.get_format(name) for name in formats.NAMES]
+    shared = Counter(one.suffix for one in known)
     return {
-        "suffixes": {one.name: one.suffix for one in known},
+        # ALTO and PAGE are both .xml: their name keeps them apart.
+        "suffixes": {one.name: one.suffix if shared[one.suffix] == 1 else f".{one.name}{one.suffix}" for one in known},
         "illustrated": [one.name for one in known if one.needs_picture],
     }
 

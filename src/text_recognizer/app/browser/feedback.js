@@ -5,27 +5,40 @@ import { asForm, asJson, ask } from "./service.js";
 
 export class Feedback {
   // page(): { request, answer, picture, mode, lines, whole, edited } as they are now.
-  constructor(page) {
+  // stored(): something of it changed that should be stored.
+  constructor(page, stored) {
     this.page = page;
+    this.changed = stored;
     this.said = find("#tr-said");
     this.form = find("#tr-form");
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
     });
+    this.form.addEventListener("change", () => this.changed());
     find("#tr-forget").addEventListener("click", () => this.#forget());
-  }
-
-  // A new page: nothing said of it yet.
-  begin() {
-    this.form.reset();
     this.stored = this.tried = this.number = "";
-    this.#tell("");
   }
 
-  get unsent() {
-    const content = this.#content();
-    return Boolean(content) && JSON.stringify(content) !== this.stored;
+  /** What a person wrote of the page that is shown, and what of it is stored; null: nothing yet. */
+  get state() {
+    const { stored, tried, number: sent } = this;
+    return {
+      stored, tried, number: sent, checked: find("#tr-checked").checked, comment: find("#tr-comment").value,
+      flag: this.form.elements["tr-flag"].value,
+    };
+  }
+
+  set state(state) {
+    this.form.reset();
+    this.#tell("");
+    this.stored = state?.stored ?? "";
+    this.tried = state?.tried ?? "";
+    this.number = state?.number ?? "";
+    if (!state) return;
+    find("#tr-checked").checked = state.checked;
+    find("#tr-comment").value = state.comment;
+    this.form.elements["tr-flag"].value = state.flag;
   }
 
   // What there is to send, or null.
@@ -36,7 +49,7 @@ export class Feedback {
       flag: this.form.elements["tr-flag"].value || null,
       comment: find("#tr-comment").value.trim(),
       lines: whole === null && (edited || checked) ? lines : null,
-      text: whole,
+      text: whole !== null && (edited || checked) ? whole : null,
       checked,
     };
     return content.flag || content.comment || content.lines || content.text !== null || checked ? content : null;
@@ -66,6 +79,7 @@ export class Feedback {
         stored = await (await ask("v1/feedback", asForm({ feedback: whole, image: picture }))).json();
       }
       this.stored = words;
+      this.changed();
       this.#tell(thanks(content, stored), "done");
     } catch (error) {
       this.#tell(error.message, "failed");

@@ -1,15 +1,35 @@
-// The lines of the page as fields to correct, one beneath the other.
+// The lines of the document as fields to correct, one beneath the other.
 
+import { span } from "./document.js";
 import { find, gently } from "./dom.js";
-import { DOUBTED_WORD, LEVEL_WORDS, level, percent, span } from "./picture.js";
+import { DOUBTED_WORD, LEVEL_WORDS, level, percent } from "./picture.js";
+
+/** @typedef {import("./document.js").Line} Line */
+
+/** Where the words in doubt stand in a text, as pairs of start and end. @param {Line} line @returns {[number, number][]} */
+export function doubts({ read, text }) {
+  const left = read.words.filter((word) => word.confidence < DOUBTED_WORD).map((word) => word.text);
+  /** @type {[number, number][]} */
+  const found = [];
+  for (const match of text.matchAll(/\S+/g)) {
+    const at = left.indexOf(match[0]);
+    if (at < 0) continue;
+    left.splice(at, 1);
+    found.push([match.index, match.index + match[0].length]);
+  }
+  return found;
+}
 
 export class Lines {
-  // chosen(index): the cursor is in a line; pointed(index): the pointer is over it, -1: over none; changed(index): its
-  // text is another one now.
-  constructor({ chosen, pointed, changed }) {
-    this.chosen = chosen;
-    this.pointed = pointed;
-    this.changed = changed;
+  /**
+   * @param {object} on
+   * @param {(index: number) => void} on.chosen the cursor is in a line
+   * @param {(index: number) => void} on.pointed the pointer is over it, -1: over none
+   * @param {(id: number, text: string) => void} on.typed
+   * @param {(index: number, event: KeyboardEvent) => boolean} on.key a key in a line; true: it was for an action
+   */
+  constructor(on) {
+    this.on = on;
     this.list = find("#tr-lines");
     this.width = 0; // pixels of the image that the polygons belong to
     this.items = [];
@@ -19,31 +39,29 @@ export class Lines {
     this.image.addEventListener("load", () => this.items.forEach((item) => this.#draw(item)));
   }
 
-  clear() {
-    this.list.replaceChildren();
-    this.items = [];
+  /** Show these lines; fields of lines that stay are the same elements, so the cursor stays. @param {Line[]} lines */
+  render(lines, width, locked) {
+    this.width = width;
+    const old = new Map(this.items.map((item) => [item.line.id, item]));
+    this.items = lines.map((line) => old.get(line.id) ?? this.#made(line));
+    const kept = new Set(this.items);
+    for (const item of old.values()) if (!kept.has(item)) item.row.remove();
+    this.items.forEach((item, index) => {
+      // Moving an element takes the cursor from it: only those out of place are moved.
+      if (this.list.children[index] !== item.row) this.list.insertBefore(item.row, this.list.children[index] ?? null);
+      item.field.readOnly = locked;
+      const line = lines[index];
+      const fresh = item.line !== line || !item.shown;
+      if (item.line.read.polygon !== line.read.polygon) item.drawn = false;
+      item.line = line;
+      if (item.number !== index + 1) this.#number(item, index + 1);
+      if (item.field.value !== line.text) item.field.value = line.text;
+      if (fresh) this.#refresh(item);
+    });
   }
 
-  get texts() {
-    return this.items.map(({ field }) => field.value);
-  }
-
-  get edited() {
-    return this.items.some((item) => item.field.value !== item.line.text);
-  }
-
-  set texts(texts) {
-    texts.forEach((text, index) => this.#put(this.items[index], text));
-  }
-
-  lock(locked) {
-    this.items.forEach(({ field }) => (field.readOnly = locked));
-  }
-
-  // A line as it was read.
-  add(line, locked) {
-    const index = this.items.length;
-    const number = index + 1;
+  /** @param {Line} line */
+  #made(line) {
     const row = document.createElement("li");
     row.innerHTML =
       '<span class="number" aria-hidden="true"></span><canvas class="strip" aria-hidden="true"></canvas>' +
@@ -52,34 +70,31 @@ export class Lines {
       '<div class="others" role="group" hidden></div><span class="sr doubts"></span>';
     const part = (name) => row.querySelector(name);
     const item = {
-      line, row, field: part("textarea"), mirror: part(".mirror"), sureness: part(".sureness"),
-      other: part(".other"), others: part(".others"), strip: part(".strip"),
+      line, row, field: part("textarea"), mirror: part(".mirror"), sureness: part(".sureness"), other: part(".other"),
+      others: part(".others"), strip: part(".strip"), doubts: part(".doubts"), number: 0, drawn: false, shown: false,
     };
-    part(".number").textContent = number;
-    item.field.value = line.text;
-    item.field.readOnly = locked;
-    item.field.setAttribute("aria-label", `Line ${number}`);
-    item.sureness.id = `tr-sureness-${index}`;
-    const doubted = line.words.filter((word) => word.confidence < DOUBTED_WORD).map((word) => word.text);
-    const doubts = part(".doubts");
-    doubts.id = `tr-doubts-${index}`;
-    if (doubted.length) doubts.textContent = `In doubt: ${doubted.join(", ")}`;
-    item.field.setAttribute("aria-describedby", `${item.sureness.id} ${doubts.id}`);
-    item.others.id = `tr-others-${index}`;
-    item.others.setAttribute("aria-label", `Other readings of line ${number}`);
+    item.sureness.id = `tr-sureness-${line.id}`;
+    item.doubts.id = `tr-doubts-${line.id}`;
+    item.others.id = `tr-others-${line.id}`;
+    item.field.setAttribute("aria-describedby", `${item.sureness.id} ${item.doubts.id}`);
     item.other.setAttribute("aria-controls", item.others.id);
-    item.other.setAttribute("aria-label", `Other readings of line ${number}`);
     item.other.textContent = "▾";
-    this.items.push(item);
-    this.list.append(row);
-    item.field.addEventListener("focus", () => this.chosen(index));
-    item.field.addEventListener("input", () => this.#typed(index));
-    item.field.addEventListener("keydown", (event) => this.#key(event, index));
+    const index = () => this.items.indexOf(item);
+    item.field.addEventListener("focus", () => this.on.chosen(index()));
+    item.field.addEventListener("input", () => this.#typed(item));
+    item.field.addEventListener("keydown", (event) => this.#key(event, index()));
     item.other.addEventListener("click", () => this.#open(item, item.others.hidden));
     item.others.addEventListener("keydown", (event) => this.#choose(event, item));
-    row.addEventListener("pointerenter", () => this.pointed(index));
-    row.addEventListener("pointerleave", () => this.pointed(-1));
-    this.#refresh(item);
+    row.addEventListener("pointerenter", () => this.on.pointed(index()));
+    row.addEventListener("pointerleave", () => this.on.pointed(-1));
+    return item;
+  }
+
+  #number(item, number) {
+    item.number = number;
+    item.row.querySelector(".number").textContent = number;
+    item.field.setAttribute("aria-label", `Line ${number}`);
+    for (const each of [item.others, item.other]) each.setAttribute("aria-label", `Other readings of line ${number}`);
   }
 
   show(index) {
@@ -90,39 +105,31 @@ export class Lines {
     this.items.forEach(({ row }, i) => row.classList.toggle("pointed", i === index));
   }
 
-  enter(index) {
+  /** Put the cursor into a line, from `start` to `end`; default: behind its text. */
+  enter(index, start = Infinity, end = start) {
     const item = this.items[index];
     if (!item) return;
-    item.field.focus();
-    item.field.setSelectionRange(item.field.value.length, item.field.value.length);
+    item.field.focus({ preventScroll: true });
+    item.field.setSelectionRange(Math.min(start, item.field.value.length), Math.min(end, item.field.value.length));
     item.row.scrollIntoView({ block: "nearest", behavior: gently() });
   }
 
-  #put(item, text) {
-    if (item.field.value === text) return;
-    item.field.value = text;
-    this.#refresh(item);
-    this.changed(this.items.indexOf(item));
-  }
-
-  #typed(index) {
-    const item = this.items[index];
+  #typed(item) {
     const broken = /[\r\n]+/g;
     if (broken.test(item.field.value)) {
       const at = item.field.selectionStart;
       item.field.value = item.field.value.replace(broken, " ");
       item.field.setSelectionRange(at, at);
     }
-    this.#refresh(item);
-    this.changed(index);
+    this.on.typed(item.line.id, item.field.value);
   }
 
   #refresh(item) {
-    const { line, field } = item;
-    const edited = field.value !== line.text;
-    const kind = edited ? "edited" : level(line.confidence);
+    const { line } = item;
+    item.shown = true;
+    const kind = stateOf(line);
     item.row.dataset.kind = kind;
-    item.sureness.textContent = edited ? "corrected" : percent(line.confidence);
+    item.sureness.textContent = kind === "edited" ? (line.read.text ? "corrected" : "added") : percent(line.read.confidence);
     item.sureness.title = LEVEL_WORDS[kind];
     this.#mark(item);
     this.#offer(item);
@@ -130,30 +137,31 @@ export class Lines {
   }
 
   // Behind the field stands the same text, with a wavy line beneath words in doubt.
-  #mark(item) {
-    const left = item.line.words.filter((word) => word.confidence < DOUBTED_WORD).map((word) => word.text);
-    const parts = item.field.value.split(/(\s+)/).map((part) => {
-      const at = left.indexOf(part);
-      if (at < 0) return document.createTextNode(part);
-      left.splice(at, 1);
+  #mark({ line, mirror, doubts: words }) {
+    const places = doubts(line);
+    const parts = [];
+    let at = 0;
+    for (const [start, end] of places) {
       const mark = document.createElement("mark");
-      mark.textContent = part;
-      return mark;
-    });
-    item.mirror.replaceChildren(...parts);
+      mark.textContent = line.text.slice(start, end);
+      parts.push(line.text.slice(at, start), mark);
+      at = end;
+    }
+    mirror.replaceChildren(...parts, line.text.slice(at));
+    words.textContent = places.length ? `In doubt: ${places.map(([start, end]) => line.text.slice(start, end)).join(", ")}` : "";
   }
 
   #offer(item) {
     const { line, field, others } = item;
-    const texts = [line.text, ...line.alternatives].filter((text) => text !== field.value);
+    const texts = [line.read.text, ...line.read.alternatives].filter((text) => text && text !== line.text);
     others.replaceChildren(
       ...texts.map((text) => {
         const button = document.createElement("button");
         button.type = "button";
         button.textContent = text;
-        if (text === line.text) button.dataset.read = "as it was read";
+        if (text === line.read.text) button.dataset.read = "as it was read";
         button.addEventListener("click", () => {
-          this.#put(item, text);
+          this.on.typed(line.id, text);
           this.#open(item, false);
           field.focus();
         });
@@ -185,13 +193,18 @@ export class Lines {
   }
 
   #key(event, index) {
+    if (this.on.key(index, event)) {
+      event.preventDefault();
+      event.stopPropagation();
+      return;
+    }
     const field = this.items[index].field;
     const { selectionStart: at, selectionEnd: end } = field;
     let to;
-    if (event.key === "Enter" && !event.isComposing) to = index + (event.shiftKey ? -1 : 1);
+    if (event.key === "Enter" && !event.isComposing && !event.ctrlKey && !event.altKey) to = index + (event.shiftKey ? -1 : 1);
     // Within a text of several rows the arrows move as they always do.
-    else if (event.key === "ArrowDown" && !event.altKey && at === end && (this.#isOneRow(field) || at === field.value.length)) to = index + 1;
-    else if (event.key === "ArrowUp" && !event.altKey && at === end && (this.#isOneRow(field) || at === 0)) to = index - 1;
+    else if (event.key === "ArrowDown" && !event.altKey && !event.shiftKey && at === end && (this.#isOneRow(field) || at === field.value.length)) to = index + 1;
+    else if (event.key === "ArrowUp" && !event.altKey && !event.shiftKey && at === end && (this.#isOneRow(field) || at === 0)) to = index - 1;
     else if (event.key === "ArrowDown" && event.altKey && !this.items[index].other.hidden) {
       event.preventDefault();
       this.#open(this.items[index], true);
@@ -213,7 +226,7 @@ export class Lines {
   // The line cut out of the picture, for narrow windows where the picture is far from the text.
   #draw(item) {
     const { line, strip } = item;
-    const { left, right, top, bottom } = span(line.polygon);
+    const { left, right, top, bottom } = span(line.read.polygon);
     const image = this.image;
     if (item.drawn || !strip.checkVisibility() || !image.naturalWidth || !(right > left) || !(bottom > top)) return;
     item.drawn = true;
@@ -224,4 +237,9 @@ export class Lines {
       image, left * scale, top * scale, (right - left) * scale, (bottom - top) * scale, 0, 0, strip.width, strip.height,
     );
   }
+}
+
+/** How sure a line is: "sure", "doubt", "weak", or "edited". @param {Line} line */
+export function stateOf({ text, read }) {
+  return text !== read.text || !read.text ? "edited" : level(read.confidence);
 }

@@ -1,5 +1,6 @@
 // The picture with the outlines of its lines. Texts of lines reach the document as text, never as markup.
 
+import { span } from "./document.js";
 import { find, gently } from "./dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -17,20 +18,15 @@ export function percent(confidence) {
   return `${Math.round(100 * confidence)} %`;
 }
 
-export function span(polygon) {
-  const xs = polygon.map(([x]) => x);
-  const ys = polygon.map(([, y]) => y);
-  return { left: Math.min(...xs), right: Math.max(...xs), top: Math.min(...ys), bottom: Math.max(...ys) };
-}
-
 function points(polygon) {
   return polygon.map(([x, y]) => `${x},${y}`).join(" ");
 }
 
 export class Picture {
   // chosen(index): a line is looked at; pointed(index): the pointer is over it, -1: over none; entered(index): its text
-  // is wanted.
-  constructor({ chosen, pointed, entered }) {
+  // is wanted; drawn(index, polygon): its new place.
+  constructor({ chosen, pointed, entered, drawn }) {
+    this.drawn = drawn;
     this.chosen = chosen;
     this.pointed = pointed;
     this.entered = entered;
@@ -44,15 +40,166 @@ export class Picture {
     this.active = -1;
     this.scale = 1;
     this.svg.addEventListener("keydown", (event) => this.#key(event));
+    this.turned = 0; // quarters clockwise, of the view
+    this.sheet = find("#tr-sheet");
     find("#tr-smaller").addEventListener("click", () => this.zoom(this.scale / 1.3));
     find("#tr-larger").addEventListener("click", () => this.zoom(this.scale * 1.3));
     find("#tr-fit").addEventListener("click", () => this.zoom(1));
+    find("#tr-fit-page").addEventListener("click", () => this.zoom(this.#wholePage()));
+    find("#tr-rotate").addEventListener("click", () => this.turn((this.turned + 1) % 4));
+    this.image.addEventListener("load", () => this.#size());
+    new ResizeObserver(() => this.#size()).observe(this.view);
+    this.#drag();
+    this.view.addEventListener("wheel", (event) => {
+      if (event.shiftKey) return;
+      event.preventDefault();
+      this.zoom(this.scale * Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), event.clientX, event.clientY);
+    }, { passive: false });
   }
 
-  zoom(scale) {
-    this.scale = Math.min(6, Math.max(1, scale));
-    this.paper.style.width = `${100 * this.scale}%`;
-    if (this.active >= 0) this.show(this.active);
+  /** Show the picture `scale` times as wide as its frame; the point of the window (x, y) stays where it is. */
+  zoom(scale, x = null, y = null) {
+    const before = this.paper.getBoundingClientRect();
+    const old = this.scale;
+    this.scale = Math.min(8, Math.max(Math.min(1, this.#wholePage()), scale));
+    this.#size();
+    if (x !== null) {
+      const grown = this.scale / old - 1;
+      this.view.scrollBy({ left: (x - before.left) * grown, top: (y - before.top) * grown, behavior: "instant" });
+    } else if (this.active >= 0) this.#scrollTo(this.outlines[this.active]);
+  }
+
+  /** Turn the view by quarters clockwise. */
+  turn(quarters) {
+    this.turned = quarters;
+    this.#size();
+    if (this.active >= 0) this.#scrollTo(this.outlines[this.active]);
+  }
+
+  #ratio() {
+    const { naturalWidth: width, naturalHeight: height } = this.image;
+    return width ? height / width : this.width ? this.height / this.width : 1;
+  }
+
+  /** The scale at which the whole page is seen. */
+  #wholePage() {
+    const ratio = this.turned % 2 ? 1 / this.#ratio() : this.#ratio();
+    const room = this.#room();
+    return room > 0 ? Math.min(1, this.view.clientHeight / (room * ratio)) : 1;
+  }
+
+  #room() {
+    const { paddingLeft, paddingRight } = getComputedStyle(this.view);
+    return this.view.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+  }
+
+  #size() {
+    const across = this.#room() * this.scale; // of the paper as it is seen
+    const ratio = this.#ratio();
+    const sideways = this.turned % 2 === 1;
+    const [width, height] = sideways ? [across / ratio, across] : [across, across * ratio];
+    Object.assign(this.sheet.style, {
+      width: `${width}px`, height: `${height}px`,
+      transform: ["", `translateX(${height}px) rotate(90deg)`, `translate(${width}px, ${height}px) rotate(180deg)`, `translateY(${width}px) rotate(270deg)`][this.turned],
+    });
+    Object.assign(this.paper.style, { width: `${across}px`, height: `${sideways ? width : height}px` });
+  }
+
+  /** The mouse moves the paper, two fingers zoom; one finger scrolls by itself. */
+  #drag() {
+    const { view } = this;
+    /** @type {Map<number, PointerEvent>} */
+    const down = new Map();
+    let moved = false;
+    const distance = () => {
+      const [one, other] = [...down.values()];
+      return Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+    };
+    view.addEventListener("pointerdown", (event) => {
+      if (event.button > 1 || this.box) return;
+      down.set(event.pointerId, event);
+      moved = false;
+    });
+    addEventListener("pointermove", (event) => {
+      const last = down.get(event.pointerId);
+      if (!last) return;
+      if (down.size === 2) {
+        const before = distance();
+        down.set(event.pointerId, event);
+        const [one, other] = [...down.values()];
+        this.zoom((this.scale * distance()) / Math.max(1, before), (one.clientX + other.clientX) / 2, (one.clientY + other.clientY) / 2);
+        moved = true;
+        return;
+      }
+      if (event.pointerType === "touch") return;
+      if (!moved && Math.hypot(event.clientX - last.clientX, event.clientY - last.clientY) < 4) return;
+      moved = true;
+      view.classList.add("dragging");
+      view.scrollBy({ left: last.clientX - event.clientX, top: last.clientY - event.clientY, behavior: "instant" });
+      down.set(event.pointerId, event);
+    });
+    for (const name of ["pointerup", "pointercancel"]) {
+      addEventListener(name, (event) => {
+        down.delete(/** @type {PointerEvent} */ (event).pointerId);
+        view.classList.remove("dragging");
+      });
+    }
+    // The end of a drag is no click on a line.
+    view.addEventListener("click", (event) => moved && event.stopPropagation(), { capture: true });
+  }
+
+  /** Have the place of line `index` drawn: a box by the pointer, or by arrow keys, Enter and Escape. */
+  draw(index) {
+    const box = document.createElementNS(SVG, "rect");
+    const place = span(this.outlines[index].polygon);
+    let [x, y, width, height] = [place.left, place.top, place.right - place.left, place.bottom - place.top];
+    let from = null;
+    this.box = box;
+    box.setAttribute("class", "box");
+    this.svg.append(box);
+    this.view.classList.add("drawing");
+    find("#tr-status").textContent = "Draw a box around the line, or move it with the arrow keys (Shift changes its size); Enter to finish.";
+    const show = () => Object.entries({ x, y, width, height }).forEach(([name, value]) => box.setAttribute(name, String(value)));
+    const end = (done) => {
+      this.box = null;
+      box.remove();
+      this.view.classList.remove("drawing");
+      find("#tr-status").textContent = done ? "Place drawn" : "";
+      for (const [name, listener] of Object.entries(listeners)) this.view.removeEventListener(name, listener);
+      if (done && width > 2 && height > 2) this.drawn(index, [[x, y], [x + width, y], [x + width, y + height], [x, y + height]]);
+      this.entered(index);
+    };
+    const point = (event) => {
+      const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(this.svg.getScreenCTM().inverse());
+      return [Math.min(this.width, Math.max(0, at.x)), Math.min(this.height, Math.max(0, at.y))];
+    };
+    const listeners = {
+      pointerdown: (event) => {
+        event.preventDefault();
+        this.view.setPointerCapture(event.pointerId);
+        from = point(event);
+      },
+      pointermove: (event) => {
+        if (!from) return;
+        const to = point(event);
+        [x, y, width, height] = [Math.min(from[0], to[0]), Math.min(from[1], to[1]), Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1])];
+        show();
+      },
+      pointerup: () => from && end(true),
+      keydown: (event) => {
+        const step = Math.max(1, this.width / 200);
+        const [across, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
+        if (event.key === "Enter" || event.key === "Escape") end(event.key === "Enter");
+        else if (event.shiftKey) [width, height] = [Math.max(3, width + across * step), Math.max(3, height + down * step)];
+        else [x, y] = [Math.min(this.width - width, Math.max(0, x + across * step)), Math.min(this.height - height, Math.max(0, y + down * step))];
+        event.preventDefault();
+        event.stopPropagation();
+        show();
+      },
+    };
+    for (const [name, listener] of Object.entries(listeners)) this.view.addEventListener(name, listener);
+    show();
+    this.view.focus();
   }
 
   clear() {
@@ -61,6 +208,18 @@ export class Picture {
     this.bubble.hidden = true;
     this.outlines = [];
     this.active = -1;
+  }
+
+  /** Show the lines of the document. @param {import("./document.js").Line[]} lines */
+  render(lines, width, height, kinds) {
+    const same = lines.length === this.outlines.length && lines.every(({ read }, index) => read.polygon === this.outlines[index].polygon);
+    if (!same) {
+      const { active } = this;
+      this.layOut(width, height, lines.map(({ read }) => read.polygon));
+      this.active = active;
+    }
+    lines.forEach(({ text, read }, index) => this.tell(index, { ...read, text, edited: kinds[index] === "edited" }));
+    if (!same) this.show(this.active);
   }
 
   // Where lines were found on an image of this size.
@@ -104,7 +263,7 @@ export class Picture {
       mark.setAttribute("points", points(word.polygon));
       outline.words.append(mark);
     }
-    this.#scrollTo(outline.polygon);
+    this.#scrollTo(outline);
   }
 
   point(index) {
@@ -125,7 +284,7 @@ export class Picture {
     group.setAttribute("tabindex", index ? "-1" : "0");
     group.append(shape, words);
     this.svg.append(group);
-    const place = span(polygon);
+    const place = polygon.length ? span(polygon) : { left: 0, right: 0, top: 0, bottom: 0 };
     tag.style.left = `${(100 * place.left) / this.width}%`;
     tag.style.top = `${(50 * (place.top + place.bottom)) / this.height}%`;
     tag.className = "tag waiting";
@@ -172,17 +331,15 @@ export class Picture {
   }
 
   // Into view inside its own frame; the page itself stays where it is.
-  #scrollTo(polygon) {
-    const place = span(polygon);
-    const scale = this.paper.clientHeight / this.height;
-    const [top, bottom] = [place.top * scale, place.bottom * scale];
-    const view = this.view;
-    if (top < view.scrollTop + 20 || bottom > view.scrollTop + view.clientHeight - 20) {
-      view.scrollTo({ top: (top + bottom - view.clientHeight) / 2, behavior: gently() });
+  #scrollTo({ group }) {
+    const place = group.getBoundingClientRect();
+    const view = this.view.getBoundingClientRect();
+    if (!place.width || !view.height) return;
+    if (place.top < view.top + 20 || place.bottom > view.bottom - 20) {
+      this.view.scrollBy({ top: (place.top + place.bottom - view.top - view.bottom) / 2, behavior: gently() });
     }
-    const across = this.paper.clientWidth / this.width;
-    if (place.left * across < view.scrollLeft || place.right * across > view.scrollLeft + view.clientWidth) {
-      view.scrollTo({ left: Math.max(0, place.left * across - 20), behavior: gently() });
+    if (place.left < view.left || place.right > view.right) {
+      this.view.scrollBy({ left: place.left - view.left - 50, behavior: gently() });
     }
   }
 }

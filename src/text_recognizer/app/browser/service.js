@@ -15,7 +15,10 @@ const WORDS = {
   "image-rejected": (detail) => `This picture cannot be read: ${detail}.`,
   "too-large": () => "This picture is too large for the service. Scale it down and try again.",
   "unsupported-media-type": () => "This is not a picture that can be read.",
-  unauthorized: () => "This service asks for an API key. Enter yours above, then try again.",
+  unauthorized: () =>
+    find("#tr-key").value.trim()
+      ? "This service does not accept the API key above. Correct it, then try again."
+      : "This service asks for an API key. Enter yours above, then try again.",
   overloaded: () => "Many pages are being read just now. Try again in a moment.",
   "rate-limited": () => "You have asked more often than the service allows. Wait a little and try again.",
   "not-ready": () => "The service is starting. Try again in some seconds.",
@@ -61,6 +64,7 @@ export async function ask(path, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new ServiceError(AWAY, "service-away");
   }
+  if (answer.status < 500) document.dispatchEvent(new Event("tr-answered"));
   if (!answer.ok) throw await refusal(answer);
   return answer;
 }

@@ -1,0 +1,81 @@
+/** Search and replace in all lines of the document. */
+
+import { find } from "./dom.js";
+
+export class Search {
+  /**
+   * @param {() => import("./document.js").PageDocument} page
+   * @param {(index: number, start: number, end: number) => void} show a match
+   * @param {() => void} leave
+   */
+  constructor(page, show, leave) {
+    this.page = page;
+    this.show = show;
+    this.at = -1;
+    this.bar = find("#tr-search");
+    this.query = find("#tr-query");
+    find("#tr-find").addEventListener("click", () => this.open());
+    find("#tr-search-close").addEventListener("click", () => this.#close(leave));
+    this.query.addEventListener("input", () => this.#count());
+    find("#tr-case").addEventListener("change", () => this.#count());
+    find("#tr-next-match").addEventListener("click", () => this.#go(1));
+    find("#tr-replace-all").addEventListener("click", () => this.#replace());
+    this.bar.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.#close(leave);
+      else if (event.key === "Enter" && event.target === this.query) this.#go(event.shiftKey ? -1 : 1);
+      else return;
+      event.preventDefault();
+    });
+  }
+
+  open() {
+    this.bar.hidden = false;
+    this.query.select();
+    this.query.focus();
+    this.#count();
+  }
+
+  #close(leave) {
+    this.bar.hidden = true;
+    leave();
+  }
+
+  get #pattern() {
+    const literal = this.query.value.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+    return literal ? new RegExp(literal, find("#tr-case").checked ? "gu" : "giu") : null;
+  }
+
+  #matches() {
+    const pattern = this.#pattern;
+    if (!pattern) return [];
+    return this.page().texts.flatMap((text, index) => [...text.matchAll(pattern)].map((match) => ({ index, start: match.index, end: match.index + match[0].length })));
+  }
+
+  #count() {
+    this.at = -1;
+    this.#tell(this.#matches().length);
+  }
+
+  #tell(count) {
+    find("#tr-matches").textContent = !this.query.value ? "" : !count ? "Not found" : this.at < 0 ? `${count} found` : `${this.at + 1} of ${count}`;
+  }
+
+  #go(step) {
+    const matches = this.#matches();
+    if (matches.length) {
+      this.at = (this.at < 0 && step < 0 ? matches.length - 1 : this.at + step + matches.length) % matches.length;
+      const { index, start, end } = matches[this.at];
+      this.show(index, start, end);
+    }
+    this.#tell(matches.length);
+  }
+
+  #replace() {
+    const pattern = this.#pattern;
+    if (!pattern) return;
+    const count = this.#matches().length;
+    this.page().replace((text) => text.replace(pattern, () => find("#tr-replacement").value));
+    this.at = -1;
+    find("#tr-matches").textContent = count ? `${count} replaced` : "Not found";
+  }
+}
