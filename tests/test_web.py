@@ -155,3 +155,21 @@ def test_what_is_not_there_is_refused(server, reachable):
     refusal("http://[broken/")
     refusal("http://host:99999/")
     refusal("http:///path")
+
+
+def test_hosts_that_the_operator_names_may_be_private_and_no_others(monkeypatch):
+    addresses = {"files.intranet": "10.0.0.5", "db.intranet": "10.0.0.6", "meta.intranet": "169.254.169.254"}
+    monkeypatch.setattr(web, "getaddrinfo", lambda host, port, **_: [(0, 0, 0, "", (addresses[host], port))])
+    tried = []
+
+    def connect(address, timeout):
+        tried.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(web.socket, "create_connection", connect)
+    named = web.Rules(private=("files.intranet", "meta.intranet"))
+    for rules in (named, web.Rules(hosts=("a.org",), private=named.private), web.ANYWHERE):
+        for host in addresses:
+            with pytest.raises(ImageRejected):
+                web.fetch(f"https://{host}/page.png", 1000, rules=rules)
+    assert tried == [("10.0.0.5", 443)] * 2

@@ -30,11 +30,15 @@ MAX_LENGTH = 8192  # characters of an address: putting a host into ASCII takes t
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Which addresses may be fetched. `hosts` and `ports`: nothing for all; `*.example.org` is each host below it."""
+    """Which addresses may be fetched. `hosts` and `ports`: None for all; `*.example.org` is every host below it.
+
+    `private`: hosts that may have private addresses, beside `hosts`.
+    """
 
     schemes: tuple[str, ...] = ("http", "https")
     hosts: tuple[str, ...] | None = None
     ports: tuple[int, ...] | None = None
+    private: tuple[str, ...] = ()
 
     def check(self, scheme: str, host: str, port: int) -> None:
         """Raises `ImageRejected`."""
@@ -43,8 +47,12 @@ class Rules:
             raise ImageRejected(f"only {allowed} addresses are fetched; check the URL, or send the image itself")
         if self.ports is not None and port not in self.ports:
             raise ImageRejected(f"addresses with port {port} are not fetched; download the image and give the file")
-        if self.hosts is not None and not any(_matches(host, pattern) for pattern in self.hosts):
+        if self.hosts is not None and not any(_matches(host, pattern) for pattern in (*self.hosts, *self.private)):
             raise ImageRejected(f"{host!r} is not one of the hosts that images are fetched from; give the file")
+
+    def may_be_private(self, host: str) -> bool:
+        """Whether `host` may have addresses that are not public."""
+        return any(_matches(host, pattern) for pattern in self.private)
 
 
 ANYWHERE = Rules()
@@ -105,7 +113,8 @@ def get(url: str, max_bytes: int, end: float, seconds: float, rules: Rules) -> b
     connection.auto_open = 0  # never a second connection, which would look the name up again
     watchdog, handle = None, None
     try:
-        sock = _connected(public_addresses(host, port, _left(end)), port, end)
+        find = named_addresses if rules.may_be_private(host) else public_addresses
+        sock = _connected(find(host, port, _left(end)), port, end)
         # The time-out of a socket counts from byte to byte; the watchdog's counts for the whole answer. It holds a
         # second handle, since TLS takes the first one away.
         handle = sock.dup()
@@ -189,6 +198,14 @@ def public_addresses(host: str, port: int, seconds: float = MAX_SECONDS) -> list
     # One message for both: whether a name exists inside is nobody's business.
     if not addresses or not all(is_public(address) for address in addresses):
         raise ImageRejected(f"{host!r} has no public address; check the URL, or download the image and give the file")
+    return addresses
+
+
+def named_addresses(host: str, port: int, seconds: float = MAX_SECONDS) -> list[str]:
+    """The addresses of a host that the operator named; never those of cloud metadata. Raises as `public_addresses`."""
+    addresses = list(dict.fromkeys(_looked_up(host, port, seconds)))
+    if not addresses or any(ipaddress.ip_address(a.partition("%")[0]).is_link_local for a in addresses):
+        raise ImageRejected(f"{host!r} has no address that may be fetched; check the URL, or send the image itself")
     return addresses
 
 
