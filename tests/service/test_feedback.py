@@ -3,11 +3,12 @@
 import json
 import shutil
 import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from text_recognizer.feedback.record import Check
+from text_recognizer.feedback.record import Check, Feedback, Reading
 from text_recognizer.feedback.store import Store
 from text_recognizer.service import feedback
 
@@ -446,3 +447,34 @@ def test_id_of_several_images_stands_for_none_of_them(running, picture, blank, t
         form = {"feedback": json.dumps({**said, "page": page})}
         assert service.http.post("/v1/feedback", data=form, files={"image": picture}).status_code == 201
         assert Store.open(tmp_path).image(Store.open(tmp_path).get("page-1").reading) == picture
+
+
+def test_store_takes_no_more_than_its_quota(running, picture, tmp_path):
+    with running(feedback=str(tmp_path), feedback_bytes=60_000) as service:
+        statuses = []
+        for n in range(40):
+            read(service.http, picture, f"page-{n}")
+            statuses.append(say(service.http, f"page-{n}", flag="other").status_code)
+            if statuses[-1] != 201:
+                break
+        answer = say(service.http, "page-0", flag="other")
+        assert (answer.status_code, answer.json()["code"]) == (507, "feedback-full")
+        assert 1 < len(statuses) < 40
+        assert read(service.http, picture)["text"], "reading goes on"
+
+
+def test_readings_with_feedback_expire_where_that_is_set(tmp_path, picture):
+    def reading(name, days):
+        at = datetime.now(UTC) - timedelta(days=days)
+        return Reading(request_id=name, at=at, model="m@1", mode="fast", image_sha256=name * 8)
+
+    store = Store.open(tmp_path)
+    for name, days in (("old", 100), ("new", 10)):
+        flag = Feedback(id=name, request_id=name, at=datetime.now(UTC), flag="other")
+        assert store.flag(flag, reading(name, days), picture).new
+    store.log([(reading("bare", 10), None)])
+    now = datetime.now(UTC)
+    assert store.expire(now - timedelta(days=200)) == 0
+    assert store.expire(now - timedelta(days=200), now - timedelta(days=90)) == 1
+    assert [store.get(name) is None for name in ("old", "new", "bare")] == [True, False, False]
+    assert store.size() > len(picture)

@@ -18,6 +18,7 @@ def test_every_setting_has_a_variable_that_is_read():
         "hosts": ("pages.intranet",),
         "cors": ("https://a.org", "*"), "image_urls": "allow-list",
         "allowed_hosts": ("a.org", "*.b.org"),
+        "private_hosts": ("files.intranet",), "feedback_bytes": 5000, "feedback_days": 90.0,
         "image_url_http": True, "image_url_ports": (443, 8443), "fetch_seconds": 1.5, "page": False,
         "feedback": "postgresql+psycopg://db/feedback", "feedback_images": "s3://bucket/images",
         "remember_seconds": 10.5, "remember_bytes": 4000, "log_readings": 0.5, "log_keep": "pages",

@@ -78,6 +78,10 @@ class Database:
     def lock(self, connection: sa.Connection, what: str) -> None:
         """Hold the lock of this name until the end of the transaction."""
 
+    def size(self) -> int:
+        """Bytes that the database takes."""
+        raise NotImplementedError
+
     def forget_deleted(self) -> None:
         """Remove what remains of deleted rows on the disk."""
 
@@ -157,6 +161,9 @@ class Sqlite(Database):
             yield
         finally:
             self._writer.release()
+
+    def size(self) -> int:
+        return self._path.stat().st_size if self._is_there() else 0
 
     def forget_deleted(self) -> None:
         # Deleted rows are still in the write-ahead log. A reader at work delays this until the next time.
@@ -239,6 +246,15 @@ class Postgres(Database):
         self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], unique: str
     ) -> None:
         connection.execute(postgresql.insert(table).on_conflict_do_nothing(index_elements=[unique]), rows)
+
+    def size(self) -> int:
+        with self.reading() as connection:
+            names = [table.name for table in METADATA.sorted_tables] if connection else []
+            return sum(
+                int(connection.scalar(sa.select(sa.func.pg_total_relation_size(name))) or 0)
+                for name in names
+                if connection is not None
+            )
 
     def lock(self, connection: sa.Connection, what: str) -> None:
         key = sa.func.hashtextextended(f"text-recognizer {what}", 0)

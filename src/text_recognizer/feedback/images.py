@@ -108,6 +108,12 @@ class Images:
                         Path(prefix + name).unlink()
             return sorted(name for name in found if not name.endswith(_PART))
 
+    def total(self) -> int:
+        """Bytes of all images together."""
+        with self._errors():
+            fs, root = self._root()
+            return sum(int(info["size"]) for info in fs.find(root, detail=True).values())
+
     def _place(self, name: str) -> tuple[Any, str]:
         fs, root = self._root()
         return fs, f"{root.rstrip('/')}/{name}"

@@ -175,22 +175,37 @@ class Store:
         self._database.forget_deleted()
         return True
 
-    def expire(self, before: datetime) -> int:
-        """Delete readings older than `before` that have no feedback, with their images; returns their number."""
+    def size(self) -> int:
+        """Bytes that readings, feedback and images take."""
+        return self._database.size() + self.images.total() if self._exists() else 0
+
+    def expire(self, before: datetime, with_feedback: datetime | None = None) -> int:
+        """Delete readings older than `before` without feedback, and those older than `with_feedback` with it.
+
+        Their images are deleted too. Returns the number of readings.
+        """
         if not self._exists():
             return 0
         unsaid = ~sa.exists().where(FEEDBACK.c.request_id == READINGS.c.request_id)
+        due = sa.and_(READINGS.c.at < before, unsaid)
+        if with_feedback is not None:
+            due = sa.or_(due, READINGS.c.at < with_feedback)
         total = 0
         while True:
             with self._database.writing() as connection:
                 old = connection.execute(
                     sa.select(READINGS.c.number, READINGS.c.image)
-                    .where(READINGS.c.at < before, unsaid)
+                    .where(due)
                     .order_by(READINGS.c.number)
                     .limit(_AT_ONCE)
                 ).all()
                 if old:
                     numbers = [row.number for row in old]
+                    if with_feedback is not None:
+                        expired = sa.select(READINGS.c.request_id).where(
+                            READINGS.c.number.in_(numbers), READINGS.c.at < with_feedback
+                        )
+                        connection.execute(sa.delete(FEEDBACK).where(FEEDBACK.c.request_id.in_(expired)))
                     done = connection.execute(sa.delete(READINGS).where(READINGS.c.number.in_(numbers), unsaid))
                     total += done.rowcount
                 else:

@@ -29,6 +29,7 @@ from text_recognizer.service.engine import Engine, Job
 from text_recognizer.service.metrics import Metrics
 from text_recognizer.service.problems import (
     FeedbackAway,
+    FeedbackFull,
     FeedbackOff,
     FeedbackRefused,
     RequestError,
@@ -49,6 +50,7 @@ STORE_SECONDS = 15.0  # for one operation
 STORE_THREADS, STORE_WAITING = 4, 64
 RETRY_AFTER = 5.0
 EXPIRE_SECONDS = 3600.0
+MEASURE_SECONDS = 60.0  # between two measurements of the store
 ALERTS_SECONDS = 15.0  # how old the alerts in /metrics may be
 _FORGET_SECONDS = 10.0
 _ALERTS_PATIENCE = 0.2  # of /metrics
@@ -83,6 +85,7 @@ class FeedbackService:
         self._threads = ThreadPoolExecutor(STORE_THREADS, "text-recognizer-feedback")
         self._decoding = threading.Lock()  # a page takes hundreds of megabytes while it is decoded
         self._busy = 0
+        self._used = 0  # bytes of the store, as measured last and stored since
         self._tasks: set[asyncio.Task[None]] = set()
         self._alerts_at = -ALERTS_SECONDS
         self._alerts: asyncio.Task[None] | None = None
@@ -97,7 +100,8 @@ class FeedbackService:
         if self._log is not None:
             self._log.start()
             self._spawn(self._forget_old())
-            if self._settings.retention_days:
+            self._spawn(self._measure())
+            if self._settings.retention_days or self._settings.feedback_days:
                 self._spawn(self._expire())
 
     async def stop(self) -> None:
@@ -121,7 +125,11 @@ class FeedbackService:
         self._recent.add(reading)
         self._metrics.remembered.set(self._recent.bytes)
         if sample(request_id) < self._settings.log_readings:
+            if self._is_full():
+                self._complain("log", "the store is full: see TEXT_RECOGNIZER_FEEDBACK_BYTES")
+                return
             await self._log.keep(reading)
+            self._used += reading.size
 
     # -------------------------------------------------------------------------------------------------- feedback
 
@@ -133,6 +141,9 @@ class FeedbackService:
         store = self.required()
         sent = _parsed(content)
         feedback = _checked(sent)
+        if self._is_full():
+            self._complain("flag", "the store is full: see TEXT_RECOGNIZER_FEEDBACK_BYTES")
+            raise FeedbackFull("no more feedback can be stored; its operator can delete some, or allow more")
         known = self._recent.get(owner, feedback.request_id)
         if image is None and self._recent.is_reused(owner, feedback.request_id):
             raise UnknownRequest("several images came under this request id; send image and page with the feedback")
@@ -161,6 +172,7 @@ class FeedbackService:
         if kept is None:
             raise UnknownRequest("this request is unknown or forgotten; send the image and the page with the feedback")
         if kept.new:
+            self._used += len(image or b"") + (known.size if known is not None else 0)
             self._metrics.feedback.labels(_kind(feedback)).inc()
         answer = schema.FeedbackAnswer(
             id=kept.feedback.id,
@@ -230,6 +242,16 @@ class FeedbackService:
         finally:
             self._alerts_at, self._alerts = time.monotonic(), None
 
+    def _is_full(self) -> bool:
+        return 0 < self._settings.feedback_bytes <= self._used
+
+    async def _measure(self) -> None:
+        store = self.required()
+        while self._settings.feedback_bytes:
+            with suppress(FeedbackAway):
+                self._used = await self._do("measure", store.size, seconds=MEASURE_SECONDS)
+            await asyncio.sleep(MEASURE_SECONDS)
+
     async def _forget_old(self) -> None:
         while True:
             await asyncio.sleep(min(_FORGET_SECONDS, self._settings.remember_seconds or _FORGET_SECONDS))
@@ -240,10 +262,12 @@ class FeedbackService:
         store = self.required()
 
         def expire() -> None:
-            gone = store.expire(datetime.now(UTC) - timedelta(days=self._settings.retention_days))
+            now, days, longer = datetime.now(UTC), self._settings.retention_days, self._settings.feedback_days
+            before = now - timedelta(days=days) if days else datetime.min.replace(tzinfo=UTC)
+            gone = store.expire(before, now - timedelta(days=longer) if longer else None)
             store.tidy()
             if gone:
-                log.info("feedback: deleted %d readings older than %g days", gone, self._settings.retention_days)
+                log.info("feedback: deleted %d expired readings", gone)
 
         await asyncio.sleep(min(60.0, EXPIRE_SECONDS))
         while True:

@@ -56,6 +56,7 @@ class Inputs:
             schemes=("http", "https") if settings.image_url_http else ("https",),
             hosts=settings.allowed_hosts if settings.image_urls == "allow-list" else None,
             ports=settings.image_url_ports,
+            private=settings.private_hosts,
         )
 
     # ------------------------------------------------------------------------------------------------------ bodies

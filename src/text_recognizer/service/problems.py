@@ -72,6 +72,13 @@ class FeedbackAway(RequestError):
     code = "feedback-unavailable"
 
 
+class FeedbackFull(RequestError):
+    """The store of feedback holds as much as it may."""
+
+    status = 507
+    code = "feedback-full"
+
+
 class TooSlow(RequestError):
     """The body did not arrive in time."""
 

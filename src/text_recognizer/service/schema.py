@@ -147,6 +147,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         500: "An error in this program",
         503: "The model is not loaded yet, the service is stopping, or feedback cannot be stored",
         504: "The page was not read in time",
+        507: "No more feedback can be stored",
     }
     return {
         status: {"description": words[status], "content": content, "headers": headers.get(status, {})}

@@ -97,6 +97,11 @@ class Settings(BaseModel):
     allowed_hosts: Names = Field(
         (), description="`example.org` is this host alone, `*.example.org` is every host below it"
     )
+    private_hosts: Names = Field(
+        (),
+        description="hosts that are fetched from although their addresses are private, as in an intranet; written "
+        "as in `ALLOWED_HOSTS`",
+    )
     image_url_http: bool = Field(False, description="whether `http://` is fetched too, not only `https://`")
     image_url_ports: Ports = Field((80, 443), description="ports that images are fetched from")
     fetch_seconds: Seconds = Field(10.0, description="for one image, with all redirects")
@@ -106,6 +111,12 @@ class Settings(BaseModel):
     )
     feedback_images: str | None = Field(
         None, description="where its images are stored: any fsspec address; none: a folder beside the SQLite file"
+    )
+    feedback_bytes: ByteSize = Field(
+        ByteSize(10 * 2**30), description="of all that is stored; feedback beyond it is answered 507; 0: no limit"
+    )
+    feedback_days: Amount = Field(
+        0.0, description="after which a reading with feedback is deleted, by the time of the reading; 0: never"
     )
     remember_seconds: Amount = Field(
         900.0, description="how long a reading stays in memory, so that feedback finds its image; 0: not at all"

@@ -22,7 +22,7 @@ def router(context: Context) -> APIRouter:
         responses={
             200: {"description": "It was stored before", "model": schema.FeedbackAnswer},
             201: {"description": "It is stored"},
-            **schema.problems(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503),
+            **schema.problems(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 507),
         },
         openapi_extra={"requestBody": schema.FEEDBACK_BODY},
     )
