@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rapidfuzz.distance import Levenshtein
 
 from text_recognizer.bundle import Bundle
-from text_recognizer.evaluation.metrics import Normalisation
+from text_recognizer.evaluation.metrics import Normalisation, edits
 from text_recognizer.evaluation.sets import load_set
 from text_recognizer.reader import Reader
 from text_recognizer.recognition.normalise import normalise_line
@@ -61,7 +60,7 @@ def read(network: Recognizer, codec: Codec, crops: Sequence[Gray]) -> list[str]:
 
 def rate(truths: Sequence[str], texts: Sequence[str]) -> float:
     """Character error rate over all lines together."""
-    return sum(map(Levenshtein.distance, truths, texts)) / max(1, sum(map(len, truths)))
+    return sum(map(edits, truths, texts)) / max(1, sum(map(len, truths)))
 
 
 def networks(path: Path, averaged: bool) -> tuple[Recognizer, Codec]:

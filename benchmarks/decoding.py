@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rapidfuzz.distance import Levenshtein
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.description import Decoding
+from text_recognizer.evaluation.metrics import edits
 from text_recognizer.recognition.decoding import Scores, best_path, ctc_scores
 from text_recognizer.recognition.recognizer import EncodedLine, Recognizer
 from text_recognizer.training.stage import calibration_lines
@@ -94,7 +94,7 @@ def main() -> None:
     encoded = [encode(recognizer, image, args.views) for image, _ in lines]
 
     def distance(ids: list[int], truth: str) -> int:
-        return Levenshtein.distance(recognizer.text(ids).strip(), truth)
+        return edits(recognizer.text(ids).strip(), truth)
 
     def rate(texts: list[list[int]]) -> str:
         return f"{100 * sum(map(distance, texts, truths)) / sum(map(len, truths)):5.2f} %"

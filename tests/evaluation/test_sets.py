@@ -90,9 +90,9 @@ def test_damaged_xml_is_named(tmp_path: Path) -> None:
 
 
 def test_nothing_readable_is_an_error_that_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DataInvalid, match="holds no set"):
+    with pytest.raises(DataInvalid, match="holds no readable set"):
         load_set(tmp_path)
-    with pytest.raises(DataInvalid, match="not there"):
+    with pytest.raises(DataInvalid, match="does not exist"):
         load_set(tmp_path / "nowhere")
 
 

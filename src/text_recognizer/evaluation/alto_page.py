@@ -98,9 +98,9 @@ def _tag(element: Element) -> str:
 
 
 def _size(page: Element | None, names: tuple[str, ...]) -> float | None:
-    told = next((page.get(name) for name in names if page.get(name)), None) if page is not None else None
+    value = next((page.get(name) for name in names if page.get(name)), None) if page is not None else None
     try:
-        return float(told) if told else None
+        return float(value) if value else None
     except ValueError:
         return None
 

@@ -205,7 +205,7 @@ def cut_view(
     matrix = np.concatenate([turn, shift[:, None]], axis=1)
     outside = float(np.median(image)) if rng.random() < 0.7 else float(rng.uniform(0, 255))
     view = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=outside)
-    view = _wear(np.asarray(view, np.uint8), rng)
+    view = _degrade(np.asarray(view, np.uint8), rng)
     whole = matrix @ np.array([[scale, 0, 0.5 * scale - 0.5], [0, scale, 0.5 * scale - 0.5], [0, 0, 1]])
     maps, seen = draw_targets(lines, whole, scale, (size, size))
     return flatten_paper(view), maps, seen
@@ -217,7 +217,7 @@ def _span(side: int, size: int) -> tuple[float, float]:
     return side / 2 - (size - side) / 2, side / 2 + (size - side) / 2 + 1e-3
 
 
-def _wear(view: Gray, rng: np.random.Generator) -> Gray:
+def _degrade(view: Gray, rng: np.random.Generator) -> Gray:
     """Contrast, uneven light, blur, noise, thresholds and JPEG."""
     image: NDArray[np.float32] = view.astype(np.float32)
     size = view.shape[0]
