@@ -4,9 +4,14 @@ import json
 import subprocess
 import sys
 
+import httpx
 import pytest
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from text_recognizer.app import forward
+from text_recognizer.app.mounted import create_app
 from text_recognizer.formats.json_lines import from_dict
+from text_recognizer.service.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -180,13 +185,17 @@ def test_alone_only_what_the_page_asks_for_is_passed_on(service, alone, picture)
             assert before.http.request(method, path).status_code == 404, (method, path)
 
 
-def test_visitors_are_told_apart_by_the_service_behind(mounted, alone, monkeypatch):
-    # uvicorn believes a proxy on this machine.
-    with mounted(rate_limit=6) as limited, alone(limited.url) as before:
-        forged = {"X-Forwarded-For": "203.0.113.7"}
-        first = [before.http.get("/v1/models", headers=forged).status_code for _ in range(3)]
-        assert first[0] == 200 and first[-1] == 429
-        assert before.http.get("/v1/models", headers={"X-Forwarded-For": "203.0.113.8"}).status_code == 200
+def test_visitors_are_told_apart_by_the_service_behind(serving, wait_until):
+    """Both servers trust the proxy before them, here the test."""
+    service = create_app(Settings(rate_limit=6, threads=1, feedback="off"))
+    with serving(ProxyHeadersMiddleware(service, "127.0.0.1")) as address:
+        page = forward.create_app(address)
+        with serving(ProxyHeadersMiddleware(page, "127.0.0.1")) as url, httpx.Client(base_url=url) as http:
+            wait_until(lambda: httpx.get(f"{address}/readyz").status_code == 200)
+            visitor = {"X-Forwarded-For": "203.0.113.7"}
+            first = [http.get("/v1/models", headers=visitor).status_code for _ in range(3)]
+            assert first[0] == 200 and first[-1] == 429
+            assert http.get("/v1/models", headers={"X-Forwarded-For": "203.0.113.8"}).status_code == 200
 
 
 def test_service_that_is_away_is_told_in_a_problem_document(alone, picture):
