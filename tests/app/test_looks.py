@@ -1,6 +1,7 @@
 """Whom the page is for: phones, keyboards, screen readers, dark rooms, weak eyes."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,40 @@ def test_contrast_is_that_of_wcag_aa(service, browse, scheme):
     tab.give(b"nonsense")
     tab.wait_for_selector("#tr-alert:visible")
     assert tab.evaluate(CONTRAST) == []
+
+
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe is not installed: run make scripts")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_any_state(service, browse, blank, scheme):
+    tab = browse(service.url, color_scheme=scheme, reduced_motion="reduce")
+    tab.wait_for_selector("#tr-examples button")
+    tab.evaluate(AXE.read_text(encoding="utf-8"))
+
+    def check(state):
+        found = tab.evaluate("axe.run('#reader').then(({ violations }) => violations)")
+        assert not found, (state, [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in found])
+
+    check("start")
+    tab.click("#tr-examples button >> nth=0")
+    tab.wait_until_read()
+    check("read")
+    tab.locator("#tr-lines .other:visible").first.click()
+    tab.click("#tr-find")
+    check("search")
+    tab.get_by_role("tab", name="Whole text").click()
+    check("whole text")
+    tab.click("#tr-keys")
+    check("keys")
+    tab.click("#tr-help-close")
+    tab.give(blank)
+    tab.wait_for_selector("#tr-nothing:visible")
+    check("blank page")
+    tab.give(b"nonsense")
+    tab.wait_for_selector("#tr-alert:visible")
+    check("error")
 
 
 def test_reduced_motion_is_respected(service, browse, picture):
