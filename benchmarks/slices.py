@@ -1,7 +1,7 @@
 """What the model reads well and badly: error rates on slices that differ from a plain default in one thing each.
 
     python benchmarks/slices.py --unipen data/unipen.npz --texts data/texts
-    python benchmarks/slices.py --unipen data/unipen.npz --texts data/texts --write docs/model-card.md
+    python benchmarks/slices.py --unipen data/unipen.npz --texts data/texts --write docs/measure/model-card.md
 
 Lines and pages are rendered from writers that no training sees. Within a group every slice shows the same texts in the
 same hands, drawn with the same random numbers, so that a difference is due to the one thing; only the slices by strokes
@@ -413,7 +413,7 @@ def tables(figures: dict[str, Any]) -> str:
     sizes = (figures["lines"], figures["pages"])
     options = "" if sizes == (LINES, PAGES) else f" --lines {sizes[0]} --pages {sizes[1]}"
     out = [f"Model `{figures['model']}`, {sizes[0]} lines or {sizes[1]} pages a slice:", ""]
-    out += [f"    {COMMAND}{options} --write docs/model-card.md", "", summary(figures)]
+    out += [f"    {COMMAND}{options} --write docs/measure/model-card.md", "", summary(figures)]
     for group, rows in figures["groups"].items():
         by_page = rows[0]["any_order"] is not None
         compared = any(r["against_plain"] for r in rows)

@@ -22,7 +22,7 @@ import failures
 import slices
 
 ROOT = Path(__file__).parent.parent
-CARD = (ROOT / "docs" / "model-card.md").read_text(encoding="utf-8")
+CARD = (ROOT / "docs" / "measure" / "model-card.md").read_text(encoding="utf-8")
 SOURCES = ROOT / "src" / "text_recognizer" / "synthesis" / "sources"
 TEXT = TextSource(None)
 
@@ -75,7 +75,7 @@ def test_links_lead_somewhere_and_pictures_are_small_and_all_shown():
     shown = set()
     for target in re.findall(r"\]\(([^)#]+)\)", CARD):
         if not target.startswith("http"):
-            path = ROOT / "docs" / target
+            path = ROOT / "docs" / "measure" / target
             assert path.exists(), target
             if path.suffix == ".png":
                 assert path.stat().st_size <= failures.LARGEST

@@ -36,11 +36,15 @@ def test_read_commands_are_understood():
         assert _parser().parse_args(command.split()).command == "read"
 
 
-@pytest.mark.parametrize(
-    "document", ["README.md", "docs/architecture.md", "docs/cli.md", "docs/service.md", "samples/README.md"]
-)
-def test_links_lead_somewhere(document):
-    path = ROOT / document
-    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
-        if not target.startswith("http"):
-            assert (path.parent / target).exists(), f"{document} links to {target}"
+REPOSITORY = "https://example.org/text-recognizer/blob/main/"
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "samples" / "README.md"]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    """Links of the documentation are relative, others are absolute, so that they work on a package index too."""
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+        if target.startswith(REPOSITORY):
+            assert (ROOT / target.removeprefix(REPOSITORY)).exists(), f"{path} links to {target}"
+        elif not target.startswith(("http", "mailto:")):
+            assert (path.parent / target).exists(), f"{path} links to {target}"

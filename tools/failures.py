@@ -1,6 +1,6 @@
 """The model card's pictures of what is read badly, with the truth and the reading, made by the shipped model.
 
-    python tools/failures.py --unipen data/unipen.npz --texts data/texts --write docs/model-card.md
+    python tools/failures.py --unipen data/unipen.npz --texts data/texts --write docs/measure/model-card.md
 
 Each kind is rendered a few times in hands that no training sees. The picture shown is the one in the middle by its
 character error rate: neither the worst nor the best. Seeds are fixed.
@@ -234,18 +234,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--texts", type=Path)
     parser.add_argument("--bundle", type=Path, help="model folder (default: the shipped one)")
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--images", type=Path, help="folder of the pictures (default: images/failures beside --write)")
+    parser.add_argument("--images", type=Path, help="folder of the pictures (default: docs/images/failures)")
     parser.add_argument("--write", type=Path, required=True, help="document whose failures are replaced")
     args = parser.parse_args(argv)
     put_between(args.write.read_text(encoding="utf-8"), "failures", "")  # fails now, not after minutes
-    images = args.images or args.write.parent / "images" / "failures"
+    images = args.images or Path(__file__).parent.parent / "docs" / "images" / "failures"
     images.mkdir(parents=True, exist_ok=True)
     hands = [hand for hand in map(Hand, load_writers(args.unipen, "heldout")) if hand.writable]
     text, reader = TextSource(args.texts), Reader(args.bundle, args.threads)
     sections = [
         f"Model `{reader.model}`. Made by `python tools/failures.py --unipen data/unipen.npz --texts data/texts "
     ]
-    sections[0] += "--write docs/model-card.md`; lines are parted by /."
+    sections[0] += "--write docs/measure/model-card.md`; lines are parted by /."
     for kind in KINDS:
         shown, rates = middle_one(kind, hands, text, reader)
         target = images / f"{kind.name}.png"

@@ -108,7 +108,7 @@ variable "security_groups" {
 }
 
 variable "environment" {
-  description = "More settings of docs/service.md, such as TEXT_RECOGNIZER_IMAGE_URLS = \"off\"."
+  description = "More settings of docs/serve/service.md, such as TEXT_RECOGNIZER_IMAGE_URLS = \"off\"."
   type        = map(string)
   default     = {}
 }

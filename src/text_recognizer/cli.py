@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve",
         help="serve the HTTP API (needs the 'serve' extra)",
-        description="Serve the HTTP API of docs/service.md. Arguments override the environment: "
+        description="Serve the HTTP API of docs/serve/service.md. Arguments override the environment: "
         "TEXT_RECOGNIZER_QUEUE, TEXT_RECOGNIZER_API_KEYS and others, listed there.",
     )
     serve.add_argument("--host", help="address to listen on; default: 127.0.0.1, only this machine")

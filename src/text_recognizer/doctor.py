@@ -32,7 +32,7 @@ DISTRIBUTION = "text-recognizer"
 SERVICE = "http://127.0.0.1:8000"
 SECONDS = 60.0  # of a process that imports a package, on a busy machine
 GIGABYTE = 1e9
-# Resident memory in GB of one process that reads, and of training on the processor (docs/deploy.md, docs/training.md).
+# Resident memory in GB of one process that reads, and of training on the processor.
 READING, TRAINING = 1.0, 4.0
 
 

@@ -226,7 +226,7 @@ def settings_in(text: str) -> set[str]:
 
 def written():
     """Every file that names settings."""
-    patterns = ("Dockerfile", "*.Dockerfile", "*.yaml", "*/*.yaml", "*/*/*.yaml", "*/*.tf", "../docs/deploy.md")
+    patterns = ("Dockerfile", "*.Dockerfile", "*.yaml", "*/*.yaml", "*/*/*.yaml", "*/*.tf", "../docs/serve/deploy.md")
     return [file for pattern in patterns for file in DEPLOY.glob(pattern) if file.name != "skypilot.yaml"]
 
 

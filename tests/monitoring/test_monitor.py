@@ -343,7 +343,7 @@ def test_report_of_nothing_is_a_report(picture: bytes) -> None:
 
 def test_json_has_the_fields_that_the_guide_names(busy: Findings) -> None:
     told = json.loads(json.dumps(report.to_dict(busy), allow_nan=False))
-    guide = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[2] / "docs" / "review" / "monitoring.md").read_text(encoding="utf-8")
     table = guide.partition("### The JSON")[2].partition("\n## ")[0]
     assert set(told) == set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
     assert told["drift"][0]["feature"] == "width"

@@ -99,7 +99,7 @@ def test_rules_of_the_package_say_what_to_do() -> None:
     rules = read_rules()
     assert {type(rule).kind for rule in rules} == {"drift", "fall", "flagged", "cer", "latency", "volume"}
     assert all(rule.do for rule in rules)
-    guide = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[2] / "docs" / "review" / "monitoring.md").read_text(encoding="utf-8")
     assert all(f"`{rule.name}`" in guide for rule in rules)
 
 
@@ -292,7 +292,7 @@ def test_own_rules_go_before_those_of_the_package(place: Path, tmp_path: Path) -
 
 
 def test_rules_and_template_are_in_the_package() -> None:
-    package = files("text_recognizer.feedback")
+    package = files("text_recognizer.monitoring")
     assert (package / "rules.toml").is_file()
     assert (package / "templates" / "report.html").is_file()
 

@@ -1,4 +1,4 @@
-"""What docs/service.md and the README show works as shown, and their tables are those of the code."""
+"""What docs/serve/service.md and the README show works as shown, and their tables are those of the code."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from text_recognizer.service import problems
 from text_recognizer.service.settings import table
 
 ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "serve" / "service.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8000"
 

@@ -1,4 +1,4 @@
-"""What docs/feedback.md shows works as shown, from the first line to the last."""
+"""What docs/review/feedback.md shows works as shown, from the first line to the last."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ import pytest
 from text_recognizer.service.feedback import MAX_COMMENT, MAX_TEXT
 
 ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "docs" / "feedback.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "review" / "feedback.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8000"
 
 

@@ -105,7 +105,7 @@ def load_iam(address: str) -> EvaluationSet:
                 found.pages.append(TruthPage(image, (line,), writers.get(piece.form, piece.form)))
     if not found.pages:
         reason = f" ({found.skipped[0]})" if found.skipped else ""
-        raise DataInvalid(f"{address} holds no {unit} with image and text{reason}: see docs/training.md.")
+        raise DataInvalid(f"{address} holds no {unit} with image and text{reason}: see docs/learn/training.md.")
     return found
 
 

@@ -64,7 +64,7 @@ def open_store(options: argparse.Namespace) -> Store:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="text-recognizer feedback",
-        description="Look at what people said of readings: docs/feedback.md.",
+        description="Look at what people said of readings: docs/review/feedback.md.",
         epilog=TIMES,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -257,7 +257,7 @@ def _annotate(options: argparse.Namespace) -> int:
     else:
         chosen = least_certain(store.records(since), options.least_certain)
     done = annotate(store, chosen, options.folder, options.to, options.prefix if options.files else None)
-    print(f"{done.pages} pages in {options.folder}; how to go on: docs/annotation.md")
+    print(f"{done.pages} pages in {options.folder}; how to go on: docs/review/annotation.md")
     for reason, count in sorted(reasons(done.skipped).items()):
         print(f"left out: {count}: {_plain(reason)}", file=sys.stderr)
     return 0

@@ -37,7 +37,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="text-recognizer monitor", description="Look at what the service read: docs/monitoring.md.", epilog=TIMES
+        prog="text-recognizer monitor",
+        description="Look at what the service read: docs/review/monitoring.md.",
+        epilog=TIMES,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     report = commands.add_parser(

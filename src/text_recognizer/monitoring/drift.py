@@ -29,7 +29,7 @@ BINS = 10
 CERTAIN = 0.01
 """P-value under which a difference is no chance."""
 LIMIT = 0.3
-"""Largest distance between the distribution functions that is taken for ordinary; see docs/monitoring.md."""
+"""Largest distance between the distribution functions that is taken for ordinary; see docs/review/monitoring.md."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def verdict(found: Findings) -> tuple[str, str]:
 
 
 def to_dict(found: Findings) -> dict[str, Any]:
-    """The findings as plain lists and dicts; schema in docs/monitoring.md."""
+    """The findings as plain lists and dicts; schema in docs/review/monitoring.md."""
     level, words = verdict(found)
     return {
         "format": FORMAT,

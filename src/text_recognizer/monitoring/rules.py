@@ -179,7 +179,7 @@ def read_rules(path: Path | None = None) -> list[Rule]:
         raise UsageError(f"the rules {name} are no TOML: {error}") from None
     rules = [_rule(name, rule, table) for rule, table in tables.items()]
     if not rules:
-        raise UsageError(f"the rules {name} hold no rule: write a table for each, as in docs/monitoring.md")
+        raise UsageError(f"the rules {name} hold no rule: write a table for each, as in docs/review/monitoring.md")
     return rules
 
 

@@ -48,7 +48,7 @@ def tell(url: str, found: Findings, fired: Sequence[Check], waits: Sequence[floa
 
 
 def payload(found: Findings, fired: Sequence[Check]) -> dict[str, object]:
-    """What is sent; schema in docs/monitoring.md."""
+    """What is sent; schema in docs/review/monitoring.md."""
     lines = "\n".join(f"• {check.rule}: {check.message}" for check in fired)
     return {
         "format": FORMAT,

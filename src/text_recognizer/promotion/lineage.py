@@ -36,8 +36,8 @@ def lineage(bundle: Bundle) -> dict[str, list[str]]:
     lines["metrics"] = [f"{name}: {json.dumps(value)}" for name, value in metrics.items()] or ["none"]
     lines["make it again"] = [
         f"git checkout {trained}",
-        *([" ".join(record["command"])] if "command" in record else ["the commands of docs/training.md"]),
-        "text-recognizer train stage CHECKPOINT …    # docs/training.md",
+        *([" ".join(record["command"])] if "command" in record else ["the commands of docs/learn/training.md"]),
+        "text-recognizer train stage CHECKPOINT …    # docs/learn/training.md",
     ]
     return lines
 

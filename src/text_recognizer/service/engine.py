@@ -39,7 +39,7 @@ from text_recognizer.service.settings import Settings
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-BATCH = 8  # lines; on one core more of them cost more each (docs/service.md), and let others wait
+BATCH = 8  # lines; on one core more of them cost more each (docs/serve/service.md), and let others wait
 PUNCTUAL = 0.8  # share of the time until its deadline that a page may be expected to take
 LEARNING = 0.3  # how much the latest page counts in what the next ones are expected to take
 STUCK = 3.0  # a step that takes this many deadlines will not end any more

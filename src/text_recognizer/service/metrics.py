@@ -57,7 +57,7 @@ class Alerts(Collector):
 
 
 class Metrics:
-    """All that is counted; names are in docs/service.md."""
+    """All that is counted; names are in docs/serve/service.md."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

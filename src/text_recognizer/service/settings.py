@@ -1,4 +1,4 @@
-"""What an operator may set: each field is an environment variable TEXT_RECOGNIZER_… and a row in docs/service.md.
+"""What an operator may set: each field is an environment variable TEXT_RECOGNIZER_… and a row in docs/serve/service.md.
 
 `python -m text_recognizer.service.settings` prints that table.
 """
@@ -40,8 +40,8 @@ class Settings(BaseModel):
 
     model: str | None = Field(
         None,
-        description="folder of a bundle, `production`, `staging`, NAME or NAME@VERSION ([models.md](models.md)); "
-        "none: the model of the package",
+        description="folder of a bundle, `production`, `staging`, NAME or NAME@VERSION "
+        "([models.md](../measure/models.md)); none: the model of the package",
     )
     reload_seconds: Amount = Field(
         10.0,

@@ -1,6 +1,6 @@
 """The reference of a bundle for monitoring: statistics of pages that its model reads well, and frequent words.
 
-Monitoring compares the readings of a service with it (docs/monitoring.md).
+Monitoring compares the readings of a service with it (docs/review/monitoring.md).
 """
 
 from __future__ import annotations

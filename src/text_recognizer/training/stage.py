@@ -303,7 +303,7 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
     codec = Codec()
     c = network.config
     if c.paragraph:
-        raise DataInvalid(f"{checkpoint} reads whole paragraphs, and a bundle reads lines: see docs/training.md.")
+        raise DataInvalid(f"{checkpoint} reads whole paragraphs, and a bundle reads lines: see docs/learn/training.md.")
     report(f"rendering held-out lines to check {checkpoint}")
     lines = calibration_lines(options.unipen, options.texts, c.height)
     crops, truths = [image for image, _ in lines], [text for _, text in lines]

@@ -107,7 +107,9 @@ class RealLines:
 def _records(folder: Path) -> list[dict[str, object]]:
     file = next((folder / name for name in RECORDS if (folder / name).is_file()), None)
     if file is None:
-        raise DataInvalid(f"{folder} holds no {RECORDS[0]}: docs/training.md says what belongs into such a folder.")
+        raise DataInvalid(
+            f"{folder} holds no {RECORDS[0]}: docs/learn/training.md says what belongs into such a folder."
+        )
     try:
         data = file.read_bytes()
         text = (lzma.decompress(data) if file.suffix == ".xz" else data).decode()
