@@ -29,13 +29,13 @@ def test_commands_run_one_after_the_other(running, tmp_path, monkeypatch):
     blocks = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
     blocks = [block for block in blocks if "finetune" not in block]  # it wants twenty lines, and minutes
     # What is deleted in one block is exported in a later one: a correction for that.
-    said = '{"request_id": "letter-1", "id": "mine-3", "text": "Washington, D.C."}'
+    said = '{"request_id": "page-1", "id": "mine-3", "text": "Washington, D.C."}'
     with running() as service:
         out = []
         for block in blocks:
             if "export" in block:
                 service.http.post("/v1/read?mode=fast", files={"image": (ROOT / "samples" / "page.png").read_bytes()},
-                                  headers={"X-Request-ID": "letter-1"})  # fmt: skip
+                                  headers={"X-Request-ID": "page-1"})  # fmt: skip
                 service.http.post("/v1/feedback", content=said, headers={"Content-Type": "application/json"})
             script = block.replace(ADDRESS, service.url)
             done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True)
