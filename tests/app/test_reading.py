@@ -132,3 +132,33 @@ def test_several_pictures_are_all_read_and_survive_a_reload(tab, picture, blank)
     tab.wait_for_selector("#tr-choose")
     tab.wait_for_timeout(300)
     assert tab.locator("#tr-start .pages li").count() == 0
+
+
+def test_two_tabs_show_the_same_page(tab, service, picture):
+    tab.read(picture).nth(0).fill("typed in the first tab")
+    tab.wait_for_timeout(300)
+    other = tab.context.new_page()
+    other.goto(tab.url)
+    other.wait_for_selector("#tr-lines textarea")
+    assert other.locator("#tr-lines textarea").nth(0).input_value() == "typed in the first tab"
+    other.locator("#tr-lines textarea").nth(1).fill("typed in the other")
+    tab.until("document.querySelectorAll('#tr-lines textarea')[1].value === 'typed in the other'")
+    assert tab.texts()[0] == "typed in the first tab"
+
+
+def test_picture_is_zoomed_moved_and_rotated_and_read_as_shown(tab, picture):
+    tab.read(picture)
+    width = "document.querySelector('#tr-paper').clientWidth"
+    before = tab.evaluate(width)
+    tab.locator("#tr-view").hover()
+    tab.mouse.wheel(0, -400)
+    tab.until(f"{width} > {before}")
+    start = tab.evaluate("document.querySelector('#tr-view').scrollLeft")
+    tab.mouse.down()
+    tab.mouse.move(200, 300, steps=3)
+    tab.mouse.up()
+    assert tab.evaluate("document.querySelector('#tr-view').scrollLeft") != start
+    tab.get_by_role("button", name="Rotate clockwise").click()
+    with tab.expect_request(lambda request: "/v1/read" in request.url):
+        tab.get_by_role("button", name="Read again").click()
+    tab.until("document.querySelector('#tr-image').naturalWidth === 240")

@@ -356,6 +356,7 @@ async function save(entry, withFile = false) {
   const busy = saving.get(entry.id);
   if (busy) {
     busy.again = true;
+    busy.file ||= withFile;
     return;
   }
   const job = { again: true, file: withFile };
@@ -366,8 +367,9 @@ async function save(entry, withFile = false) {
       if (entry === current) entry.feedback = feedback.state;
       const { id, name, time, mode: wanted, readMode, status: state, thumb } = entry;
       const record = { id, name, time, mode: wanted, readMode, status: state, thumb, words: entry.words, error: entry.error, tab: tabName, state: entry.document.saved, feedback: entry.feedback };
-      await storage.store(record, job.file ? entry.file : undefined);
+      const file = job.file ? entry.file : undefined;
       job.file = false;
+      await storage.store(record, file);
     }
   } catch {
     tell("This browser has no room to store this page: it is lost when the tab closes. Download its text, or forget other pages.");
