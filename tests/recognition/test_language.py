@@ -103,3 +103,19 @@ def test_model_of_narrower_ids_is_read_as_before(model: LanguageModel, tmp_path:
     for text in ("the quick", "then", "a q"):
         ids_of = CODEC.encode(text)
         assert LanguageModel(tmp_path / "narrow.npz").score(ids_of) == pytest.approx(model.score(ids_of), abs=1e-5)
+
+
+def test_smaller_model_keeps_what_tells_the_most(tmp_path: Path) -> None:
+    lines = list(wording(None, 500))[:1500]
+    sizes, bits = [], []
+    for most in (None, 6000, 1500):
+        arrays = estimate(lines, order=5, most=most)
+        write(arrays, tmp_path / "m.npz")
+        sizes.append(sum(len(arrays[f"symbols{k}"]) for k in range(2, 6)))
+        smaller = LanguageModel(tmp_path / "m.npz")
+        bits.append(bits_per_character(smaller, lines[:50]))
+        ids = CODEC.encode("the lazy fox")
+        one_by_one = [float(smaller.next(ids[:i])[c]) for i, c in enumerate([*ids, EOS])]
+        assert smaller.likelihoods([ids]) == pytest.approx(one_by_one, abs=1e-4)
+    assert sizes[0] > 2 * sizes[1] > 4 * sizes[2], sizes
+    assert bits[0] < bits[1] < bits[2] < 4, bits

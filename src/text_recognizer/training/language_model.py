@@ -3,6 +3,7 @@
 References
 - Chen, Goodman, "An empirical study of smoothing techniques for language modeling", 1999: modified Kneser-Ney,
   interpolated, three discounts an order
+- Seymore, Rosenfeld, "Scalable backoff language models", ICSLP 1996: what an n-gram is worth beside the shorter one
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ MASK = np.uint64((1 << ID_BITS) - 1)
 LEAST = {1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 6: 2}
 
 
-def estimate(lines: Iterable[str], order: int = 6) -> dict[str, NDArray[np.generic]]:
+def estimate(lines: Iterable[str], order: int = 6, most: int | None = None) -> dict[str, NDArray[np.generic]]:
     """Arrays of an interpolated Kneser-Ney model of `lines`, as `LanguageModel` reads them.
 
-    Raises DataInvalid if there is too little text.
+    `most`: about how many n-grams are kept, those that change the most (some two bytes each in the file); None keeps
+    all but the rarest. Raises DataInvalid if there is too little text.
     """
     ids = _ids(lines)
     if len(ids) < 1000:
@@ -63,19 +65,50 @@ def estimate(lines: Iterable[str], order: int = 6) -> dict[str, NDArray[np.gener
         "order": np.asarray(order),
         "id_bits": np.asarray(ID_BITS),
     }
+    kept = [counts >= LEAST.get(k, 3) for k, (_, counts) in enumerate(tables, 1)]
+    if most is not None:
+        kept = _worth_most(tables, unigrams / unigrams.sum(), most)
     for k in range(2, order + 1):
-        arrays |= _order(k, *tables[k - 1])
+        arrays |= _order(k, *tables[k - 1], kept[k - 1])
     return arrays
 
 
-def _order(k: int, grams: Keys, counts: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
-    """Contexts, backoff weights and discounted probabilities of order `k`."""
+def _worth_most(
+    tables: Sequence[tuple[Keys, NDArray[np.int64]]], unigrams: NDArray[np.float64], most: int
+) -> list[NDArray[np.bool_]]:
+    """Which n-grams of each order to keep: whose probability differs most, and most often, from the shorter one's.
+
+    The n-gram without its first character is always kept too: whoever looks up a context finds its endings.
+    """
+    p = unigrams[tables[0][0].astype(np.int64)]
+    worth: list[NDArray[np.float64]] = [np.zeros(len(p))]
+    shorter: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]  # place of each n-gram's end in the order below
+    for k in range(2, len(tables) + 1):
+        grams, counts = tables[k - 1]
+        _, starts = np.unique(grams >> np.uint64(ID_BITS), return_index=True)
+        owner = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(grams))))
+        mass = (counts - _discounts(counts)[np.minimum(counts, 3)]) / np.add.reduceat(counts, starts)[owner]
+        backoff = 1.0 - np.add.reduceat(mass, starts)
+        ends = np.searchsorted(tables[k - 2][0], grams & np.uint64((1 << ID_BITS * (k - 1)) - 1))
+        below = p[ends]
+        p = mass + backoff[owner] * below
+        worth.append(counts * np.log(p / below))
+        shorter.append(ends)
+    values = np.concatenate(worth[1:])
+    least = float(np.partition(values, -most)[-most]) if most < len(values) else -math.inf
+    kept = [value >= least for value in worth]
+    for k in range(len(tables), 2, -1):
+        kept[k - 2][shorter[k - 1][kept[k - 1]]] = True
+    return kept
+
+
+def _order(k: int, grams: Keys, counts: NDArray[np.int64], keep: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
+    """Contexts, backoff weights and discounted probabilities of order `k`; those not kept fall back on order k - 1."""
     contexts = grams >> np.uint64(ID_BITS)
     keys, starts = np.unique(contexts, return_index=True)
     totals = np.add.reduceat(counts, starts)
     owner = np.repeat(np.arange(len(keys)), np.diff(np.append(starts, len(grams))))
     discount = _discounts(counts)[np.minimum(counts, 3)]
-    keep = counts >= LEAST.get(k, 3)
     mass = np.where(keep, (counts - discount) / totals[owner], 0.0)
     backoff = 1.0 - np.add.reduceat(mass, starts)
     kept_of = np.add.reduceat(keep.astype(np.int64), starts)
@@ -167,6 +200,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--texts", type=Path, help="folder made by 'text-recognizer train data texts'")
     parser.add_argument("--out", type=Path, required=True, help=".npz file to write")
     parser.add_argument("--order", type=int, default=6, choices=range(2, 9), metavar="2…8")
+    parser.add_argument("--most", type=int, metavar="N", help="keep the N n-grams that tell the most; 2 bytes each")
     parser.add_argument("--everyday", type=int, default=150_000, help="lines of notes, sums, names and the like")
     parser.add_argument("--leave-out", type=Path, help="evaluation set whose wording is left out")
     parser.add_argument("--unipen", type=Path, help="cache of 'data prepare': the wording of calibration is left out")
@@ -180,7 +214,7 @@ def main(argv: list[str]) -> int:
         from text_recognizer.training.stage import calibration_lines
 
         leave_out += [text for _, text in calibration_lines(args.unipen, args.texts)]
-    write(estimate(wording(args.texts, args.everyday, leave_out=leave_out), args.order), args.out)
+    write(estimate(wording(args.texts, args.everyday, leave_out=leave_out), args.order, args.most), args.out)
     model = LanguageModel(args.out)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")
     if leave_out:
