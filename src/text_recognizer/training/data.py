@@ -68,6 +68,10 @@ class Codec:
         """Token ids; a character outside the alphabet becomes UNKNOWN and never raises."""
         return [self._ids.get(c, UNKNOWN) for c in normalise_text(text, self.alphabet)]
 
+    def covers(self, text: str) -> bool:
+        """Whether every character of `text` is in the alphabet."""
+        return UNKNOWN not in self.encode(text)
+
     def decode(self, ids: Sequence[int]) -> str:
         return to_text(ids, self.alphabet)
 

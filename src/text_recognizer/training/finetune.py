@@ -115,7 +115,9 @@ class ShownLines(IterableDataset[Batch]):
             for i in rng.permutation(len(self.lines)).tolist():
                 while self.renderer is not None and rng.random() < self.recipe.replay:
                     image, text = self.renderer.sample(rng)
-                    yield normalise_line(image, self.height), self.codec.encode(text)
+                    # The renderer writes more characters than an older model knows: it must not learn to give up.
+                    if self.codec.covers(text):
+                        yield normalise_line(image, self.height), self.codec.encode(text)
                 line = self.lines[i]
                 image = augment(line.image, rng, self.recipe.strength)
                 yield normalise_line(image, self.height), self.codec.encode(line.text)
@@ -243,7 +245,9 @@ def _resumable(last: Path, settings: Mapping[str, Any]) -> int:
 def old_batches(renderer: LineRenderer, codec: Codec, count: int = OLD_LINES) -> list[Batch]:
     """Rendered lines of the hands that the base model learned, other lines than those of the replay."""
     drawn = (renderer.sample(np.random.default_rng([20_000_001, number])) for number in range(count))
-    samples = [(normalise_line(image, renderer.height), codec.encode(text)) for image, text in drawn]
+    samples = [
+        (normalise_line(image, renderer.height), codec.encode(text)) for image, text in drawn if codec.covers(text)
+    ]
     samples.sort(key=lambda sample: sample[0].shape[1])
     return [collate(samples[i : i + 16]) for i in range(0, len(samples), 16)]
 
