@@ -40,7 +40,7 @@ If an image fails, the others are still read; the status is that of the first fa
 """
 
 # Commands that parse their own arguments: module with `main(argv) -> int`, the extra it needs, and its purpose.
-_COMMANDS = {
+COMMANDS = {
     "batch": ("text_recognizer.batch.cli", "", "read folders, archives and long documents in several processes"),
     "app": ("text_recognizer.app.cli", "app", "the web page where people read, correct and flag"),
     "feedback": ("text_recognizer.feedback.cli", "review", "list, delete and export what people reported"),
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if arguments and arguments[0] in _COMMANDS:
+        if arguments and arguments[0] in COMMANDS:
             return _run_command(arguments[0], arguments[1:])
         options = _parser().parse_args(arguments)
         return _serve(options) if options.command == "serve" else _read(options)
@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--model", metavar="NAME", help="a registered model, or the folder of a bundle")
     serve.add_argument("--threads", type=_positive, metavar="N", help="processor threads to read with; default: all")
     serve.add_argument("--workers", type=_positive, metavar="N", help="processes; default: 1")
-    for name, (_, extra, purpose) in _COMMANDS.items():
+    for name, (_, extra, purpose) in COMMANDS.items():
         commands.add_parser(name, help=purpose + (f" (needs the '{extra}' extra)" if extra else ""), add_help=False)
     return parser
 
@@ -288,7 +288,7 @@ def _progress(targets: Sequence[tuple["PageReference", Path | None]]) -> Iterato
 
 
 def _run_command(command: str, arguments: list[str]) -> int:
-    module, extra, _ = _COMMANDS[command]
+    module, extra, _ = COMMANDS[command]
     return _with_extra(command, extra, lambda: import_module(module).main(arguments))
 
 
