@@ -92,7 +92,7 @@ def _worth_most(
         ends = np.searchsorted(tables[k - 2][0], grams & np.uint64((1 << ID_BITS * (k - 1)) - 1))
         below = p[ends]
         p = mass + backoff[owner] * below
-        worth.append(counts * np.log(p / below))
+        worth.append(np.asarray(counts * np.log(p / below), np.float64))
         shorter.append(ends)
     values = np.concatenate(worth[1:])
     least = float(np.partition(values, -most)[-most]) if most < len(values) else -math.inf
