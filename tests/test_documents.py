@@ -129,6 +129,23 @@ def test_tiff_of_very_many_directories_costs_a_look_at_each_and_no_more():
         tiff_directories(b"II*\0" + struct.pack("<I", 8) + more)
 
 
+def test_page_whose_directory_names_far_more_than_there_is_is_refused():
+    data = bytearray(tiff([10, 20]))
+    struct.pack_into("<I", data, tiff_directories(bytes(data))[1] + 6, 0xFFFFFFF)  # how many values its first tag has
+    good, bad = find_pages(bytes(data))
+    assert shade(good) == 10
+    assert "directory is damaged" in problems([bad])[0]
+
+
+def test_directories_that_overlap_are_refused():
+    """Each would be walked whole: the work would be the square of the size."""
+    entries, many = 300, 700  # each directory begins four bytes behind the one before
+    counts = struct.pack("<H", entries) * (1 + 6 * entries)
+    pointers = b"".join(struct.pack("<I", 8 + 4 * (n + 1)) for n in range(many))
+    with pytest.raises(ImageRejected, match="overlap"):
+        tiff_directories(b"II*\0" + struct.pack("<I", 8) + counts + pointers)
+
+
 def test_directories_in_a_circle_end():
     ring = b"II*\0" + struct.pack("<I", 8) + struct.pack("<HI", 0, 14) + struct.pack("<HI", 0, 8)
     assert tiff_directories(ring) == [8, 14]

@@ -28,7 +28,17 @@ from urllib.parse import unquote, urlsplit
 from PIL import Image
 
 from text_recognizer.errors import ImageRejected, UsageError
-from text_recognizer.images import FORMATS, MAX_BYTES, MAX_PIXELS, LoadedImage, load_image, read_bytes, to_picture
+from text_recognizer.images import (
+    FORMATS,
+    MAX_BYTES,
+    MAX_PIXELS,
+    LoadedImage,
+    is_bounded,
+    load_image,
+    read_bytes,
+    to_picture,
+    walk_tiff,
+)
 from text_recognizer.page import Picture
 
 MAX_DOCUMENT_BYTES = 512 * 2**20  # of a document given as bytes or by URL, and of a member of an archive
@@ -39,6 +49,7 @@ SUFFIXES = {
     ".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".jp2", ".avif",
     ".heic", ".heif", ".pdf", ".zip", ".cbz",
 }  # fmt: skip
+_DAMAGED_DIRECTORY = "a TIFF whose directory is damaged; export it again"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 # PDFium is not safe to use from several threads.
 _PDFIUM = threading.Lock()
@@ -131,7 +142,7 @@ class PageReference:
 
     def picture(self, image: LoadedImage) -> Picture:
         """The picture of this page for documents that show it; `image` is what `load` returned."""
-        if self.kind == "image":
+        if self.kind == "image" and self.source.url is None:  # what came by URL is not fetched twice
             return to_picture(self.source.read(MAX_BYTES))
         out = BytesIO()
         Image.fromarray(image.rgb).save(out, "JPEG", quality=90)
@@ -314,9 +325,12 @@ def _of_file(source: Source, name: str, inside: PurePosixPath, options: _Options
                 count = len(document)
             yield from _numbered(replace(page, kind="pdf"), count, [0] * min(count, MAX_PAGES), options)
         elif head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            places = tiff_directories(source.read())
+            data = source.read()
+            places = tiff_directories(data)
             if len(places) > 1:
-                yield from _numbered(replace(page, kind="tiff"), len(places), places, options)
+                for found in _numbered(replace(page, kind="tiff"), len(places), places, options):
+                    damaged = not is_bounded(data, found.place)
+                    yield replace(found, kind="refused", problem=_DAMAGED_DIRECTORY) if damaged else found
             else:
                 yield page
         elif options.frames:
@@ -392,42 +406,26 @@ def _pdf(source: Path | bytes, password: str | None) -> Iterator[Any]:
 
 
 def tiff_directories(data: bytes) -> list[int]:
-    """Where the directories of a TIFF's pages stand, thumbnails and masks left out; each byte is looked at once.
+    """Where the directories of a TIFF's pages stand, thumbnails and masks left out; linear in the size of `data`.
 
     TIFF 6.0 and BigTIFF. A chain that leaves the file or runs in a circle ends there. Raises `ImageRejected` where
-    there are more than `MAX_PAGES`.
+    there are more than `MAX_PAGES`, or where they overlap.
     """
-    order, big = _tiff_order(data)
-    number, entries, entry_size = (f"{order}Q", f"{order}Q", 20) if big else (f"{order}I", f"{order}H", 12)
-    head, size = struct.calcsize(entries), struct.calcsize(number)
-    at = 8 if big else 4
     seen: set[int] = set()
     pages: list[int] = []
-    while at + size <= len(data):
-        place = struct.unpack_from(number, data, at)[0]
-        if place == 0 or place in seen or place + head > len(data):
+    walked = 0
+    for place, end, is_page in walk_tiff(data):
+        if place in seen:
             break
         seen.add(place)
-        count = struct.unpack_from(entries, data, place)[0]
-        at = place + head + count * entry_size
-        if at > len(data):
-            break
-        if not _is_reduced(data, place + head, count, entry_size, order):
-            pages.append(place)
+        walked += end - place
         if len(seen) > MAX_PAGES:
             raise ImageRejected(f"a TIFF of more than {MAX_PAGES} directories; split it, or export it again")
+        if walked > 2 * len(data):
+            raise ImageRejected("a TIFF whose directories overlap; export it again")
+        if is_page:
+            pages.append(place)
     return pages
-
-
-def _is_reduced(data: bytes, first: int, count: int, entry_size: int, order: str) -> bool:
-    """Whether a directory is of a thumbnail (bit 0 of NewSubfileType) or a mask (bit 2); its tag, 254, comes first."""
-    for at in range(first, first + min(count, 4) * entry_size, entry_size):
-        tag, kind = struct.unpack_from(f"{order}HH", data, at)
-        if tag == 254:
-            value_at = at + entry_size - (8 if entry_size == 20 else 4)
-            (value,) = struct.unpack_from(f"{order}{'I' if kind == 4 else 'H'}", data, value_at)
-            return bool(value & 0b101)
-    return False
 
 
 class _TiffFrom(io.RawIOBase):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -299,12 +300,12 @@ def _check_cost(data: bytes) -> None:
         if data.count(b"\xff\xda") > MAX_SCANS:  # compressed pixels never hold this marker
             raise ImageRejected(f"a JPEG of more than {MAX_SCANS} scans; export it again")
         for mark in (b"Exif\0\0", b"MPF\0"):
-            if data.count(mark) > MAX_FRAMES or not _is_bounded(data[data.find(mark) + len(mark) :][: 1 << 17]):
+            if data.count(mark) > MAX_FRAMES or not is_bounded(data[data.find(mark) + len(mark) :][: 1 << 17]):
                 raise ImageRejected("a JPEG whose metadata is damaged; export it again")
     elif data[:2] in _BYTE_ORDERS:
-        if not _is_bounded(data):
+        if not is_bounded(data):
             raise ImageRejected("a TIFF whose directory is damaged; export it again")
-        pages = _tiff_pages(data)
+        pages = sum(is_page for _, _, is_page in islice(walk_tiff(data), MAX_FRAMES))
         if pages > 1:
             raise ImageRejected(
                 f"a TIFF of {pages} pages{' or more' * (pages == MAX_FRAMES)}; split it, for instance with "
@@ -312,8 +313,8 @@ def _check_cost(data: bytes) -> None:
             )
 
 
-def _is_bounded(data: bytes) -> bool:
-    """Whether the first directory of a TIFF, or of EXIF, names not much more bytes than there are.
+def is_bounded(data: bytes, place: int | None = None) -> bool:
+    """Whether a directory of a TIFF, or of EXIF, names not much more bytes than there are; the first, or at `place`.
 
     Each entry may name all bytes of the file, and Pillow copies them for each: 18 MiB would become a terabyte.
     """
@@ -322,7 +323,8 @@ def _is_bounded(data: bytes) -> bool:
         return True  # no directory: decoders ignore it
     total = 0
     with suppress(struct.error):
-        place = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
+        if place is None:
+            place = int(struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0])
         entries = struct.unpack_from(order + ("Q" if big else "H"), data, place)[0]
         if entries > MAX_ENTRIES:
             return False
@@ -335,16 +337,17 @@ def _is_bounded(data: bytes) -> bool:
     return total <= 2 * len(data) + (1 << 16)
 
 
-def _tiff_pages(data: bytes) -> int:
-    """How many of the first few directories of a TIFF are pages, not thumbnails or masks."""
+def walk_tiff(data: bytes) -> Iterator[tuple[int, int, bool]]:
+    """The directories of a TIFF or BigTIFF along their chain: start, end, and whether it is a page.
+
+    A thumbnail or a mask is not a page. The chain ends where it leaves the file; a circular one does not end, so the
+    caller must bound the walk.
+    """
     order, big = _BYTE_ORDERS[data[:2]], data[2:3] + data[3:4] in (b"\x2b\0", b"\0\x2b")
-    number, pages = order + ("Q" if big else "I"), 0
+    number = order + ("Q" if big else "I")
     with suppress(struct.error):
         at = 8 if big else 4
-        for _ in range(MAX_FRAMES):
-            place = struct.unpack_from(number, data, at)[0]
-            if not place:
-                break
+        while place := struct.unpack_from(number, data, at)[0]:
             entries = min(MAX_ENTRIES, struct.unpack_from(order + ("Q" if big else "H"), data, place)[0])
             first, step = place + (8 if big else 2), 20 if big else 12
             subfile_type = 0
@@ -352,9 +355,8 @@ def _tiff_pages(data: bytes) -> int:
                 tag, kind, value = struct.unpack_from(order + ("HH8xI" if big else "HH4xI"), data, at)
                 if tag == _SUBFILE_TYPE:
                     subfile_type = value >> 16 if (kind, order) == (3, ">") else value
-            pages += not subfile_type & 0b101  # bit 0: a thumbnail, bit 2: a mask
             at = first + step * entries
-    return pages
+            yield place, at, not subfile_type & 0b101  # bit 0: a thumbnail, bit 2: a mask
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
@@ -373,7 +375,7 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
 def _orientation(image: Image.Image) -> int:
     """EXIF's number, 1…8. Damaged EXIF says nothing about the pixels: then they are taken as they lie."""
     image.info.pop("Raw profile type exif", None)  # EXIF in a text of PNG, which nothing bounds
-    if not _is_bounded((image.info.get("exif") or b"").removeprefix(b"Exif\0\0")):
+    if not is_bounded((image.info.get("exif") or b"").removeprefix(b"Exif\0\0")):
         return 1
     with suppress(Exception):
         told = image.getexif().get(ExifTags.Base.Orientation, 1)
