@@ -119,7 +119,11 @@ class Worse:
         self.wrong = iter(order)
 
     def read(self, _: np.ndarray) -> Page:
-        return Page(10, 10, (Line("x" * next(self.wrong), (), (), 0.5, ()),))
+        return Page(
+            width=10,
+            height=10,
+            lines=(Line(text="x" * next(self.wrong), polygon=(), baseline=(), confidence=0.5, words=()),),
+        )
 
 
 def test_the_picture_in_the_middle_is_shown():

@@ -5,10 +5,11 @@ from text_recognizer.page import Line, Page
 
 def test_text_is_one_line_a_line_in_reading_order():
     lines = tuple(
-        Line(text, ((0, 0), (9, 0), (9, 5)), ((0, 4), (9, 4)), 0.9, ()) for text in ("Dear Sir,", "all is well")
+        Line(text=text, polygon=((0, 0), (9, 0), (9, 5)), baseline=((0, 4), (9, 4)), confidence=0.9, words=())
+        for text in ("Dear Sir,", "all is well")
     )
-    assert Page(10, 10, lines).text == "Dear Sir,\nall is well"
+    assert Page(width=10, height=10, lines=lines).text == "Dear Sir,\nall is well"
 
 
 def test_blank_page_has_empty_text():
-    assert Page(10, 10, ()).text == ""
+    assert Page(width=10, height=10, lines=()).text == ""

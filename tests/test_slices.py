@@ -159,7 +159,19 @@ class Scribe:
         )
 
     def read(self, image: object, mode: str) -> Page:
-        return Page(100, 100, (Line("abc", (), (), 0.5, (Word("abc", (), 0.5),)),))
+        return Page(
+            width=100,
+            height=100,
+            lines=(
+                Line(
+                    text="abc",
+                    polygon=(),
+                    baseline=(),
+                    confidence=0.5,
+                    words=(Word(text="abc", polygon=(), confidence=0.5),),
+                ),
+            ),
+        )
 
 
 @pytest.fixture(scope="module")

@@ -206,7 +206,7 @@ def _read_one(reader: "Reader", image: "LoadedImage", options: argparse.Namespac
         return reader.read(image, options.mode)
     height, width = image.gray.shape
     line = reader.read_line(image, options.mode)  # also if empty: one line of output per image
-    return Page(width, height, (line,), reader.model)
+    return Page(width=width, height=height, lines=(line,), model=reader.model)
 
 
 def _targets(pages: list["PageReference"], options: argparse.Namespace) -> list[tuple["PageReference", Path | None]]:

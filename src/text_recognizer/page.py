@@ -16,7 +16,7 @@ Polyline = tuple[Point, ...]
 """Points from left to right along the text."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
     """A run of text without blanks. `confidence` is the share of such words that are right, 0…1."""
 
@@ -25,7 +25,7 @@ class Word:
     confidence: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One line of text. `alternatives` are other readings of it, best first, without `text` itself."""
 
@@ -37,7 +37,7 @@ class Line:
     alternatives: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """The lines of an image `width` × `height` pixels, in reading order; none on a blank page.
 

@@ -121,15 +121,22 @@ class LaidOut:
 
     def page(self, lines: Iterable[Line], model: str) -> Page:
         """The page of all lines in order, without those whose text is empty."""
-        return Page(self.width, self.height, tuple(line for line in lines if line.text), model)
+        return Page(width=self.width, height=self.height, lines=tuple(line for line in lines if line.text), model=model)
 
 
 def _line(polygon: Polygon, baseline: Polyline | None, reading: LineReading) -> Line:
     words = tuple(
-        Word(word.text, word_polygon(polygon, baseline, word.start, word.end), word.confidence)
+        Word(text=word.text, polygon=word_polygon(polygon, baseline, word.start, word.end), confidence=word.confidence)
         for word in reading.words
     )
-    return Line(reading.text, polygon, baseline or (), reading.confidence, words, reading.alternatives)
+    return Line(
+        text=reading.text,
+        polygon=polygon,
+        baseline=baseline or (),
+        confidence=reading.confidence,
+        words=words,
+        alternatives=reading.alternatives,
+    )
 
 
 @cache

@@ -11,11 +11,18 @@ def box(left, right):
 
 
 WORDS = tuple(
-    Word(text, box(left, right), 0.6)
+    Word(text=text, polygon=box(left, right), confidence=0.6)
     for text, left, right in (("one", 0.0, 30.0), ("too", 40.0, 70.0), ("three", 80.0, 130.0))
 )
-LINE = Line("one too three", box(0.0, 130.0), ((0.0, 35.0), (130.0, 35.0)), 0.6, WORDS, ("one two three", "on"))
-PAGE = Page(200, 100, (LINE, LINE), "m@1")
+LINE = Line(
+    text="one too three",
+    polygon=box(0.0, 130.0),
+    baseline=((0.0, 35.0), (130.0, 35.0)),
+    confidence=0.6,
+    words=WORDS,
+    alternatives=("one two three", "on"),
+)
+PAGE = Page(width=200, height=100, lines=(LINE, LINE), model="m@1")
 
 
 def spans(line):
@@ -69,5 +76,14 @@ def test_as_many_texts_as_lines():
 
 
 def test_line_without_places_keeps_none():
-    bare = Page(9, 9, (Line("a", (), (), 0.5, (Word("a", (), 0.5),)),), "m@1")
+    bare = Page(
+        width=9,
+        height=9,
+        lines=(
+            Line(
+                text="a", polygon=(), baseline=(), confidence=0.5, words=(Word(text="a", polygon=(), confidence=0.5),)
+            ),
+        ),
+        model="m@1",
+    )
     assert corrected(bare, ["b c"]).lines[0].words == ()

@@ -44,8 +44,15 @@ class Told:
         ]
 
     def read(self, image: object, mode: str) -> Page:
-        words = [tuple(Word(w, (), self.confidence) for w in t.split()) for t in self.texts]
-        return Page(400, 200, tuple(Line(t, (), (), 1.0, w) for t, w in zip(self.texts, words, strict=True)))
+        words = [tuple(Word(text=w, polygon=(), confidence=self.confidence) for w in t.split()) for t in self.texts]
+        return Page(
+            width=400,
+            height=200,
+            lines=tuple(
+                Line(text=t, polygon=(), baseline=(), confidence=1.0, words=w)
+                for t, w in zip(self.texts, words, strict=True)
+            ),
+        )
 
 
 def test_reader_that_knows_the_truth_makes_no_errors(folder: Path) -> None:

@@ -21,8 +21,16 @@ GERMAN = ("Es war ein strahlend kalter Tag im April", "und die Uhren schlugen ge
 
 
 def page_of(*texts: str, confidence: float = 0.9) -> Page:
-    words = [tuple(Word(word, BOX, confidence) for word in text.split()) for text in texts]
-    return Page(640, 480, tuple(Line(t, BOX, (), confidence, w) for t, w in zip(texts, words, strict=True)), "m@1")
+    words = [tuple(Word(text=word, polygon=BOX, confidence=confidence) for word in text.split()) for text in texts]
+    return Page(
+        width=640,
+        height=480,
+        lines=tuple(
+            Line(text=t, polygon=BOX, baseline=(), confidence=confidence, words=w)
+            for t, w in zip(texts, words, strict=True)
+        ),
+        model="m@1",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +85,23 @@ def test_size_of_the_image_is_told_and_changes_little_else(gray: np.ndarray) -> 
 def test_blank_page_gives_what_it_has_and_no_more(size: tuple[int, int], wording: Wording) -> None:
     rng = np.random.default_rng(0)
     blank = (240 + rng.integers(-4, 5, size)).astype(np.uint8)
-    found = image_statistics(blank) | page_statistics(Page(size[1], size[0], ()), wording)
+    found = image_statistics(blank) | page_statistics(Page(width=size[1], height=size[0], lines=()), wording)
     assert set(found) == {"width", "height", "brightness", "ink_share", "lines", "characters"}
     assert found["lines"] == found["characters"] == 0
 
 
 def test_lines_without_a_place_or_a_word_are_no_obstacle(wording: Wording) -> None:
-    found = page_statistics(Page(10, 10, (Line("", (), (), 1.0, ()), Line("\ufffd€☃", (), (), 0.2, ()))), wording)
+    found = page_statistics(
+        Page(
+            width=10,
+            height=10,
+            lines=(
+                Line(text="", polygon=(), baseline=(), confidence=1.0, words=()),
+                Line(text="\ufffd€☃", polygon=(), baseline=(), confidence=0.2, words=()),
+            ),
+        ),
+        wording,
+    )
     assert found["confidence_least"] == 0.2
     assert all(math.isfinite(value) for value in found.values())
 

@@ -27,24 +27,43 @@ def placed(text, start, length, degrees, height=30.0, confidence=0.9):
 
     words, unit, begin = [], length / len(text), 0
     for word in text.split(" "):
-        words.append(Word(word, box(begin * unit, (begin + len(word)) * unit), confidence))
+        words.append(Word(text=word, polygon=box(begin * unit, (begin + len(word)) * unit), confidence=confidence))
         begin += len(word) + 1
-    return Line(text, box(0, length), (at(0, 0), at(length / 2, 0), at(length, 0)), confidence, tuple(words))
+    return Line(
+        text=text,
+        polygon=box(0, length),
+        baseline=(at(0, 0), at(length / 2, 0), at(length, 0)),
+        confidence=confidence,
+        words=tuple(words),
+    )
 
 
 @pytest.fixture(scope="session")
 def page():
     """Two lines with a word's place each, of which one has another reading, and a line of unknown words."""
     first = placed("Café – “5 £”", (50, 100), 300, 0, confidence=0.87654321)
-    first = Line(first.text, first.polygon, first.baseline, first.confidence, first.words, ("Cafe - 5 £", "Cafe – 5"))
+    first = Line(
+        text=first.text,
+        polygon=first.polygon,
+        baseline=first.baseline,
+        confidence=first.confidence,
+        words=first.words,
+        alternatives=("Cafe - 5 £", "Cafe – 5"),
+    )
     second = placed("x < y & z's <i>", (50, 160), 400, 0, confidence=0.5)
-    third = Line('a "quoted\\" line', ((50, 200), (250.4, 200), (250.4, 230), (50, 230)), (), 0.25, ())
-    return Page(640, 480, (first, second, third), "pen@0.1")
+    third = Line(
+        text='a "quoted\\" line',
+        polygon=((50, 200), (250.4, 200), (250.4, 230), (50, 230)),
+        baseline=(),
+        confidence=0.25,
+        words=(),
+    )
+    return Page(width=640, height=480, lines=(first, second, third), model="pen@0.1")
 
 
 @pytest.fixture(scope="session")
 def blank():
-    return Page(640, 480, (), "pen@0.1")
+    return Page(width=640, height=480, lines=(), model="pen@0.1")
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +77,7 @@ def slanted():
         "by revolution — or",
     )
     lines = tuple(placed(text, (60, 200 + 70 * number), 420, 10) for number, text in enumerate(texts))
-    return Page(640, 640, lines, "pen@0.1")
+    return Page(width=640, height=640, lines=lines, model="pen@0.1")
 
 
 def standards(name):

@@ -14,15 +14,34 @@ from text_recognizer.page import Line, Page, Picture, Word
 TEXT = st.text(st.characters(), max_size=12)  # control characters, half characters, emoji, right to left …
 NUMBER = st.floats(width=32) | st.floats(-50, 500, width=32)
 POINTS = st.lists(st.tuples(NUMBER, NUMBER), max_size=6).map(tuple)
-WORDS = st.lists(st.builds(Word, TEXT, POINTS, st.floats()), max_size=3).map(tuple)
-LINES = st.builds(Line, TEXT, POINTS, POINTS, st.floats(), WORDS, st.lists(TEXT, max_size=2).map(tuple))
+WORDS = st.lists(st.builds(Word, text=TEXT, polygon=POINTS, confidence=st.floats()), max_size=3).map(tuple)
+LINES = st.builds(
+    Line,
+    text=TEXT,
+    polygon=POINTS,
+    baseline=POINTS,
+    confidence=st.floats(),
+    words=WORDS,
+    alternatives=st.lists(TEXT, max_size=2).map(tuple),
+)
 # Lines whose words make up their text, as those that were read have.
 READ = WORDS.flatmap(
     lambda words: st.builds(
-        Line, st.just(" ".join(word.text for word in words)), POINTS, POINTS, st.floats(0, 1), st.just(words)
+        Line,
+        text=st.just(" ".join(word.text for word in words)),
+        polygon=POINTS,
+        baseline=POINTS,
+        confidence=st.floats(0, 1),
+        words=st.just(words),
     )
 )
-PAGES = st.builds(Page, st.integers(0, 2000), st.integers(0, 2000), st.lists(LINES | READ, max_size=4).map(tuple), TEXT)
+PAGES = st.builds(
+    Page,
+    width=st.integers(0, 2000),
+    height=st.integers(0, 2000),
+    lines=st.lists(LINES | READ, max_size=4).map(tuple),
+    model=TEXT,
+)
 
 
 def _picture():

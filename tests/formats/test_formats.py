@@ -11,15 +11,22 @@ from text_recognizer.page import Line, Page, Word
 
 BOX = ((1.0, 2.0), (np.float32(33.333333), 2.0), (33.3, 20.0), (1.0, 20.0))
 PAGE = Page(
-    640,
-    480,
-    (
-        Line("Café – “5 £”", BOX, ((1.0, 15.0), (33.0, 15.04)), 0.87654321, (Word("Café", BOX, 0.9),), ("Cafe - 5 £",)),
-        Line('a "quoted\\" line', BOX, (), 0.5, ()),
+    width=640,
+    height=480,
+    lines=(
+        Line(
+            text="Café – “5 £”",
+            polygon=BOX,
+            baseline=((1.0, 15.0), (33.0, 15.04)),
+            confidence=0.87654321,
+            words=(Word(text="Café", polygon=BOX, confidence=0.9),),
+            alternatives=("Cafe - 5 £",),
+        ),
+        Line(text='a "quoted\\" line', polygon=BOX, baseline=(), confidence=0.5, words=()),
     ),
-    "pen@0.1",
+    model="pen@0.1",
 )
-BLANK = Page(640, 480, (), "pen@0.1")
+BLANK = Page(width=640, height=480, lines=(), model="pen@0.1")
 
 
 def test_text_is_utf8_and_ends_with_a_line_feed():

@@ -58,7 +58,18 @@ def test_baseline_is_slope_and_height_over_the_lower_left_corner(slanted):
 
 def test_line_that_runs_upwards_has_an_angle():
     box = ((10, 10), (40, 10), (40, 200), (10, 200))
-    line = properties(of_class(write(Page(60, 220, (Line("up", box, ((30, 200), (30, 10)), 1, ()),))), "ocr_line")[0])
+    line = properties(
+        of_class(
+            write(
+                Page(
+                    width=60,
+                    height=220,
+                    lines=(Line(text="up", polygon=box, baseline=((30, 200), (30, 10)), confidence=1, words=()),),
+                )
+            ),
+            "ocr_line",
+        )[0]
+    )
     assert line["textangle"] == "90.0"
     assert "baseline" not in line
 

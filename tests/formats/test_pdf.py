@@ -61,18 +61,30 @@ def test_text_comes_out_in_reading_order_in_all_characters_of_the_alphabet(bundl
     alphabet = json.loads((bundle_dir / "bundle.json").read_text(encoding="utf-8"))["alphabet"].replace(" ", "")
     rows = [alphabet[start : start + 12] for start in range(0, len(alphabet), 12)]
     lines = tuple(
-        Line(row, ((20, y), (300, y), (300, y + 20), (20, y + 20)), ((20, y + 15), (300, y + 15)), 1.0, ())
+        Line(
+            text=row,
+            polygon=((20, y), (300, y), (300, y + 20), (20, y + 20)),
+            baseline=((20, y + 15), (300, y + 15)),
+            confidence=1.0,
+            words=(),
+        )
         for y, row in zip(range(20, 20 + 40 * len(rows), 40), rows, strict=True)
     )
     assert {*"“”–—…€"} <= {*alphabet}
     # pdfium marks a hyphen at the end of a line as one that joins the two.
-    text = text_of(write(Page(320, 600, lines))).replace("\ufffe", "-\n").replace("\x02", "-\n")
+    text = text_of(write(Page(width=320, height=600, lines=lines))).replace("\ufffe", "-\n").replace("\x02", "-\n")
     assert "".join(text.split()) == "".join(rows)
 
 
 def test_line_with_a_baseline_of_no_length_stands_on_its_polygon():
-    line = Line("word", ((20, 20), (120, 20), (120, 40), (20, 40)), ((20, 35), (20 + 1e-9, 35)), 1.0, ())
-    assert text_of(write(Page(320, 60, (line,)))).strip() == "word"
+    line = Line(
+        text="word",
+        polygon=((20, 20), (120, 20), (120, 40), (20, 40)),
+        baseline=((20, 35), (20 + 1e-9, 35)),
+        confidence=1.0,
+        words=(),
+    )
+    assert text_of(write(Page(width=320, height=60, lines=(line,)))).strip() == "word"
 
 
 def test_slanted_lines_are_copied_as_they_are_read(slanted):
@@ -120,7 +132,12 @@ def test_photograph_that_exif_turns_is_shown_upright(orientation):
     data = encoded(image, "JPEG", exif=exif, quality=95)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     height, width = load_image(data).gray.shape
-    seen = opened(write(Page(width, height, ()), to_picture(data))).render(scale=1).to_pil().convert("RGB")
+    seen = (
+        opened(write(Page(width=width, height=height, lines=()), to_picture(data)))
+        .render(scale=1)
+        .to_pil()
+        .convert("RGB")
+    )
     expected = upright.resize(seen.size)
     assert np.abs(np.asarray(seen, float) - np.asarray(expected, float)).mean() < 8
 
@@ -129,7 +146,11 @@ def test_photograph_that_exif_turns_is_shown_upright(orientation):
 def test_page_on_a_side_or_its_head_is_shown_turned(start, end, turned):
     xs, ys = sorted((start[0], end[0])), sorted((start[1], end[1]))
     box = ((xs[0] - 10, ys[0] - 10), (xs[1] + 10, ys[0] - 10), (xs[1] + 10, ys[1] + 10), (xs[0] - 10, ys[1] + 10))
-    page = Page(200, 300, (Line("lies here", box, (start, end), 1.0, ()),))
+    page = Page(
+        width=200,
+        height=300,
+        lines=(Line(text="lies here", polygon=box, baseline=(start, end), confidence=1.0, words=()),),
+    )
     found = opened(write(page))
     assert found.get_rotation() == turned
     sides = (found.get_width(), found.get_height())
@@ -139,7 +160,7 @@ def test_page_on_a_side_or_its_head_is_shown_turned(start, end, turned):
 
 def test_jpeg_is_in_the_document_byte_by_byte(letter):
     data = letter.read_bytes()
-    document = write(Page(1280, 1629, ()), to_picture(data))
+    document = write(Page(width=1280, height=1629, lines=()), to_picture(data))
     assert data in document
     assert len(document) < len(data) + 30_000
 
@@ -147,12 +168,12 @@ def test_jpeg_is_in_the_document_byte_by_byte(letter):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "GIF", "BMP", "JPEG2000"])
 def test_other_kinds_of_images_are_shown_too(kind, drawn):
     data = encoded(Image.fromarray(drawn).convert("RGB"), kind)
-    seen = np.asarray(shown(write(Page(480, 240, ()), to_picture(data)), 480), float)
+    seen = np.asarray(shown(write(Page(width=480, height=240, lines=()), to_picture(data)), 480), float)
     assert np.abs(seen - drawn).mean() < 6
 
 
 def test_paper_is_as_large_as_a_scanner_says_and_otherwise_as_a4():
-    page = Page(600, 300, ())
+    page = Page(width=600, height=300, lines=())
     scan = opened(write(page, to_picture(encoded(Image.new("L", (600, 300), 255), "JPEG", dpi=(300, 300)))))
     assert (scan.get_width(), scan.get_height()) == pytest.approx((144, 72))
     photo = opened(write(page, to_picture(encoded(Image.new("L", (600, 300), 255), "JPEG", dpi=(72, 72)))))
@@ -161,7 +182,9 @@ def test_paper_is_as_large_as_a_scanner_says_and_otherwise_as_a4():
 
 def test_what_a_pdf_cannot_tell_is_a_replacement_character():
     box = ((10, 10), (90, 10), (90, 40), (10, 40))
-    document = write(Page(100, 50, (Line("a\x00b 😀", box, (), 1.0, ()),)))
+    document = write(
+        Page(width=100, height=50, lines=(Line(text="a\x00b 😀", polygon=box, baseline=(), confidence=1.0, words=()),))
+    )
     assert text_of(document) == "a�b �"
 
 

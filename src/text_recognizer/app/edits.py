@@ -53,7 +53,7 @@ def _words(line: Line, texts: list[str]) -> Iterator[Word]:
     yield from old[:first]
     if end - first == end_new - first:
         for word, text in zip(old[first:end], texts[first:end_new], strict=True):
-            yield word if word.text == text else Word(text, word.polygon, CERTAIN)
+            yield word if word.text == text else Word(text=text, polygon=word.polygon, confidence=CERTAIN)
     elif first < end_new:
         yield from _sharing(line, old[first:end], texts[first:end_new])
     yield from old[end:]
@@ -79,7 +79,7 @@ def _side_by_side(line: Line, left: float, right: float, texts: Sequence[str]) -
     character = (right - left) / (sum(map(len, texts)) + len(texts) - 1)
     for text in texts:
         right = left + character * len(text)
-        yield Word(text, word_polygon(line.polygon, ends, left, right), CERTAIN)
+        yield Word(text=text, polygon=word_polygon(line.polygon, ends, left, right), confidence=CERTAIN)
         left = right + character
 
 

@@ -166,7 +166,9 @@ def _draft(record: Record) -> Page:
 
 def _with_text(line: Line, text: str) -> Line:
     """`line` with what a person says that it says; the places of its words go where they are others."""
-    return line if text == line.text else Line(text, line.polygon, line.baseline, 1.0, ())
+    if text == line.text:
+        return line
+    return Line(text=text, polygon=line.polygon, baseline=line.baseline, confidence=1.0, words=())
 
 
 def _task(record: Record, page: Page, image: str) -> dict[str, Any]:
@@ -412,7 +414,7 @@ def correction(record: Record, annotation: _Annotation) -> Feedback:
         said = replace(said, lines=tuple(texts))
     else:
         written = [
-            Line(line.text, line.polygon, line.baseline, 1.0, ())
+            Line(text=line.text, polygon=line.polygon, baseline=line.baseline, confidence=1.0, words=())
             if index is None
             else _with_text(page.lines[index], line.text)
             for line, index in zip(lines, found, strict=True)

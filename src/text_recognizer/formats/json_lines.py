@@ -46,21 +46,22 @@ def line_to_dict(line: Line) -> dict[str, Any]:
 def from_dict(answer: dict[str, Any]) -> Page:
     """The page that `to_dict` wrote. Raises KeyError, TypeError or ValueError where it is another kind of object."""
     lines = tuple(line_from_dict(line) for line in answer["lines"])
-    return Page(int(answer["width"]), int(answer["height"]), lines, str(answer["model"]))
+    return Page(width=int(answer["width"]), height=int(answer["height"]), lines=lines, model=str(answer["model"]))
 
 
 def line_from_dict(answer: dict[str, Any]) -> Line:
     """The line that `line_to_dict` wrote. Raises as `from_dict` does."""
     words = tuple(
-        Word(str(word["text"]), _polygon(word["polygon"]), float(word["confidence"])) for word in answer["words"]
+        Word(text=str(word["text"]), polygon=_polygon(word["polygon"]), confidence=float(word["confidence"]))
+        for word in answer["words"]
     )
     return Line(
-        str(answer["text"]),
-        _polygon(answer["polygon"]),
-        _polygon(answer["baseline"]),
-        float(answer["confidence"]),
-        words,
-        tuple(str(text) for text in answer["alternatives"]),
+        text=str(answer["text"]),
+        polygon=_polygon(answer["polygon"]),
+        baseline=_polygon(answer["baseline"]),
+        confidence=float(answer["confidence"]),
+        words=words,
+        alternatives=tuple(str(text) for text in answer["alternatives"]),
     )
 
 
