@@ -1,6 +1,8 @@
 """What the README shows works as shown."""
 
 import re
+import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -36,7 +38,9 @@ def test_read_commands_are_understood():
         assert _parser().parse_args(command.split()).command == "read"
 
 
-REPOSITORY = "https://example.org/text-recognizer/blob/main/"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+ADDRESS = PROJECT["urls"]["Homepage"]
+REPOSITORY = f"{ADDRESS}/blob/main/"
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "samples" / "README.md"]
 
 
@@ -48,3 +52,25 @@ def test_links_lead_somewhere(path):
             assert (ROOT / target.removeprefix(REPOSITORY)).exists(), f"{path} links to {target}"
         elif not target.startswith(("http", "mailto:")):
             assert (path.parent / target).exists(), f"{path} links to {target}"
+
+
+def test_project_has_one_address():
+    """The address of `[project.urls]` is the only one, so that one command replaces it (CONTRIBUTING.md)."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git repository")
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    found = {}
+    for name in filter(None, files.split("\0")):
+        try:
+            text = (ROOT / name).read_text("utf-8")
+        except (UnicodeDecodeError, FileNotFoundError):
+            continue
+        for address in re.findall(r"https?://[\w.-]+(?:/[\w.~-]+)*?/text-recognizer\b", text):
+            found.setdefault(address, name)
+    assert set(found) == {ADDRESS}, found
+
+
+def test_citation_is_of_this_version():
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f'repository-code: "{ADDRESS}"' in citation
+    assert f"version: {PROJECT['version']}\n" in citation
