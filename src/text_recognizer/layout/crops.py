@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Point = tuple[float, float]
 
-MAX_WIDTH = 4096
+MAX_WIDTH = 16_384  # pixels: a thousand characters; OpenCV's warps end at twice that
 
 
 def crop_line(

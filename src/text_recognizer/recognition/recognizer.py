@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, get_args
 
 import numpy as np
@@ -27,6 +28,7 @@ from text_recognizer.recognition.decoding import (
 )
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import normalise_line
+from text_recognizer.recognition.pieces import LONG, piece_edges
 
 LANGUAGE_MODEL = "language_model.npz"  # in a bundle
 
@@ -114,6 +116,24 @@ class Recognizer:
         """
         if mode not in get_args(Mode):
             raise ValueError(f"mode is {mode!r}: use {' or '.join(map(repr, get_args(Mode)))}.")
+        cut = [self._pieces(crop) for crop in crops]
+        read = self._read([piece for pieces, _ in cut for piece in pieces], mode)
+        readings, done = [], 0
+        for pieces, edges in cut:
+            readings.append(_joined(read[done : done + len(pieces)], edges))
+            done += len(pieces)
+        return readings
+
+    def _pieces(self, crop: Gray) -> tuple[list[Gray], list[float]]:
+        """A long line in pieces, and the fractions of its width where they begin and end; others as they are."""
+        if crop.shape[1] * self._width_scale <= LONG * crop.shape[0]:
+            return [crop], [0.0, 1.0]
+        edges = piece_edges(normalise_line(crop, self.line_height, self._width_scale) > INK_LEVEL)
+        at = [round(edge * crop.shape[1]) for edge in edges]
+        return [crop[:, start:end] for start, end in pairwise(at)], edges
+
+    def _read(self, crops: Sequence[Gray], mode: Mode) -> list[LineReading]:
+        """Readings of crops that are not too long for the decoder."""
         images = self.normalise(crops)
         readings = [_BLANK] * len(images)
         inked = [i for i, image in enumerate(images) if int((image > INK_LEVEL).sum()) >= INK_PIXELS]
@@ -261,9 +281,14 @@ class Recognizer:
         return [log_probs[row, np.arange(len(text) + 1), [*text, EOS]] for row, text in enumerate(texts)]
 
     def candidates(self, looks: Sequence[Scores], greedy: list[int]) -> list[list[int]]:
-        """Different texts, as token ids, of the CTC scores `looks` of each view and of the decoder (`greedy`)."""
+        """Different texts, as token ids, of the CTC scores `looks` of each view and of the decoder (`greedy`).
+
+        The decoder's text counts only where it came to its end: one that was cut off would win by what it leaves out.
+        """
         found = [text for look in looks for text in (*self.search(look), best_path(look))]
-        return [list(text) for text in dict.fromkeys(map(tuple, [*found, greedy])) if len(text) < self._max_tokens]
+        if len(greedy) < self._max_tokens - 1:
+            found.append(greedy)
+        return [list(text) for text in dict.fromkeys(map(tuple, found))]
 
     def rank(self, line: EncodedLine, looks: Sequence[Scores], greedy: list[int]) -> tuple[list[list[int]], Scores]:
         """Candidates best first by both heads and the language model, and the decoder's probabilities of the first.
@@ -271,8 +296,11 @@ class Recognizer:
         Returns:
             texts as token ids, and the probability (len,) 0…1 of each token of the best one.
         """
-        texts = self.candidates(looks, greedy) or [[]]
-        decoder = self.decoder_scores(line, texts)
+        texts = self.candidates(looks, greedy)
+        if max(map(len, texts)) < self._max_tokens:
+            decoder = self.decoder_scores(line, texts)
+        else:  # more characters than the decoder has places for: it has no say
+            decoder = [np.zeros(len(text) + 1, np.float32) for text in texts]
         order = [0]
         if len(texts) > 1:
             weights = self.decoding
@@ -343,6 +371,20 @@ class Recognizer:
         table = self.calibration.get(mode)
         value = float(np.interp(raw, table.raw, table.right)) if table else raw
         return round(min(1.0, max(0.0, value)), 4)
+
+
+def _joined(readings: Sequence[LineReading], edges: Sequence[float]) -> LineReading:
+    """One reading of a line from those of its pieces, which lie between the fractions `edges` of its width."""
+    if len(readings) == 1:
+        return readings[0]
+    words = tuple(
+        replace(word, start=left + (right - left) * word.start, end=left + (right - left) * word.end)
+        for reading, (left, right) in zip(readings, pairwise(edges), strict=True)
+        for word in reading.words
+    )
+    if not words:
+        return _BLANK
+    return LineReading(" ".join(w.text for w in words), float(np.mean([w.confidence for w in words])), words)
 
 
 def _padded(width: int) -> int:
