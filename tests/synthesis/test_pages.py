@@ -121,7 +121,7 @@ def test_views_of_a_page_repeat_by_seed_and_hold_their_targets(writer):
     assert view.shape == (256, 256) and maps.shape == (4, 64, 64) and seen.shape == (64, 64)
     # Ink is denser in the cores than outside of them.
     ink = cv2.resize(255 - view, (64, 64), interpolation=cv2.INTER_AREA).astype(float)
-    assert ink[maps[1] > 0.9].mean() > 2 * ink[maps[1] < 0.01].mean()
+    assert ink[maps[1] > 0.9].mean() > 1.5 * ink[maps[1] < 0.01].mean()
 
 
 def test_overlap_on_ink_forgives_wide_polygons_but_not_a_neighbours_ink():

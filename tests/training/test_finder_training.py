@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
 
+from text_recognizer.registry import resolve
 from text_recognizer.training import train
-from text_recognizer.training.finder_lit import FinderPages, PageCache, ViewStream
-from text_recognizer.training.models.line_finder import load_line_finder
+from text_recognizer.training.finder_lit import FinderPages, LitLineFinder, PageCache, ViewStream
+from text_recognizer.training.models.line_finder import LineFinderConfig, load_line_finder
 
 TINY = """
 trainer: {val_check_interval: 2, log_every_n_steps: 2, enable_progress_bar: false, accelerator: cpu}
@@ -26,7 +28,10 @@ def write_pages(folder: Path, pages: int, seed: int, split: str, font_share: flo
     lines = [[[10.0, 40.0, 80.0, 40.0], 10.0], [[10.0, 70.0, 80.0, 70.0], 10.0]]
     (folder / "pages.u8").write_bytes(page.tobytes() * pages)
     entries = [{"height": 100, "width": 90, "start": i * page.size, "lines": lines} for i in range(pages)]
-    settings = {"pages": pages, "seed": seed, "split": split, "font_share": font_share}
+    settings = {
+        "pages": pages, "seed": seed, "split": split, "font_share": font_share, "blank_share": 0.05,
+        "scene_share": 0.15, "pictures": "None",
+    }  # fmt: skip
     (folder / "pages.json").write_text(json.dumps({"settings": settings, "pages": entries}))
 
 
@@ -52,3 +57,16 @@ def test_finder_trains_resumes_and_can_be_staged(tmp_path: Path) -> None:
     assert cli.trainer.global_step == 4
     assert "val/loss" in cli.trainer.callback_metrics
     assert load_line_finder(tmp_path / "run" / "best.ckpt").config.pyramid == 16
+
+
+def test_a_finder_begins_with_the_weights_of_a_bundle(tmp_path: Path) -> None:
+    shipped = resolve(None) / "line_finder.safetensors"
+    begun = LitLineFinder(LineFinderConfig(), weights=shipped).network.state_dict()
+    for name, value in safetensors.torch.load_file(shipped).items():
+        assert torch.equal(begun[name], value), name
+
+
+def test_scenes_are_pages_without_lines(tmp_path: Path, unipen: Path) -> None:
+    cache = PageCache.render(tmp_path, unipen, None, None, 4, 1, 0.0, scene_share=1.0, split="heldout")
+    assert [cache.page(i)[1] for i in range(4)] == [[]] * 4
+    assert all(np.ptp(cache.page(i)[0]) > 20 for i in range(4))

@@ -26,9 +26,10 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from text_recognizer.images import load_image
 from text_recognizer.layout.prepare import flatten_paper
+from text_recognizer.synthesis.rendering.clutter import Pictures, grid, scene
 from text_recognizer.synthesis.rendering.ink import Hand
-from text_recognizer.synthesis.rendering.page import PageStyle, render_page
-from text_recognizer.synthesis.rendering.paper import as_jpeg
+from text_recognizer.synthesis.rendering.page import PageStyle, RenderedPage, render_page
+from text_recognizer.synthesis.rendering.paper import as_jpeg, photograph
 from text_recognizer.synthesis.sources.fonts import HandFont, load_fonts
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.synthesis.sources.unipen import load_writers
@@ -86,13 +87,19 @@ class PageCache:
         seed: int,
         font_share: float,
         blank_share: float = 0.05,
+        scene_share: float = 0.0,
+        pictures: Path | None = None,
         split: Literal["train", "heldout"] = "train",
     ) -> PageCache:
         """Render `pages` pages into `folder`; existing pages are reused.
 
-        `blank_share` of them have paper and marks but no text.
+        `blank_share` of them have paper and marks but no text, `scene_share` are no pages at all but textures, and
+        parts of the photographs in the folder `pictures`.
         """
-        settings = {"pages": pages, "seed": seed, "split": split, "font_share": font_share}
+        settings = {
+            "pages": pages, "seed": seed, "split": split, "font_share": font_share, "blank_share": blank_share,
+            "scene_share": scene_share, "pictures": str(pictures),
+        }  # fmt: skip
         index = folder / "pages.json"
         if index.is_file() and json.loads(index.read_text())["settings"] == settings:
             return PageCache(folder)
@@ -102,6 +109,7 @@ class PageCache:
         faces = [font for font in all_fonts if font.kind == "printed"]
         hand_fonts = [font for font in all_fonts if font.kind != "printed"]
         text = TextSource(texts)
+        clutter = Pictures.of(pictures)
         entries: list[dict[str, Any]] = []
         start = 0
         with (folder / "pages.u8").open("wb") as out:
@@ -112,10 +120,14 @@ class PageCache:
                     source = hand_fonts if rng.random() < 0.75 else faces
                 hand = source[int(rng.integers(len(source)))]
                 back = hands[int(rng.integers(len(hands)))] if rng.random() < 0.12 else None
-                style = PageStyle.sample(rng, float(rng.uniform(11, 18)))
-                page = render_page(
-                    hand, rng, style, text, blank=rng.random() < blank_share, other_side=back, faces=faces
-                )
+                if rng.random() < scene_share:
+                    page = _scene(rng, clutter)
+                else:
+                    style = PageStyle.sample(rng, float(rng.uniform(11, 18)))
+                    page = render_page(
+                        hand, rng, style, text, blank=rng.random() < blank_share, other_side=back, faces=faces,
+                        clutter=clutter,
+                    )  # fmt: skip
                 gray = load_image(page.rgb).gray
                 out.write(gray.tobytes())
                 lines = [(np.round(line.baseline, 1).ravel().tolist(), round(line.x_height, 2)) for line in page.lines]
@@ -127,6 +139,15 @@ class PageCache:
         return PageCache(folder)
 
 
+def _scene(rng: np.random.Generator, pictures: Pictures) -> RenderedPage:
+    """A picture without any writing, as a camera or a scanner gives it."""
+    height, width = (int(v) for v in rng.uniform(450, 1100, 2))
+    rgb = scene(rng, height, width, pictures)
+    if rng.random() < 0.15:
+        grid(rgb, rng, float(rng.uniform(8, 20)))
+    return RenderedPage(photograph(rgb, (), rng)[0], ())
+
+
 def page_hands(unipen: Path, split: Literal["train", "heldout"]) -> list[Hand]:
     """Writers with enough words to fill a page."""
     # The phrases of donor "scr" run over two lines: their truth would be wrong.
@@ -135,6 +156,10 @@ def page_hands(unipen: Path, split: Literal["train", "heldout"]) -> list[Hand]:
 
 
 # ----------------------------------------------------------------------------------------------------- targets
+
+# Of the views, how many show writing larger than one pass is meant for, and how large (x-height in pixels): a note of
+# few words fills its picture.
+LARGE_SHARE, LARGEST = 0.12, 56.0
 
 
 def draw_targets(
@@ -193,7 +218,9 @@ def cut_view(
     # Within the range of scales that one pass of the finder covers.
     usual = float(np.median([line.x_height for line in lines])) if lines else 14.0
     wanted = float(np.clip(rng.lognormal(np.log(10.5), 0.45), 4.5, 30))
-    scale = float(np.clip(wanted / usual, 0.25, 2.6))
+    if rng.random() < LARGE_SHARE:
+        wanted = float(rng.uniform(20, LARGEST))
+    scale = float(np.clip(wanted / usual, 0.25, 4.0))
     height, width = max(8, round(gray.shape[0] * scale)), max(8, round(gray.shape[1] * scale))
     image = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     angle = math.radians(float(rng.normal(0, 0.8) if rng.random() < 0.85 else rng.normal(0, 4.0)))
@@ -290,6 +317,8 @@ class FinderPages(L.LightningDataModule):
         fonts: folder of fonts made by `text-recognizer train data fonts`, None for pen strokes only.
         texts: folder of texts, None for the built-in wording.
         folder: of the pages, which are rendered once.
+        scene_share: pictures that are no pages, to find nothing in.
+        pictures: folder of photographs (JPEG) and drawings (PNG) without writing, None for textures only.
         crop: pixels of a view's side.
         batch_size: views of a step and process.
     """
@@ -302,6 +331,8 @@ class FinderPages(L.LightningDataModule):
         folder: Path = Path("data/pages"),
         pages: int = 2000,
         blank_share: float = 0.05,
+        scene_share: float = 0.15,
+        pictures: Path | None = None,
         font_share: float = 0.3,
         crop: int = 512,
         batch_size: int = 8,
@@ -311,6 +342,7 @@ class FinderPages(L.LightningDataModule):
         super().__init__()
         self.unipen, self.fonts, self.texts, self.folder = unipen, fonts, texts, folder
         self.pages, self.blank_share, self.font_share = pages, blank_share, font_share
+        self.scene_share, self.pictures = scene_share, Path(pictures) if pictures else None
         self.crop, self.batch_size, self.workers, self.seed = crop, batch_size, workers, seed
 
     def prepare_data(self) -> None:
@@ -320,13 +352,13 @@ class FinderPages(L.LightningDataModule):
     def _train(self) -> PageCache:
         return PageCache.render(
             self.folder / "train", self.unipen, self.fonts, self.texts, self.pages, self.seed, self.font_share,
-            self.blank_share,
+            self.blank_share, self.scene_share, self.pictures,
         )  # fmt: skip
 
     def _heldout(self) -> PageCache:
         return PageCache.render(
             self.folder / "heldout", self.unipen, None, self.texts, max(8, self.pages // 25), self.seed + 1, 0.0,
-            split="heldout",
+            scene_share=self.scene_share, split="heldout",
         )  # fmt: skip
 
     def train_dataloader(self) -> Any:
@@ -362,7 +394,7 @@ class LitLineFinder(L.LightningModule):
     Args:
         config: sizes of the network.
         learning_rate: peak rate of AdamW, reached by a linear warm-up, left by a cosine that ends at `total_steps`.
-        weights: checkpoint of an earlier run to begin with; steps start at 0.
+        weights: checkpoint of an earlier run, or line_finder.safetensors of a bundle, to begin with; steps start at 0.
     """
 
     def __init__(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from text_recognizer.synthesis.rendering.clutter import Pictures, bind, grid, paste_drawings, surround
 from text_recognizer.synthesis.rendering.ink import Hand, compose_words
 from text_recognizer.synthesis.rendering.paper import make_sheet, photograph, put_ink
 from text_recognizer.synthesis.rendering.pen import Pen, draw_ink
@@ -28,6 +29,8 @@ Gray = NDArray[np.uint8]
 Points = NDArray[np.float32]
 LineKind = Literal["text", "heading", "addition", "printed"]
 
+# Of the pages that are cluttered, how many have each kind of what is no writing.
+GRID_SHARE, DRAWING_SHARE, BINDING_SHARE, DESK_SHARE = 0.15, 0.3, 0.2, 0.2
 _INK = 48  # coverage from which a pixel counts as ink when the truth is drawn around it
 
 
@@ -713,6 +716,7 @@ def render_page(
     other_side: Writer | Hand | HandFont | None = None,
     faces: Sequence[HandFont] = (),
     camera: str | None = "any",
+    clutter: Pictures | None = None,
 ) -> RenderedPage:
     """A page in one hand, on paper and photographed, with its truth.
 
@@ -725,12 +729,15 @@ def render_page(
         other_side: who wrote on the back; shines through, mirrored.
         faces: printed faces for letterheads.
         camera: one of CAMERA_KINDS, "any" for one at random, None for the sheet as it lies on the table.
+        clutter: if given, some pages have grids, drawings, holes and spirals, or lie on a desk; these pictures help.
     """
     style = style or PageStyle.sample(rng)
     text = text or TextSource(None)
     height, width = max(8, round(style.height * style.x_height)), max(8, round(style.width * style.x_height))
     spacing = style.spacing * style.x_height * float(rng.choice([1.0, rng.uniform(0.4, 1.2)], p=[0.6, 0.4]))
     rgb = make_sheet(height, width, rng, line_spacing=spacing).rgb
+    if clutter is not None and rng.random() < GRID_SHARE:
+        grid(rgb, rng, style.x_height)
     if other_side is not None:
         back, _, _ = compose_page(other_side, rng, style, text, variation)
         soft = cv2.GaussianBlur(back[:, ::-1], (0, 0), max(0.5, 0.06 * style.x_height))
@@ -744,11 +751,33 @@ def render_page(
         if printed.any():
             rgb = put_ink(rgb, printed, rng, "felt")
         rgb = put_ink(rgb, written, rng)
+    if clutter is not None:
+        rgb, lines = _cluttered(rgb, lines, rng, style.x_height, clutter)
     if camera is None:
         return RenderedPage(rgb, lines)
     points = [p for line in lines for p in (line.polygon, line.baseline, _x_line(line))]
     rgb, moved = photograph(rgb, points, rng, None if camera == "any" else camera)
     return RenderedPage(rgb, tuple(_moved(line, *moved[3 * i : 3 * i + 3]) for i, line in enumerate(lines)))
+
+
+def _cluttered(
+    rgb: NDArray[np.uint8], lines: tuple[PageLine, ...], rng: np.random.Generator, x_height: float, pictures: Pictures
+) -> tuple[NDArray[np.uint8], tuple[PageLine, ...]]:
+    """The sheet with what is no writing on and around it, and its lines where they lie then."""
+    if rng.random() < DRAWING_SHARE:
+        occupied = np.zeros(rgb.shape[:2], np.uint8)
+        for line in lines:
+            cv2.fillPoly(occupied, [line.polygon.round().astype(np.int32)], 1)
+        reach = max(1, round(0.5 * x_height))
+        occupied = np.asarray(cv2.dilate(occupied, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)), np.uint8)
+        paste_drawings(rgb, rng, occupied, x_height, pictures)
+    if rng.random() < BINDING_SHARE:
+        bind(rgb, rng)
+    if rng.random() < DESK_SHARE:
+        rgb, corner = surround(rgb, rng, pictures)
+        shift = np.asarray(corner, np.float32)
+        lines = tuple(replace(line, polygon=line.polygon + shift, baseline=line.baseline + shift) for line in lines)
+    return rgb, lines
 
 
 def _x_line(line: PageLine) -> Points:

@@ -158,7 +158,13 @@ def export_line_finder(checkpoint: Path, out: Path) -> FinderSettings:
 
 
 def load_line_finder(checkpoint: Path) -> LineFinderNet:
-    """The network of a checkpoint of `training.finder_lit`, ready to infer."""
+    """The network of a checkpoint of `training.finder_lit` or of a bundle's safetensors, ready to infer."""
+    if checkpoint.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        net = LineFinderNet()
+        net.load_state_dict(load_file(checkpoint))
+        return net.eval()
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     prefix = "network."
     weights = {k[len(prefix) :]: v for k, v in state["state_dict"].items() if k.startswith(prefix)}
