@@ -1,6 +1,7 @@
 """Evaluation with readers whose errors are known."""
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -45,11 +46,12 @@ class Told:
 
     def read(self, image: object, mode: str) -> Page:
         words = [tuple(Word(text=w, polygon=(), confidence=self.confidence) for w in t.split()) for t in self.texts]
+        box = ((0, 0), (400, 0), (400, 200))
         return Page(
             width=400,
             height=200,
             lines=tuple(
-                Line(text=t, polygon=(), baseline=(), confidence=1.0, words=w)
+                Line(text=t, polygon=box, baseline=(), confidence=1.0, words=w)
                 for t, w in zip(self.texts, words, strict=True)
             ),
         )
@@ -99,9 +101,32 @@ def test_wrong_order_costs_by_page_but_not_in_any_order(folder: Path) -> None:
     assert "any order" in show(report, "set")
 
 
-def test_worst_page_shows_the_picture_of_pages_too(folder: Path) -> None:
-    report = evaluate(load_set(folder), Told(TEXTS[:2]), by="page")  # type: ignore[arg-type]
-    assert worst_page(report).count("data:image/jpeg;base64,") == 1
+def test_worst_page_draws_the_lines_over_pages(folder: Path) -> None:
+    report = evaluate(load_set(folder), Told(["the first line", "of ghosts", "a second", "one"]), by="page")  # type: ignore[arg-type]
+    page = worst_page(report)
+    assert page.count("data:image/jpeg;base64,") == 1
+    drawn = re.findall(r'<polygon class="(\w+)" points="0,0 400,0 400,200"><title>\d: ([\w ]+)<', page)
+    assert drawn == [("whole", TEXTS[0]), ("invented", "of ghosts"), ("split", "a second"), ("split", "one")]
+    assert '<li class="lost">and &lt;the&gt; third</li>' in page
+    assert '<li class="split">a second one</li>' in page
+
+
+def test_lines_that_were_split_merged_lost_and_invented_are_counted(folder: Path) -> None:
+    told = Told(["the first", "line", "zzz qqq xxx", "a second one"])
+    report = evaluate(load_set(folder), told, by="page")  # type: ignore[arg-type]
+    assert {kind: count for kind, (count, _) in report.line_faults().items()} == {
+        "split": 1, "merged": 0, "lost": 1, "invented": 1,
+    }  # fmt: skip
+    assert "split 1: 33.3 %" in show(report, "set")
+    assert [page["invented"] for page in report.as_dict()["pages"]] == [1]
+
+
+def test_what_a_person_cannot_read_is_no_character(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "p.png"), np.full((200, 400), 235, np.uint8))
+    (tmp_path / "p.txt").write_text("so ⟦?⟧ is\n⟦?⟧\nfine", encoding="utf-8")
+    report = evaluate(load_set(tmp_path), Told(["so is", "x = 1", "fine"]), by="page")  # type: ignore[arg-type]
+    assert report.samples[0].truth.split() == ["so", "is", "fine"]
+    assert report.line_faults()["invented"][0] == 0
 
 
 def test_line_outside_its_page_and_damaged_image_are_named_and_the_rest_is_measured(folder: Path) -> None:

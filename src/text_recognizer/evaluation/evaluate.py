@@ -2,7 +2,7 @@
 
 By page, the lines of truth and reading are joined by blanks in reading order, so a line that is missed, or read out of
 order, counts in full. The CER in any order pairs lines first (`metrics.any_order`): the difference between the two is
-the cost of wrong order.
+the cost of wrong order. Lines that were split, merged, lost and invented are counted by `line_alignment`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.errors import DataInvalid, ImageRejected
+from text_recognizer.evaluation.line_alignment import ILLEGIBLE, align_lines
 from text_recognizer.evaluation.metrics import (
     Errors,
     Normalisation,
@@ -34,12 +35,13 @@ from text_recognizer.evaluation.metrics import (
     rate,
     words_right,
 )
+from text_recognizer.evaluation.overlay import LEGEND, STYLE, PageLines, overlay
 from text_recognizer.evaluation.sets import LINE_TYPES, load_set
 from text_recognizer.evaluation.truth import EvaluationSet, TruthPage
 from text_recognizer.images import load_image
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.line_image import line_polygon
-from text_recognizer.page import Mode
+from text_recognizer.page import Mode, Page, Polygon
 from text_recognizer.reader import Reader
 
 By = Literal["line", "page"]
@@ -59,6 +61,7 @@ class Sample:
     confidences: tuple[tuple[float, bool], ...] = ()  # of words: confidence, right or not
     crop: NDArray[np.uint8] | None = None
     any_order: tuple[int, int] | None = None  # of a page: character edits, characters
+    lines: PageLines | None = None  # of a page
 
 
 @dataclass
@@ -88,6 +91,18 @@ class Report:
             return None
         return rate([p[0] for p, _ in pages], [p[1] for p, _ in pages], [w for _, w in pages])
 
+    def line_faults(self) -> dict[str, tuple[int, Rate]]:
+        """How many lines of pages were split, merged, lost and invented, and how many that is a line of the truth."""
+        pages = [(s.lines.alignment, s.writer) for s in self.samples if s.lines]
+        lengths, writers = [a.truth for a, _ in pages], [w for _, w in pages]
+        counts = {
+            "split": [len(a.split) for a, _ in pages],
+            "merged": [len(a.merged) for a, _ in pages],
+            "lost": [len(a.lost) for a, _ in pages],
+            "invented": [len(a.invented) for a, _ in pages],
+        }
+        return {kind: (sum(c), rate(c, lengths, writers)) for kind, c in counts.items()} if pages else {}
+
     def slices(self) -> dict[str, list[Sample]]:
         groups: dict[str, list[Sample]] = defaultdict(list)
         for sample in self.samples:
@@ -109,6 +124,11 @@ class Report:
             "cer": [cer.value, cer.low, cer.high],
             "wer": [wer.value, wer.low, wer.high],
             "cer_any_order": [free.value, free.low, free.high] if free else None,
+            "lines": {
+                kind: {"count": count, "share": [share.value, share.low, share.high]}
+                for kind, (count, share) in self.line_faults().items()
+            },
+            "pages": [_page_dict(s) for s in self.samples if s.lines],
             "slices": {
                 k: {"samples": len(v), "cer": self.cer(v).value, "wer": self.wer(v).value}
                 for k, v in self.slices().items()
@@ -147,6 +167,8 @@ def evaluate(
             right = words_right(normalise(" ".join(truth)), [normalise(w.text) for w in words])
             pairs = tuple(zip((w.confidence for w in words), right, strict=True))
             sample = _page_sample(page, [line.text for line in read.lines], normalise)
+            assert sample.lines
+            sample = replace(sample, lines=replace(sample.lines, outlines=_outlines(read)))
             report.samples.append(replace(sample, confidences=pairs, crop=_picture(gray)))
             continue
         height = reader.recognizer.line_height
@@ -201,10 +223,34 @@ def _truth_lines(page: TruthPage) -> list[str]:
 
 def _page_sample(page: TruthPage, read: Sequence[str], normalise: Normalisation) -> Sample:
     truth = _truth_lines(page)
-    text, joined = " ".join(truth), " ".join(read)
+    alignment = align_lines(truth, read, normalise)
+    legible = [ILLEGIBLE.sub(" ", line) for line in truth]
+    text, joined = " ".join(legible), " ".join(read)
     found = errors(text, joined, normalise)
-    free = any_order(truth, read, normalise)
-    return Sample(page.image.name, page.writer, "", text, joined, found, any_order=free)
+    free = any_order(legible, read, normalise)
+    lines = PageLines(tuple(truth), tuple(read), alignment)
+    return Sample(page.image.name, page.writer, "", text, joined, found, any_order=free, lines=lines)
+
+
+def _outlines(page: Page) -> tuple[tuple[Polygon, ...], ...]:
+    size = (max(1, page.width), max(1, page.height))
+    return tuple((tuple((x / size[0], y / size[1]) for x, y in line.polygon),) for line in page.lines)
+
+
+def _page_dict(sample: Sample) -> dict[str, Any]:
+    assert sample.lines and sample.any_order
+    found = sample.lines.alignment
+    characters = max(1, sample.errors.characters)
+    return {
+        "name": sample.name,
+        "cer": sample.errors.character_edits / characters,
+        "cer_any_order": sample.any_order[0] / characters,
+        "lines": found.truth,
+        "split": len(found.split),
+        "merged": len(found.merged),
+        "lost": len(found.lost),
+        "invented": len(found.invented),
+    }
 
 
 def _picture(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -237,6 +283,8 @@ def show(report: Report, title: str) -> str:
     ]
     if free := report.cer_any_order():
         lines.append(f"  CER with lines in any order {free}")
+    if faults := report.line_faults():
+        lines.append("  lines " + ", ".join(f"{kind} {count}: {share}" for kind, (count, share) in faults.items()))
     if report.seconds:
         lines.append(f"  seconds a page: median {np.median(report.seconds):.2f}")
     for name, samples in report.slices().items():
@@ -252,15 +300,17 @@ def show(report: Report, title: str) -> str:
 
 
 def worst_page(report: Report, count: int = 60) -> str:
-    """A self-contained HTML page of the samples with the most edits per character."""
+    """A self-contained HTML page of the samples with the most edits per character, pages with their lines drawn in."""
     ranked = sorted(report.samples, key=lambda s: -s.errors.character_edits / max(1, s.errors.characters))[:count]
+    legend = LEGEND if report.line_faults() else ""
     rows = []
     for s in ranked:
         picture = ""
-        if s.crop is not None:
-            kind = "png" if s.any_order is None else "jpeg"  # pages would be too heavy as PNG
-            data = base64.b64encode(cv2.imencode(f".{kind}", s.crop)[1].tobytes()).decode()
-            picture = f'<img alt="{html.escape(s.name)}" src="data:image/{kind};base64,{data}">'
+        if s.crop is not None and s.lines is not None:
+            picture = overlay(s.crop, s.lines)
+        elif s.crop is not None:
+            data = base64.b64encode(cv2.imencode(".png", s.crop)[1].tobytes()).decode()
+            picture = f'<img alt="{html.escape(s.name)}" src="data:image/png;base64,{data}">'
         share = 100 * s.errors.character_edits / max(1, s.errors.characters)
         rows.append(
             f"<article><header>{html.escape(s.name)} · {share:.0f} %</header>{picture}"
@@ -268,10 +318,10 @@ def worst_page(report: Report, count: int = 60) -> str:
         )
     return (
         "<!doctype html><meta charset=utf-8><title>Worst lines</title><style>"
-        "body{font:16px/1.4 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+        "body{font:16px/1.4 system-ui,sans-serif;max-width:90rem;margin:2rem auto;padding:0 1rem}"
         "article{border-top:1px solid #ccc;padding:.6rem 0}header{color:#666;font-size:.8rem}img{max-width:100%}"
         "p{margin:.2rem 0}.truth::before{content:'truth ';color:#666}.read::before{content:'read ';color:#666}"
-        f"</style><h1>Worst lines</h1><pre>{html.escape(show(report, ''))}</pre>" + "\n".join(rows)
+        f"{STYLE}</style><h1>Worst lines</h1>{legend}<pre>{html.escape(show(report, ''))}</pre>" + "\n".join(rows)
     )
 
 
@@ -296,7 +346,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--ignore-case", action="store_true")
     parser.add_argument("--ignore-punctuation", action="store_true")
     parser.add_argument("--exact-quotes", action="store_true", help="curly and straight quotes and dashes differ")
-    parser.add_argument("--html", type=Path, help="write the worst lines here")
+    parser.add_argument(
+        "--html", type=Path, help="write the worst lines here; by page, the worst pages with their lines"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--threads", type=int)
     args = parser.parse_args(argv)
