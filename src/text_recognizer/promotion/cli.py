@@ -1,4 +1,4 @@
-"""`text-recognizer models`: list, show, promote through the gate, roll back, push and pull, prune."""
+"""`text-recognizer models`: list, show, trace, promote through the gate, roll back, push and pull, prune."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from text_recognizer.bundle import Bundle
-from text_recognizer.errors import UsageError
+from text_recognizer.errors import OutputFailed, UsageError
+from text_recognizer.promotion.ancestry import FORMATS, ancestry, find_exports
 from text_recognizer.promotion.lineage import lineage
 from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.registry import ALIASES, DEFAULT, resolve
@@ -36,6 +37,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("show", help="show the origin of a model, and how to make it again")
     command.add_argument("model", nargs="?", default=DEFAULT, help="alias, NAME, NAME@VERSION or folder (the shipped)")
     command.add_argument("--json", action="store_true", help="the whole description")
+    command = commands.add_parser("lineage", help="show what a model was made of, back to the first one")
+    command.add_argument("model", nargs="?", default=DEFAULT, help="alias, NAME, NAME@VERSION or folder (the shipped)")
+    command.add_argument("--format", choices=FORMATS, default="text", help="text (default), or a picture: svg, …")
+    command.add_argument("--corrections", type=Path, nargs="+", default=[], help="folders of 'feedback export'")
+    command.add_argument("--output", type=Path, metavar="FILE", help="write here (default: standard output)")
     command = commands.add_parser("add", help="register a bundle that 'stage' wrote")
     command.add_argument("bundle", type=Path)
     command = commands.add_parser("promote", help="promote a model to staging or, through the gate, to production")
@@ -115,6 +121,17 @@ def _show(args: argparse.Namespace, registry: Registrar, console: Console) -> No
                     _print_gate(gate, console)
 
 
+def _lineage(args: argparse.Namespace, registry: Registrar, console: Console) -> None:
+    shown = FORMATS[args.format](ancestry(_open(args.model, registry), registry, find_exports(args.corrections)))
+    if args.output is None:
+        print(shown, end="")
+        return
+    try:
+        args.output.write_text(shown, encoding="utf-8")
+    except OSError as error:
+        raise OutputFailed(f"cannot write {args.output} ({error.strerror}); give another --output") from None
+
+
 def _print_gate(report: dict[str, Any], console: Console) -> None:
     table = Table(
         "set", "samples", "CER", f"{report['production']}", "difference (95 %)", "s a page", "ratio",
@@ -176,6 +193,6 @@ def _pull(args: argparse.Namespace, registry: Registrar, console: Console) -> No
 
 
 _COMMANDS: dict[str, Any] = {
-    "list": _list, "show": _show, "add": _add, "promote": _promote, "rollback": _rollback, "push": _push,
-    "pull": _pull, "prune": _prune,
+    "list": _list, "show": _show, "lineage": _lineage, "add": _add, "promote": _promote, "rollback": _rollback,
+    "push": _push, "pull": _pull, "prune": _prune,
 }  # fmt: skip
