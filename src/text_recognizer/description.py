@@ -23,11 +23,11 @@ _INLINE = {"inline": True}  # the fields of this object stand among those of the
 class Decoding:
     """How texts are searched and ranked. The only set of defaults: of staging, of reading and of the benchmarks."""
 
-    ctc_weight: float = 0.5  # of the CTC head's log-probability; the decoder's has the rest
-    beam: int = 16  # prefixes that the CTC search follows
-    language_weight: float = 0.5  # of the language model's log-probability; 0 reads without it
-    length_bonus: float = 2.0  # log-probability that each character adds: language models prefer short texts
-    views: tuple[float, ...] = (1.2, 0.85)  # further widths of a line, as factors, for the accurate mode
+    ctc_weight: float = 0.5  #: of the CTC head's log-probability; the decoder's has the rest
+    beam: int = 16  #: prefixes that the CTC search follows
+    language_weight: float = 0.5  #: of the language model's log-probability; 0 reads without it
+    length_bonus: float = 2.0  #: log-probability that each character adds, since language models prefer short texts
+    views: tuple[float, ...] = (1.2, 0.85)  #: further widths of a line, as factors, for the accurate mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,26 +42,26 @@ class Calibration:
 class RecognizerSettings:
     """Sizes of the recognition network, its decoding and its calibration."""
 
-    width_scale: float  # width of a line image is multiplied by it
-    stride: int  # pixels of width for each step of the CTC head
-    cache: tuple[int, int, int]  # decoder layers, attention heads, width of a head
-    max_tokens: int  # of a line, its end included
+    width_scale: float  #: width of a line image is multiplied by it
+    stride: int  #: pixels of width for each step of the CTC head
+    cache: tuple[int, int, int]  #: decoder layers, attention heads, width of a head
+    max_tokens: int  #: of a line, its end included
     decoding: Decoding = field(default_factory=Decoding, metadata=_INLINE)
-    calibration: Mapping[str, Calibration] = field(default_factory=dict)  # by mode; raw confidences without it
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)  #: by mode; raw confidences without it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinderSettings:
     """How the line finder looks at a page. Pixels are those of the page that the network sees."""
 
-    side: int = 1024  # of the longer side at the first look
-    max_side: int = 2048  # at any look
-    max_enlarge: float = 2.0  # of small images
-    step: int = 128  # sides are padded to multiples of it: few shapes keep the memory small
-    x_height: float = 11.0  # where the network is at its best
-    low: float = 6.5  # a median x-height below or above these is looked at again at another scale
+    side: int = 1024  #: of the longer side at the first look
+    max_side: int = 2048  #: at any look
+    max_enlarge: float = 2.0  #: of small images
+    step: int = 128  #: sides are padded to multiples of it, since few shapes keep the memory small
+    x_height: float = 11.0  #: where the network is at its best
+    low: float = 6.5  #: a median x-height below or above these is looked at again at another scale
     high: float = 22.0
-    level: float = 2.0  # degrees; a page whose lines are skewed by more is deskewed first
+    level: float = 2.0  #: degrees; a page whose lines are skewed by more is deskewed first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +80,14 @@ class Run:
     checkpoint_sha256: str = ""
     finder_sha256: str = ""
     steps: int = 0
-    config: Mapping[str, Any] = field(default_factory=dict)  # sizes of the network, training.models.RecognizerConfig
-    record: Mapping[str, Any] = field(default_factory=dict)  # training.tracking.RunRecord, without absolute paths
+    config: Mapping[str, Any] = field(default_factory=dict)  #: sizes of the network, training.models.RecognizerConfig
+    record: Mapping[str, Any] = field(default_factory=dict)  #: training.tracking.RunRecord, without absolute paths
     # Of a fine-tuned model:
     base: BaseModel | None = None
-    lines: Mapping[str, int] = field(default_factory=dict)  # lines of training and of validation
-    recipe: Mapping[str, Any] = field(default_factory=dict)  # training.finetune.Recipe
+    lines: Mapping[str, int] = field(default_factory=dict)  #: lines of training and of validation
+    recipe: Mapping[str, Any] = field(default_factory=dict)  #: training.finetune.Recipe
     corrections_sha256: str = ""  # of the manifest of exported feedback
-    kept: float | None = None  # share of the change of the weights that was kept
+    kept: float | None = None  #: share of the change of the weights that was kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +106,11 @@ class Description:
 
     name: str
     version: str
-    files: Mapping[str, str]  # name: sha256
-    for_training: tuple[str, ...] = ()  # files that reading never opens: a copy for reading may lack them
-    alphabet: str  # characters of the token ids from recognition.decoding.FIRST_CHARACTER on
-    languages: tuple[str, ...] = ()  # BCP 47 tags of the text it was trained on, where they are known
-    line_height: int  # pixels
+    files: Mapping[str, str]  #: sha256 of each, by name
+    for_training: tuple[str, ...] = ()  #: files that reading never opens; a copy for reading may lack them
+    alphabet: str  #: characters of the token ids from recognition.decoding.FIRST_CHARACTER on
+    languages: tuple[str, ...] = ()  #: BCP 47 tags of the text it was trained on, where they are known
+    line_height: int  #: pixels
     recognizer: RecognizerSettings
     line_finder: FinderSettings = field(default_factory=FinderSettings)
     run: Run = field(default_factory=Run)
@@ -118,7 +118,7 @@ class Description:
     data: tuple[str, ...] = ()
     licences: tuple[Licence, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    reference: Mapping[str, Any] | None = None  # how the pages of monitoring.reference were made
+    reference: Mapping[str, Any] | None = None  #: how the pages of monitoring.reference were made
 
     @classmethod
     def read(cls, folder: Path) -> Description:

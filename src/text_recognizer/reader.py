@@ -29,8 +29,8 @@ from text_recognizer.registry import resolve
 class Reader:
     """Reads pages with one model. Safe to share between threads; can be pickled for other processes.
 
-    `bundle`: a model folder, the name of a registered model ("production", NAME, NAME@VERSION; see `registry.py`), or
-    None for the one that ships with the package. It is opened and verified at once; graphs are loaded when first
+    `bundle`: a model folder, the name of a registered model (`production`, `NAME`, `NAME@VERSION`; see `registry.py`),
+    or None for the one that ships with the package. It is opened and verified at once; graphs are loaded when first
     needed. `threads`: processor threads, None for all cores. `decoding`: overrides that of the bundle.
     Raises `BundleInvalid`.
     """

@@ -1,0 +1,70 @@
+"""The front page of the documentation works as shown, and the site needs nothing from other hosts."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+FRONT = (DOCS / "index.md").read_text("utf-8")
+FIRST = (DOCS / "tutorials" / "first-pages.md").read_text("utf-8")
+
+
+def blocks(language, text=FRONT):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(text):
+    return [line for block in blocks("sh", text) for line in block.splitlines() if line.startswith("text-recognizer ")]
+
+
+def test_front_page_answers_twelve_questions():
+    answers = FRONT.split("\n### … ")[1:]
+    assert len(answers) == 12
+    for answer in answers:
+        assert "](" in answer, answer
+
+
+# What is in every clone is read; other commands are only parsed: they need a person's own files, or minutes.
+READ = sorted({line for line in commands(FRONT) + commands(FIRST) if " read samples/" in line})
+
+
+@pytest.mark.parametrize("line", READ)
+def test_reading_commands_run(line, tmp_path):
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    argv = [sys.executable, "-m", "text_recognizer", *line.split()[1:]]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    if "--output" in line:
+        assert {path.stem for path in (tmp_path / line.split()[-1]).iterdir()} == {"page", "letter-1905"}
+    else:
+        assert len(done.stdout) > 100
+
+
+@pytest.mark.parametrize("page", [DOCS / "index.md", *sorted((DOCS / "api").glob("*.md"))], ids=lambda page: page.stem)
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    monkeypatch.chdir(tmp_path)
+    for block in blocks("python", page.read_text("utf-8")):
+        exec(compile(block, page.name, "exec"), {})
+
+
+def test_site_loads_nothing_from_other_hosts(tmp_path):
+    """Fonts, styles and scripts come with the site: it works without a network, and tells nobody who reads it."""
+    pytest.importorskip("sphinx")
+    (tmp_path / "index.md").write_text("# Title\n\n```sh\nls\n```\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "-q", "-c", str(DOCS), str(tmp_path), str(tmp_path / "site")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for page in (tmp_path / "site").rglob("*.html"):
+        html = page.read_text("utf-8")
+        for tag in re.findall(r"<(?:script|link|img|iframe|source)\b[^>]*>", html):
+            assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//", tag), tag
+    for style in (tmp_path / "site").rglob("*.css"):
+        assert not re.search(r"(?:@import|url\()\s*[\"']?(?:https?:)?//", style.read_text("utf-8")), style
