@@ -392,4 +392,4 @@ def test_openapi_document_is_there_and_names_no_outside_scripts(service):
     with urllib.request.urlopen(service.url + "/openapi.json") as answer:
         asked = {"/v1/read", "/", "/v1/models", "/v1/feedback", "/v1/feedback/{request_id}"}
         assert json.load(answer)["paths"].keys() == asked | {"/healthz", "/readyz", "/metrics"}
-    assert service.http.get("/docs").status_code == 404
+    assert service.http.get("/redoc").status_code == 404

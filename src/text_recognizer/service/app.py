@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from text_recognizer import __version__
 from text_recognizer.service.context import Context
 from text_recognizer.service.edge import Edge, answer_errors
-from text_recognizer.service.routes import feedback, original, read, status
+from text_recognizer.service.routes import api, feedback, original, read, status
 from text_recognizer.service.settings import Settings
 
 
@@ -27,13 +27,14 @@ def create_app(settings: Settings | None = None, page: Callable[[ASGIApp, Contex
         version=__version__,
         description="Reads pages of handwriting: an image in, lines of text with places and confidences out.",
         lifespan=context.running,
-        docs_url=None,  # its page would load scripts from elsewhere
+        docs_url=None,  # its page would load scripts from elsewhere; routes/api.py has one that loads nothing
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.context = context
     for group in (read, original, feedback, status):
         app.include_router(group.router(context))
+    app.include_router(api.router())
     answer_errors(app, context.metrics)
     # The first one added is the innermost.
     if page is not None:
