@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from text_recognizer import formats
+from text_recognizer import errors, formats
 from text_recognizer.cli import EXIT_STATUSES, main
 
 
@@ -175,11 +175,17 @@ def test_help_lists_the_exit_statuses(capsys):
     assert EXIT_STATUSES in capsys.readouterr().out
 
 
-def test_documentation_lists_the_same_exit_statuses():
+def test_documentation_has_the_same_table_of_exit_statuses():
     documented = (Path(__file__).parent.parent / "docs" / "cli.md").read_text()
-    for line in EXIT_STATUSES.splitlines()[1:10]:
-        code, meaning = line.split(maxsplit=1)
-        assert f"| {code} | {meaning} |" in documented
+    assert f"\n\n{errors.table()}\n" in documented
+
+
+def test_each_error_has_a_row_of_its_own():
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    rows = [row for row in errors.exit_statuses() if row[1]]
+    assert sorted(rows) == sorted((kind.exit_status, kind.code, kind.meaning, kind.advice) for kind in kinds)
+    for place in (1, 2, 3):
+        assert len({row[place] for row in rows}) == len(rows)
 
 
 def test_reader_that_leaves_early_is_no_traceback(line_image):

@@ -13,7 +13,15 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from text_recognizer import __version__, formats
-from text_recognizer.errors import ExtraMissing, OutputFailed, TextRecognizerError, UsageError, install_hint
+from text_recognizer.errors import (
+    INTERRUPTED,
+    ExtraMissing,
+    OutputFailed,
+    TextRecognizerError,
+    UsageError,
+    exit_statuses,
+    install_hint,
+)
 
 if TYPE_CHECKING:
     from text_recognizer.documents import PageReference
@@ -21,23 +29,13 @@ if TYPE_CHECKING:
     from text_recognizer.page import Page
     from text_recognizer.reader import Reader
 
-EXIT_STATUSES = """\
-exit status:
-  0    success (the text of a blank page is empty)
-  1    an error in this program; please report it
-  2    wrong arguments
-  3    an image was rejected: missing, empty, damaged, too large, or not an image
-  4    the model (bundle) is missing, damaged, or of another program
-  5    the result could not be written
-  6    packages are missing; the message names their extra
-  7    data for training or evaluation is missing or damaged
-  8    the gate refused a model: it reads worse, or is slower, than the one in production
-  9    feedback cannot be stored or read: its store is locked, full, unreachable or damaged
-  10   a monitoring rule fired
-  130  interrupted
-
-If an image fails, the others are still read; the status is that of the first failure.
-"""
+EXIT_STATUSES = (
+    "exit status:\n"
+    + "".join(
+        f"  {status:<4} {meaning}{f'; {advice}' if advice else ''}\n" for status, _, meaning, advice in exit_statuses()
+    )
+    + "\nIf an image fails, the others are still read; the status is that of the first failure.\n"
+)
 
 # Commands that parse their own arguments: module with `main(argv) -> int`, the extra it needs, and its purpose.
 COMMANDS = {
@@ -65,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_status
     except KeyboardInterrupt:
         _complain("interrupted")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has ended, as `head` does; the interpreter must not fail on it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -185,8 +183,9 @@ def _read(options: argparse.Namespace) -> int:
                 import traceback
 
                 traceback.print_exc()
-                _complain(f"an error in this program ({type(error).__name__}); please report it", name)
-                statuses.append(1)
+                unexpected = TextRecognizerError
+                _complain(f"{unexpected.meaning} ({type(error).__name__}); {unexpected.advice}", name)
+                statuses.append(unexpected.exit_status)
             advance()
     return next(iter(statuses), 0)
 

@@ -1,18 +1,24 @@
-"""The errors that people meet: each has a stable code, an exit status, and says what to do next."""
+"""The errors that people meet. Each class has a stable code, an exit status, a meaning, and advice on what to do next.
 
+`python -m text_recognizer.errors` prints them as the table of docs/cli.md.
+"""
+
+from collections.abc import Iterator
 from typing import ClassVar
 
 
 class TextRecognizerError(Exception):
     """Base of every error that this package raises on purpose.
 
-    `code` is stable: it is what programs compare and what a service puts into its problem type.
-    `exit_status` is what the command line ends with (table in docs/cli.md).
-    The message is one line that says what is wrong and what to do.
+    `code` is stable: programs compare it, and the service puts it into its problem type. `exit_status` is that of the
+    command line. `meaning` and `advice` hold for every such error; the message is one line about this one: what is
+    wrong, and what to do.
     """
 
     code: ClassVar[str] = "error"
     exit_status: ClassVar[int] = 1
+    meaning: ClassVar[str] = "an error in this program"
+    advice: ClassVar[str] = "report it, with the output above the message"
 
 
 class UsageError(TextRecognizerError):
@@ -20,13 +26,26 @@ class UsageError(TextRecognizerError):
 
     code = "usage"
     exit_status = 2
+    meaning = "wrong arguments"
+    advice = "see --help of the command"
+
+
+class FeedbackRejected(TextRecognizerError):
+    """The feedback does not fit the reading that it is about."""
+
+    code = "feedback-rejected"
+    exit_status = 2
+    meaning = "feedback does not fit its reading"
+    advice = "correct the texts, words or flags that the message names"
 
 
 class ImageRejected(TextRecognizerError):
-    """The input is not an image that can be read: missing, damaged, too large, of a foreign kind."""
+    """The input is not an image that can be read: missing, damaged, too large, or of another kind."""
 
     code = "image-rejected"
     exit_status = 3
+    meaning = "an image was rejected: missing, empty, damaged, too large, or not an image"
+    advice = "do what the message says, or convert the image to PNG or JPEG"
 
 
 class BundleInvalid(TextRecognizerError):
@@ -34,13 +53,17 @@ class BundleInvalid(TextRecognizerError):
 
     code = "bundle-invalid"
     exit_status = 4
+    meaning = "the model (bundle) is missing, damaged, or of another program"
+    advice = "check --bundle or --model; run 'text-recognizer doctor'"
 
 
 class OutputFailed(TextRecognizerError):
-    """The result could not be written where it was asked for."""
+    """The result could not be written to the place that was asked for."""
 
     code = "output-failed"
     exit_status = 5
+    meaning = "the result could not be written"
+    advice = "make room, or choose another --output"
 
 
 class ExtraMissing(TextRecognizerError):
@@ -48,18 +71,17 @@ class ExtraMissing(TextRecognizerError):
 
     code = "extra-missing"
     exit_status = 6
-
-
-def install_hint(extra: str) -> str:
-    """The advice of ExtraMissing. It names the repository, because no package index holds this package."""
-    return f"run in the repository: pip install '.[{extra}]'"
+    meaning = "packages are missing"
+    advice = "install the extra that the message names"
 
 
 class DataInvalid(TextRecognizerError):
-    """Training or evaluation data is missing, damaged, or not in a known form."""
+    """Data for training or evaluation is missing, damaged, or not in a known form."""
 
     code = "data-invalid"
     exit_status = 7
+    meaning = "data for training or evaluation is missing or damaged"
+    advice = "repair or replace the file that the message names"
 
 
 class GateRefused(TextRecognizerError):
@@ -67,3 +89,54 @@ class GateRefused(TextRecognizerError):
 
     code = "gate-refused"
     exit_status = 8
+    meaning = "the gate refused a model: it reads worse, or is slower, than the one in production"
+    advice = "keep the model in production, and train longer or on more data"
+
+
+class FeedbackUnavailable(TextRecognizerError):
+    """The store cannot be used now: locked, full, unreachable, damaged or of another version. Nothing was stored."""
+
+    code = "feedback-unavailable"
+    exit_status = 9
+    meaning = "feedback cannot be stored or read: its store is locked, full, unreachable or damaged"
+    advice = "mend the store, and try again"
+
+
+class Alert(TextRecognizerError):
+    """A rule of monitoring fired: somebody must look."""
+
+    code = "alert"
+    exit_status = 10
+    meaning = "a monitoring rule fired"
+    advice = "see 'text-recognizer monitor report'"
+
+
+def install_hint(extra: str) -> str:
+    """The advice of ExtraMissing. It names the repository, because no package index holds this package."""
+    return f"run in the repository: pip install '.[{extra}]'"
+
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
+
+def exit_statuses() -> Iterator[tuple[int, str, str, str]]:
+    """What commands end with, in order: status, code, meaning, advice."""
+    everywhere: list[type[TextRecognizerError]] = [TextRecognizerError, *TextRecognizerError.__subclasses__()]
+    kinds = [kind for kind in everywhere if kind.__module__ == __name__]
+    yield 0, "", "success (the text of a blank page is empty)", ""
+    for kind in sorted(kinds, key=lambda kind: kind.exit_status):
+        yield kind.exit_status, kind.code, kind.meaning, kind.advice
+    yield INTERRUPTED, "", "interrupted", ""
+
+
+def table() -> str:
+    """The exit statuses as a Markdown table."""
+    rows = ["| status | code | meaning | what to do |", "|---|---|---|---|"]
+    for status, code, meaning, advice in exit_statuses():
+        rows.append(f"| {status} | {f'`{code}`' if code else ''} | {meaning} | {advice} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(table(), end="")

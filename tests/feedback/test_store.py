@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from text_recognizer.errors import DataInvalid, ExtraMissing, UsageError
-from text_recognizer.feedback.errors import FeedbackRejected, FeedbackUnavailable
+from text_recognizer.errors import DataInvalid, ExtraMissing, FeedbackRejected, FeedbackUnavailable, UsageError
 from text_recognizer.feedback.record import Check
 from text_recognizer.feedback.store import Store
 
@@ -448,7 +447,7 @@ def test_locked_database_is_unavailable_and_intact_afterwards(tmp_path, reading,
 FULL = """
 import os, resource, sys
 from datetime import UTC, datetime
-from text_recognizer.feedback.errors import FeedbackUnavailable
+from text_recognizer.errors import FeedbackUnavailable
 from text_recognizer.feedback.record import Feedback, Reading
 from text_recognizer.feedback.store import Store
 store = Store.open(sys.argv[1])

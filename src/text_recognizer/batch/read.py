@@ -275,11 +275,10 @@ def _about(task: _Task) -> dict[str, Any]:
 
 
 def _failure(task: _Task, error: Exception) -> dict[str, Any]:
-    known = isinstance(error, TextRecognizerError)
-    code = error.code if isinstance(error, TextRecognizerError) else "error"
-    message = str(error) if known else f"an error in this program ({type(error).__name__}: {error}); please report it"
-    status = error.exit_status if isinstance(error, TextRecognizerError) else 1
-    return {**_about(task), "files": [], "error": code, "message": message, "status": status}
+    if not isinstance(error, TextRecognizerError):
+        meaning, advice = TextRecognizerError.meaning, TextRecognizerError.advice
+        error = TextRecognizerError(f"{meaning} ({type(error).__name__}: {error}); {advice}")
+    return {**_about(task), "files": [], "error": error.code, "message": str(error), "status": error.exit_status}
 
 
 @contextmanager

@@ -23,9 +23,15 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from text_recognizer.errors import DataInvalid, ImageRejected, OutputFailed, TextRecognizerError, UsageError
+from text_recognizer.errors import (
+    DataInvalid,
+    FeedbackRejected,
+    ImageRejected,
+    OutputFailed,
+    TextRecognizerError,
+    UsageError,
+)
 from text_recognizer.evaluation.alto_page import WrittenLine, read_page
-from text_recognizer.feedback.errors import FeedbackRejected
 from text_recognizer.feedback.record import Feedback, Record
 from text_recognizer.feedback.store import Store
 from text_recognizer.formats import get_format

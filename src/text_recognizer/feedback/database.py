@@ -19,8 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import QueuePool
 
-from text_recognizer.errors import ExtraMissing, TextRecognizerError, UsageError, install_hint
-from text_recognizer.feedback.errors import FeedbackUnavailable
+from text_recognizer.errors import ExtraMissing, FeedbackUnavailable, TextRecognizerError, UsageError, install_hint
 from text_recognizer.feedback.tables import METADATA, SCHEMA, VERSION
 
 BUSY_SECONDS = 5.0

@@ -17,8 +17,7 @@ from fsspec.core import split_protocol, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import known_implementations
 
-from text_recognizer.errors import ExtraMissing, TextRecognizerError, UsageError
-from text_recognizer.feedback.errors import FeedbackUnavailable
+from text_recognizer.errors import ExtraMissing, FeedbackUnavailable, TextRecognizerError, UsageError
 
 # Feedback waits for its image: an error in some seconds is better than botocore's minutes.
 _S3 = {"config_kwargs": {"connect_timeout": 3, "read_timeout": 10, "retries": {"max_attempts": 1}}}

@@ -17,9 +17,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from text_recognizer.errors import DataInvalid, UsageError
+from text_recognizer.errors import DataInvalid, FeedbackRejected, UsageError
 from text_recognizer.feedback.database import Database, Postgres, Sqlite
-from text_recognizer.feedback.errors import FeedbackRejected
 from text_recognizer.feedback.images import Images
 from text_recognizer.feedback.record import Check, Feedback, Reading, Record
 from text_recognizer.feedback.tables import (

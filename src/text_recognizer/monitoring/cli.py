@@ -14,8 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from text_recognizer.bundle import Bundle
-from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed, TextRecognizerError, UsageError
-from text_recognizer.feedback.errors import Alert
+from text_recognizer.errors import Alert, BundleInvalid, DataInvalid, OutputFailed, TextRecognizerError, UsageError
 from text_recognizer.feedback.record import Check, Record
 from text_recognizer.feedback.store import Store
 from text_recognizer.feedback.times import TIMES, moment

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from text_recognizer.feedback.errors import FeedbackRejected, FeedbackUnavailable
+from text_recognizer.errors import FeedbackRejected, FeedbackUnavailable
 from text_recognizer.feedback.record import REQUEST_ID, Feedback, Reading
 from text_recognizer.formats.json_lines import from_dict, to_dict
 from text_recognizer.images import load_image

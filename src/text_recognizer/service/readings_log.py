@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from text_recognizer.feedback.errors import FeedbackUnavailable
+from text_recognizer.errors import FeedbackUnavailable
 from text_recognizer.service.metrics import Metrics
 from text_recognizer.service.recent import Remembered
 from text_recognizer.service.settings import LogKeep
