@@ -15,6 +15,8 @@ HOCR_SPEC := hocr-spec==0.2.0 future==1.0.0
 # Label Studio's SDK, whose requirements as a whole would take numpy back two years: those that checking asks for.
 LABEL_STUDIO := label-studio-sdk==2.1.2 appdirs==1.4.4 faker==40.63.0 ijson==3.6.0 jsf==0.11.2 nltk==3.10.4 \
 	pyjwt==2.15.1 rstr==3.2.2 smart_open==9.0.2 ujson==6.1.0 wrapt==2.5.2 xmljson==0.2.1
+# Another build of ONNX Runtime, in a folder of its own: two in one environment overwrite each other.
+OPENVINO := onnxruntime-openvino==1.24.1
 PIP = PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip
 INSTALL = $(PIP) install --quiet $(PIP_FLAGS) --constraint constraints.txt
 
@@ -83,6 +85,7 @@ install: .venv/test.stamp
 	@$(INSTALL) --no-deps --no-compile --upgrade --target .venv/lambda-rie $(LAMBDA_EMULATOR)
 	@$(INSTALL) --no-deps --no-compile --upgrade --target .venv/standards $(HOCR_SPEC)
 	@$(INSTALL) --no-deps --no-compile --upgrade --target .venv/label-studio $(LABEL_STUDIO)
+	@$(INSTALL) --no-deps --no-compile --upgrade --target .venv/openvino $(OPENVINO)
 	@$(PIP) download --quiet $(PIP_FLAGS) --no-deps --no-binary kraken --dest .venv/standards $(SCHEMAS)
 	@touch $@ .venv/read.stamp
 

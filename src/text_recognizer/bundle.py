@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from text_recognizer.description import Description
-from text_recognizer.errors import BundleInvalid
+from text_recognizer.devices import CPU, load_graph
+from text_recognizer.errors import BundleInvalid, UsageError
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -62,29 +62,18 @@ class Bundle:
                 raise BundleInvalid(f"{file} is damaged or was changed (its sha256 differs): get the bundle again.")
         return cls(folder, description)
 
-    def session(self, name: str, threads: int | None = None) -> ort.InferenceSession:
-        """ONNX Runtime session of graph `name` ("encoder", "decoder", "line_finder") on the CPU.
+    def session(self, name: str, threads: int | None = None, device: str = CPU) -> ort.InferenceSession:
+        """ONNX Runtime session of graph `name` ("encoder", "decoder", "line_finder") on `device` (see `devices`).
 
-        `threads`: how many it may use, None for all cores. Raises BundleInvalid where the graph cannot be loaded.
+        `threads`: how many it may use, None for all cores. Raises BundleInvalid where the graph cannot be loaded,
+        UsageError where the device is absent.
         """
-        # ONNX Runtime sends telemetry unless this is set before it is imported. Readings are private.
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        # The arena keeps the largest activation of every shape it ever saw: a server would only grow.
-        options.enable_cpu_mem_arena = False
-        # One block for all activations of a shape: blocks of ever new sizes leave holes in the heap.
-        options.enable_mem_pattern = False
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Threads that wait by spinning cost a third more processor time and finish no earlier.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            return ort.InferenceSession(str(self.path / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
+            return load_graph(self.path / f"{name}.onnx", threads, device)
+        except UsageError:
+            raise
         except Exception as error:  # ONNX Runtime raises its own classes, and names the reason only by the class
+            advice = "get the bundle again" if device == CPU else f"use the device {CPU}, or get the bundle again"
             raise BundleInvalid(
-                f"{self.path / name}.onnx can't be loaded ({type(error).__name__}): get the bundle again."
+                f"{self.path / name}.onnx can't be loaded ({type(error).__name__}): {advice}."
             ) from None

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from text_recognizer import __version__, formats
+from text_recognizer.devices import CPU, DEVICE_HELP
 from text_recognizer.errors import (
     INTERRUPTED,
     ExtraMissing,
@@ -123,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--bundle", metavar="DIR", help="folder of the model; default: the shipped one")
     which.add_argument("--model", metavar="NAME", help="a registered model: production, staging, NAME or NAME@VERSION")
     read.add_argument("--threads", type=_positive, metavar="N", help="processor threads to use; default: all cores")
+    read.add_argument("--device", default=CPU, help=DEVICE_HELP)
     serve = commands.add_parser(
         "serve",
         help="serve the HTTP API (needs the 'serve' extra)",
@@ -133,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, help="default: 8000; 0 for any free port")
     serve.add_argument("--model", metavar="NAME", help="a registered model, or the folder of a bundle")
     serve.add_argument("--threads", type=_positive, metavar="N", help="processor threads to read with; default: all")
+    serve.add_argument("--device", help=DEVICE_HELP)
     serve.add_argument("--workers", type=_positive, metavar="N", help="processes; default: 1")
     for name, (_, extra, purpose) in COMMANDS.items():
         commands.add_parser(name, help=purpose + (f" (needs the '{extra}' extra)" if extra else ""), add_help=False)
@@ -161,7 +164,7 @@ def _read(options: argparse.Namespace) -> int:
         )
         pages += [replace(page, name="-", stem=PurePosixPath("stdin")) if source == "-" else page for page in found]
     targets = _targets(pages, options)
-    reader = Reader(Path(options.bundle) if options.bundle else options.model, options.threads)
+    reader = Reader(Path(options.bundle) if options.bundle else options.model, options.threads, device=options.device)
     statuses = []
     first = True
     with _progress(targets) as advance:

@@ -29,6 +29,7 @@ from text_recognizer.version import __version__
 
 Status = Literal["ok", "note", "problem"]
 DISTRIBUTION = "text-recognizer"
+ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 SERVICE = "http://127.0.0.1:8000"
 SECONDS = 60.0  # of a process that imports a package, on a busy machine
 GIGABYTE = 1e9
@@ -75,6 +76,10 @@ def check_packages() -> Iterator[Check]:
         advice = "two builds of OpenCV overwrite each other: pip uninstall opencv-python opencv-python-headless, then "
         advice += "install opencv-python-headless"
         yield Check("reading", "note", "opencv-python and opencv-python-headless are both installed", advice)
+    builds = [name for name in ONNXRUNTIMES if installed(name)]
+    if len(builds) > 1:
+        advice = f"they overwrite each other: pip uninstall {' '.join(builds)}, then install the one that is wanted"
+        yield Check("reading", "note", f"{' and '.join(builds)} are both installed", advice)
     for extra, missing in extras().items():
         if missing:
             advice = f"for its commands {install_hint(extra)}"

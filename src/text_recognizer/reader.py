@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.description import Decoding
+from text_recognizer.devices import CPU, check_device
 from text_recognizer.documents import DocumentSource, PageReference, find_pages
 from text_recognizer.errors import ImageRejected
 from text_recognizer.images import ImageSource, load_image
@@ -31,20 +32,28 @@ class Reader:
 
     `bundle`: a model folder, the name of a registered model (`production`, `NAME`, `NAME@VERSION`; see `registry.py`),
     or None for the one that ships with the package. It is opened and verified at once; graphs are loaded when first
-    needed. `threads`: processor threads, None for all cores. `decoding`: overrides that of the bundle.
-    Raises `BundleInvalid`.
+    needed. `threads`: processor threads, None for all cores. `decoding`: overrides that of the bundle. `device`: where
+    graphs are computed, `cpu`, `cuda`, `openvino`, `coreml` or `directml` (see `devices`).
+    Raises `BundleInvalid`, and `UsageError` for a device that is absent.
     """
 
     def __init__(
-        self, bundle: Bundle | Path | str | None = None, threads: int | None = None, decoding: Decoding | None = None
+        self,
+        bundle: Bundle | Path | str | None = None,
+        threads: int | None = None,
+        decoding: Decoding | None = None,
+        device: str = CPU,
     ) -> None:
+        check_device(device)
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(resolve(bundle))
         self.threads = threads
         self.decoding = decoding
+        self.device = device
         self.model = str(self.bundle)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Reader, (self.bundle, self.threads, self.decoding)  # sessions cannot be pickled: they are loaded anew
+        # Sessions cannot be pickled: they are loaded anew.
+        return Reader, (self.bundle, self.threads, self.decoding, self.device)
 
     def read(self, image: ImageSource, mode: Mode = "accurate", lines: Sequence[Place] | None = None) -> Page:
         """Read a page: find its lines, or take `lines` (polygon and baseline, in pixels), and read each.
@@ -99,11 +108,12 @@ class Reader:
     # Loaded when first needed: callers that give the lines need no line finder.
     @cached_property
     def line_finder(self) -> LineFinder:
-        return LineFinder(self.bundle.session("line_finder", self.threads), self.bundle.description.line_finder)
+        session = self.bundle.session("line_finder", self.threads, self.device)
+        return LineFinder(session, self.bundle.description.line_finder)
 
     @cached_property
     def recognizer(self) -> Recognizer:
-        return Recognizer(self.bundle, self.threads, self.decoding)
+        return Recognizer(self.bundle, self.threads, self.decoding, device=self.device)
 
 
 @dataclass(frozen=True, slots=True)

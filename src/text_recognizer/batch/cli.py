@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from text_recognizer import formats
 from text_recognizer.batch.read import Options, read_batch, stopping
+from text_recognizer.devices import CPU, DEVICE_HELP
 from text_recognizer.documents import PDF_DPI, PageReference, find_pages
 from text_recognizer.errors import UsageError
 from text_recognizer.page import Mode
@@ -29,7 +30,7 @@ def main(argv: list[str]) -> int:
         raise UsageError("--jobs is a count of processes: give 1 or more")
     options = Options(
         output=args.output, formats=names, mode=cast("Mode", args.mode), bundle=args.model, jobs=args.jobs,
-        resume=args.resume or args.watch, retry=args.retry,
+        device=args.device, resume=args.resume or args.watch, retry=args.retry,
     )  # fmt: skip
     given = {"pages": args.pages, "password": args.password, "dpi": args.dpi, "frames": args.frames}
     with stopping() as stopped:
@@ -114,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mode", choices=("fast", "accurate"), default="accurate")
     parser.add_argument("--model", help="folder of a bundle, or the name of a registered model (default: the shipped)")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes of one thread each (default: all cores)")
+    parser.add_argument("--device", default=CPU, help=DEVICE_HELP)
     parser.add_argument("--resume", action="store_true", help="leave out pages that this output folder holds already")
     parser.add_argument(
         "--retry", type=int, default=1, metavar="N", help="tries after an unexpected error (%(default)s)"

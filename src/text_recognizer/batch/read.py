@@ -20,6 +20,7 @@ from text_recognizer import formats
 from text_recognizer.batch.journal import Journal
 from text_recognizer.bundle import sha256
 from text_recognizer.description import DESCRIPTION
+from text_recognizer.devices import CPU
 from text_recognizer.documents import PageReference
 from text_recognizer.errors import ImageRejected, OutputFailed, TextRecognizerError
 from text_recognizer.images import LoadedImage
@@ -35,7 +36,7 @@ class Options:
     Args:
         output: folder that gets a file for each page and format, named by the page's `stem`.
         formats: names of `formats.NAMES`.
-        bundle: as for `Reader`.
+        bundle, device: as for `Reader`.
         jobs: processes, each of one thread; None for one a core.
         resume: leave out pages that this folder's journal has, with the same content, model and options.
         retry: how often a page is tried again after an unexpected error.
@@ -45,6 +46,7 @@ class Options:
     formats: tuple[str, ...] = ("text",)
     mode: Mode = "accurate"
     bundle: Path | str | None = None
+    device: str = CPU
     jobs: int | None = None
     resume: bool = False
     retry: int = 1
@@ -98,7 +100,7 @@ def read_batch(
     """
     jobs = options.jobs or len(os.sched_getaffinity(0))
     bundle = resolve(options.bundle)
-    Reader(bundle)  # a damaged model is one error here, not one a page
+    Reader(bundle, device=options.device)  # a damaged model is one error here, not one a page
     identity = json.dumps([sha256(bundle / DESCRIPTION), options.mode, sorted(options.formats)])
     summary, start = Summary(), time.monotonic()
     with Journal(options.output, options.resume) as journal, _Workers(options, bundle, jobs) as workers:
@@ -232,7 +234,7 @@ _state: dict[str, Any] = {}
 def _begin(bundle: Path, options: Options) -> None:
     # Ctrl-C goes to the whole group of processes; the parent decides what is finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _state.update(reader=Reader(bundle, threads=1), options=options)
+    _state.update(reader=Reader(bundle, threads=1, device=options.device), options=options)
 
 
 def _read_page(task: _Task) -> dict[str, Any]:

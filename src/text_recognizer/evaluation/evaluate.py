@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from text_recognizer.devices import CPU, DEVICE_HELP
 from text_recognizer.errors import DataInvalid, ImageRejected
 from text_recognizer.evaluation.line_alignment import ILLEGIBLE, align_lines
 from text_recognizer.evaluation.metrics import (
@@ -351,6 +352,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--device", default=CPU, help=DEVICE_HELP)
     args = parser.parse_args(argv)
     by: By = args.by
     types = tuple(args.line_types.split(",")) if args.line_types else LINE_TYPES if by == "page" else ("Handwritten",)
@@ -360,7 +362,7 @@ def main(argv: list[str]) -> int:
             parser.error("--slice selects lines, but --by page reads whole pages; use --by line")
         data = only_slices(data, args.slice)
     normalise = Normalisation(not args.exact_quotes, args.ignore_case, args.ignore_punctuation)
-    reader = Reader(args.bundle, args.threads)
+    reader = Reader(args.bundle, args.threads, device=args.device)
     report = evaluate(data, reader, args.mode, by, normalise)
     if not report.samples:
         reason = f" ({report.skipped[0]})" if report.skipped else ""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.description import Calibration, Decoding
+from text_recognizer.devices import CPU
 from text_recognizer.page import Mode
 from text_recognizer.recognition.decoding import (
     BLANK,
@@ -84,7 +85,7 @@ class Recognizer:
     """Reads line images with the encoder and decoder of a bundle. Safe to share between threads; can be pickled.
 
     `threads`: processor threads, None for all cores. `decoding` and `calibration` override those of the bundle;
-    an empty `calibration` returns raw confidences.
+    an empty `calibration` returns raw confidences. `device` as for `Reader`.
     """
 
     def __init__(
@@ -93,9 +94,10 @@ class Recognizer:
         threads: int | None = None,
         decoding: Decoding | None = None,
         calibration: Mapping[str, Calibration] | None = None,
+        device: str = CPU,
     ) -> None:
         settings = bundle.description.recognizer
-        self.bundle, self.threads = bundle, threads
+        self.bundle, self.threads, self.device = bundle, threads, device
         self.decoding = settings.decoding if decoding is None else decoding
         self.calibration = settings.calibration if calibration is None else calibration
         self.alphabet = bundle.description.alphabet
@@ -105,7 +107,8 @@ class Recognizer:
         self._max_tokens = settings.max_tokens
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Recognizer, (self.bundle, self.threads, self.decoding, self.calibration)  # sessions cannot be pickled
+        # Sessions cannot be pickled: they are loaded anew.
+        return Recognizer, (self.bundle, self.threads, self.decoding, self.calibration, self.device)
 
     # ------------------------------------------------------------------------------------------------ reading
 
@@ -327,11 +330,11 @@ class Recognizer:
 
     @cached_property
     def _encoder(self) -> Any:
-        return self.bundle.session("encoder", self.threads)
+        return self.bundle.session("encoder", self.threads, self.device)
 
     @cached_property
     def _decoder(self) -> Any:
-        return self.bundle.session("decoder", self.threads)
+        return self.bundle.session("decoder", self.threads, self.device)
 
     def _no_past(self, n: int) -> NDArray[np.float32]:
         return np.zeros((self._layers, 2, n, self._heads, 0, self._d_head), np.float32)

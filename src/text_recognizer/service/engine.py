@@ -456,7 +456,7 @@ class Engine:
         try:
             if before is not None and self._names(before):
                 return True
-            reader = Reader(self.settings.model, threads=1)
+            reader = Reader(self.settings.model, threads=1, device=self.settings.device)
             _warm(reader)
         except Exception as error:
             expected = isinstance(error, TextRecognizerError)

@@ -11,6 +11,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from text_recognizer.bundle import Bundle
+from text_recognizer.devices import check_device
 from text_recognizer.registry import resolve
 from text_recognizer.service.listening import OPTIONS, listening, logging, raise_limit_of_files, run
 from text_recognizer.service.settings import PREFIX, Settings
@@ -24,6 +25,7 @@ def serve(given: Mapping[str, Any], application: str = "text_recognizer.service.
     `application` names what makes the application: the service alone, or with something around it.
     """
     settings = Settings.from_environment(**given)
+    check_device(settings.device)
     Bundle.open(resolve(settings.model))  # an error now and here, not in the log of a service that is never ready
     # The application, in this process or in others, reads the settings anew.
     os.environ.update({PREFIX + name.upper(): str(value) for name, value in given.items()})

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
+from text_recognizer.devices import CPU
 from text_recognizer.errors import UsageError
 from text_recognizer.service.cores import cores
 
@@ -59,6 +60,11 @@ class Settings(BaseModel):
         0,
         description="pages and batches of lines that a process reads at the same time; 0: one for each core, or for "
         "each core that the container may use",
+    )
+    device: str = Field(
+        CPU,
+        description="where the model runs: `cpu`, `cuda`, `openvino`, `coreml` or `directml` "
+        "([devices](../integrations.md#devices)); `cuda:1` is the second card",
     )
     queue: Positive = Field(64, description="requests that may wait; the next one is answered 429")
     deadline: Seconds = Field(30.0, description="seconds from a request's headers to its answer; then 504")
