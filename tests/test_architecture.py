@@ -11,7 +11,7 @@ from text_recognizer import cli
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "text_recognizer"
-ABOVE_ALL = {"cli", "doctor", "__main__", "__init__"}
+ABOVE_ALL = {"cli", "doctor", "integrations", "__main__", "__init__"}
 BACK_ENDS = {"s3", "postgres", "wandb", "mlflow", "lambda"}
 
 

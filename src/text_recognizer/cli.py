@@ -42,6 +42,7 @@ EXIT_STATUSES = (
 COMMANDS = {
     "batch": ("text_recognizer.batch.cli", "", "read folders, archives and long documents in several processes"),
     "app": ("text_recognizer.app.cli", "app", "the web page where people read, correct and flag"),
+    "mcp": ("text_recognizer.integrations.mcp", "mcp", "let an assistant read below one folder, over MCP"),
     "feedback": ("text_recognizer.feedback.cli", "review", "list, delete and export what people reported"),
     "monitor": ("text_recognizer.monitoring.cli", "review", "report on readings, and check them against rules"),
     "evaluate": ("text_recognizer.evaluation.evaluate", "measure", "measure CER and WER on a set of lines or pages"),

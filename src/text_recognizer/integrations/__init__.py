@@ -1,0 +1,1 @@
+"""Reading inside other programs: each module joins one of them, and is imported only by it or by its command."""
