@@ -3,9 +3,9 @@
 from importlib import import_module
 from typing import cast
 
-from text_recognizer.formats.format import Format
+from text_recognizer.formats.format import About, Format, Sheet, Writer
 
-# Imported when used: PDF alone needs reportlab.
+# Imported when used.
 _HOMES = {
     "text": "text",
     "json": "json_lines",
@@ -26,4 +26,4 @@ def get_format(name: str) -> Format:
     return cast(dict[str, Format], import_module(f"{__name__}.{home}").FORMATS)[name]
 
 
-__all__ = ["NAMES", "Format", "get_format"]
+__all__ = ["NAMES", "About", "Format", "Sheet", "Writer", "get_format"]

@@ -1,8 +1,12 @@
 """What a format is: a name, the ending of its files, and a function from a page to bytes."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from text_recognizer.formats.shapes import Area
 from text_recognizer.page import Page, Picture
 
 
@@ -10,6 +14,47 @@ class Write(Protocol):
     """From a page to the document. `source` is the image's name, for formats that mention it."""
 
     def __call__(self, page: Page, source: str = "", picture: Picture | None = None) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """A page on its way into a document of several.
+
+    `source` is the image's name, `picture` what it looks like, for formats that show it. `number` counts from 1 in the
+    document that the page comes from. `printed` are the places, in pixels, of text that the page of a PDF shows itself.
+    """
+
+    page: Page
+    source: str = ""
+    picture: Picture | None = None
+    number: int = 1
+    printed: tuple[Area, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a document says of itself, and the PDF that it is made from.
+
+    `language`: a BCP 47 tag, "" where it is not known. `original`: a PDF (its path or bytes) that is kept, with the
+    text added to its pages; `password` opens it. `pdf_a`: the result must be PDF/A-2b, if need be made of pictures of
+    the pages.
+    """
+
+    title: str = ""
+    language: str = ""
+    original: Path | bytes | None = None
+    password: str | None = None
+    pdf_a: bool = False
+
+
+class Writer(Protocol):
+    """Takes the pages of a document one after the other; only the one in hand is in memory."""
+
+    def add(self, sheet: Sheet) -> None:
+        """Write the next page."""
+
+    def close(self) -> None:
+        """Write what comes after the last page. The stream stays open."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ from text_recognizer.page import Line, Page, Point, Word
 
 Pixels = list[tuple[int, int]]
 
+Area = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
 
 def pixels(points: Iterable[Point], page: Page) -> Pixels:
     """Points as whole pixels inside the image; what is no number, and what stays where it was, is left out."""
@@ -38,6 +41,11 @@ def box(points: Iterable[tuple[int, int]]) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of at least one point."""
     xs, ys = zip(*points, strict=True)
     return min(xs), min(ys), max(xs), max(ys)
+
+
+def contains(area: Area, point: Point) -> bool:
+    """Whether `point` lies in `area` or on its edge."""
+    return area[0] <= point[0] <= area[2] and area[1] <= point[1] <= area[3]
 
 
 def corners(box: tuple[int, int, int, int]) -> Pixels:

@@ -1,0 +1,155 @@
+"""Documents of many pages: written page by page into a stream, or whole into files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, cast
+
+from text_recognizer.errors import OutputFailed, UsageError
+from text_recognizer.formats import NAMES, get_format, several
+from text_recognizer.formats.format import About, Format, Sheet, Writer
+from text_recognizer.page import Page, Picture
+
+FOLDERS = ("alto", "page")
+"""Formats that have a file for each page, and METS for the whole."""
+
+
+def open_document(name: str, out: BinaryIO, about: About = About()) -> Writer:  # noqa: B008, it is frozen
+    """A writer of format `name` into `out`. Of `FOLDERS` it writes a ZIP."""
+    match name:
+        case "text":
+            return several.Text(out, about)
+        case "json":
+            return several.JsonLines(out, about)
+        case "csv" | "tsv":
+            return several.Table(name, out)
+        case "hocr":
+            return several.Hocr(out, about)
+        case "alto" | "page":
+            return several.Archive(name, out, about)
+    # Formats that are documents themselves.
+    return cast(Writer, import_module(f"{__package__}.{name}").open_document(out, about))
+
+
+def document_suffix(chosen: Format) -> str:
+    """What the name of a document of several pages ends with."""
+    return {"json": ".jsonl", "alto": ".mets.xml", "page": ".mets.xml"}.get(chosen.name, chosen.suffix)
+
+
+def document_type(chosen: Format) -> str:
+    """The media type of what `open_document` writes."""
+    special = {"json": "application/x-ndjson", "alto": "application/zip", "page": "application/zip"}
+    return special.get(chosen.name, chosen.media_type)
+
+
+class DocumentFile:
+    """A document that becomes the file `path` when it is closed: until then nothing is there, or what was before.
+
+    Use it in `with`; an exception removes what was begun. Files of pages, of `FOLDERS`, are put beside `path`.
+    Raises `OutputFailed`.
+    """
+
+    def __init__(self, name: str, path: Path, about: About = About()) -> None:  # noqa: B008, it is frozen
+        self.path = path
+        self._fresh: Path | None = None
+        if name in FOLDERS:
+            self._writer: Writer = several.Mets(
+                name, lambda file, data: _put(path.with_name(file), data), path.name, about
+            )
+            return
+        self._fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        with _refusing(path):
+            self._stream = self._fresh.open("w+b")
+        try:
+            self._writer = open_document(name, self._stream, about)
+        except BaseException:
+            self._discard()
+            raise
+
+    def add(self, sheet: Sheet) -> None:
+        """Write the next page."""
+        with _refusing(self.path):
+            self._writer.add(sheet)
+
+    def close(self) -> None:
+        """Write the end, and move the file into its place."""
+        with _refusing(self.path):
+            self._writer.close()
+            if self._fresh is not None:
+                self._stream.close()
+                self._fresh.replace(self.path)
+
+    def _discard(self) -> None:
+        if self._fresh is not None:
+            with suppress(OSError):
+                self._stream.close()
+                self._fresh.unlink(missing_ok=True)
+
+    def __enter__(self) -> DocumentFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            try:
+                self.close()
+            except BaseException:
+                self._discard()
+                raise
+        else:
+            self._discard()
+
+
+def write_document(
+    pages: Iterable[Page | Sheet], path: Path | str, name: str | None = None, about: About | None = None
+) -> None:
+    """Write many pages into the document `path`, in the memory of one of them.
+
+    Args:
+        pages: for PDF as `Sheet`s with pictures, or with the numbers of the pages of `about.original`.
+        name: of `formats.NAMES`; by default what the ending of `path` says.
+
+    Raises `UsageError` for an ending that no format has, `OutputFailed`, and ValueError where a PDF lacks a picture.
+    """
+    path = Path(path)
+    with DocumentFile(name or format_of(path), path, about or About(title=path.stem)) as document:
+        for number, page in enumerate(pages, 1):
+            document.add(page if isinstance(page, Sheet) else Sheet(page=page, number=number))
+
+
+def save_page(page: Page, path: Path, name: str | None, picture: Picture | None, source: str) -> None:
+    """`Page.save`."""
+    chosen = get_format(name or format_of(path))
+    document = chosen.write(page, source, picture)
+    with _refusing(path):
+        _put(path, document)
+
+
+def format_of(path: Path) -> str:
+    """The name of the format that a file's ending tells. Raises `UsageError` for an unknown one."""
+    # Of ALTO and PAGE, both .xml, ALTO is the first.
+    endings = {get_format(name).suffix: name for name in reversed(NAMES)} | {".jsonl": "json"}
+    for ending in sorted(endings, key=len, reverse=True):
+        if path.name.lower().endswith(ending):
+            return endings[ending]
+    raise UsageError(f"{path.name} has none of the endings {', '.join(sorted(endings))}; name the format")
+
+
+def _put(path: Path, data: bytes) -> None:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_bytes(data)
+    fresh.replace(path)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Turns what the disk says into `OutputFailed`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputFailed(f"cannot write {path} ({reason}); choose another --output") from None

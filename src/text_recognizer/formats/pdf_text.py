@@ -1,0 +1,158 @@
+"""The text that a PDF hides: each word, unseen, at its place, and the font that it is in.
+
+The text comes in reading order. Each word runs along its part of the line's baseline, on slanted lines too, as wide as
+it is on the paper; so what a viewer marks is what was written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+from text_recognizer.formats.shapes import words_of
+from text_recognizer.page import Line, Page, Point
+
+FONT = "TextRecognizerUnseen"
+"""How content streams call the font."""
+
+# One box for every character, made by tools/unseen_font.py: its width, ascent and descent as shares of the size.
+WIDTH, ASCENT, DESCENT = 0.5, 0.8, -0.2
+_INVISIBLE = 3  # PDF's text rendering mode
+
+
+@cache
+def font_file() -> bytes:
+    """The TrueType font, whole."""
+    return Path(__file__).with_name("unseen.ttf").read_bytes()
+
+
+@cache
+def to_unicode() -> bytes:
+    """The CMap that leads from codes to characters: each code is its character's number."""
+    # A range may not go beyond its last byte, and a block holds at most a hundred ranges; half characters are left out.
+    rows = [row for row in range(256) if not 0xD8 <= row < 0xE0]
+    blocks = [rows[start : start + 100] for start in range(0, len(rows), 100)]
+    ranges = "".join(
+        f"{len(block)} beginbfrange\n"
+        + "".join(f"<{row:02X}00> <{row:02X}FF> <{row:02X}00>\n" for row in block)
+        + "endbfrange\n"
+        for block in blocks
+    )
+    return (
+        "/CIDInit /ProcSet findresource begin\n12 dict begin\nbegincmap\n"
+        "/CIDSystemInfo << /Registry (Adobe) /Ordering (UCS) /Supplement 0 >> def\n"
+        "/CMapName /Adobe-Identity-UCS def\n/CMapType 2 def\n"
+        f"1 begincodespacerange\n<0000> <FFFF>\nendcodespacerange\n{ranges}"
+        "endcmap\nCMapName currentdict /CMap defineresource pop\nend\nend\n"
+    ).encode()
+
+
+@cache
+def glyphs() -> bytes:
+    """The CIDToGIDMap: all codes show glyph 1, the box."""
+    return b"\0\1" * 0x10000
+
+
+def operators(page: Page, width: float, height: float) -> bytes:
+    """The text of `page` as a content stream for a sheet of `width` × `height` points, its origin at the lower left."""
+    if not page.lines:
+        return b""
+    scale = width / max(page.width, 1), height / max(page.height, 1)
+    shown = "".join(_show(line, page, scale, height) for line in page.lines)
+    return f"BT\n{_INVISIBLE} Tr\n{shown}ET\n".encode()
+
+
+def upright_turn(page: Page) -> int:
+    """Degrees clockwise that a viewer must turn the page for its writing to stand upright: 0, 90, 180 or 270."""
+    ways = {0: 0.0, 90: 0.0, 180: 0.0, 270: 0.0}
+    for line in page.lines:
+        baseline = _within(line.baseline, page)
+        if len(baseline) > 1:
+            (x0, y0), (x1, y1) = baseline[0], baseline[-1]
+            degrees = math.degrees(math.atan2(y0 - y1, x1 - x0))
+            ways[round(degrees / 90) % 4 * 90] += math.dist(baseline[0], baseline[-1])
+    return max(ways, key=ways.__getitem__)
+
+
+def _show(line: Line, page: Page, scale: tuple[float, float], height: float) -> str:
+    """Shows the words of a line, in one size and direction: viewers take for one line what has both in common."""
+    baseline = _within(line.baseline, page)
+    if len(baseline) < 2 or math.dist(baseline[0], baseline[-1]) < 1:  # below a pixel it has no direction
+        baseline = _foot(_within(line.polygon, page))
+    if not baseline:
+        return ""
+    axis = _unit(baseline[0], baseline[-1])
+    places: list[tuple[str, float, float]] = []  # text, start and end along the axis
+    for word in words_of(line) or (line,):
+        corners = _within(word.polygon, page) or _within(line.polygon, page) or baseline
+        along = [_dot(axis, corner) for corner in corners]
+        if shown := extractable(word.text):
+            places.append((shown, min(along), max(max(along), min(along) + 1)))
+    across = [axis[0] * y - axis[1] * x for x, y in _within(line.polygon, page) or baseline]
+    size = max((max(across) - min(across)) / (ASCENT - DESCENT), 1.0)
+    points = scale[1]  # a pixel in points; across it may differ by what is rounded
+    written = [f"/{FONT} {_number(size * points)} Tf\n"]
+    for number, (shown, start, end) in enumerate(places):
+        x, y = _at(baseline, axis, start)
+        ratio = scale[0] / points
+        matrix = (axis[0] * ratio, -axis[1], axis[1] * ratio, axis[0])
+        place = (x * scale[0], height - y * points)
+        written.append(f"{' '.join(map(_number, (*matrix, *place)))} Tm\n{_words(shown, size, end - start)}")
+        if number + 1 < len(places):  # the gap to the next word is marked with the words
+            written.append(_words(" ", size, max(places[number + 1][1] - end, 0.1 * size)))
+    return "".join(written)
+
+
+def _words(text: str, size: float, length: float) -> str:
+    """Shows `text`, stretched to `length`."""
+    return f"{_number(100 * length / (WIDTH * size * len(text)))} Tz\n<{text.encode('utf-16-be').hex()}> Tj\n"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}".rstrip("0").rstrip(".")
+
+
+def _foot(corners: Sequence[Point]) -> list[Point]:
+    """A level baseline for a polygon without one: as high over its foot as letters hang below the line."""
+    if not corners:
+        return []
+    left, right = min(x for x, _ in corners), max(x for x, _ in corners)
+    head, foot = min(y for _, y in corners), max(y for _, y in corners)
+    level = foot - (foot - head) * -DESCENT / (ASCENT - DESCENT)
+    return [(left, level), (max(right, left + 1), level)]
+
+
+def _at(baseline: Sequence[Point], axis: Point, place: float) -> Point:
+    """The point of the baseline, or of its ends made longer, at `place` along `axis`."""
+    sections = [
+        (first, second) for first, second in pairwise(baseline) if _dot(axis, second) - _dot(axis, first) > 1e-6
+    ]
+    first, second = next((pair for pair in sections if place <= _dot(axis, pair[1])), sections[-1])
+    share = (place - _dot(axis, first)) / (_dot(axis, second) - _dot(axis, first))
+    return (first[0] + share * (second[0] - first[0]), first[1] + share * (second[1] - first[1]))
+
+
+def _within(points: Sequence[Point], page: Page) -> list[Point]:
+    """What is a number of `points`, inside the image."""
+    finite = [(float(x), float(y)) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+    return [(min(max(x, 0.0), float(page.width)), min(max(y, 0.0), float(page.height))) for x, y in finite]
+
+
+def _unit(start: Point, end: Point) -> Point:
+    length = math.dist(start, end)
+    return ((end[0] - start[0]) / length, (end[1] - start[1]) / length)
+
+
+def _dot(one: Point, other: Point) -> float:
+    return one[0] * other[0] + one[1] * other[1]
+
+
+def extractable(text: str) -> str:
+    """`text` in what a font's codes lead back to: characters of the first 65,536 that are no controls."""
+    return "".join(
+        char if char.isprintable() and ord(char) < 0x10000 else " " if char.isspace() else "\N{REPLACEMENT CHARACTER}"
+        for char in text
+    ).strip()
