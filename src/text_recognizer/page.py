@@ -1,6 +1,10 @@
 """What reading gives: a page of lines, each line with its text, its place and its words; and the picture of it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 from typing import Literal
 
 Mode = Literal["fast", "accurate"]
@@ -53,6 +57,29 @@ class Page:
     def text(self) -> str:
         """The lines' texts, one a line, without a line break at the end."""
         return "\n".join(line.text for line in self.lines)
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        format: str | None = None,  # noqa: A002
+        image: Picture | str | Path | bytes | None = None,
+        source: str = "",
+    ) -> None:
+        """Write the page into a file, in the format that its ending names, or in `format`.
+
+        `image`: what was read, which a PDF shows: its path, URL or bytes, or a `Picture`. `source`: the image's name,
+        for formats that mention it. For documents of many pages see `formats.document.write_document`.
+        Raises `UsageError` for an unknown ending, `OutputFailed`, `ImageRejected`, and ValueError for a PDF without
+        an image.
+        """
+        # By name: those who write pages and decode images know this module, not the other way round.
+        document = import_module("text_recognizer.formats.document")
+        if image is not None and not isinstance(image, Picture):
+            images = import_module("text_recognizer.images")
+            source = source or (str(image) if isinstance(image, str | Path) else "")
+            image = images.to_picture(images.read_bytes(image))
+        document.save_page(self, Path(path), format, image, source)
 
 
 @dataclass(frozen=True, slots=True)
