@@ -117,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
         help="accurate (default), or fast: one pass, more errors",
     )
     read.add_argument(
+        "--language", metavar="TAG", help="language of the text, such as fr; default: chosen for each page"
+    )
+    read.add_argument(
         "--lines-only",
         action="store_true",
         help="each image shows one line of text: read it as it is, without finding lines",
@@ -206,9 +209,11 @@ def _read_one(reader: "Reader", image: "LoadedImage", options: argparse.Namespac
     from text_recognizer.page import Page
 
     if not options.lines_only:
-        return reader.read(image, options.mode)
+        return reader.read(image, options.mode, language=options.language)
     height, width = image.gray.shape
-    line = reader.read_line(image, options.mode)  # also if empty: one line of output per image
+    line = reader.read_line(
+        image, options.mode, language=options.language
+    )  # also if empty: one line of output per image
     return Page(width=width, height=height, lines=(line,), model=reader.model)
 
 

@@ -95,12 +95,12 @@ class _Flows:
             yield pause
             attempt += 1
 
-    def _page_flow(self, image: Source, **params: str) -> Flow[httpx.Response]:
-        request = {"params": params, "headers": _numbered(), **_content(image)}
+    def _page_flow(self, image: Source, **params: str | None) -> Flow[httpx.Response]:
+        request = {"params": _given(params), "headers": _numbered(), **_content(image)}
         return (yield from self._answer_flow("POST", "/v1/read", **request))
 
-    def _read_flow(self, image: Source, mode: Mode) -> Flow[Answer]:
-        return _answer((yield from self._page_flow(image, mode=mode)).json())
+    def _read_flow(self, image: Source, mode: Mode, language: str | None) -> Flow[Answer]:
+        return _answer((yield from self._page_flow(image, mode=mode, language=language)).json())
 
     def _feedback_flow(self, feedback: dict[str, Any], reading: Answer | str, image: Source | None) -> Flow[Stored]:
         try:
@@ -144,24 +144,28 @@ class Client(_Flows):
         super().__init__(address, api_key, timeout, retries)
         self._http = httpx.Client(**self._options)
 
-    def read(self, image: Source, mode: Mode = "accurate") -> Page:
+    def read(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> Page:
         """The page in `image`: a path, an http(s) URL that the service fetches, bytes, or a binary file.
 
         Raises `ImageRejected` where the image cannot be read, `ServiceError` where the service does not answer.
         """
-        return self.read_answer(image, mode).page
+        return self.read_answer(image, mode, language).page
 
-    def read_answer(self, image: Source, mode: Mode = "accurate") -> Answer:
+    def read_answer(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> Answer:
         """The page with what feedback on it needs. Raises as `read` does."""
-        return self._run(self._read_flow(image, mode))
+        return self._run(self._read_flow(image, mode, language))
 
-    def read_as(self, image: Source, format: str, mode: Mode = "accurate") -> bytes:  # noqa: A002
+    def read_as(self, image: Source, format: str, mode: Mode = "accurate", language: str | None = None) -> bytes:  # noqa: A002
         """The page in one of the service's formats. Raises as `read` does."""
-        return self._run(self._page_flow(image, mode=mode, format=format)).content
+        return self._run(self._page_flow(image, mode=mode, format=format, language=language)).content
 
-    def stream(self, image: Source, mode: Mode = "accurate") -> Iterator[Line]:
+    def stream(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> Iterator[Line]:
         """The lines of the page as they are read. Raises as `read` does; after the first line nothing is retried."""
-        content = {"params": {"mode": mode, "stream": "true"}, "headers": _numbered(), **_content(image)}
+        content = {
+            "params": _given({"mode": mode, "stream": "true", "language": language}),
+            "headers": _numbered(),
+            **_content(image),
+        }
         attempt = 0
         while True:
             events = _Events()
@@ -257,21 +261,25 @@ class AsyncClient(_Flows):
         super().__init__(address, api_key, timeout, retries)
         self._http = httpx.AsyncClient(**self._options)
 
-    async def read(self, image: Source, mode: Mode = "accurate") -> Page:
+    async def read(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> Page:
         """See `Client.read`."""
-        return (await self.read_answer(image, mode)).page
+        return (await self.read_answer(image, mode, language)).page
 
-    async def read_answer(self, image: Source, mode: Mode = "accurate") -> Answer:
+    async def read_answer(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> Answer:
         """See `Client.read_answer`."""
-        return await self._run(self._read_flow(image, mode))
+        return await self._run(self._read_flow(image, mode, language))
 
-    async def read_as(self, image: Source, format: str, mode: Mode = "accurate") -> bytes:  # noqa: A002
+    async def read_as(self, image: Source, format: str, mode: Mode = "accurate", language: str | None = None) -> bytes:  # noqa: A002
         """See `Client.read_as`."""
-        return (await self._run(self._page_flow(image, mode=mode, format=format))).content
+        return (await self._run(self._page_flow(image, mode=mode, format=format, language=language))).content
 
-    async def stream(self, image: Source, mode: Mode = "accurate") -> AsyncIterator[Line]:
+    async def stream(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> AsyncIterator[Line]:
         """See `Client.stream`."""
-        content = {"params": {"mode": mode, "stream": "true"}, "headers": _numbered(), **_content(image)}
+        content = {
+            "params": _given({"mode": mode, "stream": "true", "language": language}),
+            "headers": _numbered(),
+            **_content(image),
+        }
         attempt = 0
         while True:
             events = _Events()
@@ -345,6 +353,11 @@ class AsyncClient(_Flows):
 
 
 # ---------------------------------------------------------------------------------------------- requests and answers
+
+
+def _given(params: Mapping[str, str | None]) -> dict[str, str]:
+    """Parameters that have a value."""
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def _numbered() -> dict[str, str]:

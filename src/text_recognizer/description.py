@@ -14,6 +14,9 @@ from text_recognizer.errors import BundleInvalid
 FORMAT = 1
 DESCRIPTION = "bundle.json"
 NEEDED = ("encoder.onnx", "decoder.onnx", "line_finder.onnx")
+LANGUAGE_MODEL = "language_model.npz"  # of a bundle that names no languages
+LANGUAGE_TABLE = "languages.npz"  # which language a page is in
+UNDETERMINED = "und"  # BCP 47: a language that nobody has named
 
 _T = TypeVar("_T")
 _INLINE = {"inline": True}  # the fields of this object stand among those of the object around it
@@ -109,7 +112,7 @@ class Description:
     files: Mapping[str, str]  #: sha256 of each, by name
     for_training: tuple[str, ...] = ()  #: files that reading never opens; a copy for reading may lack them
     alphabet: str  #: characters of the token ids from recognition.decoding.FIRST_CHARACTER on
-    languages: tuple[str, ...] = ()  #: BCP 47 tags of the text it was trained on, where they are known
+    language_models: Mapping[str, str] = field(default_factory=dict)  #: file of each language (BCP 47), the usual first
     line_height: int  #: pixels
     recognizer: RecognizerSettings
     line_finder: FinderSettings = field(default_factory=FinderSettings)
@@ -119,6 +122,14 @@ class Description:
     licences: tuple[Licence, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     reference: Mapping[str, Any] | None = None  #: how the pages of monitoring.reference were made
+
+    @property
+    def languages(self) -> dict[str, str | None]:
+        """The languages (BCP 47) that pages can be read in, the usual one first, and the file of each's model.
+
+        A bundle that names none has one language, UNDETERMINED.
+        """
+        return dict(self.language_models) or {UNDETERMINED: LANGUAGE_MODEL if LANGUAGE_MODEL in self.files else None}
 
     @classmethod
     def read(cls, folder: Path) -> Description:
@@ -143,6 +154,9 @@ class Description:
         for needed in NEEDED:
             if needed not in description.files or needed in description.for_training:
                 raise BundleInvalid(f"{file} does not list {needed} for reading: get the bundle again.")
+        for language, name in description.language_models.items():
+            if name not in description.files:
+                raise BundleInvalid(f"{file} lacks the language model of '{language}': get the bundle again.")
         for name in description.files:
             if Path(name).name != name:
                 raise BundleInvalid(f"{file} names a file outside the bundle ({name!r}): do not use it.")

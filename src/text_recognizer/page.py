@@ -45,13 +45,15 @@ class Line:
 class Page:
     """The lines of an image `width` × `height` pixels, in reading order; none on a blank page.
 
-    `model` names what read it, as "name@version".
+    `model` names what read it, as "name@version"; `language` is the one (BCP 47) whose language model took part, empty
+    where the model does not tell languages apart.
     """
 
     width: int
     height: int
     lines: tuple[Line, ...]
     model: str = ""
+    language: str = ""
 
     @property
     def text(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.bundle import Bundle
-from text_recognizer.description import Decoding
+from text_recognizer.description import UNDETERMINED, Decoding
 from text_recognizer.devices import CPU, check_device
 from text_recognizer.documents import DocumentSource, PageReference, find_pages
 from text_recognizer.errors import ImageRejected
@@ -55,31 +55,50 @@ class Reader:
         # Sessions cannot be pickled: they are loaded anew.
         return Reader, (self.bundle, self.threads, self.decoding, self.device)
 
-    def read(self, image: ImageSource, mode: Mode = "accurate", lines: Sequence[Place] | None = None) -> Page:
+    def read(
+        self,
+        image: ImageSource,
+        mode: Mode = "accurate",
+        lines: Sequence[Place] | None = None,
+        *,
+        language: str | None = None,
+    ) -> Page:
         """Read a page: find its lines, or take `lines` (polygon and baseline, in pixels), and read each.
 
         "fast" takes one pass for all lines, "accurate" three to ten times as long for fewer errors. A blank page has no
-        lines. Raises `ImageRejected` where the image cannot be read.
+        lines. `language`: one of `languages`; None chooses it by what is written. Raises `ImageRejected` where the
+        image cannot be read, `UsageError` for a language that the model does not know.
         """
-        layout = self.lay_out(image, lines)
-        readings = self.recognizer.read_lines(layout.crops, mode)
+        layout = self.lay_out(image, lines, language=language)
+        readings = self.recognizer.in_language(layout.language).read_lines(layout.crops, mode)
         return layout.page((layout.line(i, reading) for i, reading in enumerate(readings)), self.model)
 
-    def lay_out(self, image: ImageSource, lines: Sequence[Place] | None = None) -> LaidOut:
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """BCP 47 tags of the languages that the model reads, the usual one first."""
+        return self.recognizer.languages
+
+    def lay_out(
+        self, image: ImageSource, lines: Sequence[Place] | None = None, *, language: str | None = None
+    ) -> LaidOut:
         """The first half of `read`, for callers that batch lines across pages: find the lines and crop them."""
+        if language is not None:
+            language = self.recognizer.in_language(language).language_tag
         gray = load_image(image).gray
         height = self.recognizer.line_height
         if lines is None:
             lines = find_lines(gray, self.line_finder, self.recognizer.ctc_confidence, height)
         crops = tuple(crop_line(gray, polygon, baseline, height) for polygon, baseline in lines)
-        return LaidOut(gray.shape[1], gray.shape[0], tuple(lines), crops)
+        language = language or self.recognizer.identify_language(crops)
+        return LaidOut(gray.shape[1], gray.shape[0], tuple(lines), crops, language)
 
-    def read_line(self, image: ImageSource, mode: Mode = "accurate") -> Line:
+    def read_line(self, image: ImageSource, mode: Mode = "accurate", *, language: str | None = None) -> Line:
         """Read an image that shows one line of text and nothing else; the text of a blank image is empty."""
         gray = load_image(image).gray
         polygon = line_polygon(gray)
         crop = crop_line(gray, polygon, None, self.recognizer.line_height)
-        return _line(polygon, None, self.recognizer.read_lines([crop], mode)[0])
+        recognizer = self.recognizer.in_language(language or self.recognizer.identify_language([crop]))
+        return _line(polygon, None, recognizer.read_lines([crop], mode)[0])
 
     def read_pages(
         self,
@@ -88,6 +107,7 @@ class Reader:
         *,
         pages: str | None = None,
         password: str | None = None,
+        language: str | None = None,
         on_error: Callable[[PageReference, ImageRejected], None] | None = None,
     ) -> Iterator[Page]:
         """Read a document, an archive, a folder or several of them, one page at a time (see `documents.find_pages`).
@@ -103,7 +123,7 @@ class Reader:
                     raise ImageRejected(f"{reference.name}, page {reference.number}: {error}") from error
                 on_error(reference, error)
                 continue
-            yield self.read(image, mode)
+            yield self.read(image, mode, language=language)
 
     # Loaded when first needed: callers that give the lines need no line finder.
     @cached_property
@@ -118,12 +138,16 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class LaidOut:
-    """A page whose lines are found but not yet read: the place of each, and its straightened crop (H, W) uint8."""
+    """A page whose lines are found but not yet read: the place of each, and its straightened crop (H, W) uint8.
+
+    `language`: the one that its lines are to be read in.
+    """
 
     width: int
     height: int
     places: tuple[Place, ...]
     crops: tuple[NDArray[np.uint8], ...]
+    language: str
 
     def line(self, index: int, reading: LineReading) -> Line:
         """The line `index` with the text of its crop."""
@@ -131,7 +155,13 @@ class LaidOut:
 
     def page(self, lines: Iterable[Line], model: str) -> Page:
         """The page of all lines in order, without those whose text is empty."""
-        return Page(width=self.width, height=self.height, lines=tuple(line for line in lines if line.text), model=model)
+        return Page(
+            width=self.width,
+            height=self.height,
+            lines=tuple(line for line in lines if line.text),
+            model=model,
+            language="" if self.language == UNDETERMINED else self.language,
+        )
 
 
 def _line(polygon: Polygon, baseline: Polyline | None, reading: LineReading) -> Line:

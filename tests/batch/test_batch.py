@@ -133,8 +133,8 @@ def test_page_that_ends_its_process_costs_no_other(tmp_path):
     killer = tmp_path / "killer.py"
     killer.write_text(
         "import os, signal\nfrom text_recognizer.reader import Reader\nread = Reader.read\n"
-        "def deadly(self, image, mode='accurate', lines=None):\n"
-        "    page = read(self, image, mode, lines)\n"
+        "def deadly(self, image, mode='accurate', lines=None, **options):\n"
+        "    page = read(self, image, mode, lines, **options)\n"
         "    if page.text.strip() == 'bad':\n        os.kill(os.getpid(), signal.SIGKILL)\n    return page\n"
         "Reader.read = deadly\n"
     )

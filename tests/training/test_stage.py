@@ -101,6 +101,25 @@ def write_checkpoint(network: Net, file: Path) -> Path:
     return file
 
 
+def language_model(bundle: Bundle) -> Path:
+    return next(bundle.path / name for name in bundle.description.languages.values() if name)
+
+
+def test_languages_need_texts_to_be_told_apart(
+    bundle: Bundle, unipen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "calibration_lines", lambda *_: labelled_lines(40))
+    checkpoint = write_checkpoint(stage.bundle_network(bundle), tmp_path / "last.ckpt")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "en.txt").write_text("some text\n")
+    options = stage.StageOptions(
+        checkpoint=checkpoint, out=tmp_path / "mine", unipen=unipen, reference_pages=0, texts=tmp_path / "texts",
+        language_models={"en": language_model(bundle), "fr": language_model(bundle)},
+    )  # fmt: skip
+    with pytest.raises(DataInvalid, match=r"no text in 'fr'.*fr\.txt"):
+        stage.stage(options)
+
+
 def test_checkpoint_becomes_a_bundle_in_python(
     bundle: Bundle, unipen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,7 +129,7 @@ def test_checkpoint_becomes_a_bundle_in_python(
     steps: list[str] = []
     options = stage.StageOptions(
         checkpoint=checkpoint, out=tmp_path / "mine", unipen=unipen, name="mine", version="3", reference_pages=0,
-        language_model=bundle.path / "language_model.npz",
+        language_models={"en": language_model(bundle)},
     )  # fmt: skip
     made = stage.stage(options, steps.append)
     assert (made.path, str(made)) == (tmp_path / "mine", "mine@3")

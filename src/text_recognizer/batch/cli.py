@@ -29,8 +29,8 @@ def main(argv: list[str]) -> int:
     if args.jobs is not None and args.jobs < 1:
         raise UsageError("--jobs is a count of processes: give 1 or more")
     options = Options(
-        output=args.output, formats=names, mode=cast("Mode", args.mode), bundle=args.model, jobs=args.jobs,
-        device=args.device, resume=args.resume or args.watch, retry=args.retry,
+        output=args.output, formats=names, mode=cast("Mode", args.mode), bundle=args.model, language=args.language,
+        jobs=args.jobs, device=args.device, resume=args.resume or args.watch, retry=args.retry,
     )  # fmt: skip
     given = {"pages": args.pages, "password": args.password, "dpi": args.dpi, "frames": args.frames}
     with stopping() as stopped:
@@ -113,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         "--format", default="text", help=f"one or more, comma separated, of {', '.join(formats.NAMES)} (%(default)s)"
     )
     parser.add_argument("--mode", choices=("fast", "accurate"), default="accurate")
+    parser.add_argument("--language", metavar="TAG", help="of the text, such as fr (default: chosen for each page)")
     parser.add_argument("--model", help="folder of a bundle, or the name of a registered model (default: the shipped)")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes of one thread each (default: all cores)")
     parser.add_argument("--device", default=CPU, help=DEVICE_HELP)

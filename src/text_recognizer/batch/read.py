@@ -37,6 +37,7 @@ class Options:
         output: folder that gets a file for each page and format, named by the page's `stem`.
         formats: names of `formats.NAMES`.
         bundle, device: as for `Reader`.
+        language: as for `Reader.read`.
         jobs: processes, each of one thread; None for one a core.
         resume: leave out pages that this folder's journal has, with the same content, model and options.
         retry: how often a page is tried again after an unexpected error.
@@ -46,6 +47,7 @@ class Options:
     formats: tuple[str, ...] = ("text",)
     mode: Mode = "accurate"
     bundle: Path | str | None = None
+    language: str | None = None
     device: str = CPU
     jobs: int | None = None
     resume: bool = False
@@ -100,8 +102,9 @@ def read_batch(
     """
     jobs = options.jobs or len(os.sched_getaffinity(0))
     bundle = resolve(options.bundle)
-    Reader(bundle, device=options.device)  # a damaged model is one error here, not one a page
-    identity = json.dumps([sha256(bundle / DESCRIPTION), options.mode, sorted(options.formats)])
+    reader = Reader(bundle, device=options.device)  # a damaged model, a wrong language are one error, not one a page
+    reader.recognizer.in_language(options.language)
+    identity = json.dumps([sha256(bundle / DESCRIPTION), options.mode, options.language, sorted(options.formats)])
     summary, start = Summary(), time.monotonic()
     with Journal(options.output, options.resume) as journal, _Workers(options, bundle, jobs) as workers:
 
@@ -244,7 +247,7 @@ def _read_page(task: _Task) -> dict[str, Any]:
     start = time.monotonic()
     try:
         image = task.page.load()
-        page = reader.read(image, options.mode)
+        page = reader.read(image, options.mode, language=options.language)
         files = [_write(task.page, page, image, name, options) for name in options.formats]
     except TextRecognizerError as error:
         return _failure(task, error)

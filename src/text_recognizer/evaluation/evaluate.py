@@ -146,10 +146,11 @@ def evaluate(
     mode: Mode = "accurate",
     by: By = "line",
     normalise: Normalisation | None = None,
+    language: str | None = None,
 ) -> Report:
     """Read every line (cut by its polygon) or every page (from the whole image) of `data`.
 
-    An image that is rejected, or a line outside its page, is named in `skipped`.
+    An image that is rejected, or a line outside its page, is named in `skipped`. `language`: as for `Reader.read`.
     """
     normalise = normalise or Normalisation()
     report = Report(skipped=list(data.skipped))
@@ -161,7 +162,7 @@ def evaluate(
             continue
         start = time.perf_counter()
         if by == "page" or not page.lines:
-            read = reader.read(page.image, mode)
+            read = reader.read(page.image, mode, language=language)
             report.seconds.append(time.perf_counter() - start)
             truth = _truth_lines(page)
             words = [w for line in read.lines for w in line.words]
@@ -182,7 +183,8 @@ def evaluate(
                     crops.append(crop)
                 else:
                     report.skipped.append(f"{page.image.name}:{number}: no area within the page")
-        readings = reader.recognizer.read_lines(crops, mode)
+        spoken = language or reader.recognizer.identify_language(crops)
+        readings = reader.recognizer.in_language(spoken).read_lines(crops, mode)
         report.seconds.append(time.perf_counter() - start)
         for (number, line), crop, got in zip(lines, crops, readings, strict=True):
             right = words_right(normalise(line.text), [normalise(w.text) for w in got.words])
@@ -331,6 +333,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="text-recognizer evaluate", description=__doc__)
     parser.add_argument("set", type=Path, help="folder of ALTO/PAGE, paragraphs or line images; or a .jsonl manifest")
     parser.add_argument("--mode", choices=("fast", "accurate"), default="accurate")
+    parser.add_argument("--language", metavar="TAG", help="of the text, such as fr (default: chosen for each page)")
     parser.add_argument(
         "--by",
         choices=("line", "page"),
@@ -363,7 +366,7 @@ def main(argv: list[str]) -> int:
         data = only_slices(data, args.slice)
     normalise = Normalisation(not args.exact_quotes, args.ignore_case, args.ignore_punctuation)
     reader = Reader(args.bundle, args.threads, device=args.device)
-    report = evaluate(data, reader, args.mode, by, normalise)
+    report = evaluate(data, reader, args.mode, by, normalise, args.language)
     if not report.samples:
         reason = f" ({report.skipped[0]})" if report.skipped else ""
         raise DataInvalid(f"{args.set}: nothing of it could be measured{reason}.")

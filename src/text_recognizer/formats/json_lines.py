@@ -17,6 +17,7 @@ def to_dict(page: Page, source: str = "") -> dict[str, Any]:
         "format": VERSION,
         "source": source,
         "model": page.model,
+        "language": page.language,
         "width": page.width,
         "height": page.height,
         "text": page.text,
@@ -46,7 +47,13 @@ def line_to_dict(line: Line) -> dict[str, Any]:
 def from_dict(answer: dict[str, Any]) -> Page:
     """The page that `to_dict` wrote. Raises KeyError, TypeError or ValueError where it is another kind of object."""
     lines = tuple(line_from_dict(line) for line in answer["lines"])
-    return Page(width=int(answer["width"]), height=int(answer["height"]), lines=lines, model=str(answer["model"]))
+    return Page(
+        width=int(answer["width"]),
+        height=int(answer["height"]),
+        lines=lines,
+        model=str(answer["model"]),
+        language=str(answer.get("language", "")),
+    )
 
 
 def line_from_dict(answer: dict[str, Any]) -> Line:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.bundle import Bundle
-from text_recognizer.description import Calibration, Decoding
+from text_recognizer.description import LANGUAGE_TABLE, Calibration, Decoding
 from text_recognizer.devices import CPU
+from text_recognizer.errors import UsageError
 from text_recognizer.page import Mode
 from text_recognizer.recognition.decoding import (
     BLANK,
@@ -27,11 +28,10 @@ from text_recognizer.recognition.decoding import (
     repeats,
     to_text,
 )
+from text_recognizer.recognition.identify import LanguageTable
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.recognition.pieces import LONG, piece_edges
-
-LANGUAGE_MODEL = "language_model.npz"  # in a bundle
 
 # Widths are padded to these multiples and batches bounded by their area: few shapes keep memory flat.
 WIDTH_STEP = 128
@@ -44,6 +44,7 @@ INK_LEVEL, INK_PIXELS = 110, 6
 # Log-probability of the CTC head's best path above which no other text is searched for.
 CERTAIN = -0.1
 ALTERNATIVES = 3  # returned with a line, at most
+IDENTIFIED = 4  # lines of a page by which its language is told
 
 Gray = NDArray[np.uint8]
 
@@ -85,7 +86,8 @@ class Recognizer:
     """Reads line images with the encoder and decoder of a bundle. Safe to share between threads; can be pickled.
 
     `threads`: processor threads, None for all cores. `decoding` and `calibration` override those of the bundle;
-    an empty `calibration` returns raw confidences. `device` as for `Reader`.
+    an empty `calibration` returns raw confidences. `device` as for `Reader`. It reads the bundle's usual language;
+    `in_language` gives others.
     """
 
     def __init__(
@@ -105,10 +107,49 @@ class Recognizer:
         self._width_scale, self._stride = settings.width_scale, settings.stride
         self._layers, self._heads, self._d_head = settings.cache
         self._max_tokens = settings.max_tokens
+        self.languages = tuple(bundle.description.languages)
+        self.language_tag = self.languages[0]
+        self._graphs = _Graphs(bundle, threads, device)
+        self._graphs.siblings[self.language_tag] = self
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Sessions cannot be pickled: they are loaded anew.
-        return Recognizer, (self.bundle, self.threads, self.decoding, self.calibration, self.device)
+        arguments = (self.bundle, self.threads, self.decoding, self.calibration, self.device)
+        return _in_language, (Recognizer, arguments, self.language_tag)
+
+    def in_language(self, language: str | None) -> Recognizer:
+        """This recogniser with the language model of `language`, a BCP 47 tag; None for the usual one.
+
+        The networks are shared. "pt-BR" is read as "pt" where the bundle names no regions. Raises UsageError.
+        """
+        tag = language or self.languages[0]
+        if tag not in self.languages:
+            tag = tag.split("-")[0].lower()
+        if tag not in self.languages:
+            raise UsageError(
+                f"{self.bundle} knows no language '{language}': give one of {', '.join(self.languages)}, or none."
+            )
+        if tag == self.language_tag:
+            return self
+        siblings = self._graphs.siblings
+        if tag not in siblings:
+            other = Recognizer(self.bundle, self.threads, self.decoding, self.calibration, self.device)
+            other._graphs, other.language_tag = self._graphs, tag
+            siblings[tag] = other
+        return siblings[tag]
+
+    def identify_language(self, crops: Sequence[Gray]) -> str:
+        """The language of the bundle in which `crops`, lines of one page, are most likely written."""
+        if len(self.languages) == 1 or not crops:
+            return self.languages[0]
+        widest = sorted(crops, key=lambda crop: -crop.shape[1] / crop.shape[0])[:IDENTIFIED]
+        images = self.normalise(widest)
+        encoded = (
+            line
+            for rows in width_batches([image.shape[1] for image in images])
+            for line in self.encode([images[row] for row in rows], for_decoder=False)
+        )
+        return self._graphs.table.choose(self.text(best_path(line.log_probs)) for line in encoded)
 
     # ------------------------------------------------------------------------------------------------ reading
 
@@ -203,7 +244,7 @@ class Recognizer:
             batch[row, 0, :, : image.shape[1]] = image
         widths = np.asarray([image.shape[1] for image in images], np.int64)
         names = ["log_probs", "line", "mask"] if for_decoder else ["log_probs"]
-        log_probs, *states = self._encoder.run(names, {"images": batch, "widths": widths})
+        log_probs, *states = self._graphs.encoder.run(names, {"images": batch, "widths": widths})
         steps = -(-widths // self._stride)
         none = np.zeros(0, np.float32)
         return [
@@ -246,7 +287,7 @@ class Recognizer:
         texts: list[list[int]] = [[] for _ in lines]
         alive = list(range(len(lines)))
         while alive:
-            log_probs, past = self._decoder.run(
+            log_probs, past = self._graphs.decoder.run(
                 ["log_probs", "cache"], {"tokens": tokens, "line": line, "mask": mask, "past": past}
             )
             best = log_probs[:, -1].argmax(-1)
@@ -272,7 +313,7 @@ class Recognizer:
         tokens[:, 0] = BOS
         for row, text in enumerate(texts):
             tokens[row, 1 : len(text) + 1] = text
-        log_probs, _ = self._decoder.run(
+        log_probs, _ = self._graphs.decoder.run(
             ["log_probs", "cache"],
             {
                 "tokens": tokens,
@@ -323,18 +364,9 @@ class Recognizer:
 
     @cached_property
     def language(self) -> LanguageModel | None:
-        """The bundle's language model; None where it has none or its weight is 0."""
-        if self.decoding.language_weight > 0 and LANGUAGE_MODEL in self.bundle.description.files:
-            return LanguageModel(self.bundle.path / LANGUAGE_MODEL)
-        return None
-
-    @cached_property
-    def _encoder(self) -> Any:
-        return self.bundle.session("encoder", self.threads, self.device)
-
-    @cached_property
-    def _decoder(self) -> Any:
-        return self.bundle.session("decoder", self.threads, self.device)
+        """The language model of this language; None where there is none or its weight is 0."""
+        file = self.bundle.description.languages[self.language_tag]
+        return None if file is None or self.decoding.language_weight <= 0 else LanguageModel(self.bundle.path / file)
 
     def _no_past(self, n: int) -> NDArray[np.float32]:
         return np.zeros((self._layers, 2, n, self._heads, 0, self._d_head), np.float32)
@@ -374,6 +406,30 @@ class Recognizer:
         table = self.calibration.get(mode)
         value = float(np.interp(raw, table.raw, table.right)) if table else raw
         return round(min(1.0, max(0.0, value)), 4)
+
+
+class _Graphs:
+    """What recognisers of one bundle share, whatever the language; loaded when first needed."""
+
+    def __init__(self, bundle: Bundle, threads: int | None, device: str) -> None:
+        self._bundle, self._threads, self._device = bundle, threads, device
+        self.siblings: dict[str, Recognizer] = {}
+
+    @cached_property
+    def encoder(self) -> Any:
+        return self._bundle.session("encoder", self._threads, self._device)
+
+    @cached_property
+    def decoder(self) -> Any:
+        return self._bundle.session("decoder", self._threads, self._device)
+
+    @cached_property
+    def table(self) -> LanguageTable:
+        return LanguageTable(self._bundle.path / LANGUAGE_TABLE)
+
+
+def _in_language(kind: type[Recognizer], arguments: tuple[Any, ...], language: str) -> Recognizer:
+    return kind(*arguments).in_language(language)
 
 
 def _joined(readings: Sequence[LineReading], edges: Sequence[float]) -> LineReading:

@@ -57,9 +57,11 @@ class Context:
         finally:
             self.inputs.release(content)
 
-    async def read(self, request: Request, image: Image, mode: Mode, deadline: float) -> tuple[Page, Job]:
+    async def read(
+        self, request: Request, image: Image, mode: Mode, deadline: float, language: str | None = None
+    ) -> tuple[Page, Job]:
         """The page, remembered for feedback. Raises as `Engine.submit` and `Job.wait` do; `ClientDisconnect`."""
-        job = self.engine.submit(image.data, mode, deadline)
+        job = self.engine.submit(image.data, mode, deadline, language)
         try:
             page = await while_client_waits(request, job.wait())
         finally:

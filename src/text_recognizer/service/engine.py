@@ -25,7 +25,7 @@ from weakref import WeakKeyDictionary
 import cv2
 import numpy as np
 
-from text_recognizer.errors import TextRecognizerError
+from text_recognizer.errors import TextRecognizerError, UsageError
 from text_recognizer.feedback.statistics import Wording, image_statistics, page_statistics
 from text_recognizer.images import LoadedImage, load_image
 from text_recognizer.page import Line, Mode, Page, Polygon
@@ -33,7 +33,7 @@ from text_recognizer.reader import LaidOut, Reader
 from text_recognizer.registry import ALIASES, REGISTRY, Registry, resolve
 from text_recognizer.service import heap
 from text_recognizer.service.metrics import Metrics
-from text_recognizer.service.problems import Broken, DeadlineExceeded, NotReady, Overloaded
+from text_recognizer.service.problems import Broken, DeadlineExceeded, LanguageUnknown, NotReady, Overloaded
 from text_recognizer.service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ class Job:
     deadline: float  # of time.monotonic()
     loop: asyncio.AbstractEventLoop
     forget: Callable[[Job], None]
+    language: str | None = None  # asked for; once the page is laid out, the one that it is read in
     came: float = field(default_factory=time.monotonic)
     page: asyncio.Future[Page] = field(init=False)
     laid_out: asyncio.Future[Layout] = field(init=False)
@@ -215,11 +216,19 @@ class Engine:
         busy = list(self._busy.values())
         return len(busy) == self.settings.reading_threads and all(began < late for began in busy)
 
-    def submit(self, image: bytes, mode: Mode, deadline: float) -> Job:
-        """Puts an encoded image into the queue, from within an event loop. Raises `NotReady`, `Overloaded`."""
-        if not self.ready:
+    def submit(self, image: bytes, mode: Mode, deadline: float, language: str | None = None) -> Job:
+        """Puts an encoded image into the queue, from within an event loop.
+
+        Raises `NotReady`, `Overloaded`, `LanguageUnknown`.
+        """
+        reader = self.reader
+        if reader is None or not self.ready:
             raise NotReady("the model is being loaded; try again in some seconds", retry_after=2)
-        job = Job(image, mode, deadline, asyncio.get_running_loop(), self._forget)
+        try:
+            reader.recognizer.in_language(language)
+        except UsageError as error:
+            raise LanguageUnknown(str(error)) from None
+        job = Job(image, mode, deadline, asyncio.get_running_loop(), self._forget, language)
         with self._changed:
             ahead = sum(self._left(other) for other in (*self._waiting, *self._working))
             if len(self._waiting) >= self.settings.queue or self._is_late(job, ahead):
@@ -311,7 +320,7 @@ class Engine:
         batch: list[tuple[Job, int]] = []
         others: deque[tuple[Job, int]] = deque()
         for job, index in self._lines:
-            alike = job.mode == first.mode and job.reader is first.reader
+            alike = job.mode == first.mode and job.reader is first.reader and job.language == first.language
             (batch if alike and len(batch) < size else others).append((job, index))
         self._lines = others
         return partial(self._read, batch)
@@ -334,7 +343,8 @@ class Engine:
         try:
             image = load_image(job.image, max_pixels=self.settings.max_pixels, max_bytes=self.settings.max_bytes)
             job.image = b""
-            job.layout = reader.lay_out(image)
+            job.layout = reader.lay_out(image, language=job.language)
+            job.language = job.layout.language
             job.statistics.update(image_statistics(image.gray))
             del image
         except TextRecognizerError as error:
@@ -365,7 +375,7 @@ class Engine:
         begin = time.monotonic()
         try:
             crops = [layout.crops[index] for job, index in batch if (layout := layouts[job]) is not None]
-            readings = reader.recognizer.read_lines(crops, jobs[0].mode)
+            readings = reader.recognizer.in_language(jobs[0].language).read_lines(crops, jobs[0].mode)
         except Exception:
             if len(jobs) > 1:  # one page must not cost the others theirs
                 for job in jobs:
@@ -489,5 +499,6 @@ def _warm(reader: Reader) -> None:
     cv2.putText(page, "the quick brown fox", (30, 110), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 1.3, 40, 2, cv2.LINE_AA)
     reader.lay_out(page)
     modes: tuple[Mode, ...] = ("fast", "accurate")
-    for mode in modes:
-        reader.recognizer.read_lines([page], mode)
+    for language in reader.languages:
+        for mode in modes:
+            reader.recognizer.in_language(language).read_lines([page], mode)

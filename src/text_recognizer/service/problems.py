@@ -65,6 +65,13 @@ class FeedbackRefused(RequestError):
     code = "feedback-rejected"
 
 
+class LanguageUnknown(RequestError):
+    """A language that the model cannot be told to read."""
+
+    status = 422
+    code = "language-unknown"
+
+
 class FeedbackAway(RequestError):
     """The store of feedback cannot be used now."""
 

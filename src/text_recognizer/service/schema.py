@@ -45,6 +45,7 @@ class PageAnswer(BaseModel):
     format: int
     source: str
     model: str = Field(description="name@version")
+    language: str = Field(description="BCP 47; empty where the model does not tell languages apart")
     width: int
     height: int
     text: str
@@ -62,6 +63,7 @@ class ModelAnswer(BaseModel):
     version: str
     alphabet: str = Field(description="The characters that it can write")
     modes: list[str]
+    languages: list[str] = Field(description="BCP 47 tags; und: a model that names none")
     data: list[str] = Field(description="What it was trained on")
 
 

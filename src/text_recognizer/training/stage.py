@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from text_recognizer.bundle import SHIPPED, Bundle, sha256
 from text_recognizer.description import (
     DESCRIPTION,
+    LANGUAGE_TABLE,
     Calibration,
     Decoding,
     Description,
@@ -36,10 +37,12 @@ from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
 from text_recognizer.evaluation.metrics import errors, words_right
 from text_recognizer.monitoring.reference import REFERENCE
 from text_recognizer.page import Mode
+from text_recognizer.recognition.identify import write_table
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import WIDTH_SCALE, normalise_line
-from text_recognizer.recognition.recognizer import LANGUAGE_MODEL, Recognizer, width_batches
+from text_recognizer.recognition.recognizer import Recognizer, width_batches
 from text_recognizer.synthesis.sources.alphabet import ALPHABET
+from text_recognizer.synthesis.sources.text import lines_by_language
 from text_recognizer.training.data import Codec, LineRenderer, collate
 from text_recognizer.training.export import FORMATS, DecoderGraph, EncoderGraph, Format, write_formats
 from text_recognizer.training.models import recognizer as model
@@ -263,7 +266,8 @@ class StageOptions:
         name, version: of the bundle.
         fonts, texts: folders of `train data`, for the pages of the reference.
         averaged: the moving average of the weights, else those of the last step.
-        language_model: file of `train language-model`, None for none.
+        language_models: files of `train language-model` by BCP 47 tag, the usual language first; with more than one,
+            `texts` must have texts of each, from which pages' languages are told.
         decoding: default weights of the search.
         formats: of `training.export`, beside ONNX, which reading needs.
         reference_pages: rendered pages whose statistics monitoring compares with; 0 for none.
@@ -279,7 +283,7 @@ class StageOptions:
     fonts: Path | None = None
     texts: Path | None = None
     averaged: bool = True
-    language_model: Path | None = None
+    language_models: Mapping[str, Path] = field(default_factory=dict)
     decoding: Decoding = field(default_factory=Decoding)
     formats: Sequence[Format] = ("onnx",)
     reference_pages: int = REFERENCE_PAGES
@@ -295,7 +299,8 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
     from text_recognizer.training.models.line_finder import export_line_finder
 
     checkpoint = find_checkpoint(options.checkpoint)
-    for path in (checkpoint, options.finder, options.unipen, options.fonts, options.texts, options.language_model):
+    given = (checkpoint, options.finder, options.unipen, options.fonts, options.texts)
+    for path in (*given, *options.language_models.values()):
         if path is not None and not path.exists():
             raise DataInvalid(f"{path} does not exist: give the file that training or 'train data' wrote.")
     check_replaceable(options.out)
@@ -328,9 +333,7 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
         else:
             finder_settings = export_line_finder(options.finder, folder / FINDER_FILES[0])
             finder_source = sha256(options.finder)
-        if options.language_model is not None:
-            LanguageModel(options.language_model)  # raises for another file
-            shutil.copyfile(options.language_model, folder / LANGUAGE_MODEL)
+        languages = _add_languages(options.language_models, options.texts, folder)
         for graph in sorted(folder.glob("*.onnx")):
             strip_graph(graph)
         fonts = ("handwriting fonts",) if options.fonts else ()
@@ -341,6 +344,7 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
                 version=options.version,
                 files={},
                 alphabet=codec.alphabet,
+                language_models=languages,
                 line_height=c.height,
                 recognizer=RecognizerSettings(
                     width_scale=WIDTH_SCALE,
@@ -368,6 +372,26 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
         _refer(folder, description, *data, options.reference_pages, report)
         install(folder, options.out)
     return Bundle.open(options.out)
+
+
+def _add_languages(models: Mapping[str, Path], texts: Path | None, folder: Path) -> dict[str, str]:
+    """Copy the language models to the bundle in `folder` and write the table that tells languages apart.
+
+    Returns the name of each model's file by language. Raises DataInvalid for a language without texts.
+    """
+    files = {language: f"language_model.{language}.npz" for language in models}
+    for language, file in files.items():
+        LanguageModel(models[language])  # raises for another file
+        shutil.copyfile(models[language], folder / file)
+    if len(files) > 1:
+        lines = lines_by_language(texts) if texts is not None else {}
+        if missing := files.keys() - lines.keys():
+            raise DataInvalid(
+                f"there is no text in '{min(missing)}' to tell it from other languages by: add --texts with a file "
+                f"{min(missing)}.txt, or leave that language model out."
+            )
+        write_table({language: lines[language] for language in files}, folder / LANGUAGE_TABLE)
+    return files
 
 
 def greedy_cer(network: model.Recognizer, lines: Sequence[tuple[NDArray[np.uint8], str]], codec: Codec) -> float:
@@ -458,7 +482,10 @@ def stage_tuned(
     language model is left out, since it knows the old one. Raises DataInvalid if parity fails.
     """
     # The reference holds statistics of the base model's readings.
-    left_out = {REFERENCE} | ({LANGUAGE_MODEL} if about.alphabet != base.description.alphabet else set())
+    left_out = {REFERENCE}
+    if about.alphabet != base.description.alphabet:
+        left_out |= {LANGUAGE_TABLE, *(file for file in base.description.languages.values() if file is not None)}
+        about = replace(about, language_models={})
     halve_weights(network)
     export_recognizer(network, folder)
     for graph in sorted(folder.glob("*.onnx")):
@@ -515,6 +542,12 @@ def describe(folder: Path, description: Description) -> Description:
     return described
 
 
+def _language_model(text: str) -> tuple[str, Path]:
+    """TAG and FILE of an argument TAG=FILE."""
+    tag, _, file = text.rpartition("=")
+    return tag or "en", Path(file)
+
+
 def main(argv: list[str]) -> int:
     """Command line of `text-recognizer train stage`."""
     parser = argparse.ArgumentParser(prog="text-recognizer train stage", description=__doc__)
@@ -544,7 +577,11 @@ def main(argv: list[str]) -> int:
         "--ctc-weight", type=float, default=decoding.ctc_weight, help="of the CTC head; the decoder has the rest"
     )
     parser.add_argument("--beam", type=int, default=decoding.beam, help="prefixes that the search follows")
-    parser.add_argument("--language-model", type=Path, help="file made by 'text-recognizer train language-model'")
+    parser.add_argument(
+        "--language-model", action="append", default=[], metavar="[TAG=]FILE", type=_language_model,
+        help="made by 'text-recognizer train language-model', with the language (BCP 47, default en); give it once for "
+        "each language, the usual one first",
+    )  # fmt: skip
     parser.add_argument("--language-weight", type=float, default=decoding.language_weight)
     parser.add_argument(
         "--length-bonus", type=float, default=decoding.length_bonus, help="log-probability that each character adds"
@@ -577,7 +614,7 @@ def main(argv: list[str]) -> int:
         checkpoint=args.checkpoint, out=args.out, finder=args.finder, unipen=args.unipen, fonts=args.fonts,
         texts=args.texts, reference_pages=args.reference_pages, name=args.name,
         version=args.version or StageOptions.version, averaged=not args.last_weights,
-        language_model=args.language_model, formats=formats, worst_cer=args.worst_cer,
+        language_models=dict(args.language_model), formats=formats, worst_cer=args.worst_cer,
         decoding=Decoding(
             ctc_weight=args.ctc_weight, beam=args.beam, language_weight=args.language_weight,
             length_bonus=args.length_bonus, views=tuple(args.views),

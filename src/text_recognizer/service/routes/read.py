@@ -48,13 +48,19 @@ def router(context: Context) -> APIRouter:
         format: Annotated[  # noqa: A002
             Literal[formats.NAMES], Query(description="Format of the answer")  # type: ignore[valid-type]
         ] = "json",
+        language: Annotated[
+            str | None,
+            Query(
+                description="Of the text, a BCP 47 tag of /v1/models; chosen for each page if not given", max_length=35
+            ),
+        ] = None,
         stream: Annotated[bool, Query(description="Send lines as they are read, as server-sent events")] = False,
     ) -> Response:
         async with context.body(request) as (content, deadline):
             image = await while_client_waits(request, context.inputs.image(request, content, deadline))
             if stream:
-                return await _stream(context, request, image, mode, deadline)
-            page, job = await context.read(request, image, mode, deadline)
+                return await _stream(context, request, image, mode, deadline, language)
+            page, job = await context.read(request, image, mode, deadline, language)
             written = (
                 b""
                 if format == "json"
@@ -73,9 +79,11 @@ def router(context: Context) -> APIRouter:
     return routes
 
 
-async def _stream(context: Context, request: Request, image: Image, mode: Mode, deadline: float) -> Response:
+async def _stream(
+    context: Context, request: Request, image: Image, mode: Mode, deadline: float, language: str | None
+) -> Response:
     """The answer of server-sent events; begins once the image is known to be readable."""
-    job = context.engine.submit(image.data, mode, deadline)
+    job = context.engine.submit(image.data, mode, deadline, language)
     try:
         await while_client_waits(request, job.wait_for_layout())
     except BaseException:

@@ -33,6 +33,7 @@ def router(context: Context) -> APIRouter:
             version=bundle.version,
             alphabet=bundle.description.alphabet,
             modes=["fast", "accurate"],
+            languages=list(reader.languages),
             data=list(bundle.description.data),
         )
         share = settings.log_readings if feedback.open else 0.0

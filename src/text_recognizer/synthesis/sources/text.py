@@ -339,6 +339,26 @@ class TextSource:
         return text
 
 
+def lines_by_language(folder: Path, most: int = 1_500_000) -> dict[str, list[str]]:
+    """Lines of the texts in `folder` for each language (`LANGUAGES`), about `most` characters of each."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(folder.glob("*.txt")):
+        lines = found.setdefault(_language(path), [])
+        with path.open(encoding="utf-8") as file:
+            length = sum(map(len, lines))
+            for line in file:
+                length += len(line)
+                lines.append(line.rstrip("\n"))
+                if length > most:
+                    break
+    return found
+
+
+def _language(path: Path) -> str:
+    language = re.split(r"[_.-]", path.stem)[0].lower()
+    return "en" if path.stem in WEIGHTS or language not in LANGUAGES else language
+
+
 @lru_cache(maxsize=2)
 def _read(folder: Path) -> tuple[tuple[str, ...], tuple[float, ...]]:
     """Running texts of a folder, and how often each is drawn from."""
@@ -350,9 +370,8 @@ def _read(folder: Path) -> tuple[tuple[str, ...], tuple[float, ...]]:
             text = _running([p for p in paragraphs if p]) if path.stem == "phrases" else " ".join(paragraphs).strip()
             found.append(("en", WEIGHTS[path.stem], text))
         else:
-            language = re.split(r"[_.-]", path.stem)[0].lower()
             clean = (p for p in map(normalise_text, paragraphs) if p and set(p) <= _KNOWN)
-            found.append((language if language in LANGUAGES else "en", _OTHER_WEIGHT, " ".join(clean)))
+            found.append((_language(path), _OTHER_WEIGHT, " ".join(clean)))
     found = [entry for entry in found if entry[2]]
     total: dict[str, float] = {}
     for language, weight, _ in found:
