@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from text_recognizer.devices import CPU, DEVICE_HELP
 from text_recognizer.errors import DataInvalid, ImageRejected
+from text_recognizer.evaluation.confusions import FORMS, confusions, summary, write
 from text_recognizer.evaluation.line_alignment import ILLEGIBLE, align_lines
 from text_recognizer.evaluation.metrics import (
     Errors,
@@ -354,10 +355,16 @@ def main(argv: list[str]) -> int:
         "--html", type=Path, help="write the worst lines here; by page, the worst pages with their lines"
     )
     parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument(
+        "--characters", type=Path, metavar="FILE",
+        help="write the confusion matrix and each character's precision and recall here: .html, .json or .csv",
+    )  # fmt: skip
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device", default=CPU, help=DEVICE_HELP)
     args = parser.parse_args(argv)
     by: By = args.by
+    if args.characters and args.characters.suffix not in FORMS:
+        parser.error(f"--characters takes a file that ends in {', '.join(FORMS)}")
     types = tuple(args.line_types.split(",")) if args.line_types else LINE_TYPES if by == "page" else ("Handwritten",)
     data = load_set(args.set, types)
     if args.slice:
@@ -371,6 +378,10 @@ def main(argv: list[str]) -> int:
         reason = f" ({report.skipped[0]})" if report.skipped else ""
         raise DataInvalid(f"{args.set}: nothing of it could be measured{reason}.")
     print(show(report, f"{args.set} · {args.mode} · by {args.by}"))
+    if args.characters:
+        found = confusions(((s.truth, s.read) for s in report.samples), normalise)
+        print(f"  most frequent errors: {summary(found) or 'none'}")
+        write(found, args.characters)
     if args.html:
         args.html.write_text(worst_page(report), encoding="utf-8")
     if args.json:
