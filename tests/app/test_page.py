@@ -1,5 +1,6 @@
 """What the page's server gives and what it keeps shut, asked over HTTP."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from text_recognizer.app import forward
 from text_recognizer.app.mounted import create_app
+from text_recognizer.app.page import Page
+from text_recognizer.errors import UsageError
 from text_recognizer.formats.json_lines import from_dict
 from text_recognizer.service.settings import Settings
 
@@ -32,6 +35,18 @@ def test_page_is_at_the_root_and_the_service_around_it_as_it_was(service, pictur
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method-not-allowed")
     assert set(service.http.get("/openapi.json").json()["paths"]) >= {"/", "/v1/read", "/v1/models", "/healthz"}
     assert service.http.get("/healthz").json() == {"status": "ok"}
+
+
+def test_only_pages_that_the_operator_names_may_frame_the_page():
+    async def policy(*frames):
+        page = Page(admit=None, frames=frames)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(page), base_url="http://127.0.0.1") as http:
+            return (await http.get("/")).headers["content-security-policy"]
+
+    assert asyncio.run(policy()).endswith("frame-ancestors 'self'")
+    assert asyncio.run(policy("http://localhost:8888")).endswith("frame-ancestors 'self' http://localhost:8888")
+    with pytest.raises(UsageError, match="not an origin"):
+        Settings.from_environment({"TEXT_RECOGNIZER_FRAMES": "http://localhost:8888;script-src"})
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class Mounted:
             return None
 
         settings = context.settings
-        self._service, self._page = service, Page(admit, settings.max_bytes, settings.max_pixels)
+        self._service, self._page = service, Page(admit, settings.max_bytes, settings.max_pixels, settings.frames)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""

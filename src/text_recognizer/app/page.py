@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,10 +53,9 @@ AT_ONCE = 2  # pictures decoded and pages written at the same time
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'none'; "
-    "frame-ancestors 'self'"
+    "frame-ancestors 'self'"  # and what `Page` is told: a page of another site could have visitors click blindly
 )
 HEADERS = (
-    (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
@@ -66,9 +65,13 @@ class Page:
     """The page at `/`. Gradio is loaded when somebody first looks at it.
 
     `admit`: who may have pictures decoded and pages written here. `max_image`, `max_pixels`: of such a picture.
+    `frames`: origins whose pages may show this one in a frame, as a notebook does.
     """
 
-    def __init__(self, admit: Admit, max_image: int = MAX_IMAGE, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self, admit: Admit, max_image: int = MAX_IMAGE, max_pixels: int = MAX_PIXELS, frames: Sequence[str] = ()
+    ) -> None:
+        self._headers = (*HEADERS, (b"content-security-policy", " ".join((POLICY, *frames)).encode()))
         self._admit, self._max_image, self._max_pixels = admit, max_image, max_pixels
         self._gradio: ASGIApp | None = None
         self._loading = asyncio.Lock()
@@ -107,7 +110,7 @@ class Page:
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *HEADERS]
+                message["headers"] = [*message.get("headers", []), *self._headers]
             await send(message)
 
         await (await self.load())(scope, receive, guarded)

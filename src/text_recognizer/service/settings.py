@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -20,6 +21,8 @@ PREFIX = "TEXT_RECOGNIZER_"
 FEEDBACK_OFF = "off"
 LogKeep = Literal["numbers", "pages", "images"]
 MIB = 2**20
+# A source of a content security policy: anything else would end the directive.
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[\w.*:\[\]-]+", re.I)
 
 
 def _listed(value: Any) -> Any:
@@ -112,6 +115,9 @@ class Settings(BaseModel):
     image_url_ports: Ports = Field((80, 443), description="ports that images are fetched from")
     fetch_seconds: Seconds = Field(10.0, description="for one image, with all redirects")
     page: bool = Field(True, description="whether `/` shows the [web page](app.md), where Gradio is installed")
+    frames: Names = Field(
+        (), description="origins of pages that may show the web page in a frame, such as a notebook's; `*` for all"
+    )
     feedback: str = Field(
         "feedback", description="where feedback is stored: a folder (SQLite), the URL of a database, or `off`"
     )
@@ -146,6 +152,8 @@ class Settings(BaseModel):
             raise ValueError(f"{PREFIX}MAX_BUFFERED is less than {PREFIX}MAX_BYTES; set it to more")
         if (self.image_urls == "allow-list") != bool(self.allowed_hosts):
             raise ValueError(f"{PREFIX}IMAGE_URLS=allow-list and {PREFIX}ALLOWED_HOSTS need each other; set both")
+        if unfit := [name for name in self.frames if not _ORIGIN.fullmatch(name)]:
+            raise ValueError(f"{PREFIX}FRAMES: {unfit[0]!r} is not an origin; give ones like http://localhost:8888")
         if self.require_keys and not self.api_keys:
             raise ValueError(f"{PREFIX}API_KEYS is empty; set it, or {PREFIX}REQUIRE_KEYS=0 to let everybody read")
         return self
