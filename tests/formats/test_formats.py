@@ -49,6 +49,7 @@ def test_json_holds_what_the_documentation_says():
         "format": 1,
         "source": "p.png",
         "model": "pen@0.1",
+        "language": "",
         "width": 640,
         "height": 480,
         "text": PAGE.text,
