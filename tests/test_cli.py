@@ -203,7 +203,7 @@ def test_missing_extra_says_what_to_install(command):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
     assert done.returncode == 6
-    assert b"run in the repository: pip install '.[train]'" in done.stderr
+    assert b"run in the repository: pip install --editable '.[train]'" in done.stderr
 
 
 def test_missing_data_ends_with_7(capsysbinary, tmp_path):

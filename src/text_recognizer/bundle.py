@@ -54,7 +54,10 @@ class Bundle:
             file = folder / name
             if not file.exists() and name in description.for_training:
                 if whole:
-                    raise BundleInvalid(f"{file} is missing, this copy can only read: get the whole bundle.")
+                    raise BundleInvalid(
+                        f"{file} is missing, this copy can only read: get the whole bundle. That of the package is in "
+                        "the repository, where 'pip install --editable .' makes it the default."
+                    )
                 continue
             if not file.is_file():
                 raise BundleInvalid(f"{file} is missing: get the bundle again.")

@@ -113,7 +113,9 @@ class Alert(TextRecognizerError):
 
 def install_hint(extra: str) -> str:
     """The advice of ExtraMissing. It names the repository, because no package index holds this package."""
-    return f"run in the repository: pip install '.[{extra}]'"
+    # Training starts from weights that the repository holds and a wheel leaves out.
+    editable = "--editable " if extra.startswith("train") else ""
+    return f"run in the repository: pip install {editable}'.[{extra}]'"
 
 
 INTERRUPTED = 130
