@@ -25,7 +25,7 @@ ifneq ($(wildcard ../shared/data),)
 export TEXT_RECOGNIZER_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: read test lint types rooms scripts docs unit train-demo image sbom install clean
+.PHONY: read test lint types rooms scripts docs diagram unit train-demo image sbom install clean
 
 read: .venv/read.stamp
 	@$(BIN)/text-recognizer read $(SAMPLE)
@@ -48,6 +48,11 @@ scripts:
 		{ test node_modules/.package-lock.json -nt package-lock.json || npm ci --no-audit --no-fund $(NPM_FLAGS); } \
 		&& npm run --silent check; \
 	else echo "The web page's scripts are not checked: install Node.js 20 or newer to check them." >&2; fi
+
+# docs/images/application.svg from application.dot, by Graphviz as WebAssembly; `make scripts` says when they differ.
+diagram:
+	@{ test node_modules/.package-lock.json -nt package-lock.json || npm ci --no-audit --no-fund $(NPM_FLAGS); }
+	@node tools/diagram.js
 
 # The documentation site in build/docs, by Sphinx; a warning, such as a broken link between pages, is an error.
 docs: .venv/test.stamp
