@@ -16,7 +16,7 @@ from PIL import Image
 
 from text_recognizer.errors import DataInvalid, UsageError
 from text_recognizer.evaluation.sets import load_set
-from text_recognizer.feedback.annotation import annotate, flagged, import_annotations, least_certain
+from text_recognizer.feedback.annotation import annotate, flagged, import_annotations, ranked
 from text_recognizer.feedback.cli import main
 from text_recognizer.feedback.export import Chosen, export
 from text_recognizer.feedback.store import Store
@@ -155,7 +155,32 @@ def test_least_certain_pages_come_first(store, reading, page):
         image = encoded(dpi=(confidence * 1000,) * 2)
         store.log([(reading(name, image, page=content), image)])
     store.log([(reading("without image", b"none"), None)])
-    assert [record.reading.request_id for record in least_certain(store.records(), 2)] == ["unsure", "middling"]
+    assert [record.reading.request_id for record in ranked(store.records(), 2)] == ["unsure", "middling"]
+
+
+def test_pages_to_annotate_are_uncertain_and_unlike_each_other(store, reading, page):
+    def keep(name, confidence, brightness, image=b""):
+        content = page("one")
+        content["lines"][0]["confidence"] = confidence
+        picture = encoded() + (image or name.encode())
+        numbers = {"brightness": brightness, "width": 300.0}
+        store.log([(reading(name, picture, page=content, statistics=numbers), picture)])
+
+    for number in range(6):
+        keep(f"dark-{number}", 0.30 + number / 100, 0.2 + number / 1000)
+    keep("bright", 0.45, 0.9)
+    keep("sure", 0.99, 0.95)
+    keep("same", 0.30, 0.2, b"dark-0")
+    order = [record.reading.request_id for record in ranked(store.records())]
+    assert order[:2] in (["dark-0", "bright"], ["same", "bright"])  # not six dark pages first
+    assert len(order) == 8  # one a picture
+    # Only what is uncertain is looked at: the most unlike page is also the surest, and not worth a person's time.
+    assert "sure" not in [record.reading.request_id for record in ranked(store.records(), 1)]
+    assert order == [record.reading.request_id for record in ranked(store.records())]
+
+
+def test_nothing_to_annotate_has_no_order(store):
+    assert ranked(store.records()) == []
 
 
 def test_draft_is_the_latest_correction(kept, said, tmp_path):

@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from text_recognizer.errors import (
     DataInvalid,
@@ -33,6 +34,7 @@ from text_recognizer.errors import (
 )
 from text_recognizer.evaluation.alto_page import WrittenLine, read_page
 from text_recognizer.feedback.record import Feedback, Record
+from text_recognizer.feedback.statistics import FEATURES
 from text_recognizer.feedback.store import Store
 from text_recognizer.formats import get_format
 from text_recognizer.formats.json_lines import from_dict, to_dict
@@ -46,6 +48,8 @@ TARGETS: tuple[str, ...] = get_args(Target)
 TASKS, CONFIG, IMAGES = "tasks.json", "labels.xml", "images"
 LOCAL_FILES = "/data/local-files/?d=images/"
 """Where Label Studio serves the files of a storage in the folder that its document root names."""
+POOL = 5
+"""Of so many times the wanted records, the least certain ones, the different ones are chosen."""
 MAX_TEXT = 20_000  # of a page, as over HTTP
 SAME = 2.0
 """Pixels by which the corners of an outline may be off that nobody moved: some programs round."""
@@ -96,15 +100,57 @@ def flagged(records: Iterable[Record]) -> Iterator[Record]:
     return (record for record in records if record.flags and record.correction is None)
 
 
-def least_certain(records: Iterable[Record], most: int) -> list[Record]:
-    """The `most` uncorrected records whose lines are least certain in the mean, the least certain first."""
-    found = [
-        (sum(line["confidence"] for line in record.reading.page["lines"]) / len(record.reading.page["lines"]), record)
-        for record in records
-        if record.correction is None and record.reading.image and record.reading.page and record.reading.page["lines"]
-    ]
-    found.sort(key=lambda item: (item[0], item[1].reading.request_id))
-    return [record for _, record in found[:most]]
+def ranked(records: Iterable[Record], most: int | None = None) -> list[Record]:
+    """Uncorrected records in the order in which correcting them teaches most: uncertain ones, each unlike those before.
+
+    The first is the least certain, by the mean confidence of its lines. Of the least certain `POOL * most`, the next
+    is the one with the largest product of doubt (1 - confidence) and distance to the nearest record before it: so one
+    spoilt batch of scans does not fill the list. Records without lines come last. Of several readings of an image one
+    counts. Work: records times `most`.
+
+    References
+    - Sener, Savarese, "Active learning for convolutional neural networks: a core-set approach", ICLR 2018
+    - Zhdanov, "Diverse mini-batch active learning", arXiv:1901.05954: first by informativeness, then by diversity
+    """
+    newest: dict[str, Record] = {}
+    for record in records:
+        if record.correction is None and record.reading.image:
+            newest[record.reading.image_sha256] = record
+    found = sorted(newest.values(), key=lambda record: (_confidence(record), record.reading.request_id))
+    count = len(found) if most is None else min(most, len(found))
+    pool = found[: POOL * count]
+    if len(pool) < 2:
+        return pool[:count]
+    doubt = 1 - np.asarray([_confidence(record) for record in pool])
+    places = _places(pool)
+    chosen = [0]
+    nearest = np.full(len(pool), np.inf)
+    while len(chosen) < count:
+        nearest = np.minimum(nearest, np.sqrt(((places - places[chosen[-1]]) ** 2).sum(1)))
+        worth = doubt * (nearest / max(1e-9, float(nearest.max())) + 1e-6)  # equal pages go by their doubt
+        worth[chosen] = -np.inf
+        chosen.append(int(worth.argmax()))
+    return [pool[number] for number in chosen]
+
+
+def _confidence(record: Record) -> float:
+    """Mean of its lines; 1 where nothing was read."""
+    lines = record.reading.page["lines"] if record.reading.page else []
+    return sum(line["confidence"] for line in lines) / len(lines) if lines else 1.0
+
+
+def _places(records: Sequence[Record]) -> NDArray[np.float64]:
+    """(records, numbers): the numbers of monitoring as ranks 0…1, so that no unit and no outlier counts more."""
+    values = np.asarray(
+        [[record.reading.statistics.get(feature.name, np.nan) for feature in FEATURES] for record in records]
+    )
+    known = np.isfinite(values)
+    order = np.argsort(np.argsort(np.where(known, values, -np.inf), axis=0, kind="stable"), axis=0, kind="stable")
+    ranks = order / max(1, len(records) - 1)
+    for column in range(values.shape[1]):  # equal values share a rank
+        _, first, inverse = np.unique(values[:, column], return_index=True, return_inverse=True)
+        ranks[:, column] = ranks[first, column][inverse]
+    return np.where(known, ranks, 0.5)
 
 
 def annotate(

@@ -19,7 +19,7 @@ from text_recognizer.feedback.annotation import (
     annotate,
     flagged,
     import_annotations,
-    least_certain,
+    ranked,
 )
 from text_recognizer.feedback.export import LINES, PAGES, Chosen, export, reasons
 from text_recognizer.feedback.record import Record, to_dict
@@ -230,7 +230,10 @@ def _add_annotate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--to", required=True, choices=TARGETS, help="a Label Studio import, or ALTO or PAGE with images"
     )
     parser.add_argument(
-        "--least-certain", type=_count, metavar="N", help="the N kept readings with the lowest confidence instead"
+        "--least-certain",
+        type=_count,
+        metavar="N",
+        help="instead the N kept readings that are least certain, and unlike each other",
     )
     parser.add_argument("--since", metavar="TIME", help="of readings from then on")
     parser.add_argument(
@@ -253,9 +256,9 @@ def _annotate(options: argparse.Namespace) -> int:
     store = open_store(options)
     chosen: Iterable[Record]
     if options.least_certain is None:
-        chosen = flagged(store.records(since, with_feedback=True))
+        chosen = ranked(flagged(store.records(since, with_feedback=True)))
     else:
-        chosen = least_certain(store.records(since), options.least_certain)
+        chosen = ranked(store.records(since), options.least_certain)
     done = annotate(store, chosen, options.folder, options.to, options.prefix if options.files else None)
     print(f"{done.pages} pages in {options.folder}; how to go on: docs/review/annotation.md")
     for reason, count in sorted(reasons(done.skipped).items()):
