@@ -50,6 +50,9 @@ def ready(url):
         (["--model-url", "a.org:80"], "no address"),
         (["--model-url", "http://user:word@a.org"], "no address"),
         (["--model-url", "http://a.org", "--api-key-file", "/not/there"], "cannot be read"),
+        (["--model-url", "http://a.org", "--share", "sh tunnel"], "with {port}"),
+        (["--model-url", "http://a.org", "--share", "'sh {port}"], "quot"),
+        (["--model-url", "http://a.org", "--share", "no-such-tunnel {port}"], "not installed"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(options, words):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from text_recognizer.app.share import TUNNELS, sharing, tunnel_command
 from text_recognizer.errors import TextRecognizerError, UsageError
 
 URL, KEY_FILE = "TEXT_RECOGNIZER_MODEL_URL", "TEXT_RECOGNIZER_MODEL_API_KEY_FILE"
@@ -27,8 +29,12 @@ def main(argv: Sequence[str]) -> int:
     from text_recognizer.app.forward import create_app
     from text_recognizer.service.listening import OPTIONS, listening, logging, raise_limit_of_files, run
 
+    if options.share:
+        tunnel_command(options.share, options.port)  # an error now, not after the page is there
     raise_limit_of_files()
-    with listening(options.host, options.port) as sock:
+    with listening(options.host, options.port) as sock, ExitStack() as stack:
+        if options.share:
+            stack.enter_context(sharing(options.share, sock.getsockname()[1], key is not None))
         _tell_whether_it_is_there(address, key)
         config = uvicorn.Config(create_app(address, key), log_config=logging(), timeout_graceful_shutdown=35, **OPTIONS)
         return run(config, sock)
@@ -54,6 +60,12 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get(KEY_FILE),
         help=f"holds the API key that the service asks for, for all visitors (default: ${KEY_FILE}); without it each "
         "visitor is asked for one",
+    )
+    parser.add_argument(
+        "--share",
+        metavar="TUNNEL",
+        help=f"give the page a public address by a tunnel that is installed here: {', '.join(TUNNELS)}, or a command "
+        "with {port}. Whoever has the address can use the page and the service",
     )
     return parser
 
