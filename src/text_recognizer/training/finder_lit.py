@@ -119,7 +119,7 @@ class PageCache:
                 if all_fonts and rng.random() < font_share:
                     source = hand_fonts if rng.random() < 0.75 else faces
                 hand = source[int(rng.integers(len(source)))]
-                back = hands[int(rng.integers(len(hands)))] if rng.random() < 0.12 else None
+                back = hands[int(rng.integers(len(hands)))] if rng.random() < 0.18 else None
                 if rng.random() < scene_share:
                     page = _scene(rng, clutter)
                 else:

@@ -7,6 +7,7 @@ Lengths named without a unit are in x-heights of the writing; pixels are said to
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ Points = NDArray[np.float32]
 LineKind = Literal["text", "heading", "addition", "printed"]
 
 # Of the pages that are cluttered, how many have each kind of what is no writing.
-GRID_SHARE, DRAWING_SHARE, BINDING_SHARE, DESK_SHARE = 0.15, 0.3, 0.2, 0.2
+GRID_SHARE, DRAWING_SHARE, BINDING_SHARE, DESK_SHARE, NEIGHBOUR_SHARE = 0.15, 0.3, 0.2, 0.2, 0.08
 _INK = 48  # coverage from which a pixel counts as ink when the truth is drawn around it
 
 
@@ -80,6 +81,8 @@ class PageStyle:
     crossings: float = 0.0  # share of words struck out
     hyphens: float = 0.3  # share of line ends where a word that does not fit is divided
     fill: float = 1.0  # share of the page that is written on
+    cells: tuple[int, int] | None = None  # rows and columns of short entries, as in tables and forms, instead of text
+    ruled: bool = False  # the cells have printed rules between them
     furniture: float = 0.3  # chance of each kind of marks that are no text: rules, boxes, stamps, blots
 
     @staticmethod
@@ -100,7 +103,11 @@ class PageStyle:
         elif kind < 0.19:  # a line
             height, width = float(rng.uniform(2.8, 5)), float(rng.uniform(12, 60))
             margins = tuple(float(v) for v in rng.uniform(0.2, 1.5, 4))  # type: ignore[assignment]
-        whole = kind >= 0.19
+        elif kind < 0.23:  # a word or a number that fills its picture
+            height, width = float(rng.uniform(2.2, 4.5)), float(rng.uniform(2.5, 14))
+            margins = tuple(float(v) for v in rng.uniform(0.1, 1.2, 4))  # type: ignore[assignment]
+        whole = kind >= 0.23
+        cells = (int(rng.integers(2, 16)), int(rng.integers(1, 7))) if whole and rng.random() < 0.13 else None
         columns = int(rng.choice([1, 2, 3], p=[0.8, 0.16, 0.04])) if whole and width > 44 else 1
         return PageStyle(
             x_height=x_height,
@@ -113,7 +120,7 @@ class PageStyle:
             indent=float(rng.choice([0.0, rng.uniform(1, 8)])),
             paragraph_gap=float(rng.choice([0.0, rng.uniform(0.3, 2.5)])),
             slope=float(rng.normal(0, 0.012)) if rng.random() < 0.85 else float(rng.normal(0, 0.05)),
-            line_slope=float(rng.uniform(0, 0.008)),
+            line_slope=float(rng.uniform(0, 0.008)) if rng.random() < 0.9 else float(rng.uniform(0.01, 0.05)),
             bend=float(rng.normal(0, 1.2)) if rng.random() < 0.15 else 0.0,
             wander=float(abs(rng.normal(0, 0.11))),
             word_gap=float(np.clip(rng.lognormal(np.log(1.1), 0.33), 0.55, 2.8)),
@@ -126,6 +133,8 @@ class PageStyle:
             crossings=float(rng.uniform(0.01, 0.06)) if rng.random() < 0.2 else 0.0,
             hyphens=float(rng.uniform(0, 0.7)),
             fill=1.0 if rng.random() < 0.6 else float(rng.uniform(0.15, 1.0)),
+            cells=cells,
+            ruled=cells is not None and rng.random() < 0.5,
         )
 
 
@@ -434,6 +443,8 @@ def _lay_out(script: _Script, style: PageStyle, rng: np.random.Generator, faces:
         if row is not None:
             row.underlined = rng.random() < 0.4
             y += step * float(rng.uniform(1.2, 1.8)) + (big.x_height - xh)
+    if style.cells is not None and style.fill > 0:
+        return rows + _lay_out_cells(script, style, rng, y)
     body_top = y
     gutter = style.gutter * xh
     column_width = (usable - (style.columns - 1) * gutter) / style.columns
@@ -481,6 +492,48 @@ def _lay_out(script: _Script, style: PageStyle, rng: np.random.Generator, faces:
         for _ in range(int(rng.integers(1, 5))):
             add(small, 0.8 * xh, left - 2.2 * xh, 0.0, "addition", 3)
             y += 2.6 * small.x_height
+    return rows
+
+
+def _cell_edges(style: PageStyle, top: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the rows (y) and the columns (x) of the cells of a page begin and end, pixels; `top`: of the first row."""
+    assert style.cells is not None
+    xh = style.x_height
+    left, right, _, bottom = (m * xh for m in style.margins)
+    rows, columns = style.cells
+    tall = max(style.spacing * 1.05 * xh, min((style.height * xh - bottom - top) / rows, 3.0 * style.spacing * xh))
+    across = np.linspace(left, style.width * xh - right, columns + 1)
+    return np.asarray(top + tall * np.arange(rows + 1), np.float64), np.asarray(across, np.float64)
+
+
+def _lay_out_cells(script: _Script, style: PageStyle, rng: np.random.Generator, y: float) -> list[_Row]:
+    """A short entry in most cells: a number, an amount, a word or two. `y`: of the first baseline, pixels."""
+    xh = style.x_height
+    ys, xs = _cell_edges(style, y - 0.7 * style.spacing * xh)
+    rows: list[_Row] = []
+    numbers = float(rng.uniform(0, 1))
+    for top, bottom in itertools.pairwise(ys):
+        for left, right in itertools.pairwise(xs):
+            if rng.random() < 0.12:
+                continue
+            text = script.text.line(rng, 2, 16)
+            if rng.random() < numbers:
+                digits = "".join(map(str, rng.integers(0, 10, int(rng.integers(1, 5)))))
+                text = str(
+                    rng.choice([digits, digits, f"{digits}.{rng.integers(10, 100)}", f"{digits}%", f"${digits}"])
+                )
+            pieces: list[tuple[_Piece, float]] = []
+            x = 0.0
+            for word in text.split():
+                piece = script.word(word, rng)
+                if piece is None or x + piece.width > right - left - 1.6 * xh:
+                    break
+                pieces.append((piece, x))
+                x += piece.width + style.word_gap * xh
+            if pieces:
+                room = right - left - 1.6 * xh - (pieces[-1][1] + pieces[-1][0].width)
+                at = left + 0.8 * xh + room * float(rng.choice([0.0, 0.5, 1.0]))
+                rows.append(_Row(script, at, top + 0.7 * (bottom - top) + float(rng.normal(0, 0.1)) * xh, pieces))
     return rows
 
 
@@ -636,6 +689,12 @@ def _furnish(style: PageStyle, rng: np.random.Generator) -> Gray:
                 pen,
                 int(rng.integers(90, 256)),
             )
+    if style.cells is not None and style.ruled:
+        ys, xs = _cell_edges(style, (style.margins[2] + 2 - 0.7 * style.spacing) * xh)
+        for y in ys:
+            _polyline(marks, np.array([[xs[0], y], [xs[-1], y]], np.float32), pen, 200)
+        for x in xs:
+            _polyline(marks, np.array([[x, ys[0]], [x, ys[-1]]], np.float32), pen, 200)
     if rng.random() < chance * 0.25:  # a box or a table
         x, y = spot()
         w, h = float(rng.uniform(0.2, 0.9)) * width, float(rng.uniform(0.1, 0.6)) * height
@@ -699,7 +758,7 @@ def compose_page(
 
 def blank_style(style: PageStyle) -> PageStyle:
     """The same paper with nothing written on it."""
-    return replace(style, fill=0.0, heading=False, letterhead=False, date=False, marginalia=False)
+    return replace(style, fill=0.0, cells=None, heading=False, letterhead=False, date=False, marginalia=False)
 
 
 # ------------------------------------------------------------------------------------------------------- paper
@@ -773,11 +832,22 @@ def _cluttered(
         paste_drawings(rgb, rng, occupied, x_height, pictures)
     if rng.random() < BINDING_SHARE:
         bind(rgb, rng)
+    if rng.random() < NEIGHBOUR_SHARE:  # the edge of the facing page, its lines cut
+        reach = round(float(rng.uniform(0.5, 3)) * x_height)
+        at = int(rng.integers(0, max(1, rgb.shape[1] - reach)))
+        fold = np.full((rgb.shape[0], max(2, round(0.2 * x_height)), 3), rng.uniform(20, 160), np.uint8)
+        strip = rgb[:, at : at + reach]
+        rgb = np.concatenate([strip, fold, rgb], axis=1)
+        lines = _shifted(lines, strip.shape[1] + fold.shape[1], 0)
     if rng.random() < DESK_SHARE:
         rgb, corner = surround(rgb, rng, pictures)
-        shift = np.asarray(corner, np.float32)
-        lines = tuple(replace(line, polygon=line.polygon + shift, baseline=line.baseline + shift) for line in lines)
+        lines = _shifted(lines, *corner)
     return rgb, lines
+
+
+def _shifted(lines: tuple[PageLine, ...], x: int, y: int) -> tuple[PageLine, ...]:
+    shift = np.asarray((x, y), np.float32)
+    return tuple(replace(line, polygon=line.polygon + shift, baseline=line.baseline + shift) for line in lines)
 
 
 def _x_line(line: PageLine) -> Points:
