@@ -65,6 +65,15 @@ def test_page_on_its_side_or_head_reads_the_same_at_its_own_places(read, reader,
     assert {1: x, 2: 1 - y, 3: 1 - x}[quarters] < 0.25
     along = np.subtract(page.lines[0].baseline[-1], page.lines[0].baseline[0])
     assert {1: -along[1], 2: -along[0], 3: along[1]}[quarters] > 0
+    assert page.orientation == 90 * quarters
+    found = reader.orientation(np.rot90(gray, quarters))  # without reading it
+    assert found.degrees == page.orientation
+    assert 0.05 < found.confidence < 1
+
+
+def test_blank_page_has_no_orientation_to_speak_of(reader):
+    found = reader.orientation(np.full((400, 300), 255, np.uint8))
+    assert (found.degrees, found.confidence) == (0, 0)
 
 
 def test_page_says_which_model_read_it(read, reader):

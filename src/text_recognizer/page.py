@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -82,6 +84,22 @@ class Page:
             source = source or (str(image) if isinstance(image, str | Path) else "")
             image = images.to_picture(images.read_bytes(image))
         document.save_page(self, Path(path), format, image, source)
+
+    @property
+    def orientation(self) -> int:
+        """Degrees clockwise, 0, 90, 180 or 270, by which the page must be turned for its writing to stand upright."""
+        return orientation_of(line.baseline for line in self.lines)
+
+
+def orientation_of(baselines: Iterable[Polyline]) -> int:
+    """The quarter turn clockwise, in degrees, after which most of the length of `baselines` runs to the right."""
+    lengths = {0: 0.0, 90: 0.0, 180: 0.0, 270: 0.0}
+    for baseline in baselines:
+        if len(baseline) > 1 and all(math.isfinite(value) for point in baseline for value in point):
+            (x0, y0), (x1, y1) = baseline[0], baseline[-1]
+            counter_clockwise = math.degrees(math.atan2(y0 - y1, x1 - x0))  # y runs down
+            lengths[round(counter_clockwise / 90) % 4 * 90] += math.dist(baseline[0], baseline[-1])
+    return max(lengths, key=lengths.__getitem__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from text_recognizer.images import ImageSource, load_image
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.finder import LineFinder
 from text_recognizer.layout.line_image import line_polygon
-from text_recognizer.layout.orientation import Place, find_lines
+from text_recognizer.layout.orientation import Orientation, Place, find_lines, upright_margin
 from text_recognizer.layout.words import word_polygon
-from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word
+from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word, orientation_of
 from text_recognizer.recognition.recognizer import LineReading, Recognizer
 from text_recognizer.registry import resolve
 
@@ -92,6 +92,11 @@ class Reader:
         language = language or self.recognizer.identify_language(crops)
         return LaidOut(gray.shape[1], gray.shape[0], tuple(lines), crops, language)
 
+    def orientation(self, image: ImageSource) -> Orientation:
+        """Which way up a page lies, by its layout and three of its lines; nothing else is read."""
+        layout = self.lay_out(image)
+        return Orientation(layout.orientation, upright_margin(layout.crops, self.recognizer.ctc_confidence))
+
     def read_line(self, image: ImageSource, mode: Mode = "accurate", *, language: str | None = None) -> Line:
         """Read an image that shows one line of text and nothing else; the text of a blank image is empty."""
         gray = load_image(image).gray
@@ -148,6 +153,11 @@ class LaidOut:
     places: tuple[Place, ...]
     crops: tuple[NDArray[np.uint8], ...]
     language: str
+
+    @property
+    def orientation(self) -> int:
+        """As `Page.orientation`, before anything is read."""
+        return orientation_of(baseline or () for _, baseline in self.places)
 
     def line(self, index: int, reading: LineReading) -> Line:
         """The line `index` with the text of its crop."""

@@ -72,7 +72,7 @@ class PictureWriter:
         self._kids.append(
             file.add(
                 f"<< /Type /Page /Parent {self._pages} 0 R /MediaBox [0 0 {width:g} {height:g}] "
-                f"/Rotate {pdf_text.upright_turn(page)} /Contents {content} 0 R /Resources << "
+                f"/Rotate {page.orientation} /Contents {content} 0 R /Resources << "
                 f"/Font << /{pdf_text.FONT} {self._font} 0 R >> /XObject << /Picture {image} 0 R >> >> >>"
             )
         )

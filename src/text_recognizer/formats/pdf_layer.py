@@ -57,7 +57,7 @@ class LayerWriter:
             self._font = self._add_font()
         resources = _own(page.obj, Name.Resources)
         _own(resources, Name.Font)[_FONT] = self._font
-        if turn := pdf_text.upright_turn(read):
+        if turn := read.orientation:
             page.obj.Rotate = (page.rotation + turn) % 360
 
     def close(self) -> None:

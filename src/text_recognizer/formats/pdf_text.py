@@ -65,18 +65,6 @@ def operators(page: Page, width: float, height: float) -> bytes:
     return f"BT\n{_INVISIBLE} Tr\n{shown}ET\n".encode()
 
 
-def upright_turn(page: Page) -> int:
-    """Degrees clockwise that a viewer must turn the page for its writing to stand upright: 0, 90, 180 or 270."""
-    ways = {0: 0.0, 90: 0.0, 180: 0.0, 270: 0.0}
-    for line in page.lines:
-        baseline = _within(line.baseline, page)
-        if len(baseline) > 1:
-            (x0, y0), (x1, y1) = baseline[0], baseline[-1]
-            degrees = math.degrees(math.atan2(y0 - y1, x1 - x0))
-            ways[round(degrees / 90) % 4 * 90] += math.dist(baseline[0], baseline[-1])
-    return max(ways, key=ways.__getitem__)
-
-
 def _show(line: Line, page: Page, scale: tuple[float, float], height: float) -> str:
     """Shows the words of a line, in one size and direction: viewers take for one line what has both in common."""
     baseline = _within(line.baseline, page)
