@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import text_recognizer
 from text_recognizer.cli import _parser
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +26,11 @@ def test_python_blocks_run(monkeypatch, capsys):
     assert capsys.readouterr().out.strip()
 
 
+def test_text_is_what_is_read_from_the_picture():
+    [text] = blocks("text")
+    assert text_recognizer.read(ROOT / "samples" / "page.png").text == text.rstrip("\n")
+
+
 def test_make_targets_are_there():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", "\n".join(blocks("sh")), re.MULTILINE):
@@ -40,7 +46,6 @@ def test_read_commands_are_understood():
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 ADDRESS = PROJECT["urls"]["Homepage"]
-REPOSITORY = f"{ADDRESS}/blob/main/"
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "samples" / "README.md"]
 
 
@@ -48,10 +53,20 @@ DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "samples" / 
 def test_links_lead_somewhere(path):
     """Links of the documentation are relative, others are absolute, so that they work on a package index too."""
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
-        if target.startswith(REPOSITORY):
-            assert (ROOT / target.removeprefix(REPOSITORY)).exists(), f"{path} links to {target}"
+        if file := re.fullmatch(rf"{ADDRESS}/(?:blob|raw)/main/(.*)", target):
+            assert (ROOT / file[1]).exists(), f"{path} links to {target}"
         elif not target.startswith(("http", "mailto:")):
             assert (path.parent / target).exists(), f"{path} links to {target}"
+
+
+def test_readme_works_on_a_package_index():
+    """There, relative links and pictures lead nowhere."""
+    targets = re.findall(r"\]\(([^)\s]+)", README) + re.findall(r"(?:src|href)=[\"']([^\"']+)", README)
+    assert len(targets) > 10
+    assert [target for target in targets if not target.startswith("https://")] == []
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)\s]+)\)", README)
+    assert pictures
+    assert all(picture.startswith(f"{ADDRESS}/raw/main/") for picture in pictures)
 
 
 def test_project_has_one_address():

@@ -1,4 +1,4 @@
-"""What docs/serve/service.md and the README show works as shown, and their tables are those of the code."""
+"""What docs/serve/service.md, the README and the front page show works; their tables are those of the code."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from text_recognizer.service.settings import table
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "serve" / "service.md").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHORT = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/index.md")]
 ADDRESS = "http://127.0.0.1:8000"
 
 
@@ -28,7 +28,8 @@ def test_python_runs(service, block, monkeypatch, capsys):
     assert "March 4" in capsys.readouterr().out
 
 
-CURLS = [line for line in "\n".join(blocks("sh") + blocks("sh", README)).splitlines() if line.startswith("curl ")]
+SHELL = [block for text in (GUIDE, *SHORT) for block in blocks("sh", text)]
+CURLS = sorted({line for line in "\n".join(SHELL).splitlines() if line.startswith("curl ")})
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="no curl here")
