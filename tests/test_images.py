@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from text_recognizer.errors import ImageRejected
-from text_recognizer.images import LoadedImage, is_light_on_dark, load_image
+from text_recognizer.images import LoadedImage, load_image
+from text_recognizer.tone import is_light_on_dark
 
 
 def encoded(image: Image.Image, kind: str, **options) -> bytes:

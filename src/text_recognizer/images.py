@@ -4,7 +4,6 @@ What comes from outside is not trusted. Only the formats below are tried; the si
 anything is decoded; whatever a decoder says about damaged bytes becomes one `ImageRejected` of one line.
 """
 
-import math
 import os
 import stat
 import struct
@@ -16,13 +15,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from text_recognizer.errors import ImageRejected
 from text_recognizer.page import Picture
+from text_recognizer.tone import dark_on_light
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF", "HEIF")
 MAX_BYTES = 64 * 2**20
@@ -79,7 +78,7 @@ class LoadedImage:
     """Pixels of one page, upright.
 
     `rgb` is what a person sees, uint8 (H, W, 3). `gray` is uint8 (H, W) with dark ink on light paper,
-    whatever the image was: `inverted` tells that the page was light on dark.
+    whatever the image was (see `tone.py`): `inverted` tells that the page was light on dark.
     """
 
     rgb: NDArray[np.uint8]
@@ -112,9 +111,8 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS, max_bytes: 
             rgb = _to_rgb(source)
     else:
         rgb = _decode(read_bytes(source, max_bytes), max_pixels)
-    gray: NDArray[np.uint8] = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
-    inverted = is_light_on_dark(gray)
-    return LoadedImage(rgb, cv2.bitwise_not(gray) if inverted else gray, inverted)  # type: ignore[arg-type]
+    gray, inverted = dark_on_light(rgb)
+    return LoadedImage(rgb, gray, inverted)
 
 
 def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False) -> Picture:
@@ -139,47 +137,6 @@ def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = Fal
     else:
         picture.save(out, "PNG", compress_level=1)
     return Picture(out.getvalue(), dpi=dpi)
-
-
-def is_light_on_dark(gray: NDArray[np.uint8]) -> bool:
-    """Whether `gray`, uint8 (H, W), shows light writing on a dark ground, such as an inverted scan or a blackboard.
-
-    The mean brightness cannot tell: a letter photographed on a dark table is mostly dark. So look at the thin things.
-    Where strokes lie, the median of the neighbourhood is the ground; ink stands out from it to one side. The bright
-    and the dark parts of the image vote apart, so that the grain of a table does not outvote the paper on it.
-    """
-    scale = min(1.0, 800 / max(gray.shape), math.sqrt(0.3e6 / gray.size))
-    if scale < 1:
-        size = (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale)))
-        gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    # A window of about two lines of a page; larger than a stroke of a single line that fills the image.
-    window = max(31, min(gray.shape) // 8) | 1
-    padded = cv2.copyMakeBorder(gray, window, window, window, window, cv2.BORDER_REFLECT)
-    ground = cv2.medianBlur(padded, window)[window:-window, window:-window].astype(np.int16)
-    residual = gray.astype(np.int16) - ground
-    noise = 16
-    light = np.maximum(residual - noise, 0)
-    dark = np.maximum(-residual - noise, 0)
-
-    split, _ = cv2.threshold(ground.astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    bright = ground > split
-    has_paper = False
-    if 0.1 < bright.mean() < 0.9:
-        step = float(np.median(ground[bright])) - float(np.median(ground[~bright]))
-        has_paper = step > 50
-    if has_paper:
-        # Bright paper on something dark, or a blackboard on a bright wall. The edge between the two is neither,
-        # nor are its corners, which the median rounds.
-        kernel = np.ones((window // 2, window // 2), np.uint8)
-        inside = cv2.erode(bright.astype(np.uint8), kernel).astype(bool)
-        outside = cv2.erode((~bright).astype(np.uint8), kernel).astype(bool)
-        ink_on_bright = float(dark[inside].sum())
-        ink_on_dark = float(light[outside].sum())
-        return ink_on_dark > 4 * ink_on_bright and float(light[outside].mean() if outside.any() else 0) > 0.2
-    light_mass, dark_mass = float(light.mean()), float(dark.mean())
-    if max(light_mass, dark_mass) < 0.02:  # nothing stands out: a blank page is paper, whatever its shade
-        return bool(np.median(gray) < 64)
-    return light_mass > dark_mass
 
 
 def read_bytes(source: str | Path | bytes | bytearray | memoryview | BinaryIO, max_bytes: int = MAX_BYTES) -> bytes:

@@ -1,0 +1,135 @@
+"""Dark ink on light paper, whatever the image is: contrast of brightness or of colour, polarity decided by region."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Gray = NDArray[np.uint8]
+
+_BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of R, G, B
+# Colour is used where its best axis holds this many times the variance of the brightness: ink of half the contrast is
+# still read, and grey ink alone has a ratio of 3. LEAST is the deviation, in grey values, below which there is no ink.
+_COLOUR_RATIO, _COLOUR_LEAST = 16.0, 5.0
+_SIDE = 500  # pixels of the longer side, on which colours are compared
+# A band is a dark block with light letters in it. Lengths are pixels of an image of at most _BAND_SIDE.
+_BAND_SIDE = 1000
+_BAND_HEIGHT, _BAND_WIDTH, _BAND_LETTER = 12, 24, 4
+_BAND_FILLED = 0.75  # share of its own box that a band fills, its letters included: drawings fill less
+_BAND_SHARE = (0.02, 0.5)  # of a band, that its letters take
+_BAND_CONTRAST = 60  # grey values between a band and its letters
+
+
+def dark_on_light(rgb: NDArray[np.uint8]) -> tuple[Gray, bool]:
+    """Grey image (H, W) uint8 of `rgb` (H, W, 3), its ink dark and its paper light, and whether it was inverted.
+
+    The image as a whole is inverted if it shows light writing on a dark ground. Then each dark band with light writing
+    on a light page is inverted, or what the inversion has made of a light band on a dark page.
+    """
+    gray = _most_contrast(rgb)
+    inverted = is_light_on_dark(gray)
+    if inverted:
+        gray = np.asarray(cv2.bitwise_not(gray), np.uint8)
+    return _without_dark_bands(gray), inverted
+
+
+def _most_contrast(rgb: NDArray[np.uint8]) -> Gray:
+    """Brightness; where ink and paper are of like brightness, the axis of colour in which they differ most."""
+    gray = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+    step = max(1, max(gray.shape) // _SIDE)
+    small = rgb[::step, ::step].astype(np.float32)  # single pixels serve as well as means, and cost nothing
+    # What stands out from its surroundings: shadows and coloured areas are no ink.
+    residual = (small - cv2.blur(small, (21, 21))).reshape(-1, 3)
+    covariance = (residual.T @ residual / len(residual)).astype(np.float64)
+    variances, axes = np.linalg.eigh(covariance)
+    if variances[-1] <= max(_COLOUR_LEAST**2, _COLOUR_RATIO * float(_BRIGHTNESS @ covariance @ _BRIGHTNESS)):
+        return gray
+    axis = axes[:, -1].astype(np.float32)
+    low, high = np.percentile(small.reshape(-1, 3) @ axis, [0.1, 99.9])
+    return np.asarray(np.clip((rgb @ axis - low) * (255 / max(high - low, 1.0)), 0, 255), np.uint8)
+
+
+def _without_dark_bands(gray: Gray) -> Gray:
+    """`gray`, dark on light, with its dark bands that hold light letters inverted."""
+    scale = min(1.0, _BAND_SIDE / max(gray.shape))
+    size = (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale)))
+    small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if scale < 1 else gray
+    _, dark = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(dark, connectivity=4)
+    bands = np.zeros(small.shape, np.uint8)
+    for number in range(1, len(stats)):
+        x, y, w, h, area = stats[number]
+        if w >= _BAND_WIDTH and h >= _BAND_HEIGHT and area > _BAND_FILLED / 2 * w * h:
+            window = np.s_[y : y + h, x : x + w]
+            bands[window] |= _band(np.asarray(small[window]), np.asarray(parts[window] == number, np.uint8))
+    if not bands.any():
+        return gray
+    mask = cv2.resize(bands, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.where(mask > 127, 255 - gray, gray).astype(np.uint8)
+
+
+def _band(gray: Gray, part: Gray) -> Gray:
+    """Mask (h, w), 0 or 255, of a dark component and its letters if it is a solid block with light letters in it.
+
+    `part`: the component, 1 on 0, in the part `gray` of a page that it spans.
+    """
+    height, width = part.shape
+    contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = cv2.drawContours(np.zeros_like(part), contours, -1, 1, -1)
+    area = int(filled.sum())
+    _, holes, stats, _ = cv2.connectedComponentsWithStats(np.asarray(filled - part, np.uint8), connectivity=8)
+    w, h, size = (stats[:, k] for k in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
+    letters = (h >= _BAND_LETTER) & (h < 0.9 * height) & (w < 0.5 * width)
+    letters[0] = False
+    share = float(size[letters].sum()) / area
+    if area < _BAND_FILLED * height * width or letters.sum() < 2 or not _BAND_SHARE[0] < share < _BAND_SHARE[1]:
+        return np.zeros_like(part)
+    if float(np.percentile(gray[letters[holes]], 75)) - float(np.median(gray[part > 0])) < _BAND_CONTRAST:
+        return np.zeros_like(part)
+    # What is too small for a letter, such as the point of an i, is inverted too; a sheet on a blackboard is not.
+    small = letters | (size < size[letters].max())
+    return np.asarray(255 * ((part > 0) | (holes > 0) & small[holes]), np.uint8)
+
+
+def is_light_on_dark(gray: Gray) -> bool:
+    """Whether `gray`, uint8 (H, W), shows light writing on a dark ground, such as an inverted scan or a blackboard.
+
+    The mean brightness cannot tell: a letter photographed on a dark table is mostly dark. So look at the thin things.
+    Where strokes lie, the median of the neighbourhood is the ground; ink stands out from it to one side. The bright
+    and the dark parts of the image vote apart, so that the grain of a table does not outvote the paper on it.
+    """
+    scale = min(1.0, 800 / max(gray.shape), math.sqrt(0.3e6 / gray.size))
+    if scale < 1:
+        size = (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale)))
+        gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    # A window of about two lines of a page; larger than a stroke of a single line that fills the image.
+    window = max(31, min(gray.shape) // 8) | 1
+    padded = cv2.copyMakeBorder(gray, window, window, window, window, cv2.BORDER_REFLECT)
+    ground = cv2.medianBlur(padded, window)[window:-window, window:-window].astype(np.int16)
+    residual = gray.astype(np.int16) - ground
+    noise = 16
+    light = np.maximum(residual - noise, 0)
+    dark = np.maximum(-residual - noise, 0)
+
+    split, _ = cv2.threshold(ground.astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    bright = ground > split
+    has_paper = False
+    if 0.1 < bright.mean() < 0.9:
+        step = float(np.median(ground[bright])) - float(np.median(ground[~bright]))
+        has_paper = step > 50
+    if has_paper:
+        # Bright paper on something dark, or a blackboard on a bright wall. The edge between the two is neither,
+        # nor are its corners, which the median rounds.
+        kernel = np.ones((window // 2, window // 2), np.uint8)
+        inside = cv2.erode(bright.astype(np.uint8), kernel).astype(bool)
+        outside = cv2.erode((~bright).astype(np.uint8), kernel).astype(bool)
+        ink_on_bright = float(dark[inside].sum())
+        ink_on_dark = float(light[outside].sum())
+        return ink_on_dark > 4 * ink_on_bright and float(light[outside].mean() if outside.any() else 0) > 0.2
+    light_mass, dark_mass = float(light.mean()), float(dark.mean())
+    if max(light_mass, dark_mass) < 0.02:  # nothing stands out: a blank page is paper, whatever its shade
+        return bool(np.median(gray) < 64)
+    return light_mass > dark_mass
