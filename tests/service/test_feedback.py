@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -478,3 +479,11 @@ def test_readings_with_feedback_expire_where_that_is_set(tmp_path, picture):
     assert store.expire(now - timedelta(days=200), now - timedelta(days=90)) == 1
     assert [store.get(name) is None for name in ("old", "new", "bare")] == [True, False, False]
     assert store.size() > len(picture)
+
+
+def test_no_thread_of_the_store_outlives_the_process(kept, picture):
+    """A store that hangs must not keep the process alive after SIGTERM: threads that are no daemons are joined."""
+    say(kept.http, read(kept.http, picture)["request_id"], flag="other")
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("text-recognizer-")]
+    assert any("feedback" in thread.name for thread in ours)
+    assert all(thread.daemon for thread in ours)

@@ -43,6 +43,7 @@ BATCH = 8  # lines; on one core more of them cost more each (docs/serve/service.
 PUNCTUAL = 0.8  # share of the time until its deadline that a page may be expected to take
 LEARNING = 0.3  # how much the latest page counts in what the next ones are expected to take
 STUCK = 3.0  # a step that takes this many deadlines will not end any more
+STOP_SECONDS = 10.0  # that the steps in hand have, all together, when the service stops
 RETRY_SECONDS = 5.0  # between attempts to load a model that cannot be loaded
 
 
@@ -202,8 +203,9 @@ class Engine:
             self._changed.notify_all()
         for job in left:
             self._fail(job, NotReady("the service is stopping; try again", retry_after=1))
+        end = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
-            thread.join(timeout=10)
+            thread.join(max(0.0, end - time.monotonic()))
 
     @property
     def ready(self) -> bool:

@@ -11,7 +11,6 @@ import time
 import unicodedata
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -28,16 +27,19 @@ from text_recognizer.service import schema
 from text_recognizer.service.engine import Engine, Job
 from text_recognizer.service.metrics import Metrics
 from text_recognizer.service.problems import (
+    DeadlineExceeded,
     FeedbackAway,
     FeedbackFull,
     FeedbackOff,
     FeedbackRefused,
+    Overloaded,
     RequestError,
     UnknownRequest,
 )
 from text_recognizer.service.readings_log import Complaints, ReadingsLog
 from text_recognizer.service.recent import Recent, Remembered
 from text_recognizer.service.settings import FEEDBACK_OFF, Settings
+from text_recognizer.service.workers import Workers
 
 if TYPE_CHECKING:
     from text_recognizer.feedback.store import Kept, Store
@@ -82,9 +84,8 @@ class FeedbackService:
         self._recent = Recent(settings.remember_seconds if self._store else 0, settings.remember_bytes)
         self._complain = Complaints(metrics)
         self._log = ReadingsLog(self._store, settings.log_keep, self._complain) if self._store else None
-        self._threads = ThreadPoolExecutor(STORE_THREADS, "text-recognizer-feedback")
+        self._workers = Workers("feedback", STORE_THREADS, STORE_WAITING - STORE_THREADS)
         self._decoding = threading.Lock()  # a page takes hundreds of megabytes while it is decoded
-        self._busy = 0
         self._used = 0  # bytes of the store, as measured last and stored since
         self._tasks: set[asyncio.Task[None]] = set()
         self._alerts_at = -ALERTS_SECONDS
@@ -111,7 +112,6 @@ class FeedbackService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._log is not None:
             await asyncio.to_thread(self._log.stop)
-        self._threads.shutdown(wait=False, cancel_futures=True)
         if self._store is not None:
             self._store.close()
 
@@ -279,24 +279,15 @@ class FeedbackService:
 
     async def _do(self, operation: str, work: Callable[[], T], seconds: float = STORE_SECONDS) -> T:
         """The result of `work`, on a thread. Raises `FeedbackAway` where the store fails or is too slow."""
-        if self._busy >= STORE_WAITING:
-            self._complain(operation, "too many operations wait for the store")
-            raise FeedbackAway("feedback cannot be stored now; nothing was stored, try again", RETRY_AFTER)
-        self._busy += 1
-        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        future.add_done_callback(self._done)
         try:
-            return await asyncio.wait_for(asyncio.shield(future), seconds)
-        except (FeedbackUnavailable, TimeoutError) as error:
-            self._complain(
-                operation, error if isinstance(error, FeedbackUnavailable) else f"not finished after {seconds:g} s"
-            )
-            raise FeedbackAway("feedback cannot be stored now; nothing was stored, try again", RETRY_AFTER) from None
-
-    def _done(self, future: asyncio.Future[Any]) -> None:
-        self._busy -= 1
-        if not future.cancelled():
-            future.exception()  # the caller may have stopped waiting
+            return await self._workers.run(work, deadline=time.monotonic() + seconds)
+        except Overloaded:
+            self._complain(operation, "too many operations wait for the store")
+        except DeadlineExceeded:
+            self._complain(operation, f"not finished after {seconds:g} s")
+        except FeedbackUnavailable as error:
+            self._complain(operation, error)
+        raise FeedbackAway("feedback cannot be stored now; nothing was stored, try again", RETRY_AFTER)
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
