@@ -349,7 +349,94 @@ def test_pages_of_a_document_are_read_one_after_the_other(capsysbinary, tmp_path
         capsysbinary, "read", "--mode", "fast", "--output", f"{tmp_path}/out/", "--pages", "2", tmp_path
     )
     assert (status, err) == (0, [])
-    assert [file.name for file in (tmp_path / "out").iterdir()] == ["two-002.txt"]
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["two.txt"]
+
+
+def scan(path, line_image, pages=2, **options):
+    """A document of that many pages, each of one line."""
+    with Image.open(line_image) as image:
+        gray = image.convert("L")
+        gray.save(path, save_all=True, append_images=[gray] * (pages - 1), **options)
+    return path
+
+
+def test_several_formats_come_of_one_reading_each_document_in_its_file(capsysbinary, tmp_path, line_image, blank):
+    scan(tmp_path / "two.pdf", line_image)
+    arguments = ("read", "--mode", "fast", "--format", "text,json,pdf,alto", tmp_path / "two.pdf", blank)
+    status, _, err = run(capsysbinary, *arguments)
+    assert (status, len(err)) == (2, 1)
+    assert run(capsysbinary, *arguments, "--output", tmp_path / "out")[0] == 0
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "blank.json", "blank.pdf", "blank.txt", "blank.xml",
+        "two-001.xml", "two-002.xml", "two.jsonl", "two.mets.xml", "two.pdf", "two.txt",
+    ]  # fmt: skip
+    first, second = (tmp_path / "out" / "two.txt").read_text(encoding="utf-8").split("\f")
+    assert first == second != ""
+    assert [json.loads(line)["page"] for line in (tmp_path / "out" / "two.jsonl").open()] == [1, 2]
+
+
+def test_pdf_keeps_the_pages_of_a_pdf_and_gets_their_text(capsysbinary, tmp_path, line_image):
+    source = scan(tmp_path / "two.pdf", line_image, title="Parish register")
+    target = tmp_path / "searchable.pdf"
+    status, out, err = run(capsysbinary, "read", "--mode", "fast", "--format", "pdf", source, "--output", target)
+    assert (status, out, err) == (0, "", [])
+    pdfium = pytest.importorskip("pypdfium2")
+    document = pdfium.PdfDocument(target)
+    assert document.get_metadata_dict()["Title"] == "Parish register"
+    texts = [page.get_textpage().get_text_range() for page in document]
+    assert texts[0] == texts[1]
+    assert "must extend" in texts[0]
+    archived = tmp_path / "archived.pdf"
+    status, *_ = run(
+        capsysbinary,
+        "read",
+        "--mode",
+        "fast",
+        "--format",
+        "pdf",
+        "--pages",
+        "2",
+        "--pdfa",
+        source,
+        "--output",
+        archived,
+    )
+    assert status == 0
+    assert b"<pdfaid:part>2</pdfaid:part>" in archived.read_bytes()
+    assert len(pdfium.PdfDocument(archived)) == 1
+
+
+@pytest.mark.parametrize(("name", "begin"), [("pdf", "%PDF-"), ("hocr", "<?xml")])
+def test_document_of_several_pages_can_go_to_standard_output(tmp_path, line_image, name, begin):
+    source = scan(tmp_path / "two.tif", line_image)
+    done = process("read", "--mode", "fast", "--format", name, source)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(begin.encode())
+
+
+def test_name_with_the_ending_of_a_format_joins_all_pages(capsysbinary, tmp_path, line_image, blank):
+    arguments = ("read", "--mode", "fast", "--format", "pdf,text", line_image, blank, line_image)
+    assert run(capsysbinary, *arguments, "--output", tmp_path / "all.pdf")[0] == 0
+    text = (tmp_path / "all.txt").read_text(encoding="utf-8").split("\f")
+    assert text[0] == text[2] != text[1] == ""
+    pdfium = pytest.importorskip("pypdfium2")
+    assert len(pdfium.PdfDocument(tmp_path / "all.pdf")) == 3
+
+
+def test_page_that_fails_leaves_the_other_pages_in_the_document(capsysbinary, tmp_path, line_image, broken):
+    arguments = ("read", "--mode", "fast", "--format", "text,pdf", line_image, broken, line_image)
+    status, _, err = run(capsysbinary, *arguments, "--output", tmp_path / "all.txt")
+    assert (status, len(err)) == (3, 1)
+    assert len((tmp_path / "all.txt").read_text(encoding="utf-8").split("\f")) == 2
+    assert run(capsysbinary, "read", broken, "--output", tmp_path / "none.txt")[0] == 3
+    assert not (tmp_path / "none.txt").exists()
+
+
+def test_unknown_format_among_several_is_refused(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["read", "--format", "text,odt", "x.png"])
+    assert end.value.code == 2
+    assert "'odt'" in capsys.readouterr().err
 
 
 def test_result_never_replaces_the_image(capsysbinary, tmp_path, line_image):

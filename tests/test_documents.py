@@ -283,3 +283,34 @@ def test_reader_yields_the_pages_of_a_document_and_reports_those_that_fail(tmp_p
     assert [Path(name).name for name in failed] == ["2.png"]
     with pytest.raises(ImageRejected, match=r"2\.png"):
         list(read_pages(tmp_path / "book.zip", "fast"))
+
+
+def test_printed_text_is_found_where_it_is_seen_and_unseen_text_is_not():
+    out = io.BytesIO()
+    made = canvas.Canvas(out, pagesize=(200, 100))
+    made.setPageRotation(90)  # and so its own space is 100 × 200
+    made.drawString(20, 50, "printed")
+    hidden = made.beginText(20, 10)
+    hidden.setTextRenderMode(3)
+    hidden.textLine("unseen")
+    made.drawText(hidden)
+    made.showPage()
+    made.save()
+    (page,) = find_pages(out.getvalue())
+    (area,) = page.printed_text(1000, 500)
+    left, top, right, bottom = area
+    assert (left + right) / 2 == pytest.approx(5 * 53, abs=15)
+    assert top == pytest.approx(5 * 20, abs=5)
+    assert bottom > 5 * 40
+    (image,) = find_pages(encoded(gray(10)))
+    assert image.printed_text(10, 10) == ()
+
+
+def test_pages_know_their_document(tmp_path):
+    (tmp_path / "a.pdf").write_bytes(pdf(2))
+    (tmp_path / "a.tif").write_bytes(tiff([10, 20]))
+    gray(30).save(tmp_path / "b.png")
+    pages = list(find_pages(tmp_path))
+    assert [page.document for page in pages] == [0, 0, 1, 1, 2]
+    assert [str(page.whole) for page in pages] == ["a", "a", "a-2", "a-2", "b"]
+    assert [page.document for page in find_pages([pdf(2), pdf(2)])] == [0, 0, 1, 1]

@@ -5,11 +5,13 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from text_recognizer import __version__, formats
@@ -26,6 +28,7 @@ from text_recognizer.errors import (
 
 if TYPE_CHECKING:
     from text_recognizer.documents import PageReference
+    from text_recognizer.formats import About, Format, Sheet, Writer
     from text_recognizer.images import LoadedImage
     from text_recognizer.page import Page
     from text_recognizer.reader import Reader
@@ -99,17 +102,18 @@ def _parser() -> argparse.ArgumentParser:
     read.add_argument("--password", help="of encrypted PDFs")
     read.add_argument(
         "--format",
-        choices=formats.NAMES,
-        default="text",
-        help="text (default); json: one object per image and line, with positions and confidences; alto, page (PAGE "
-        "XML), hocr; pdf: searchable; csv: a row per line; tsv: a row per word",
+        type=_formats,
+        default=("text",),
+        metavar="NAME[,NAME…]",
+        help=f"one or several of {', '.join(formats.NAMES)}; default: text. The page is read once for all of them",
     )
     read.add_argument(
         "--output",
         metavar="FILE|DIR",
-        help="write here instead of to standard output; with several images, or with a / at the end, a folder "
-        "with one file per image",
+        help="write here instead of to standard output; with several documents, or with a / at the end, a folder "
+        "with one file per document. A name with the ending of the format joins all pages in one document",
     )
+    read.add_argument("--pdfa", action="store_true", help="PDFs as PDF/A-2b, if need be made of pictures of the pages")
     read.add_argument(
         "--mode",
         choices=("fast", "accurate"),
@@ -146,6 +150,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _formats(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(text.split(",")))
+    if unknown := [name for name in names if name not in formats.NAMES]:
+        raise argparse.ArgumentTypeError(f"there is no format '{unknown[0]}'; give some of {', '.join(formats.NAMES)}")
+    return names
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -157,30 +168,80 @@ def _read(options: argparse.Namespace) -> int:
     """`text-recognizer read`: every image is tried; the status is that of the first failure."""
     # Pillow warns of oddities in files that it can read; a file that it cannot read becomes one line of ours.
     warnings.filterwarnings("ignore", module="PIL")
-    chosen = formats.get_format(options.format)
+    for name in options.format:
+        formats.get_format(name)  # what a format needs is missing at once, not after reading
     from text_recognizer.documents import find_pages
     from text_recognizer.reader import Reader
 
-    pages: list[PageReference] = []
+    documents: list[list[PageReference]] = []
     for source in options.images:
         found = find_pages(
             [sys.stdin.buffer if source == "-" else source], pages=options.pages, password=options.password
         )
-        pages += [replace(page, name="-", stem=PurePosixPath("stdin")) if source == "-" else page for page in found]
-    targets = _targets(pages, options)
+        for _, pages in groupby(found, lambda page: page.document):
+            if source == "-":
+                pages = (replace(page, name="-", whole=PurePosixPath("stdin")) for page in pages)
+            documents.append(list(pages))
+    outputs = _outputs(documents, options)
     reader = Reader(Path(options.bundle) if options.bundle else options.model, options.threads, device=options.device)
-    statuses = []
-    first = True
-    with _progress(targets) as advance:
-        for page, target in targets:
+    statuses: list[int] = []
+    with _progress(outputs) as advance:
+        for output in outputs:
+            try:
+                _read_document(output, reader, options, statuses, advance)
+            except TextRecognizerError as error:  # of the whole: a file that cannot be written
+                _complain(error, output.pages[0].name)
+                statuses.append(error.exit_status)
+    return next(iter(statuses), 0)
+
+
+@dataclass(frozen=True)
+class _Output:
+    """Pages that are written together, and the file for each format; no files where they go to standard output.
+
+    `joined`: they come from several documents.
+    """
+
+    pages: list["PageReference"]
+    files: dict[str, Path]
+    joined: bool = False
+    standard: "_Standard | None" = None
+
+
+def _read_document(
+    output: _Output,
+    reader: "Reader",
+    options: argparse.Namespace,
+    statuses: list[int],
+    advance: Callable[[], None],
+) -> None:
+    """Read the pages of an output and write them; what is wrong with one of them does not cost the others."""
+    from text_recognizer.sheets import about_document, make_sheet
+
+    with ExitStack() as open_files:
+        writers: list[Writer] = []
+        for number, page in enumerate(output.pages, 1):
             name = page.name if page.count == 1 else f"{page.name}, page {page.number}"
             try:
                 image = page.load()
+                if not writers:  # where no page can be read, nothing is written
+                    about = about_document(
+                        page,
+                        keep_pdf="pdf" in options.format and not output.joined,
+                        pdf_a=options.pdfa,
+                        languages=reader.bundle.description.languages,
+                    )
+                    writers = [_writer(output, chosen, about, open_files) for chosen in options.format]
                 read = _read_one(reader, image, options)
-                picture = page.picture(image) if chosen.needs_picture else None
-                heading = name if len(targets) > 1 else None
-                _put(chosen.write(read, page.name, picture), target, options, first, heading)
-                first = False
+                sheet = make_sheet(page, image, read, options.format, about)
+                if output.joined:
+                    sheet = replace(sheet, number=number)
+                if output.standard is not None:
+                    sheet = replace(sheet, source=name if output.standard.heads else page.name)
+                for writer in writers:
+                    writer.add(sheet)
+            except OutputFailed:
+                raise
             except TextRecognizerError as error:
                 _complain(error, name)
                 statuses.append(error.exit_status)
@@ -194,7 +255,128 @@ def _read(options: argparse.Namespace) -> int:
                 _complain(f"{unexpected.meaning} ({type(error).__name__}); {unexpected.advice}", name)
                 statuses.append(unexpected.exit_status)
             advance()
-    return next(iter(statuses), 0)
+
+
+def _writer(output: _Output, name: str, about: "About", open_files: ExitStack) -> "Writer":
+    """Writes the pages of `output` in one format, into its file or to standard output."""
+    from text_recognizer.formats.document import DocumentFile
+
+    chosen = formats.get_format(name)
+    whole = len(output.pages) > 1 or about.original is not None
+    if name in output.files:
+        path = output.files[name]
+        return open_files.enter_context(DocumentFile(name, path, about)) if whole else _OneFile(chosen, path)
+    if whole and chosen.stands_alone:
+        return open_files.enter_context(closing(_Stream(name, about)))
+    assert output.standard is not None
+    return output.standard
+
+
+class _OneFile:
+    """A page in a file."""
+
+    def __init__(self, chosen: "Format", path: Path) -> None:
+        self._format, self._path = chosen, path
+
+    def add(self, sheet: "Sheet") -> None:
+        from text_recognizer.formats.document import write_file
+
+        write_file(self._path, self._format.write(sheet.page, sheet.source, sheet.picture))
+
+    def close(self) -> None:
+        pass
+
+
+class _Stream:
+    """A document on standard output; it is put together beside it, since what makes PDFs goes back in its file."""
+
+    def __init__(self, name: str, about: "About") -> None:
+        from text_recognizer.formats.document import open_document
+
+        self._whole = TemporaryFile()  # noqa: SIM115, closed below
+        self._writer = open_document(name, self._whole, about)
+
+    def add(self, sheet: "Sheet") -> None:
+        self._writer.add(sheet)
+
+    def close(self) -> None:
+        self._writer.close()
+        self._whole.seek(0)
+        while part := self._whole.read(1 << 20):
+            _print(part)
+        self._whole.close()
+
+
+class _Standard:
+    """Pages that follow each other on standard output; `heads`: whether their texts need headings."""
+
+    def __init__(self, chosen: "Format", heads: bool) -> None:
+        self._format, self.heads, self._begun = chosen, heads and chosen.heads_several, False
+
+    def add(self, sheet: "Sheet") -> None:
+        document = self._format.write(sheet.page, sheet.source, sheet.picture)
+        if self.heads:
+            separator = "\n" if self._begun else ""
+            document = f"{separator}==> {_shown(sheet.source)} <==\n".encode(errors="replace") + document
+        elif self._begun:
+            document = document.removeprefix(self._format.opening)
+        _print(document)
+        self._begun = True
+
+    def close(self) -> None:
+        pass
+
+
+def _outputs(documents: list[list["PageReference"]], options: argparse.Namespace) -> list[_Output]:
+    """What is written together, and where."""
+    from text_recognizer.formats.document import FOLDERS, ending
+
+    names: tuple[str, ...] = options.format
+    count = sum(map(len, documents))
+    if options.output is None:
+        chosen = formats.get_format(names[0])
+        if len(names) > 1:
+            raise UsageError("several formats need a file each; give --output DIR/")
+        if chosen.stands_alone and (len(documents) > 1 or (chosen.name in FOLDERS and count > 1)):
+            raise UsageError(f"several {chosen.name} documents need a file each; give --output DIR/")
+        if chosen.needs_picture and sys.stdout.isatty():
+            raise UsageError(f"{chosen.name} is not for a terminal; give --output FILE")
+        standard = _Standard(chosen, heads=count > 1 and not options.lines_only)
+        return [_Output(pages, {}, standard=standard) for pages in documents]
+    output = Path(options.output)
+    is_folder = options.output.endswith(("/", os.sep)) or output.is_dir()
+    endings = {name: ending(name, names, count) for name in names}
+    known = {suffix for name in names for suffix in (ending(name, names, 1), ending(name, names, 2))}
+    told = next((s for s in sorted(known, key=len, reverse=True) if output.name.lower().endswith(s)), None)
+    everything = [page for pages in documents for page in pages]
+    if not is_folder and (told or (len(documents) == len(names) == 1)):
+        stem = output.name[: -len(told)] if told else output.name
+        files = (
+            {name: output.with_name(stem + endings[name]) for name in names} if len(names) > 1 else {names[0]: output}
+        )
+        for target in files.values():
+            _check_not_input(target, everything)
+        return [_Output(everything, files, joined=len(documents) > 1)]
+    outputs: list[_Output] = []
+    targets: dict[Path, PageReference] = {}
+    for pages in documents:
+        whole = pages[0].whole
+        files = {name: output / whole.with_name(whole.name + ending(name, names, len(pages))) for name in names}
+        outputs.append(_Output(pages, files))
+        for target in files.values():
+            if target in targets:
+                raise UsageError(
+                    f"{targets[target].name} and {pages[0].name} would both be written to {target}; read them "
+                    "separately, or with 'text-recognizer batch'"
+                )
+            targets[target] = pages[0]
+            _check_not_input(target, everything)
+    try:
+        for folder in {target.parent for target in targets} or {output}:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFailed(f"cannot make the folder {output} ({error.strerror}); choose another --output") from None
+    return outputs
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -217,37 +399,6 @@ def _read_one(reader: "Reader", image: "LoadedImage", options: argparse.Namespac
     return Page(width=width, height=height, lines=(line,), model=reader.model)
 
 
-def _targets(pages: list["PageReference"], options: argparse.Namespace) -> list[tuple["PageReference", Path | None]]:
-    """Each page with the file that its result goes to, or None for standard output."""
-    chosen = formats.get_format(options.format)
-    if options.output is None:
-        if len(pages) > 1 and chosen.stands_alone:
-            raise UsageError(f"several {chosen.name} documents need a file each; give --output DIR/")
-        if chosen.needs_picture and sys.stdout.isatty():
-            raise UsageError(f"{chosen.name} is not for a terminal; give --output FILE")
-        return [(page, None) for page in pages]
-    output = Path(options.output)
-    if len(pages) == 1 and not options.output.endswith(("/", os.sep)) and not output.is_dir():
-        _check_not_input(output, pages)
-        return [(pages[0], output)]
-    targets: dict[Path, PageReference] = {}
-    for page in pages:
-        target = output / page.stem.with_name(page.stem.name + chosen.suffix)
-        if target in targets:
-            raise UsageError(
-                f"{targets[target].name} and {page.name} would both be written to {target}; read them separately, or "
-                "with 'text-recognizer batch'"
-            )
-        targets[target] = page
-        _check_not_input(target, pages)
-    try:
-        for folder in {target.parent for target in targets} or {output}:
-            folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputFailed(f"cannot make the folder {output} ({error.strerror}); choose another --output") from None
-    return [(page, target) for target, page in targets.items()]
-
-
 def _check_not_input(target: Path, pages: list["PageReference"]) -> None:
     """Raises UsageError where a result would replace one of the images."""
     for page in pages:
@@ -255,22 +406,11 @@ def _check_not_input(target: Path, pages: list["PageReference"]) -> None:
             raise UsageError(f"the result would replace the image {path}; choose another --output")
 
 
-def _put(document: bytes, target: Path | None, options: argparse.Namespace, first: bool, heading: str | None) -> None:
-    """Write one document; `heading` tells several in one output apart."""
-    if target is not None:
-        try:
-            target.write_bytes(document)
-        except OSError as error:
-            raise OutputFailed(f"cannot write {target} ({error.strerror}); choose another --output") from None
-        return
-    out = sys.stdout.buffer  # bytes: the same UTF-8 whatever the terminal's locale is
-    chosen = formats.get_format(options.format)
+def _print(document: bytes) -> None:
+    """Write to standard output as bytes: the same UTF-8 whatever the terminal's locale is."""
     try:
-        if chosen.heads_several and heading is not None and not options.lines_only:
-            separator = "" if first else "\n"
-            out.write(f"{separator}==> {_shown(heading)} <==\n".encode(errors="replace"))
-        out.write(document if first else document.removeprefix(chosen.opening))
-        out.flush()
+        sys.stdout.buffer.write(document)
+        sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -280,10 +420,11 @@ def _put(document: bytes, target: Path | None, options: argparse.Namespace, firs
 
 
 @contextmanager
-def _progress(targets: Sequence[tuple["PageReference", Path | None]]) -> Iterator[Callable[[], None]]:
-    """A bar on standard error for several images, if it is a terminal and no text is printed to one."""
-    to_terminal = any(target is None for _, target in targets) and sys.stdout.isatty()
-    if len(targets) < 2 or not sys.stderr.isatty() or to_terminal:
+def _progress(outputs: Sequence[_Output]) -> Iterator[Callable[[], None]]:
+    """A bar on standard error for several pages, if it is a terminal and no text is printed to one."""
+    to_terminal = any(not output.files for output in outputs) and sys.stdout.isatty()
+    count = sum(len(output.pages) for output in outputs)
+    if count < 2 or not sys.stderr.isatty() or to_terminal:
         yield lambda: None
         return
     from rich.console import Console
@@ -291,7 +432,7 @@ def _progress(targets: Sequence[tuple["PageReference", Path | None]]) -> Iterato
 
     columns = (TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
-        task = bar.add_task("", total=len(targets))
+        task = bar.add_task("", total=count)
         yield lambda: bar.advance(task)
 
 

@@ -17,9 +17,9 @@ import json
 import struct
 import threading
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -39,7 +39,7 @@ from text_recognizer.images import (
     to_picture,
     walk_tiff,
 )
-from text_recognizer.page import Picture
+from text_recognizer.page import Area, Picture
 
 MAX_DOCUMENT_BYTES = 512 * 2**20  # of a document given as bytes or by URL, and of a member of an archive
 MAX_PAGES = 20_000  # of one document: a file that claims more is damaged, or an attack
@@ -113,7 +113,8 @@ class PageReference:
 
     `name` names the page to people ("box.zip/letters.pdf"); `number` counts from 1 to `count`, the pages of its
     document. `stem` is a relative path without suffix that is unique among the pages of one `find_pages`, safe to
-    create below an output folder. `kind`: "image", "pdf", "tiff", "frame", or "refused".
+    create below an output folder; `whole` is the same for the document, which `document` numbers. `kind`: "image",
+    "pdf", "tiff", "frame", or "refused".
     """
 
     name: str
@@ -126,6 +127,8 @@ class PageReference:
     password: str | None = None
     dpi: float = PDF_DPI
     problem: str = ""
+    whole: PurePosixPath = field(default_factory=PurePosixPath)
+    document: int = 0
 
     def load(self, *, max_pixels: int = MAX_PIXELS) -> LoadedImage:
         """Decode this page. Raises `ImageRejected`."""
@@ -154,6 +157,17 @@ class PageReference:
             return ""
         with _pdf(self.source.opened, self.password) as document:
             return str(document[self.number - 1].get_textpage().get_text_range()).replace("\r\n", "\n").strip()
+
+    def printed_text(self, width: int, height: int) -> tuple[Area, ...]:
+        """Where a PDF shows text of its own on this page: left, top, right, bottom of runs of it.
+
+        In pixels of the page as it is shown, `width` × `height` of them. Unseen text, of a program that read the page
+        before, is left out. Raises `ImageRejected`.
+        """
+        if self.kind != "pdf":
+            return ()
+        with _pdf(self.source.opened, self.password) as document:
+            return tuple(_printed(document[self.number - 1], width, height))
 
     def _render(self, max_pixels: int) -> Image.Image:
         with _pdf(self.source.opened, self.password) as document:
@@ -212,9 +226,22 @@ def find_pages(
     one = isinstance(sources, str | Path | bytes | bytearray | memoryview) or hasattr(sources, "read")
     listed = [cast("Given", sources)] if one else cast("Iterable[Given]", sources)
     used: dict[PurePosixPath, int] = {}
+    wholes: dict[PurePosixPath, int] = {}
+    before: PageReference | None = None
     for source in listed:
         for page in _expand(source, options):
-            yield _unique(page, used)
+            page = _unique(page, used)
+            if before is not None and page.name.partition("#")[0] == before.name.partition("#")[0] and page.number > 1:
+                page = replace(page, whole=before.whole, document=before.document)
+            else:
+                whole = page.whole if page.whole.name else page.stem
+                if whole in wholes:
+                    wholes[whole] += 1
+                    whole = whole.with_name(f"{whole.name}-{wholes[whole]}")
+                wholes[whole] = 1
+                page = replace(page, whole=whole, document=before.document + 1 if before is not None else 0)
+            before = page
+            yield page
 
 
 def page_numbers(text: str) -> list[tuple[int, int | None]]:
@@ -349,7 +376,7 @@ def _numbered(page: PageReference, count: int, places: list[int], options: _Opti
         yield replace(page, kind="refused", problem="a document without pages; export it again")
     for number in options.numbers(min(count, MAX_PAGES)):
         stem = page.stem.with_name(f"{page.stem.name}-{number:0{digits}}") if count > 1 else page.stem
-        yield replace(page, number=number, count=count, place=places[number - 1], stem=stem)
+        yield replace(page, number=number, count=count, place=places[number - 1], stem=stem, whole=page.stem)
     if count > MAX_PAGES:
         problem = f"{count} pages; only the first {MAX_PAGES} are read: split the document"
         yield replace(page, kind="refused", problem=problem, number=MAX_PAGES + 1, count=count)
@@ -403,6 +430,33 @@ def _pdf(source: Path | bytes, password: str | None) -> Iterator[Any]:
             raise ImageRejected(f"a damaged page ({error}); export the PDF again") from error
         finally:
             document.close()
+
+
+def _printed(page: Any, width: int, height: int) -> Iterator[Area]:
+    """Runs of text that a page of a PDF shows."""
+    import ctypes
+
+    import pypdfium2.raw as raw
+
+    text = page.get_textpage()
+    run: list[tuple[int, int]] = []  # corners of its characters
+    for index in range(text.count_chars() + 1):
+        shown = raw.FPDFText_GetTextObject(text, index) if index < text.count_chars() else None
+        if not shown:  # between words, or between lines
+            if run and chr(raw.FPDFText_GetUnicode(text, index)) != " ":
+                yield _around(run)
+                run = []
+        elif raw.FPDFTextObj_GetTextRenderMode(shown) != raw.FPDF_TEXTRENDERMODE_INVISIBLE:
+            left, bottom, right, top = text.get_charbox(index)
+            for x, y in ((left, bottom), (right, top)):
+                across, down = ctypes.c_int(), ctypes.c_int()
+                raw.FPDF_PageToDevice(page, 0, 0, width, height, 0, x, y, across, down)
+                run.append((across.value, down.value))
+
+
+def _around(points: Sequence[tuple[int, int]]) -> Area:
+    xs, ys = zip(*points, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def tiff_directories(data: bytes) -> list[int]:
@@ -488,7 +542,8 @@ def _of_manifest(data: bytes, name: str, options: _Options) -> Iterator[PageRefe
     for number in options.numbers(min(len(urls), MAX_PAGES)):
         url = urls[number - 1]
         where = stem.with_name(f"{stem.name}-{number:0{digits}}")
-        yield PageReference(f"{name}#{number}", where, Source(url=url), number=number, count=len(urls))
+        source = Source(url=url)
+        yield PageReference(f"{name}#{number}", where, source, number=number, count=len(urls), whole=stem)
 
 
 def iiif_images(manifest: Any) -> list[str]:

@@ -18,6 +18,9 @@ Point = tuple[float, float]
 Polygon = tuple[Point, ...]
 """Corner points, clockwise as seen on the page, the first not repeated at the end."""
 
+Area = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels of the image."""
+
 Polyline = tuple[Point, ...]
 """Points from left to right along the text."""
 

@@ -15,6 +15,7 @@ from reportlab.pdfgen import canvas
 
 from text_recognizer.formats import About, Sheet
 from text_recognizer.formats.document import open_document
+from text_recognizer.formats.pdf_layer import takes_text
 from text_recognizer.images import to_picture
 from text_recognizer.page import Line, Page, Word
 
@@ -245,12 +246,15 @@ def test_encrypted_original_stays_encrypted():
         pdfium.PdfDocument(document)
 
 
-def test_original_that_is_not_pdf_a_is_drawn_anew_where_pdf_a_is_asked_for():
-    about = About(original=original(), pdf_a=True)
-    document = written([Sheet(page=read_page("word"), picture=picture())], about)
-    with pikepdf.open(io.BytesIO(document)) as pdf, pdf.open_metadata() as metadata:
-        assert metadata.pdfa_status == "2B"
-    kept = written([Sheet(page=read_page("again"))], About(original=document, pdf_a=True))
+def test_only_a_whole_pdf_takes_text_and_only_pdf_a_stays_pdf_a():
+    assert takes_text(original(), None, 1, pdf_a=False)
+    assert not takes_text(original(), None, 1, pdf_a=True)
+    assert not takes_text(original(), None, 2, pdf_a=False)
+    assert not takes_text(b"%PDF-1.4 nothing", None, 1, pdf_a=False)
+    assert not takes_text(original(encrypt=StandardEncryption("secret")), "guess", 1, pdf_a=False)
+    pictures = written([Sheet(page=read_page("word"), picture=picture())])
+    assert takes_text(pictures, None, 1, pdf_a=True)
+    kept = written([Sheet(page=read_page("again"))], About(original=pictures))
+    assert texts(kept) == ["again"]
     with pikepdf.open(io.BytesIO(kept)) as pdf, pdf.open_metadata() as metadata:
         assert metadata.pdfa_status == "2B"
-    assert texts(kept) == ["again"]

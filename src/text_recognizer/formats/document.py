@@ -41,6 +41,19 @@ def document_suffix(chosen: Format) -> str:
     return {"json": ".jsonl", "alto": ".mets.xml", "page": ".mets.xml"}.get(chosen.name, chosen.suffix)
 
 
+def ending(name: str, names: Iterable[str], pages: int) -> str:
+    """What the name of a file ends with that is written beside those of other formats, `names` in all.
+
+    ALTO and PAGE are both .xml, so together they name themselves.
+    """
+
+    def of(other: str) -> str:
+        chosen = get_format(other)
+        return chosen.suffix if pages == 1 else document_suffix(chosen)
+
+    return f".{name}{of(name)}" if sum(of(other) == of(name) for other in names) > 1 else of(name)
+
+
 def document_type(chosen: Format) -> str:
     """The media type of what `open_document` writes."""
     special = {"json": "application/x-ndjson", "alto": "application/zip", "page": "application/zip"}
@@ -123,8 +136,11 @@ def write_document(
 
 def save_page(page: Page, path: Path, name: str | None, picture: Picture | None, source: str) -> None:
     """`Page.save`."""
-    chosen = get_format(name or format_of(path))
-    document = chosen.write(page, source, picture)
+    write_file(path, get_format(name or format_of(path)).write(page, source, picture))
+
+
+def write_file(path: Path, document: bytes) -> None:
+    """Write a file, whole or not at all. Raises `OutputFailed`."""
     with _refusing(path):
         _put(path, document)
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from text_recognizer.formats.shapes import Area
-from text_recognizer.page import Page, Picture
+from text_recognizer.page import Area, Page, Picture
 
 
 class Write(Protocol):
@@ -36,15 +35,13 @@ class About:
     """What a document says of itself, and the PDF that it is made from.
 
     `language`: a BCP 47 tag, "" where it is not known. `original`: a PDF (its path or bytes) that is kept, with the
-    text added to its pages; `password` opens it. `pdf_a`: the result must be PDF/A-2b, if need be made of pictures of
-    the pages.
+    text added to its pages; `password` opens it.
     """
 
     title: str = ""
     language: str = ""
     original: Path | bytes | None = None
     password: str | None = None
-    pdf_a: bool = False
 
 
 class Writer(Protocol):

@@ -105,10 +105,9 @@ class PictureWriter:
 def open_document(out: BinaryIO, about: About) -> Writer:
     """The pages of `about.original` with their text, or a document of the pages' pictures."""
     if about.original is not None:
-        from text_recognizer.formats.pdf_layer import LayerWriter, is_pdf_a  # late: images need none of it
+        from text_recognizer.formats.pdf_layer import LayerWriter  # late: images need none of it
 
-        if not about.pdf_a or is_pdf_a(about):
-            return LayerWriter(out, about)
+        return LayerWriter(out, about)
     return PictureWriter(out, about)
 
 

@@ -19,8 +19,8 @@ from pikepdf import Array, Dictionary, Name, Operator, Pdf, Stream
 
 from text_recognizer.formats import pdf_text
 from text_recognizer.formats.format import About, Sheet
-from text_recognizer.formats.shapes import Area, contains
-from text_recognizer.page import Line
+from text_recognizer.formats.shapes import contains
+from text_recognizer.page import Area, Line
 
 _SHOWING = {Operator(name) for name in ("Tj", "TJ", "'", '"')}
 _INVISIBLE = 3
@@ -38,7 +38,8 @@ class LayerWriter:
 
     def __init__(self, out: BinaryIO, about: About) -> None:
         self._out, self._about = out, about
-        self._pdf = _opened(about)
+        assert about.original is not None
+        self._pdf = _opened(about.original, about.password)
         self._font: Any = None
         self._forms: dict[tuple[int, int], Any] = {}  # forms without their unseen text, by those that have it
 
@@ -155,17 +156,23 @@ class LayerWriter:
         return self._forms[key]
 
 
-def is_pdf_a(about: About) -> bool:
-    """Whether the original says that it is PDF/A, of any part."""
-    with _opened(about) as pdf, pdf.open_metadata() as metadata:
-        return bool(metadata.pdfa_status)
+def takes_text(original: Path | bytes, password: str | None, count: int, pdf_a: bool) -> bool:
+    """Whether text can be added to a PDF of `count` pages: it is whole, and says that it is PDF/A where `pdf_a`."""
+    try:
+        with _opened(original, password) as pdf:
+            if len(pdf.pages) < count:
+                return False
+            if pdf_a:
+                with pdf.open_metadata() as metadata:
+                    return bool(metadata.pdfa_status)
+            return True
+    except (pikepdf.PdfError, pikepdf.PasswordError, ValueError, OSError):
+        return False
 
 
-def _opened(about: About) -> Pdf:
-    original = about.original
-    assert original is not None
+def _opened(original: Path | bytes, password: str | None) -> Pdf:
     source = original if isinstance(original, Path) else BytesIO(original)
-    return Pdf.open(source, password=about.password or "")
+    return Pdf.open(source, password=password or "")
 
 
 def _own(holder: Any, name: Name) -> Any:

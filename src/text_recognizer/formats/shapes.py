@@ -7,12 +7,9 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from text_recognizer.page import Line, Page, Point, Word
+from text_recognizer.page import Area, Line, Page, Point, Word
 
 Pixels = list[tuple[int, int]]
-
-Area = tuple[float, float, float, float]
-"""Left, top, right, bottom."""
 
 
 def pixels(points: Iterable[Point], page: Page) -> Pixels:

@@ -1,0 +1,50 @@
+"""From pages that were read to the documents that hold them: what a writer must know of each page and of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from text_recognizer import formats
+from text_recognizer.documents import PageReference
+from text_recognizer.formats import About, Sheet
+from text_recognizer.formats.shapes import file_name
+from text_recognizer.images import LoadedImage
+from text_recognizer.page import Page
+
+
+def about_document(
+    first: PageReference, *, keep_pdf: bool, pdf_a: bool = False, languages: Iterable[str] = ()
+) -> About:
+    """What a document says of itself; `first` is any of its pages.
+
+    Args:
+        keep_pdf: whether a PDF is written, and may be the one that the page is of, with the text added. A PDF that is
+            damaged, or that is no PDF/A where `pdf_a` asks for it, is made of pictures of its pages instead.
+        languages: of the model; a document names a single one.
+    """
+    known = list(languages)
+    original = None
+    if keep_pdf and first.kind == "pdf":
+        from text_recognizer.formats.pdf_layer import takes_text  # late: images need none of it
+
+        opened = first.source.opened
+        original = opened if takes_text(opened, first.password, first.count, pdf_a) else None
+    return About(
+        title=file_name(first.name.partition("#")[0]),
+        language=known[0] if len(known) == 1 else "",
+        original=original,
+        password=first.password,
+    )
+
+
+def make_sheet(reference: PageReference, image: LoadedImage, page: Page, names: Iterable[str], about: About) -> Sheet:
+    """The page for writers of the formats `names`: with its picture where one of them shows it."""
+    shown = any(formats.get_format(name).needs_picture for name in names)
+    kept = shown and about.original is not None
+    return Sheet(
+        page=page,
+        source=reference.name,
+        picture=reference.picture(image) if shown and not kept else None,
+        number=reference.number,
+        printed=reference.printed_text(page.width, page.height) if kept else (),
+    )
