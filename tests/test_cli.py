@@ -159,7 +159,7 @@ def test_missing_and_foreign_bundles_end_with_4(capsysbinary, tmp_path, blank):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["read"], ["read", "--format", "docx", "x.png"], ["read", "--threads", "0", "x.png"], ["write"]]
+    "arguments", [[], ["read"], ["read", "--format", "odt", "x.png"], ["read", "--threads", "0", "x.png"], ["write"]]
 )
 def test_wrong_arguments_end_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as end:

@@ -339,7 +339,7 @@ def _outputs(documents: list[list["PageReference"]], options: argparse.Namespace
             raise UsageError("several formats need a file each; give --output DIR/")
         if chosen.stands_alone and (len(documents) > 1 or (chosen.name in FOLDERS and count > 1)):
             raise UsageError(f"several {chosen.name} documents need a file each; give --output DIR/")
-        if chosen.needs_picture and sys.stdout.isatty():
+        if chosen.is_binary and sys.stdout.isatty():
             raise UsageError(f"{chosen.name} is not for a terminal; give --output FILE")
         standard = _Standard(chosen, heads=count > 1 and not options.lines_only)
         return [_Output(pages, {}, standard=standard) for pages in documents]

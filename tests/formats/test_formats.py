@@ -102,4 +102,4 @@ def test_file_name_that_is_no_utf8_is_kept_in_json_and_breaks_nothing():
 
 def test_unknown_format_is_a_key_error():
     with pytest.raises(KeyError):
-        formats.get_format("docx")
+        formats.get_format("odt")

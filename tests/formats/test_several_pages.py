@@ -6,6 +6,7 @@ import json
 import zipfile
 from xml.etree import ElementTree as ET
 
+import docx
 import pytest
 from PIL import Image
 
@@ -140,3 +141,23 @@ def test_every_format_writes_documents(name, page, blank):
         writer.add(Sheet(page=page if number == 2 else blank, number=number, picture=to_picture(picture.getvalue())))
     writer.close()
     assert len(out.getvalue()) > 30
+
+
+def test_tei_links_every_line_to_its_place(page, slanted, blank):
+    root = ET.fromstring(written("tei", [page, blank, slanted]))
+    known = {element.get("{http://www.w3.org/XML/1998/namespace}id") for element in root.iter()}
+    breaks = [element for element in root.iter() if element.tag.endswith(("}pb", "}lb"))]
+    assert {element.get("facs").removeprefix("#") for element in breaks} == known - {None}
+    assert [element.get("n") for element in breaks if element.tag.endswith("}pb")] == ["1", "2", "3"]
+    body = next(element for element in root.iter() if element.tag.endswith("}body"))
+    assert "".join(body.itertext()).split() == (page.text + "\n" + slanted.text).split()
+    graphics = [element.get("url") for element in root.iter() if element.tag.endswith("}graphic")]
+    assert graphics == ["scan.pdf#page=1", "scan.pdf#page=2", "scan.pdf#page=3"]
+
+
+def test_word_gets_a_page_for_each_page(page, blank, slanted):
+    document = docx.Document(io.BytesIO(written("docx", [page, blank, slanted])))
+    assert document.core_properties.title == "scan"
+    texts = [paragraph.text for paragraph in document.paragraphs if paragraph.text.strip()]
+    assert texts == [page.text, slanted.text]
+    assert document.element.xml.count('w:type="page"') == 2

@@ -3,7 +3,11 @@
 import csv
 import io
 
+import pytest
+
 from text_recognizer import formats
+from text_recognizer.formats.tables import harmless
+from text_recognizer.page import Line, Page
 
 
 def test_csv_has_a_row_a_line(page):
@@ -35,3 +39,25 @@ def test_tsv_has_tesseract_s_columns_and_levels(page):
     assert [row[11] for row in words if row[4] == "3"] == ['a "quoted\\" line']
     assert words[0][10] == "87.65"
     assert sum(row[0] == "4" for row in rows) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"), ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"), ("@SUM(A1)", "'@SUM(A1)"),
+        ("+HYPERLINK(1)", "'+HYPERLINK(1)"), ("-2+cmd", "'-2+cmd"), ("- milk", "'- milk"),
+        ("-5", "-5"), ("+3.50", "+3.50"), ("-", "-"), ("a=b", "a=b"), ("", ""), ("\t=1", "'\t=1"), ("-1-1", "'-1-1"),
+    ],
+)  # fmt: skip
+def test_cells_that_a_spreadsheet_would_compute_are_made_text(text, cell):
+    assert harmless(text) == cell
+
+
+def test_formulas_in_either_table_are_text():
+    box = ((1, 1), (9, 1), (9, 9), (1, 9))
+    line = Line(text="=A1", polygon=box, baseline=(), confidence=1.0, words=())
+    page = Page(width=10, height=10, lines=(line,))
+    for name in ("csv", "tsv"):
+        last = formats.get_format(name).write(page, "@x.png").decode().splitlines()[-1]
+        assert last.endswith("'=A1")
+        assert "@x.png" not in last or last.startswith("'@x.png")

@@ -58,9 +58,15 @@ def document(page: Page, image: str, name: str) -> str:
 
         pdf = pypdfium2.PdfDocument(written)
         return "\n".join(pdf[i].get_textpage().get_text_bounded() for i in range(len(pdf))).replace("\r\n", "\n")
+    if name == "docx":
+        import docx
+
+        return "\n".join(paragraph.text for paragraph in docx.Document(io.BytesIO(written)).paragraphs)
     masked = re.sub(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(Z|\+00:00)", "DATE", written.decode("utf-8"))
-    return masked.replace(f"<softwareVersion>{__version__}<", "<softwareVersion>VERSION<").replace(
-        f"text-recognizer {__version__}", "text-recognizer VERSION"
+    return (
+        masked.replace(f"<softwareVersion>{__version__}<", "<softwareVersion>VERSION<")
+        .replace(f"text-recognizer {__version__}", "text-recognizer VERSION")
+        .replace(f'version="{__version__}"', 'version="VERSION"')
     )
 
 
@@ -115,7 +121,7 @@ def bad_inputs(folder: Path) -> dict[str, list[str]]:
         "no command": [],
         "unknown command": ["write"],
         "no image": read(),
-        "unknown format": read("--format", "docx", blank),
+        "unknown format": read("--format", "odt", blank),
         "unknown mode": read("--mode", "best", blank),
         "zero threads": read("--threads", 0, blank),
         "bundle and model": read("--bundle", folder, "--model", "x", blank),

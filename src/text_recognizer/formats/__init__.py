@@ -15,6 +15,8 @@ _HOMES = {
     "pdf": "pdf",
     "csv": "tables",
     "tsv": "tables",
+    "tei": "tei",
+    "docx": "docx",
 }
 
 NAMES = tuple(_HOMES)

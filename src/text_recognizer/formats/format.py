@@ -60,7 +60,7 @@ class Format:
 
     `needs_picture`: whether `write` needs the picture too. For documents that follow each other in one stream:
     `heads_several`: they need a heading to be told apart; `opening`: what each begins with, and the stream only once;
-    `stands_alone`: they cannot follow each other, each needs a file of its own.
+    `is_binary`: they are no text. `stands_alone`: they cannot follow each other, each needs a file of its own.
     """
 
     name: str
@@ -71,3 +71,4 @@ class Format:
     heads_several: bool = False
     opening: bytes = b""
     stands_alone: bool = False
+    is_binary: bool = False

@@ -166,4 +166,6 @@ def _png(data: bytes) -> tuple[int, int, int, bytes]:
     return width, height, 3 if colour == 2 else 1, bytes(pixels)
 
 
-FORMATS = {"pdf": Format("pdf", ".pdf", "application/pdf", write, needs_picture=True, stands_alone=True)}
+FORMATS = {
+    "pdf": Format("pdf", ".pdf", "application/pdf", write, needs_picture=True, stands_alone=True, is_binary=True)
+}

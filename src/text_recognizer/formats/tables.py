@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 from text_recognizer.formats.format import Format
 from text_recognizer.formats.shapes import Pixels, box, outline, share, words_of
 from text_recognizer.page import Line, Page, Picture, Word
 
+_NUMBER = re.compile(r"[+-]?[\d.,]*")
 LINE_COLUMNS = ("source", "line", "left", "top", "width", "height", "confidence", "text")
 WORD_COLUMNS = (
     *("level", "page_num", "block_num", "par_num", "line_num", "word_num"),
@@ -20,7 +22,7 @@ WORD_COLUMNS = (
 def write_lines(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
     """A head, and a row a line; the box is the one around the line's polygon."""
     rows = [
-        (source, number, *_box(outline(line, page)), share(line.confidence), line.text)
+        (harmless(source), number, *_box(outline(line, page)), share(line.confidence), harmless(line.text))
         for number, line in enumerate(page.lines, 1)
     ]
     return _HEAD + _rows(rows)
@@ -41,11 +43,20 @@ def write_words(page: Page, source: str = "", picture: Picture | None = None) ->
         words: tuple[Line | Word, ...] = words_of(line) or (line,)
         for count, word in enumerate(words, 1):
             # No quotes in this form: what would end the field or the row becomes a blank.
-            text = " ".join(word.text.split())
+            text = harmless(" ".join(word.text.split()))
             place = _box(outline(word, page))
             rows.append((5, 1, 1, 1, number, count, *place, round(100 * share(word.confidence), 2), text))
     lines = ["\t".join(map(str, row)) for row in [WORD_COLUMNS, *rows]]
     return ("\n".join(lines) + "\n").encode(errors="replace")
+
+
+def harmless(text: str) -> str:
+    """`text` as a cell that a spreadsheet takes for text: an apostrophe goes before what it would compute.
+
+    Numbers such as "-5" and signs alone, such as a dash, stay as they are.
+    """
+    begins = text[:1] in ("=", "+", "-", "@", "\t", "\r")
+    return f"'{text}" if begins and not _NUMBER.fullmatch(text) else text
 
 
 def _box(points: Pixels) -> tuple[int, int, int, int]:

@@ -161,7 +161,7 @@ def text_formats() -> dict[str, Any]:
     """The media types of all formats of a page but JSON."""
     found: dict[str, Any] = {}
     for chosen in map(formats.get_format, formats.NAMES):
-        binary = {"format": "binary"} if chosen.needs_picture else {}
+        binary = {"format": "binary"} if chosen.is_binary else {}
         found[chosen.media_type.partition(";")[0]] = {"schema": {"type": "string", **binary}}
     return {kind: found[kind] for kind in sorted(found) if kind != "application/json"}
 

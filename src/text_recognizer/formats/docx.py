@@ -1,0 +1,71 @@
+"""Word: the text alone, a paragraph a page with its line breaks, each page on a page of its own."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import BinaryIO
+
+import docx
+from docx.enum.text import WD_BREAK
+from docx.oxml.ns import qn
+
+from text_recognizer.formats.format import About, Format, Sheet, Writer
+from text_recognizer.formats.markup import clean
+from text_recognizer.formats.shapes import file_name
+from text_recognizer.page import Page, Picture
+from text_recognizer.version import __version__
+
+_LONGEST_PROPERTY = 255
+
+
+class DocxWriter:
+    """A document of many pages. The text of all of them is in memory, some kilobytes a page."""
+
+    def __init__(self, out: BinaryIO, about: About) -> None:
+        self._out, self._count = out, 0
+        self._document = docx.Document()
+        told = self._document.core_properties
+        told.title = clean(about.title)[:_LONGEST_PROPERTY]
+        told.author, told.comments = "", f"text-recognizer {__version__}"
+        if about.language:
+            told.language = about.language
+            properties = self._document.styles.element.find(".//" + qn("w:lang"))
+            if properties is not None:
+                properties.set(qn("w:val"), about.language)
+
+    def add(self, sheet: Sheet) -> None:
+        if self._count:
+            self._document.add_paragraph().add_run().add_break(WD_BREAK.PAGE)
+        self._count += 1
+        if sheet.page.lines:
+            # What is written as one paragraph stays one; a line break is where the paper has one.
+            run = self._document.add_paragraph().add_run()
+            for number, line in enumerate(sheet.page.lines):
+                if number:
+                    run.add_break()
+                run.add_text(clean(line.text))
+
+    def close(self) -> None:
+        self._document.save(self._out)
+
+
+def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
+    """A document of one page."""
+    written = BytesIO()
+    writer = DocxWriter(written, About(title=file_name(source)))
+    writer.add(Sheet(page=page, source=source))
+    writer.close()
+    return written.getvalue()
+
+
+def open_document(out: BinaryIO, about: About) -> Writer:
+    """A document of many pages."""
+    return DocxWriter(out, about)
+
+
+FORMATS = {
+    "docx": Format(
+        "docx", ".docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document", write,
+        stands_alone=True, is_binary=True,
+    )
+}  # fmt: skip

@@ -1,0 +1,95 @@
+"""TEI P5, the guidelines of editions: text with its page and line breaks, each linked to its place on the picture.
+
+Lines are zones of a `surface` for each page; `pb` and `lb` in the text point to them by `facs`.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import PurePosixPath
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO
+from xml.sax.saxutils import escape, quoteattr
+
+from text_recognizer.formats.format import About, Format, Sheet, Writer
+from text_recognizer.formats.markup import clean
+from text_recognizer.formats.shapes import file_name, outline
+from text_recognizer.page import Page, Picture
+from text_recognizer.version import __version__
+
+NAMESPACE = "http://www.tei-c.org/ns/1.0"
+_IN_MEMORY = 16 * 2**20  # bytes of the text, which comes after the places of all pages
+
+
+class TeiWriter:
+    """A document of many pages; its text waits beside it until the places of all pages are written."""
+
+    def __init__(self, out: BinaryIO, about: About) -> None:
+        self._out, self._about, self._count, self._model = out, about, 0, ""
+        self._text = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115, closed with the document
+
+    def add(self, sheet: Sheet) -> None:
+        page = sheet.page
+        if not self._count:
+            self._head(page.model)
+        self._count += 1
+        name, image = f"page{self._count}", file_name(sheet.source)
+        if PurePosixPath(image).suffix.lower() == ".pdf":
+            image = f"{image}#page={sheet.number}"
+        size = f'ulx="0" uly="0" lrx="{page.width}" lry="{page.height}"'
+        self._out.write(f' <surface xml:id="{name}" {size}>\n'.encode())
+        self._out.write(f"  <graphic url={_quoted(image)}/>\n".encode())
+        self._text.write(f'<pb n="{sheet.number}" facs="#{name}"/>\n'.encode())
+        if page.lines:
+            self._text.write(b"<p>\n")
+        for number, line in enumerate(page.lines, 1):
+            points = " ".join(f"{x},{y}" for x, y in outline(line, page))
+            self._out.write(f'  <zone xml:id="{name}line{number}" points="{points}"/>\n'.encode())
+            self._text.write(f'<lb facs="#{name}line{number}"/>{escape(clean(line.text))}\n'.encode())
+        if page.lines:
+            self._text.write(b"</p>\n")
+        self._out.write(b" </surface>\n")
+
+    def close(self) -> None:
+        if not self._count:
+            self._head("")
+        self._out.write(b"</facsimile>\n<text>\n<body>\n<div>\n")
+        self._text.seek(0)
+        while part := self._text.read(1 << 20):
+            self._out.write(part)
+        self._text.close()
+        # A division holds a paragraph at least, also where all pages are blank.
+        self._out.write(b"<ab/>\n</div>\n</body>\n</text>\n</TEI>\n")
+
+    def _head(self, model: str) -> None:
+        title = escape(clean(self._about.title) or "untitled")
+        language = f" xml:lang={_quoted(self._about.language)}" if self._about.language else ""
+        self._out.write(
+            f'<?xml version="1.0" encoding="UTF-8"?>\n<TEI xmlns="{NAMESPACE}"{language}>\n<teiHeader>\n<fileDesc>\n'
+            f"<titleStmt><title>{title}</title></titleStmt>\n"
+            "<publicationStmt><p>Read by a program; not published</p></publicationStmt>\n"
+            f"<sourceDesc><p>{title}</p></sourceDesc>\n</fileDesc>\n<encodingDesc><appInfo>\n"
+            f'<application ident="text-recognizer" version="{__version__}"><label>text-recognizer, model '
+            f"{escape(clean(model))}</label></application>\n</appInfo></encodingDesc>\n</teiHeader>\n<facsimile>\n".encode()
+        )
+
+
+def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
+    """A document of one page."""
+    written = BytesIO()
+    writer = TeiWriter(written, About(title=file_name(source)))
+    writer.add(Sheet(page=page, source=source))
+    writer.close()
+    return written.getvalue()
+
+
+def open_document(out: BinaryIO, about: About) -> Writer:
+    """A document of many pages."""
+    return TeiWriter(out, about)
+
+
+def _quoted(text: str) -> str:
+    return quoteattr(clean(text))
+
+
+FORMATS = {"tei": Format("tei", ".tei", "application/tei+xml", write, stands_alone=True)}
