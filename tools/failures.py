@@ -126,13 +126,13 @@ KINDS = (
     Kind(
         "struck",
         "Words struck out",
-        "Struck words are read as words, or spoil their neighbours; the truth leaves them out.",
+        "Struck words are read as words or disturb their neighbours; the true text omits them.",
         laid_out(replace(PARAGRAPH, crossings=0.25)),
     ),
     Kind(
         "order",
         "Letterheads, dates, notes in the margin, additions between lines",
-        "The lines are read, but not in the order a person would read them.",
+        "The lines are read, but not in the order in which a person would read them.",
         laid_out(
             replace(
                 PARAGRAPH, width=48, height=32, margins=(11, 2, 2, 2), letterhead=True, date=True, marginalia=True,
@@ -149,13 +149,13 @@ KINDS = (
     Kind(
         "tiny",
         "Tiny writing",
-        "Small letters four pixels high; the picture is enlarged to be seen.",
+        "Small letters are four pixels high; the picture is enlarged.",
         laid_out(PARAGRAPH, at_dpi(50)),
     ),
     Kind(
         "formula",
         "Formulas, tables, drawings",
-        "Everything is taken for a line of text: fractions and exponents have no place in it.",
+        "Everything is read as lines of text, which have no place for fractions and exponents.",
         formula,
     ),
 )  # fmt: skip
