@@ -167,6 +167,6 @@ def test_numbers_need_no_package_beyond_those_of_reading() -> None:
 
 def test_guide_has_a_row_for_each_number() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "review" / "monitoring.md").read_text(encoding="utf-8")
-    table = guide.partition("## The numbers of a reading")[2].partition("\nSeconds")[0]
+    table = guide.partition("## The numbers of a reading")[2].partition("\n## ")[0]
     rows = [name for row in re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)]
     assert set(rows) == {feature.name for feature in FEATURES}
