@@ -1,0 +1,79 @@
+"""Count what the package is made of, for docs/architecture.md: `python tools/counts.py [FOLDER OF THE PACKAGE]`.
+
+Lines and public names of each folder, and the stays of a page in `Reader.read`: functions that are called from another
+module, once each.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+
+ROOT = Path(__file__).parent.parent
+
+
+def public_names(file: Path) -> int:
+    """Functions, classes, methods and constants of a module that do not begin with an underscore."""
+    found = 0
+    for node in ast.parse(file.read_text("utf-8")).body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                found += not name.startswith("_")
+            case ast.ClassDef(name=name) if not name.startswith("_"):
+                methods = (inner for inner in node.body if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef))
+                found += 1 + sum(not method.name.startswith("_") for method in methods)
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                found += not name.startswith("_")
+    return found
+
+
+def stays(package: Path, image: Path) -> list[str]:
+    """Functions of the package that are called from another module between `Reader.read` and its return, once each."""
+    sys.path.insert(0, str(package.parent))
+    from text_recognizer.reader import Reader
+
+    reader = Reader()
+    reader.read(image, "fast")  # everything is loaded
+    seen: dict[str, None] = {}
+
+    def enter(frame: FrameType, event: str, argument: object) -> None:
+        code = frame.f_code
+        caller = frame.f_back.f_code.co_filename if frame.f_back else ""
+        entered = event == "call" and code.co_filename.startswith(str(package)) and code.co_filename != caller
+        if entered and not code.co_name.startswith(
+            ("_", "<")
+        ):  # context managers of images.py are entered by contextlib
+            seen[f"{Path(code.co_filename).relative_to(package)}: {code.co_qualname}"] = None
+
+    threading.setprofile(enter)
+    sys.setprofile(enter)
+    try:
+        reader.read(image, "fast")
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    return list(seen)
+
+
+def main() -> None:
+    package = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "src" / "text_recognizer").resolve()
+    lines: Counter[str] = Counter()
+    names: Counter[str] = Counter()
+    for file in sorted(package.rglob("*.py")):
+        room = file.relative_to(package).parts[0]
+        lines[room] += len(file.read_text("utf-8").splitlines())
+        names[room] += public_names(file)
+    total = sum(lines.values())
+    for room, count in lines.most_common(6):
+        print(f"{room:12} {count:6} lines {100 * count / total:5.1f} %  {names[room]:4} public names")
+    print(f"{'all':12} {total:6} lines          {sum(names.values()):4} public names")
+    passed = stays(package, ROOT / "samples" / "page.png")
+    print(f"\n{len(passed)} stays in Reader.read:", *passed, sep="\n  ")
+
+
+if __name__ == "__main__":
+    main()
