@@ -1,0 +1,66 @@
+"""A document loader for LangChain: `PageLoader("scans/").lazy_load()` yields a `Document` for each page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from langchain_core.document_loaders import BaseLoader
+from langchain_core.documents import Document
+
+from text_recognizer.documents import DocumentSource, PageReference, find_pages
+from text_recognizer.errors import ImageRejected
+from text_recognizer.page import Mode
+from text_recognizer.reader import Reader
+
+
+class PageLoader(BaseLoader):
+    """Reads the pages of images, PDFs, TIFFs, archives, folders or manifests, one at a time.
+
+    Args:
+        source: anything that `documents.find_pages` takes.
+        mode, language: as for `Reader.read`.
+        pages, password: as for `find_pages`.
+        reader: one for the shipped model is made by default.
+        on_error: gets each page that cannot be read, and the others are still read; without it the first such page
+            raises `ImageRejected`.
+
+    A document's `page_content` is the text of its page. Its `metadata`: `source`, `page` (from 0, as LangChain's PDF
+    loaders count), `total_pages`, `model`, `language`, and `confidence`, the mean of the lines', None on a blank page.
+    """
+
+    def __init__(
+        self,
+        source: DocumentSource,
+        mode: Mode = "accurate",
+        *,
+        pages: str | None = None,
+        password: str | None = None,
+        language: str | None = None,
+        reader: Reader | None = None,
+        on_error: Callable[[PageReference, ImageRejected], None] | None = None,
+    ) -> None:
+        self.source, self.mode, self.pages, self.password = source, mode, pages, password
+        self.language, self.reader, self.on_error = language, reader or Reader(), on_error
+
+    def lazy_load(self) -> Iterator[Document]:
+        """Pages as they are read, in order; memory is that of one page."""
+        for reference in find_pages(self.source, pages=self.pages, password=self.password):
+            try:
+                page = self.reader.read(reference.load(), self.mode, language=self.language)
+            except ImageRejected as error:
+                if self.on_error is None:
+                    raise ImageRejected(f"{reference.name}, page {reference.number}: {error}") from error
+                self.on_error(reference, error)
+                continue
+            confidences = [line.confidence for line in page.lines]
+            yield Document(
+                page_content=page.text,
+                metadata={
+                    "source": reference.name,
+                    "page": reference.number - 1,
+                    "total_pages": reference.count,
+                    "model": page.model,
+                    "language": page.language,
+                    "confidence": sum(confidences) / len(confidences) if confidences else None,
+                },
+            )
