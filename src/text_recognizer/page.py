@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
@@ -46,9 +47,29 @@ class Line:
     alternatives: tuple[str, ...] = ()
 
 
+BlockKind = Literal["paragraph", "heading", "margin", "column", "table", "row"]
+"""What lines are together: `margin` is a note beside the text, `row` the cells of a table or a form on one baseline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Lines that belong together: those of a page from `start` up to and without `stop`.
+
+    A column holds `blocks`, a table holds one of kind "row" for each row, whose lines are its cells. A form is made of
+    rows outside a table: a label and its value. Together inner blocks hold all lines of the outer one, in order.
+    """
+
+    kind: BlockKind
+    start: int
+    stop: int
+    blocks: tuple[Block, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """The lines of an image `width` × `height` pixels, in reading order; none on a blank page.
+
+    `blocks` say which lines belong together and hold each line once, in order; none where nobody looked.
 
     `model` names what read it, as "name@version"; `language` is the one (BCP 47) whose language model took part, empty
     where the model does not tell languages apart.
@@ -59,11 +80,46 @@ class Page:
     lines: tuple[Line, ...]
     model: str = ""
     language: str = ""
+    blocks: tuple[Block, ...] = ()
 
     @property
     def text(self) -> str:
-        """The lines' texts, one a line, without a line break at the end."""
-        return "\n".join(line.text for line in self.lines)
+        """The lines' texts, one a line, without a line break at the end.
+
+        The cells of a table's row are on one line with tabs between them, those of a form's row with blanks.
+        """
+        return "\n".join(text for text, _, _ in self.rows())
+
+    def rows(self) -> list[tuple[str, int, int]]:
+        """The lines of `text`: each with the first of the page's lines that are in it, and the one after the last."""
+
+        def walk(blocks: tuple[Block, ...], between: str) -> Iterator[tuple[str, int, int]]:
+            for block in blocks:
+                if block.kind == "row":
+                    cells = self.lines[block.start : block.stop]
+                    yield between.join(line.text for line in cells), block.start, block.stop
+                elif block.blocks:
+                    yield from walk(block.blocks, "\t" if block.kind == "table" else " ")
+                else:
+                    yield from ((self.lines[n].text, n, n + 1) for n in range(block.start, block.stop))
+
+        whole = (Block(kind="paragraph", start=0, stop=len(self.lines)),)
+        return list(walk(self.blocks or whole, " "))
+
+    def with_lines(self, lines: Sequence[Line | None]) -> Page:
+        """The page with another line in the place of each, and without those for which `lines` has None."""
+        if len(lines) != len(self.lines):
+            raise ValueError(f"{len(lines)} lines for a page of {len(self.lines)}")
+        places = [0, *accumulate(line is not None for line in lines)]
+
+        def moved(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
+            return tuple(
+                Block(kind=b.kind, start=places[b.start], stop=places[b.stop], blocks=moved(b.blocks))
+                for b in blocks
+                if places[b.start] < places[b.stop]
+            )
+
+        return replace(self, lines=tuple(line for line in lines if line is not None), blocks=moved(self.blocks))
 
     def save(
         self,

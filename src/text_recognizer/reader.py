@@ -17,6 +17,7 @@ from text_recognizer.devices import CPU, check_device
 from text_recognizer.documents import DocumentSource, PageReference, find_pages
 from text_recognizer.errors import ImageRejected
 from text_recognizer.images import ImageSource, load_image
+from text_recognizer.layout.blocks import arrange
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.finder import LineFinder
 from text_recognizer.layout.line_image import line_polygon
@@ -63,7 +64,7 @@ class Reader:
         *,
         language: str | None = None,
     ) -> Page:
-        """Read a page: find its lines, or take `lines` (polygon and baseline, in pixels), and read each.
+        """Read a page: find its lines, or take `lines` (polygon and baseline, in pixels, in order), and read each.
 
         "fast" takes one pass for all lines, "accurate" three to ten times as long for fewer errors. A blank page has no
         lines. `language`: one of `languages`; None chooses it by what is written. Raises `ImageRejected` where the
@@ -86,11 +87,12 @@ class Reader:
             language = self.recognizer.in_language(language).language_tag
         gray = load_image(image).gray
         height = self.recognizer.line_height
+        ordered = lines is not None
         if lines is None:
             lines = find_lines(gray, self.line_finder, self.recognizer.ctc_confidence, height)
         crops = tuple(crop_line(gray, polygon, baseline, height) for polygon, baseline in lines)
         language = language or self.recognizer.identify_language(crops)
-        return LaidOut(gray.shape[1], gray.shape[0], tuple(lines), crops, language)
+        return LaidOut(gray.shape[1], gray.shape[0], tuple(lines), crops, language, ordered)
 
     def orientation(self, image: ImageSource) -> Orientation:
         """Which way up a page lies, by its layout and three of its lines; nothing else is read."""
@@ -153,6 +155,7 @@ class LaidOut:
     places: tuple[Place, ...]
     crops: tuple[NDArray[np.uint8], ...]
     language: str
+    ordered: bool = False  # the caller's order of the lines counts
 
     @property
     def orientation(self) -> int:
@@ -164,13 +167,19 @@ class LaidOut:
         return _line(*self.places[index], reading)
 
     def page(self, lines: Iterable[Line], model: str) -> Page:
-        """The page of all lines in order, without those whose text is empty."""
+        """The page of all lines without those whose text is empty, in reading order and with their blocks.
+
+        Lines that the caller gave stay in the order of the caller, without blocks.
+        """
+        written = tuple(line for line in lines if line.text)
+        arranged, blocks = (written, ()) if self.ordered else arrange(written)
         return Page(
             width=self.width,
             height=self.height,
-            lines=tuple(line for line in lines if line.text),
+            lines=arranged,
             model=model,
             language="" if self.language == UNDETERMINED else self.language,
+            blocks=blocks,
         )
 
 

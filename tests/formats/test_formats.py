@@ -77,6 +77,7 @@ def test_json_holds_what_the_documentation_says():
                 "words": [],
             },
         ],
+        "blocks": [],
     }
 
 

@@ -1,8 +1,10 @@
 """Lines come in the order in which people read them."""
 
+import time
+
 import numpy as np
 
-from text_recognizer.layout.order import LineBox, reading_order
+from text_recognizer.layout.order import LineBox, find_parts, reading_order
 
 
 def box(left: float, right: float, middle: float, x_height: float = 10) -> LineBox:
@@ -62,3 +64,92 @@ def test_short_lines_and_indents_are_no_columns():
         box(250, 400, 170),
     ]
     assert shuffled(lines) == list(range(6))
+
+
+def test_a_long_line_of_the_left_column_below_the_right_one_stays_in_its_column():
+    left = [box(10, 150 + 7 * n, y) for n, y in enumerate((20, 50, 80, 110, 140))]
+    left += [box(20, 330, 170), box(20, 300, 200), box(10, 120, 230)]
+    right = [box(220, 400, y) for y in (25, 53, 84)]
+    assert shuffled(left + right) == list(range(11))
+
+
+def test_a_line_that_reaches_into_the_gutter_ends_no_column():
+    left = [box(10, 200, y) for y in (20, 50, 80, 110, 140)]
+    left[2] = box(10, 245, 80)
+    right = [box(230, 420, y) for y in (20, 50, 110, 140)]
+    assert shuffled(left + right) == list(range(9))
+
+
+def test_lines_of_two_columns_that_were_found_as_one_leave_the_others_in_their_columns():
+    left = [box(10, 200, y) for y in (20, 50, 80, 110, 140)]
+    left[2] = box(10, 420, 80)
+    right = [box(230, 420, y) for y in (20, 50, 110, 140)]
+    assert shuffled(left + right) == list(range(9))
+
+
+def test_a_heading_amid_columns_ends_them():
+    above = [box(x, x + 190, y) for x in (10, 230) for y in (20, 50, 80)]
+    below = [box(x, x + 190, y) for x in (10, 230) for y in (190, 220, 250)]
+    assert shuffled([*above, box(60, 380, 135), *below]) == list(range(13))
+
+
+def test_headings_beside_what_is_indented_below_them_are_no_column():
+    lines = [
+        box(10, 60, 20),
+        box(80, 300, 45),
+        box(80, 300, 70),
+        box(10, 60, 110),
+        box(80, 300, 135),
+        box(80, 300, 160),
+    ]
+    assert shuffled(lines) == list(range(6))
+
+
+def test_cells_on_common_baselines_are_read_row_by_row_and_prose_is_not():
+    texts = [["Item", "Qty", "Price"], ["Apples", "12", "$0.50"], ["Bread", "3", "$2.25"]]
+    cells = [
+        LineBox(x, x + 12 * len(text), y + 0.5 * (x // 150), 10, 0.0, text)
+        for y, row in zip((100, 140, 180), texts, strict=True)
+        for x, text in zip((10, 150, 290), row, strict=True)
+    ]
+    before, after = box(10, 420, 40), box(10, 420, 230)
+    assert shuffled([before, *cells, after]) == list(range(11))
+    assert [part.kind for part in find_parts([before, *cells, after])] == ["text", "table", "text"]
+    words = "and nobody had come to water the roses"
+    prose = [LineBox(x, x + 190, y, 10, 0.0, words) for x in (10, 230) for y in (20, 50, 80)]
+    assert shuffled(prose) == list(range(6))
+
+
+def test_labels_are_read_with_their_values():
+    form = [
+        LineBox(x, x + 12 * len(text), y, 10, 0.0, text)
+        for y, row in ((20, ["Name:", "Mary Johnson"]), (70, ["Date of birth:", "12/03/87"]), (120, ["Phone:", "555"]))
+        for x, text in zip((10, 230), row, strict=True)
+    ]
+    assert shuffled(form) == list(range(6))
+
+
+def test_an_empty_cell_does_not_move_the_others():
+    cells = [LineBox(x, x + 30, y, 10, 0.0, "12") for y in (20, 60, 100, 140) for x in (10, 110, 210)]
+    del cells[4]
+    assert shuffled(cells) == list(range(11))
+
+
+def test_a_note_in_the_margin_is_read_beside_the_line_where_it_begins():
+    main = [box(100, 420, y) for y in range(20, 260, 30)]
+    note = [box(5, 60, 113, 8), box(5, 70, 133, 8), box(5, 50, 153, 8)]
+    order = [*main[:3], *note, *main[3:]]
+    assert shuffled(order) == list(range(11))
+    assert [part.kind for part in find_parts(order)] == ["text", "margin", "text"]
+
+
+def test_pieces_of_a_sloping_line_are_one_row():
+    pieces = [LineBox(10, 100, 50, 10, -0.2), LineBox(105, 200, 30, 10, -0.2), LineBox(206, 300, 10, 10, -0.2)]
+    assert find_parts([pieces[1], pieces[2], pieces[0]])[0].rows == ((2, 0, 1),)
+
+
+def test_a_page_of_many_lines_takes_seconds_at_most():
+    boxes = [box(x, x + 100, y) for x in range(0, 1000, 120) for y in range(20, 3000, 40)]
+    begin = time.process_time()
+    assert sorted(reading_order(boxes)) == list(range(len(boxes)))
+    assert time.process_time() - begin < 20

@@ -23,8 +23,8 @@ def corrected(page: Page, texts: Sequence[str]) -> Page:
     What was read becomes the first alternative. Raises ValueError where there are more or fewer texts than lines.
     """
     work = [WORK]
-    lines = (_line(line, " ".join(text.split()), work) for line, text in zip(page.lines, texts, strict=True))
-    return replace(page, lines=tuple(line for line in lines if line.text))
+    lines = [_line(line, " ".join(text.split()), work) for line, text in zip(page.lines, texts, strict=True)]
+    return page.with_lines([line if line.text else None for line in lines])
 
 
 def _line(line: Line, text: str, work: list[int]) -> Line:

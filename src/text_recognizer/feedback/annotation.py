@@ -40,7 +40,7 @@ from text_recognizer.formats import get_format
 from text_recognizer.formats.json_lines import from_dict, to_dict
 from text_recognizer.formats.shapes import pixels
 from text_recognizer.images import to_picture
-from text_recognizer.layout.order import LineBox, reading_order
+from text_recognizer.layout.blocks import arrange
 from text_recognizer.page import Line, Page, Polygon, Polyline
 
 Target = Literal["label-studio", "alto", "page"]
@@ -212,7 +212,7 @@ def _draft(record: Record) -> Page:
     page = from_dict(said.page if said is not None and said.page is not None else read)
     if said is not None and said.lines is not None and len(said.lines) == len(page.lines):
         lines = zip(page.lines, said.lines, strict=True)
-        page = replace(page, lines=tuple(_with_text(line, text) for line, text in lines if text))
+        page = page.with_lines([_with_text(line, text) if text else None for line, text in lines])
     return page
 
 
@@ -473,7 +473,7 @@ def correction(record: Record, annotation: _Annotation) -> Feedback:
         ]
         if not annotation.in_order:
             written = _in_reading_order(written)
-        corrected = replace(page, lines=tuple(line for line in written if line.text))
+        corrected = replace(page, lines=tuple(line for line in written if line.text), blocks=())
         said = replace(said, page=to_dict(corrected, str(record.reading.page.get("source", ""))), text=corrected.text)
     content = json.dumps([said.request_id, said.lines, said.page, annotation.version], sort_keys=True)
     return replace(said, id=f"annotation-{hashlib.sha256(content.encode()).hexdigest()[:40]}")
@@ -512,9 +512,4 @@ def _in_reading_order(lines: Sequence[Line]) -> list[Line]:
     upright = all(abs(b[-1][1] - b[0][1]) < abs(b[-1][0] - b[0][0]) for b in (line.baseline for line in lines) if b)
     if not upright:
         return list(lines)
-    boxes = []
-    for line in lines:
-        xs, ys = zip(*line.polygon, strict=True)
-        # A line's outline is about three times as high as its small letters.
-        boxes.append(LineBox(min(xs), max(xs), (min(ys) + max(ys)) / 2, max(1.0, (max(ys) - min(ys)) / 3)))
-    return [lines[index] for index in reading_order(boxes)]
+    return list(arrange(lines)[0])

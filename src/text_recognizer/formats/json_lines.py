@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from text_recognizer.formats.format import Format
-from text_recognizer.page import Line, Page, Picture, Point, Polygon, Word
+from text_recognizer.page import Block, BlockKind, Line, Page, Picture, Point, Polygon, Word
 
 VERSION = 1
 """Raised when a field changes its meaning or goes away; new fields may come at any time."""
@@ -22,7 +22,13 @@ def to_dict(page: Page, source: str = "") -> dict[str, Any]:
         "height": page.height,
         "text": page.text,
         "lines": [line_to_dict(line) for line in page.lines],
+        "blocks": [_block_to_dict(block) for block in page.blocks],
     }
+
+
+def _block_to_dict(block: Block) -> dict[str, Any]:
+    inner = {"blocks": [_block_to_dict(one) for one in block.blocks]} if block.blocks else {}
+    return {"kind": block.kind, "start": block.start, "stop": block.stop, **inner}
 
 
 def line_to_dict(line: Line) -> dict[str, Any]:
@@ -53,7 +59,22 @@ def from_dict(answer: dict[str, Any]) -> Page:
         lines=lines,
         model=str(answer["model"]),
         language=str(answer.get("language", "")),
+        blocks=_blocks(answer.get("blocks", ()), 0, len(lines)) or (),
     )
+
+
+def _blocks(answers: Iterable[dict[str, Any]], start: int, stop: int) -> tuple[Block, ...] | None:
+    """The blocks of lines `start` to `stop`; None where they are not those, since somebody took lines out or in."""
+    found = []
+    at = start
+    for answer in answers:
+        first, after, inner = int(answer["start"]), int(answer["stop"]), answer.get("blocks", ())
+        parts = _blocks(inner, first, after) if inner else ()
+        if first != at or after <= first or parts is None or answer["kind"] not in get_args(BlockKind):
+            return None
+        found.append(Block(kind=answer["kind"], start=first, stop=after, blocks=parts))
+        at = after
+    return tuple(found) if at == stop else None
 
 
 def line_from_dict(answer: dict[str, Any]) -> Line:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -46,7 +45,7 @@ class LayerWriter:
     def add(self, sheet: Sheet) -> None:
         page = self._pdf.pages[sheet.number - 1]
         self._remove_unseen(page)
-        read = replace(sheet.page, lines=tuple(line for line in sheet.page.lines if not _repeats(line, sheet.printed)))
+        read = sheet.page.with_lines([None if _repeats(line, sheet.printed) else line for line in sheet.page.lines])
         if not read.lines:
             return
         matrix, width, height = _display(page)

@@ -1,111 +1,457 @@
-"""The order in which people read the lines of a page: rows from the top, columns one after the other."""
+"""The order in which people read the lines of a page: columns one after the other, tables and forms row by row.
+
+A page is cut at gutters into columns, and columns into columns (Nagy and Seth's X-Y cut, 1984), with two exceptions. A
+line may reach across a gutter, where it goes on with the column that it begins in; any other line across it ends the
+columns. And what stands side by side is read row by row where it shares baselines and looks like cells.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal
 
 import numpy as np
+
+# Lengths in x-heights.
+PIECES = 1.6  # between pieces of one written line
+SAME_BASELINE = 0.6  # between the baselines of pieces of one line
+LEVEL = 1.5  # between the middles of lines that stand beside each other
+TOUCH = 0.3  # that a line may reach over a gutter and still not cross it
+CELLS = (0.6, 0.25)  # between the baselines of cells in a row; of the distance of rows, where that is less
+
+OVERHANG = 0.2  # of a line's length that may reach into the next column
+GOES_ON = 1.6  # times the usual distance of baselines over which a column goes on
+REGULAR = 1.35  # the same, between neighbours in a paragraph
+CROSSING = 2.0  # lines that a line across a gutter weighs against it
+NARROW = 0.4  # of a column's width: notes in its margin are narrower
+TABLE = 2.25  # evidence from which what stands side by side is a table
+
+PartKind = Literal["text", "table", "columns", "margin"]
 
 
 @dataclass(frozen=True, slots=True)
 class LineBox:
-    """Where a line's letters stand, in pixels: its ends, its middle height, its x-height."""
+    """Where a line's letters stand on a levelled page, in pixels: its ends, its middle height, its x-height.
+
+    `slope`: pixels that its middle falls a pixel to the right. `text`: what it says, where that is known.
+    """
 
     left: float
     right: float
     middle: float
     x_height: float
+    slope: float = 0.0
+    text: str = ""
+
+    def level(self, x: float) -> float:
+        """Height of the middle at `x`."""
+        return self.middle + self.slope * (x - (self.left + self.right) / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a page in the order of reading: `rows` of indices of boxes from the top, or `columns` of such parts.
+
+    A row holds the pieces of one line, or in a table the cells of a row, from left to right.
+    """
+
+    kind: PartKind
+    rows: tuple[tuple[int, ...], ...] = ()
+    columns: tuple[tuple[Part, ...], ...] = ()
+
+    def indices(self) -> list[int]:
+        """All boxes of the part in the order of reading."""
+        if self.kind == "columns":
+            return [i for column in self.columns for part in column for i in part.indices()]
+        return [i for row in self.rows for i in row]
 
 
 def reading_order(boxes: Sequence[LineBox]) -> list[int]:
-    """Indices of `boxes` in reading order.
-
-    Lines are read from the top down, and on one height from left to right. Where a gutter that no line crosses has
-    two or more lines side by side on both of its sides, what is left of it is read first, down to the next line that
-    spans it. Columns may hold columns.
-    """
-    return _ordered(list(range(len(boxes))), boxes)
+    """Indices of `boxes` in the order of reading."""
+    return [i for part in find_parts(boxes) for i in part.indices()]
 
 
-def _ordered(group: list[int], boxes: Sequence[LineBox]) -> list[int]:
-    if len(group) < 4:
-        return _rows(group, boxes)
-    gutter = _best_gutter(group, boxes)
+def find_parts(boxes: Sequence[LineBox]) -> list[Part]:
+    """The parts of a page in the order of reading; together they hold each box once."""
+    return _joined(_parts(_lines_of_pieces(boxes))) if boxes else []
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A written line: its pieces from left to right, as indices and boxes."""
+
+    pieces: tuple[int, ...]
+    boxes: tuple[LineBox, ...]
+
+    @cached_property
+    def left(self) -> float:
+        return min(box.left for box in self.boxes)
+
+    @cached_property
+    def right(self) -> float:
+        return max(box.right for box in self.boxes)
+
+    @cached_property
+    def middle(self) -> float:
+        return float(np.mean([box.middle for box in self.boxes]))
+
+    @cached_property
+    def x_height(self) -> float:
+        return max(box.x_height for box in self.boxes)
+
+    @cached_property
+    def text(self) -> str:
+        return " ".join(box.text for box in self.boxes)
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+
+def _aligned(a: LineBox, b: LineBox) -> float:
+    """Pixels between the middle heights of two boxes where they face each other."""
+    if a.left > b.left:
+        a, b = b, a
+    # The slope of the longer one leads from one to the other.
+    slope = a.slope if a.right - a.left > b.right - b.left else b.slope
+    return abs(b.level(b.left) - a.level(a.right) - slope * (b.left - a.right))
+
+
+def _lines_of_pieces(boxes: Sequence[LineBox]) -> list[_Line]:
+    """Lines, from the top; one that was found in several pieces, close to each other on one baseline, is one."""
+    following: dict[int, int] = {}
+    taken: set[int] = set()
+    pairs = []
+    by_left = sorted(range(len(boxes)), key=lambda i: boxes[i].left)
+    tallest = max(box.x_height for box in boxes)
+    for place, i in enumerate(by_left):
+        for j in by_left[place + 1 :]:
+            if boxes[j].left > boxes[i].right + PIECES * tallest:
+                break
+            unit = min(boxes[i].x_height, boxes[j].x_height)
+            gap, step = (boxes[j].left - boxes[i].right) / unit, _aligned(boxes[i], boxes[j]) / unit
+            if -1.0 < gap < PIECES and step < SAME_BASELINE:
+                pairs.append((abs(gap) + step, i, j))
+    for _, i, j in sorted(pairs):
+        if i not in following and j not in taken:
+            following[i] = j
+            taken.add(j)
+    lines = []
+    for i in range(len(boxes)):
+        if i not in taken:
+            pieces = [i]
+            while pieces[-1] in following:
+                pieces.append(following[pieces[-1]])
+            lines.append(_Line(tuple(pieces), tuple(boxes[k] for k in pieces)))
+    return sorted(lines, key=lambda line: line.middle)
+
+
+# --------------------------------------------------------------------------------------------------------- columns
+
+
+@dataclass
+class _Band:
+    """The lines between two that end the columns: those left of the gutter and those right of it, from the top."""
+
+    left: list[_Line] = field(default_factory=list)
+    right: list[_Line] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[_Line]:
+        return sorted([*self.left, *self.right], key=lambda line: line.middle)
+
+
+def _parts(lines: list[_Line]) -> list[Part]:
+    """Parts of `lines`, which come from the top."""
+    gutter = _best_gutter(lines) if len(lines) >= 4 else None
     if gutter is None:
-        return _rows(group, boxes)
-    out: list[int] = []
-    for band in _bands(group, boxes, gutter):
-        left = [i for i in band if boxes[i].right <= gutter]
-        right = [i for i in band if boxes[i].left >= gutter]
-        if _side_by_side(left, right, boxes):
-            out.extend(_ordered(left, boxes))
-            out.extend(_ordered(right, boxes))
+        return [_text(lines)]
+    parts: list[Part] = []
+    for band in _bands(lines, gutter):
+        if not isinstance(band, _Band):
+            parts.append(_text([band]))
+        elif not _side_by_side(band):
+            parts.append(_text(band.lines))
+        elif (rows := _cell_rows(band)) and _evidence(band, rows) >= TABLE:
+            parts.extend(_table(band, rows))
+        elif _is_margin(band.left, band.right):
+            parts.extend(_with_note(band.right, band.left))
+        elif _is_margin(band.right, band.left):
+            parts.extend(_with_note(band.left, band.right))
         else:
-            out.extend(_rows(band, boxes))
-    return out
+            parts.append(_columns(_parts(band.left), _parts(band.right)))
+    return parts
 
 
-def _best_gutter(group: list[int], boxes: Sequence[LineBox]) -> float | None:
+def _best_gutter(lines: list[_Line]) -> float | None:
     """The x that has most lines in columns on its sides and fewest across it; None when there is no such x."""
-    unit = float(np.median([boxes[i].x_height for i in group]))
+    unit = float(np.median([line.x_height for line in lines]))
     best, best_score = None, 0.0
-    for i in group:
-        at = boxes[i].left - 0.3 * unit
-        across = sum(boxes[j].left < at < boxes[j].right for j in group)
-        inside = 0
-        for band in _bands(group, boxes, at):
-            left = [j for j in band if boxes[j].right <= at]
-            right = [j for j in band if boxes[j].left >= at]
-            if _side_by_side(left, right, boxes):
-                inside += len(left) + len(right)
-        score = inside - 2.0 * across
+    tried: list[float] = []
+    for at in sorted(line.left - TOUCH * unit for line in lines):
+        if tried and at - tried[-1] < 0.5 * unit:
+            continue
+        tried.append(at)
+        score = 0.0
+        for band in _bands(lines, at):
+            if not isinstance(band, _Band):
+                score -= CROSSING
+            elif _side_by_side(band):
+                score += len(band.left) + len(band.right)
+                score -= sum(line.left < at < line.right - TOUCH * unit for line in band.lines)
         if score > best_score:
             best, best_score = at, score
     return best
 
 
-def _bands(group: list[int], boxes: Sequence[LineBox], gutter: float) -> list[list[int]]:
-    """Parts of the page from the top: each a line across `gutter`, or the lines between two such lines."""
-    bands: list[list[int]] = []
-    current: list[int] = []
-    for i in sorted(group, key=lambda i: boxes[i].middle):
-        if boxes[i].left < gutter < boxes[i].right:
-            if current:
-                bands.append(current)
-            bands.append([i])
-            current = []
+def _bands(lines: list[_Line], gutter: float) -> list[_Band | _Line]:
+    """Parts of the page from the top: lines that end the columns, and the columns between them."""
+    unit = float(np.median([line.x_height for line in lines]))
+    left = [line for line in lines if line.right <= gutter + TOUCH * unit]
+    right = [line for line in lines if line.left >= gutter - TOUCH * unit]
+    aside = {id(line) for line in (*left, *right)}
+    across = [line for line in lines if id(line) not in aside]
+    ends = []
+    for line in across:
+        side = _side_of(line, gutter, left, right)
+        if side is None:
+            ends.append(line)
         else:
-            current.append(i)
-    return [*bands, current] if current else bands
+            side.append(line)
+            side.sort(key=lambda line: line.middle)
+    bands: list[_Band | _Line] = []
+    edges = [-np.inf, *(line.middle for line in ends), np.inf]
+    for number, (top, bottom) in enumerate(pairwise(edges)):
+        if number:
+            bands.append(ends[number - 1])
+        band = _Band(
+            [line for line in left if top <= line.middle < bottom],
+            [line for line in right if top <= line.middle < bottom],
+        )
+        if band.left or band.right:
+            bands.append(band)
+    return bands
 
 
-def _side_by_side(left: list[int], right: list[int], boxes: Sequence[LineBox]) -> bool:
+def _side_of(line: _Line, gutter: float, left: list[_Line], right: list[_Line]) -> list[_Line] | None:
+    """The column that a line across the gutter belongs to, of `left` and `right`; None if it ends both.
+
+    It belongs to one that it hardly leaves, and to the one whose lines it follows closely while the other has none
+    near; so do lines of two columns that were found as one, which stand in both as regularly as all others.
+    """
+    unit = line.x_height
+    steps = _distances(line, left), _distances(line, right)
+    for side, other, over, own, foreign in (
+        (left, right, line.right - gutter, *steps),
+        (right, left, gutter - line.left, *steps[::-1]),
+    ):
+        elsewhere = min(foreign) <= 3.5 * unit and min(own) > GOES_ON * min(foreign)
+        if over <= OVERHANG * line.width and not elsewhere and not any(_collide(line, one) for one in other):
+            return side
+    (up, down), (other_up, other_down) = steps
+    near = max(GOES_ON * _pitch(left), 3.5 * unit)
+    begins = gutter - line.left > 3 * unit  # in the left column
+    if begins and up <= near and other_up > GOES_ON * up and other_down > GOES_ON * min(down, up):
+        return left
+    regular = [up / _pitch(left), down / _pitch(left), other_up / _pitch(right), other_down / _pitch(right)]
+    return left if begins and max(regular) < REGULAR else None
+
+
+def _collide(line: _Line, other: _Line) -> bool:
+    over = min(line.right, other.right) - max(line.left, other.left)
+    return over > 0 and abs(line.middle - other.middle) < 1.2 * min(line.x_height, other.x_height)
+
+
+def _distances(line: _Line, column: list[_Line]) -> tuple[float, float]:
+    """Pixels from a line up and down to the next lines of a column; infinity where there is none."""
+    steps = [other.middle - line.middle for other in column if other is not line]
+    return (
+        min((-step for step in steps if step <= 0), default=np.inf),
+        min((step for step in steps if step > 0), default=np.inf),
+    )
+
+
+def _pitch(column: list[_Line]) -> float:
+    """Usual pixels between the baselines of a column."""
+    steps = [b.middle - a.middle for a, b in pairwise(column)]
+    steps = [step for line, step in zip(column, steps, strict=False) if step > 0.5 * line.x_height]
+    return float(np.median(steps)) if steps else 3 * max((line.x_height for line in column), default=np.inf)
+
+
+def _side_by_side(band: _Band) -> bool:
     """Whether both sides hold two lines or more that share a stretch of the page's height."""
-    if len(left) < 2 or len(right) < 2:
+    if len(band.left) < 2 or len(band.right) < 2:
         return False
+    left, right = _beside(band)
+    if min(len(left), len(right)) < 2:
+        return False
+    # Headings and the indented lines below them stand at heights of their own, lines of columns overlap.
+    level = [
+        sum(any(_overlap(line, one) for one in other) for line in side)
+        for side, other in ((left, right), (right, left))
+    ]
+    return max(level[0] / len(left), level[1] / len(right)) >= 0.5
 
-    def span(side: list[int]) -> tuple[float, float]:
-        return min(boxes[i].middle for i in side), max(boxes[i].middle for i in side)
 
-    (a0, a1), (b0, b1) = span(left), span(right)
-    top, bottom = max(a0, b0), min(a1, b1)
-    margin = 0.8 * float(np.median([boxes[i].x_height for i in (*left, *right)]))
-    shared = [sum(top - margin <= boxes[i].middle <= bottom + margin for i in side) for side in (left, right)]
-    return min(shared) >= 2
+def _overlap(line: _Line, other: _Line) -> bool:
+    return abs(line.middle - other.middle) < LEVEL * min(line.x_height, other.x_height)
 
 
-def _rows(group: list[int], boxes: Sequence[LineBox]) -> list[int]:
-    """From the top down; pieces that stand on one height and not over one another from left to right."""
-    rows: list[list[int]] = []
-    for i in sorted(group, key=lambda i: boxes[i].middle):
-        box = boxes[i]
+def _beside(band: _Band) -> tuple[list[_Line], list[_Line]]:
+    """The lines of each side at heights where the other side has lines too."""
+    margin = 0.8 * float(np.median([line.x_height for line in (*band.left, *band.right)]))
+    top = max(band.left[0].middle, band.right[0].middle) - margin
+    bottom = min(band.left[-1].middle, band.right[-1].middle) + margin
+    left, right = ([line for line in side if top <= line.middle <= bottom] for side in (band.left, band.right))
+    return left, right
+
+
+def _columns(left: list[Part], right: list[Part]) -> Part:
+    """Two columns, or more where one of them is nothing but columns."""
+    columns: list[tuple[Part, ...]] = []
+    for side in (left, right):
+        if len(side) == 1 and side[0].kind == "columns":
+            columns.extend(side[0].columns)
+        else:
+            columns.append(tuple(_joined(side)))
+    return Part("columns", columns=tuple(columns))
+
+
+def _is_margin(note: list[_Line], main: list[_Line]) -> bool:
+    """Whether `note` is written beside some of the lines of `main`, and narrower than they are."""
+    width, own = (float(np.median([line.width for line in lines])) for lines in (main, note))
+    inside = note[0].middle >= main[0].middle - _pitch(main) and note[-1].middle <= main[-1].middle + _pitch(main)
+    return inside and len(note) <= 0.5 * len(main) and own < NARROW * width
+
+
+def _with_note(main: list[_Line], note: list[_Line]) -> list[Part]:
+    """`main` with the note in its margin read before the line beside which it begins."""
+    start = note[0].middle - 0.5 * note[0].x_height
+    above = [line for line in main if line.middle < start]
+    below = [line for line in main if line.middle >= start]
+    parts = _parts(above) if above else []
+    parts.append(Part("margin", tuple(line.pieces for line in _ordered(note))))
+    return [*parts, *_parts(below)] if below else parts
+
+
+def _text(lines: list[_Line]) -> Part:
+    return Part("text", tuple(line.pieces for line in _ordered(lines)))
+
+
+def _ordered(lines: list[_Line]) -> list[_Line]:
+    """From the top down; what stands on one height and not over one another from left to right."""
+    rows: list[list[_Line]] = []
+    for line in lines:
         if rows:
             row = rows[-1]
-            level = float(np.mean([boxes[j].middle for j in row]))
-            apart = all(box.left >= boxes[j].right or box.right <= boxes[j].left for j in row)
-            if apart and abs(box.middle - level) < 0.8 * min(box.x_height, *(boxes[j].x_height for j in row)):
-                row.append(i)
+            level = float(np.mean([other.middle for other in row]))
+            apart = all(line.left >= other.right or line.right <= other.left for other in row)
+            if apart and abs(line.middle - level) < 0.8 * min(line.x_height, *(other.x_height for other in row)):
+                row.append(line)
                 continue
-        rows.append([i])
-    return [i for row in rows for i in sorted(row, key=lambda i: boxes[i].left)]
+        rows.append([line])
+    return [line for row in rows for line in sorted(row, key=lambda line: line.left)]
+
+
+def _joined(parts: list[Part]) -> list[Part]:
+    """`parts` with texts that follow each other as one."""
+    out: list[Part] = []
+    for part in parts:
+        if out and out[-1].kind == part.kind == "text":
+            out[-1] = Part("text", out[-1].rows + part.rows)
+        else:
+            out.append(part)
+    return out
+
+
+# ---------------------------------------------------------------------------------------------------------- tables
+
+
+def _cell_rows(band: _Band) -> list[tuple[_Line, _Line]]:
+    """Pairs of a line left of the gutter and one right of it on one baseline, the nearest of each row.
+
+    None if not nearly all of the lines beside each other have a partner.
+    """
+    pitch = min(_pitch(band.left), _pitch(band.right))
+    pairs: list[tuple[_Line, _Line]] = []
+    for line in band.left:
+        mates = [other for other in band.right if _in_row(line, other, pitch)]
+        if mates:
+            pairs.append((line, min(mates, key=lambda other: other.left)))
+    # A row of several cells left of the gutter is one row.
+    nearest: dict[tuple[int, ...], tuple[_Line, _Line]] = {}
+    for line, mate in pairs:
+        known = nearest.get(mate.pieces)
+        if known is None or line.right > known[0].right:
+            nearest[mate.pieces] = (line, mate)
+    left, right = _beside(band)
+    matched = sum(any(_in_row(line, other, pitch) for other in band.right) for line in left) / len(left)
+    back = sum(any(_in_row(line, other, pitch) for other in band.left) for line in right) / len(right)
+    enough = len(nearest) >= 2 and max(matched, back) >= 0.8 and min(matched, back) >= 0.5
+    return list(nearest.values()) if enough else []
+
+
+def _in_row(line: _Line, other: _Line, pitch: float) -> bool:
+    if line.left > other.left:
+        line, other = other, line
+    unit = min(line.x_height, other.x_height)
+    step = _aligned(line.boxes[-1], other.boxes[0])
+    return line.right <= other.left + TOUCH * unit and step < min(CELLS[0] * unit, CELLS[1] * pitch)
+
+
+def _evidence(band: _Band, rows: list[tuple[_Line, _Line]]) -> float:
+    """How much speaks for cells in rows and against two columns of prose."""
+    pitch = min(_pitch(band.left), _pitch(band.right))
+    steps = [_aligned(a.boxes[-1], b.boxes[0]) / pitch for a, b in rows]
+    share = np.median([a.width / max(1.0, b.left - a.left) for a, b in rows])
+    score = 1.0 if np.mean(steps) < 0.12 else 0.0
+    score += 1.0 if share < 0.6 else -1.0 if share > 0.85 else 0.0
+    for side in zip(*rows, strict=True):
+        unit = float(np.median([line.x_height for line in side]))
+        edges = [line.left for line in side], [line.right for line in side], [line.left + line.right for line in side]
+        score += 0.25 if min(float(np.ptp(edge)) for edge in edges) < 1.5 * unit else -0.5
+        if any(line.text for line in side):
+            words = float(np.median([len(line.text.split()) for line in side]))
+            score += 0.75 if words <= 2.5 else -1.0 if words > 4.5 else 0.0
+    lines = {id(line): line for line in band.lines}.values()
+    several = sum(sum(_in_row(line, other, pitch) for other in lines if other is not line) >= 2 for line in lines)
+    score += 0.5 if several > 0.6 * len(lines) else 0.0
+    score += 1.0 if _mean(_is_number(b.text) for _, b in rows) >= 0.5 else 0.0
+    score += 2.0 if _mean(a.text.rstrip().endswith((":", "?")) for a, _ in rows) >= 0.4 else 0.0
+    return score
+
+
+def _is_number(text: str) -> bool:
+    """Whether at least half of the letters and digits are digits."""
+    known = re.findall(r"\w", text)
+    return bool(known) and 2 * sum(char.isdigit() for char in known) >= len(known)
+
+
+def _mean(values: Iterable[bool]) -> float:
+    return float(np.mean(list(values) or [False]))
+
+
+def _table(band: _Band, rows: list[tuple[_Line, _Line]]) -> list[Part]:
+    """The rows of a table, and what stands above and below it."""
+    pitch = min(_pitch(band.left), _pitch(band.right))
+    found: list[list[_Line]] = []
+    for line in band.lines:
+        home = next((row for row in found if any(_in_row(line, other, pitch) for other in row)), None)
+        if home is None:
+            found.append([line])
+        else:
+            home.append(line)
+    full = [number for number, row in enumerate(found) if len(row) > 1]
+    first, last = full[0], full[-1]
+    cells = tuple(
+        tuple(i for line in sorted(row, key=lambda line: line.left) for i in line.pieces)
+        for row in found[first : last + 1]
+    )
+    above = [line for row in found[:first] for line in row]
+    below = [line for row in found[last + 1 :] for line in row]
+    parts = [Part("table", cells)]
+    return [*(_parts(above) if above else []), *parts, *(_parts(below) if below else [])]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from text_recognizer import formats
 from text_recognizer.feedback.record import Flag
-from text_recognizer.page import Mode
+from text_recognizer.page import BlockKind, Mode
 from text_recognizer.service.problems import MEDIA_TYPE
 from text_recognizer.service.settings import LogKeep
 
@@ -39,6 +39,15 @@ class Timings(BaseModel):
     total: float
 
 
+class BlockAnswer(BaseModel):
+    """Lines that belong together: those from `start` up to and without `stop`."""
+
+    kind: BlockKind
+    start: int
+    stop: int
+    blocks: list[BlockAnswer] = Field([], description="of a column, and the rows of a table")
+
+
 class PageAnswer(BaseModel):
     """A page, as `text-recognizer read --format json` writes it, with its request id and timings."""
 
@@ -50,6 +59,7 @@ class PageAnswer(BaseModel):
     height: int
     text: str
     lines: list[LineAnswer]
+    blocks: list[BlockAnswer]
     request_id: str
     timings: Timings
 
