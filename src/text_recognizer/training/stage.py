@@ -271,6 +271,7 @@ class StageOptions:
         decoding: default weights of the search.
         formats: of `training.export`, beside ONNX, which reading needs.
         reference_pages: rendered pages whose statistics monitoring compares with; 0 for none.
+        licences: of further data that the weights were trained on, beside pen strokes, fonts and texts.
         worst_cer: the checkpoint is refused at once if it reads the first held-out lines with a higher error rate.
     """
 
@@ -287,6 +288,7 @@ class StageOptions:
     decoding: Decoding = field(default_factory=Decoding)
     formats: Sequence[Format] = ("onnx",)
     reference_pages: int = REFERENCE_PAGES
+    licences: Sequence[Licence] = ()
     worst_cer: float = 0.5
 
 
@@ -356,8 +358,8 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
                 line_finder=finder_settings,
                 run=replace(run, checkpoint_sha256=sha256(checkpoint), finder_sha256=finder_source),
                 git_commit=git_commit()[0],
-                data=("UNIPEN train_r01_v07, training writers", *fonts),
-                licences=LICENCES,
+                data=("UNIPEN train_r01_v07, training writers", *fonts, *(more.data for more in options.licences)),
+                licences=(*LICENCES, *options.licences),
             ),
         )
         recognizer = Recognizer(Bundle.open(folder))
@@ -592,6 +594,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--views", type=float, nargs="*", default=decoding.views, help="further widths of a line, as factors"
     )
+    parser.add_argument(
+        "--licence", action="append", default=[], nargs=3, metavar=("DATA", "LICENCE", "SOURCE"),
+        help="of further data that the weights were trained on; may be given several times",
+    )  # fmt: skip
     parser.add_argument("--last-weights", action="store_true", help="the last step's weights, not their average")
     parser.add_argument(
         "--worst-cer", type=float, default=StageOptions.worst_cer, metavar="SHARE",
@@ -615,6 +621,7 @@ def main(argv: list[str]) -> int:
         texts=args.texts, reference_pages=args.reference_pages, name=args.name,
         version=args.version or StageOptions.version, averaged=not args.last_weights,
         language_models=dict(args.language_model), formats=formats, worst_cer=args.worst_cer,
+        licences=[Licence(data=data, licence=licence, source=source) for data, licence, source in args.licence],
         decoding=Decoding(
             ctc_weight=args.ctc_weight, beam=args.beam, language_weight=args.language_weight,
             length_bonus=args.length_bonus, views=tuple(args.views),

@@ -107,7 +107,7 @@ class PageStyle:
             height, width = float(rng.uniform(2.2, 4.5)), float(rng.uniform(2.5, 14))
             margins = tuple(float(v) for v in rng.uniform(0.1, 1.2, 4))  # type: ignore[assignment]
         whole = kind >= 0.23
-        cells = (int(rng.integers(2, 16)), int(rng.integers(1, 7))) if whole and rng.random() < 0.13 else None
+        cells = (int(rng.integers(2, 16)), int(rng.integers(1, 7))) if whole and rng.random() < 0.22 else None
         columns = int(rng.choice([1, 2, 3], p=[0.8, 0.16, 0.04])) if whole and width > 44 else 1
         return PageStyle(
             x_height=x_height,
@@ -518,7 +518,7 @@ def _lay_out_cells(script: _Script, style: PageStyle, rng: np.random.Generator, 
                 continue
             text = script.text.line(rng, 2, 16)
             if rng.random() < numbers:
-                digits = "".join(map(str, rng.integers(0, 10, int(rng.integers(1, 5)))))
+                digits = "".join(map(str, rng.integers(0, 10, int(rng.choice([1, 2, 3, 4], p=[0.5, 0.2, 0.2, 0.1])))))
                 text = str(
                     rng.choice([digits, digits, f"{digits}.{rng.integers(10, 100)}", f"{digits}%", f"${digits}"])
                 )
