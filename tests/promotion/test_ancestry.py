@@ -11,6 +11,7 @@ import pytest
 from text_recognizer import cli
 from text_recognizer.bundle import SHIPPED, Bundle, sha256
 from text_recognizer.description import BaseModel, Description, Run
+from text_recognizer.evaluation.versions import Versions
 from text_recognizer.promotion.ancestry import WEIGHTS, Node, ancestry, svg
 from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.registry import Model
@@ -83,6 +84,17 @@ def test_promoted_model_is_traced_to_corrections_base_data_and_commits(
     ):  # fmt: skip
         assert fact in said, fact
     assert said.index("pen@0.4") < said.index("pen@0.3") < said.index(str(base))
+
+
+def test_data_sets_are_called_by_their_versions(registry: Registrar, tune: Tune, tmp_path: Path) -> None:
+    (tmp_path / "set").write_text("lines")
+    versions = Versions(tmp_path / "versions.json")
+    versions.add("letters", tmp_path / "set")
+    bundle = Bundle.open(tune(Bundle.open(SHIPPED), "0.3", b"second weights").path)
+    record = {**bundle.description.run.record, "data": {"set": sha256(tmp_path / "set")}}
+    made = replace(bundle.description, run=replace(bundle.description.run, record=record))
+    node = ancestry(Bundle(bundle.path, made), registry, versions=versions)
+    assert any(dict(one.facts).get("version of set") == "letters@1" for one in found(node, "data"))
 
 
 def test_lineage_is_there_for_programs(registry: Registrar, tune: Tune, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,9 +20,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from text_recognizer.errors import UsageError
+from text_recognizer.evaluation.versions import fingerprint
 from text_recognizer.training import tracking
 from text_recognizer.training.callbacks import RunRecord
-from text_recognizer.training.record import fingerprint, read_record
+from text_recognizer.training.record import read_record
 from text_recognizer.training.tracking import open_loggers
 
 pytest.importorskip("mlflow")
@@ -304,15 +305,6 @@ def test_run_that_fails_says_so_in_its_record(tmp_path: Path, monkeypatch: pytes
         fit(tmp_path / "runs" / "run", ["mlflow"])
     assert read_record(tmp_path / "runs" / "run")["status"] == "failed"
     assert mlflow_runs(tmp_path / "runs")[0].info.status == "FAILED"
-
-
-def test_fingerprint_of_a_folder_is_that_of_its_files(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name / "deep").mkdir(parents=True)
-        (tmp_path / name / "deep" / "x").write_bytes(b"1")
-    assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
-    (tmp_path / "b" / "deep" / "x").write_bytes(b"2")
-    assert fingerprint(tmp_path / "a") != fingerprint(tmp_path / "b")
 
 
 def test_damaged_record_is_no_record(tmp_path: Path) -> None:

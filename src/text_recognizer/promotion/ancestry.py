@@ -15,6 +15,7 @@ from typing import Any
 from text_recognizer.bundle import SHIPPED, Bundle, sha256
 from text_recognizer.description import Description
 from text_recognizer.errors import BundleInvalid, DataInvalid
+from text_recognizer.evaluation.versions import Versions
 from text_recognizer.registry import ALIASES, Registry, standing
 
 WEIGHTS = "recognizer.safetensors"
@@ -49,14 +50,26 @@ class Node:
         return {"kind": self.kind, "title": self.title, "facts": dict(self.facts), "sources": sources}
 
 
-def ancestry(bundle: Bundle, registry: Registry, exports: Mapping[str, Path] | None = None) -> Node:
+@dataclass(frozen=True)
+class _Known:
+    """Where things are looked up."""
+
+    registry: Registry
+    exports: Mapping[str, Path]
+    versions: Versions
+
+
+def ancestry(
+    bundle: Bundle, registry: Registry, exports: Mapping[str, Path] | None = None, versions: Versions | None = None
+) -> Node:
     """The model of `bundle` with all that it was made from; a base is looked up by the sha256 of its weights.
 
     Args:
         registry: where base models are looked up, beside the shipped model.
         exports: folders of exported corrections by the sha256 of their manifest, as `find_exports` gives them.
+        versions: names of data sets by their sha256; None for those in `data/versions.json`.
     """
-    return _model(bundle, registry, exports or {}, frozenset())
+    return _model(bundle, _Known(registry, exports or {}, versions or Versions()), frozenset())
 
 
 def find_exports(folders: list[Path]) -> dict[str, Path]:
@@ -72,19 +85,19 @@ def find_exports(folders: list[Path]) -> dict[str, Path]:
     return found
 
 
-def _model(bundle: Bundle, registry: Registry, exports: Mapping[str, Path], seen: frozenset[str]) -> Node:
+def _model(bundle: Bundle, known: _Known, seen: frozenset[str]) -> Node:
     description, run = bundle.description, bundle.description.run
     weights = description.files.get(WEIGHTS, "")
     facts = [("folder", str(bundle.path)), ("weights", weights), ("staged at commit", description.git_commit)]
-    facts += _aliases(f"{bundle.name}@{bundle.version}", registry)
+    facts += _aliases(f"{bundle.name}@{bundle.version}", known.registry)
     facts += [(f"CER on its held-out lines, {when}", f"{100 * cer:.1f} %") for when, cer in _own(description.metrics)]
-    sources = [_run(bundle, registry, exports, seen | {weights})]
+    sources = [_run(bundle, known, seen | {weights})]
     if run.finder_sha256:
         sources.append(Node("weights", "line finder", (("sha256 of its checkpoint", run.finder_sha256),)))
     return Node("model", str(bundle), _known(facts), tuple(sources))
 
 
-def _run(bundle: Bundle, registry: Registry, exports: Mapping[str, Path], seen: frozenset[str]) -> Node:
+def _run(bundle: Bundle, known: _Known, seen: frozenset[str]) -> Node:
     description, run = bundle.description, bundle.description.run
     record = run.record
     facts = [("id", record.get("id")), ("started", record.get("started")), ("steps", run.steps or None)]
@@ -93,14 +106,14 @@ def _run(bundle: Bundle, registry: Registry, exports: Mapping[str, Path], seen: 
     facts += [(f"in {kind}", there) for kind, there in record.get("trackers", {}).items()]
     sources = []
     if run.base is not None:
-        sources.append(_base(run.base.name, run.base.version, run.base.weights_sha256, registry, exports, seen))
+        sources.append(_base(run.base.name, run.base.version, run.base.weights_sha256, known, seen))
     if run.corrections_sha256:
-        sources.append(_corrections(run.corrections_sha256, exports))
+        sources.append(_corrections(run.corrections_sha256, known.exports))
     begun = {name: digest for name, digest in record.get("parents", {}).items() if digest not in seen}
     for name, digest in begun.items():
         if run.base is None or digest != run.base.weights_sha256:
             sources.append(Node("weights", f"began with {name}", (("sha256", str(digest)),)))
-    sources += _data(bundle)
+    sources += _data(bundle, known.versions)
     commit = str(record.get("git_commit") or description.git_commit or "unknown")
     changed = "yes" if record.get("uncommitted_changes") else None
     sources.append(
@@ -110,16 +123,14 @@ def _run(bundle: Bundle, registry: Registry, exports: Mapping[str, Path], seen: 
     return Node("run", kind, _known(facts), tuple(sources))
 
 
-def _base(
-    name: str, version: str, weights: str, registry: Registry, exports: Mapping[str, Path], seen: frozenset[str]
-) -> Node:
+def _base(name: str, version: str, weights: str, known: _Known, seen: frozenset[str]) -> Node:
     title = f"{name}@{version}"
     if weights in seen:  # a bundle cannot be its own ancestor; a forged one may say so
         return Node("model", title, (("weights", weights), ("note", "named above already")))
-    for folder in (*(model.path for model in registry.models()), SHIPPED):
+    for folder in (*(model.path for model in known.registry.models()), SHIPPED):
         try:
             if Description.read(folder).files.get(WEIGHTS) == weights:
-                return _model(Bundle.open(folder), registry, exports, seen)
+                return _model(Bundle.open(folder), known, seen)
         except BundleInvalid:  # of no use as evidence
             continue
     missing = "not in this registry: 'text-recognizer models pull' it to see what it was made of"
@@ -142,9 +153,11 @@ def _corrections(digest: str, exports: Mapping[str, Path]) -> Node:
     return Node("corrections", f"{manifest['lines']} corrected lines", _known(facts))
 
 
-def _data(bundle: Bundle) -> list[Node]:
+def _data(bundle: Bundle, versions: Versions) -> list[Node]:
     description = bundle.description
-    digests = [(f"sha256 of {name}", digest) for name, digest in description.run.record.get("data", {}).items()]
+    digests: list[tuple[str, Any]] = []
+    for name, digest in description.run.record.get("data", {}).items():
+        digests += [(f"sha256 of {name}", digest), (f"version of {name}", versions.named(digest))]
     licences = [(entry.data, entry.licence) for entry in description.licences]
     facts = _known([*digests, *licences])
     return [Node("data", ", ".join(description.data) or "unnamed", facts)] if description.data or facts else []

@@ -1,10 +1,11 @@
-"""`text-recognizer train data`: fetch and prepare the data that training renders from, and preview rendered samples."""
+"""`text-recognizer train data`: fetch, prepare and preview what training renders from; versions of data sets."""
 
 import argparse
 import tempfile
 from pathlib import Path
 
 from text_recognizer.errors import DataInvalid
+from text_recognizer.evaluation.versions import VERSIONS, Versions, difference, fingerprint
 
 
 def main(argv: list[str]) -> int:
@@ -14,6 +15,8 @@ def main(argv: list[str]) -> int:
 
         return preview(argv[1:])
     options = _parser().parse_args(argv)
+    if options.command in ("version", "versions", "check"):
+        return _versions(options)
     try:
         if options.command == "prepare":
             _prepare(options.source, options.download, options.output)
@@ -21,12 +24,32 @@ def main(argv: list[str]) -> int:
             from text_recognizer.synthesis.sources.text import fetch_texts
 
             fetch_texts(options.folder)
+            print(f"{fingerprint(options.folder)}  {options.folder}")
         else:
             from text_recognizer.synthesis.sources.fonts import fetch_fonts
 
             fetch_fonts(options.folder)
+            # The same on every machine: it is what a model's lineage calls the sha256 of its fonts.
+            print(f"{fingerprint(options.folder)}  {options.folder}")
     except (OSError, ValueError) as error:  # raised by the sources for an unknown archive or a failed download
         raise DataInvalid(str(error)) from error
+    return 0
+
+
+def _versions(options: argparse.Namespace) -> int:
+    """`version`, `versions` and `check`."""
+    versions = Versions(options.versions)
+    if options.command == "version":
+        version = versions.add(options.name, options.path)
+        print(f"{version.sha256}  {version}  {len(version.files)} files")
+    elif options.command == "versions":
+        for version in versions.entries:
+            print(f"{version.sha256}  {version}  {len(version.files)} files, {version.at}")
+    else:
+        version = versions.find(options.name)
+        if found := difference(version, options.path):
+            raise DataInvalid(f"{options.path} is not {version}: {found}.")
+        print(f"{options.path} is {version}")
     return 0
 
 
@@ -57,5 +80,16 @@ def _parser() -> argparse.ArgumentParser:
     fonts.add_argument("folder", nargs="?", type=Path, default=Path("data/fonts"), help="default: %(default)s")
     texts = commands.add_parser("texts", help="fetch the public-domain English of the lock file")
     texts.add_argument("folder", nargs="?", type=Path, default=Path("data/texts"), help="default: %(default)s")
+    known = argparse.ArgumentParser(add_help=False)
+    known.add_argument("--versions", type=Path, default=VERSIONS, metavar="FILE", help="(%(default)s)")
+    version = commands.add_parser("version", parents=[known], help="give the content of a data set a name and a number")
+    version.add_argument("name", help="the same content keeps its number, another one gets the next")
+    version.add_argument("path", type=Path, help="file or folder")
+    commands.add_parser("versions", parents=[known], help="list the versions of data sets")
+    check = commands.add_parser(
+        "check", parents=[known], help="whether a data set still is a version; names what differs"
+    )
+    check.add_argument("name", help="NAME@NUMBER, or NAME for the newest")
+    check.add_argument("path", type=Path, help="file or folder")
     commands.add_parser("preview", help="write a contact sheet of rendered samples", add_help=False)
     return parser

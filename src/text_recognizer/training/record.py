@@ -6,7 +6,6 @@ the trackers, its status and last metrics. `callbacks.RunRecord` writes it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -16,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from text_recognizer.bundle import sha256
+from text_recognizer.evaluation.versions import fingerprint
 
 RECORD = "run.json"
 # A run writes its record at least every minute; one that has not for so long has ended without saying so.
@@ -41,16 +40,6 @@ def fingerprints(config: Mapping[str, Any]) -> dict[str, str]:
         elif isinstance(value, str | Path) and str(value) and Path(value).exists():
             found[name] = fingerprint(Path(value))
     return found
-
-
-def fingerprint(path: Path) -> str:
-    """sha256 of a file; of a folder that of its files' names and digests."""
-    if path.is_file():
-        return sha256(path)
-    digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(f"{sha256(file)}  {file.relative_to(path).as_posix()}\n".encode())
-    return digest.hexdigest()
 
 
 def git_commit(file: Path = Path(__file__)) -> tuple[str, bool]:
