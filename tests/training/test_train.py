@@ -14,7 +14,7 @@ import torch
 
 from text_recognizer.cli import main
 from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
-from text_recognizer.training import train
+from text_recognizer.training import rate, train
 from text_recognizer.training.data import Codec
 from text_recognizer.training.lit import precision
 from text_recognizer.training.models.recognizer import RecognizerConfig
@@ -188,6 +188,22 @@ def test_full_disk_is_said_and_the_last_checkpoint_stays(whole: Path, tiny: Path
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert (tmp_path / "last.ckpt").read_bytes() == kept
+
+
+def test_learning_rate_is_suggested_by_a_range_test(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["train", "rate", "--config", "debug", "--config", str(tiny), "--steps", "24", "--to", "0.1"]
+    assert main([*command, "--json", "rates.json"]) == 0
+    held = json.loads((tmp_path / "rates.json").read_text())
+    assert 20 <= len(held["rates"]) == len(held["losses"]) <= 24
+    assert held["rates"] == sorted(held["rates"])
+    assert held["suggestion"] in held["rates"]
+    assert f"--model.learning_rate {held['suggestion']:.1e}" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["rates.json"]  # no run is left
+    with pytest.raises(UsageError, match="--from less than --to"):
+        rate.find_rate([], least=1.0, most=0.1)
 
 
 def test_validation_without_a_checkpoint_says_so(tiny: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ COMMANDS = {
     "data": ("text_recognizer.synthesis.cli", "prepare and preview training data"),
     "runs": ("text_recognizer.training.runs", "list and compare training runs"),
     "sweep": ("text_recognizer.training.sweep", "search a space of settings with many short runs"),
+    "rate": ("text_recognizer.training.rate", "find a learning rate by a range test"),
     "language-model": ("text_recognizer.training.language_model", "estimate the language model of a bundle"),
     "demo": ("text_recognizer.training.demo", "run every step of making a model in minutes, without data"),
 }

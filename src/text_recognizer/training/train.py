@@ -10,9 +10,9 @@ import logging
 import pickle
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning as L
 import torch
@@ -227,11 +227,19 @@ def run(arguments: Sequence[str], extra: Sequence[Callback] = ()) -> TrainCLI:
     Raises UsageError for arguments that are unknown or do not fit together, OutputFailed if the disk is full,
     DataInvalid if a checkpoint is damaged or data is missing. Files that the run has written stay.
     """
+    return parsed(lambda: TrainCLI(arguments, extra), arguments)
+
+
+_CLI = TypeVar("_CLI", bound=TrainCLI)
+
+
+def parsed(make: Callable[[], _CLI], arguments: Sequence[str]) -> _CLI:
+    """`make()`, which parses `arguments` and runs them, with the errors of Lightning and its parser as ours."""
     for known in _KNOWN:
         warnings.filterwarnings("ignore", f".*{known}")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        return TrainCLI(arguments, extra)
+        return make()
     except ArgumentError as error:
         raise UsageError(_argument_problem(str(error), arguments)) from None
     except MisconfigurationException as error:
