@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from text_recognizer.page import Line, Page, Word
+from text_recognizer.page import Block, Line, Page, Word
 
 
 def placed(text, start, length, degrees, height=30.0, confidence=0.9):
@@ -59,6 +59,32 @@ def page():
         words=(),
     )
     return Page(width=640, height=480, lines=(first, second, third), model="pen@0.1")
+
+
+@pytest.fixture(scope="session")
+def divided():
+    """A page with a block of each kind: a heading, a list, a table with an empty cell, a form, a note, two columns."""
+    texts = [
+        *[("Minutes", (50, 60), 40), ("we bought", (50, 120), 30), ("- milk & eggs", (50, 160), 30)],
+        *[("☐ tea", (50, 200), 30), ("① call Anna", (50, 240), 30)],
+        *[("Item", (50, 320), 30), ("Qty", (250, 320), 30), ("Price", (450, 320), 30)],
+        *[("Apples", (50, 360), 30), ("$0.50", (450, 360), 30)],
+        *[("Name:", (50, 440), 30), ("Mary", (250, 440), 30), ("Phone:", (50, 480), 30), ("555", (250, 480), 30)],
+        *[("see *p. 3*", (520, 120), 20), ("left", (50, 560), 30), ("right", (350, 560), 30)],
+    ]
+    lines = tuple(placed(text, start, 0.5 * size * len(text), 0, size) for text, start, size in texts)
+
+    def of(kind, *ends, blocks=()):
+        return Block(kind=kind, start=ends[0], stop=ends[1], blocks=blocks)
+
+    blocks = (
+        *(of("heading", 0, 1), of("paragraph", 1, 5)),
+        of("table", 5, 10, blocks=(of("row", 5, 8), of("row", 8, 10))),
+        *(of("row", 10, 12), of("row", 12, 14), of("margin", 14, 15)),
+        of("column", 15, 16, blocks=(of("paragraph", 15, 16),)),
+        of("column", 16, 17, blocks=(of("paragraph", 16, 17),)),
+    )
+    return Page(width=640, height=640, lines=lines, model="pen@0.1", blocks=blocks)
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ def write(page, source="scans/p 1.png"):
     return formats.get_format("alto").write(page, source)
 
 
-def test_document_fits_the_official_schema(schema, page, blank, slanted):
-    for written in (page, blank, slanted):
+def test_document_fits_the_official_schema(schema, page, blank, slanted, divided):
+    for written in (page, blank, slanted, divided):
         schema("alto-4-3.xsd", write(written))
 
 
@@ -54,3 +54,23 @@ def test_evaluation_reads_it_back(page, letter, tmp_path):
     assert found[0].polygon == ((50, 78), (350, 78), (350, 108), (50, 108))
     assert found[0].baseline == ((50, 100), (200, 100), (350, 100))
     assert found[2].baseline is None
+
+
+def test_blocks_are_tagged_with_their_kinds_and_columns_and_tables_hold_theirs(divided):
+    root = ET.fromstring(write(divided))
+    space = root.find(".//a:PrintSpace", ALTO)
+    assert [(block.tag.partition("}")[2], block.get("TYPE") or block.get("TAGREFS")) for block in space] == [
+        ("TextBlock", "kind_heading"),
+        ("TextBlock", "kind_paragraph"),
+        ("ComposedBlock", "table"),
+        ("TextBlock", "kind_row"),
+        ("TextBlock", "kind_row"),
+        ("TextBlock", "kind_margin"),
+        ("ComposedBlock", "column"),
+        ("ComposedBlock", "column"),
+    ]
+    labels = {tag.get("ID"): tag.get("LABEL") for tag in root.find("a:Tags", ALTO)}
+    assert labels == {f"kind_{kind}": kind for kind in ("heading", "margin", "paragraph", "row")}
+    rows = [[line.find("a:String", ALTO).get("CONTENT") for line in row] for row in space[2]]
+    assert rows == [["Item", "Qty", "Price"], ["Apples", "$0.50"]]
+    assert [line.get("ID") for line in root.iter(f"{{{ALTO['a']}}}TextLine")] == [f"line{n}" for n in range(1, 18)]

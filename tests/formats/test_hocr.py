@@ -23,8 +23,8 @@ def properties(element):
     return dict(part.strip().partition(" ")[::2] for part in element.get("title").split(";"))
 
 
-def test_the_specification_s_program_finds_no_fault(hocr_spec, page, blank, slanted):
-    assert hocr_spec(write(page), write(blank), write(slanted)) == []
+def test_the_specification_s_program_finds_no_fault(hocr_spec, page, blank, slanted, divided):
+    assert hocr_spec(write(page), write(blank), write(slanted), write(divided)) == []
 
 
 def test_the_specification_s_program_would_find_one(hocr_spec, page):
@@ -84,3 +84,15 @@ def test_name_with_quotes_and_semicolons_ends_no_property(page, hocr_spec):
     assert properties(of_class(document, "ocr_page")[0])["bbox"] == "0 0 640 480"
     assert hocr_spec(document) == []
     assert re.search(rb'image "a %22b%22%3B bbox 1 1 1 1.png"', document.replace(b"&quot;", b'"'))
+
+
+def test_blocks_are_areas_of_paragraphs_and_tables_and_notes_float(divided):
+    sheet = of_class(write(divided), "ocr_page")[0]
+    areas = [(area.get("class"), len(area)) for area in sheet]
+    assert areas == [
+        ("ocr_carea", 2), ("ocr_table", 2), ("ocr_carea", 2), ("ocr_textfloat", 1), ("ocr_carea", 1), ("ocr_carea", 1),
+    ]  # fmt: skip
+    assert len(of_class(write(divided), "ocr_par")) == 9
+    assert properties(sheet[2])["bbox"] == "50 418 310 488"
+    lines = of_class(write(divided), "ocr_line")
+    assert [line.get("id") for line in lines] == [f"line_{n}" for n in range(1, 18)]

@@ -12,8 +12,8 @@ def write(page, source="scans/p 1.png"):
     return formats.get_format("page").write(page, source)
 
 
-def test_document_fits_the_official_schema(schema, page, blank, slanted):
-    for written in (page, blank, slanted):
+def test_document_fits_the_official_schema(schema, page, blank, slanted, divided):
+    for written in (page, blank, slanted, divided):
         schema("pagecontent.xsd", write(written))
 
 
@@ -56,3 +56,28 @@ def test_evaluation_reads_it_back(page, letter, tmp_path):
     assert [line.text for line in found] == [line.text for line in page.lines]
     assert found[0].polygon == ((50, 78), (350, 78), (350, 108), (50, 108))
     assert found[0].baseline == ((50, 100), (200, 100), (350, 100))
+
+
+def test_blocks_are_regions_of_their_types_in_order(divided):
+    root = ET.fromstring(write(divided))
+    sheet = root.find("p:Page", PAGE)
+    regions = {region.get("id"): region for region in sheet if region.tag.endswith("Region")}
+    order = sheet.find("p:ReadingOrder/p:OrderedGroup", PAGE)
+    kinds = [regions[ref.get("regionRef")].get("type") if ref.get("regionRef") else ref.get("caption") for ref in order]
+    assert kinds == ["heading", "paragraph", None, "other", "other", "marginalia", "column", "column"]
+    inside = [ref.get("regionRef") for ref in order.findall("p:OrderedGroupIndexed/p:RegionRefIndexed", PAGE)]
+    assert [regions[name].findtext(".//p:TextLine/p:TextEquiv/p:Unicode", None, PAGE) for name in inside] == [
+        "left", "right",
+    ]  # fmt: skip
+    assert "structure {type:row;}" in regions["region4"].get("custom")
+
+
+def test_cells_of_a_table_know_their_row_and_column(divided):
+    table = ET.fromstring(write(divided)).find(".//p:TableRegion", PAGE)
+    assert (table.get("rows"), table.get("columns")) == ("2", "3")
+    cells = {}
+    for region in table.findall("p:TextRegion", PAGE):
+        role = region.find("p:Roles/p:TableCellRole", PAGE)
+        text = region.findtext("p:TextLine/p:TextEquiv/p:Unicode", None, PAGE)
+        cells[int(role.get("rowIndex")), int(role.get("columnIndex"))] = text
+    assert cells == {(0, 0): "Item", (0, 1): "Qty", (0, 2): "Price", (1, 0): "Apples", (1, 2): "$0.50"}

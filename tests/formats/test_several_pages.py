@@ -132,7 +132,8 @@ def test_ending_of_each_format_names_it(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", formats.NAMES)
-def test_every_format_writes_documents(name, page, blank):
+def test_every_format_writes_documents(name, divided, blank):
+    page = divided
     picture = io.BytesIO()
     Image.new("L", (page.width, page.height), 255).save(picture, "PNG")
     out = io.BytesIO()

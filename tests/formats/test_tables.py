@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -61,3 +62,25 @@ def test_formulas_in_either_table_are_text():
         last = formats.get_format(name).write(page, "@x.png").decode().splitlines()[-1]
         assert last.endswith("'=A1")
         assert "@x.png" not in last or last.startswith("'@x.png")
+
+
+def test_tables_and_forms_are_rows_of_cells(divided, page, blank):
+    write = formats.get_format("tables").write
+    assert write(divided).decode() == "Item,Qty,Price\nApples,,$0.50\n\nName:,Mary\nPhone:,555\n"
+    assert write(page) == write(blank) == b""
+
+
+def test_cells_stand_in_their_columns_on_a_page_on_its_side(divided):
+    def turned(points):
+        return tuple((y, 640 - x) for x, y in points)  # a quarter turn counter-clockwise
+
+    lines = tuple(replace(line, polygon=turned(line.polygon), baseline=turned(line.baseline)) for line in divided.lines)
+    written = formats.get_format("tables").write(replace(divided, lines=lines)).decode()
+    assert written.splitlines()[1] == "Apples,,$0.50"
+
+
+def test_tsv_counts_blocks_paragraphs_and_their_lines(divided):
+    rows = [row.split("\t") for row in formats.get_format("tsv").write(divided, "p.png").decode().splitlines()[1:]]
+    assert [row[2] for row in rows if row[0] == "2"] == [str(n) for n in range(1, 9)]
+    table = [tuple(map(int, row[3:5])) for row in rows if row[0] == "4" and row[2] == "3"]
+    assert table == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2)]

@@ -169,7 +169,7 @@ def evaluate(
             words = [w for line in read.lines for w in line.words]
             right = words_right(normalise(" ".join(truth)), [normalise(w.text) for w in words])
             pairs = tuple(zip((w.confidence for w in words), right, strict=True))
-            sample = _page_sample(page, [line.text for line in read.lines], normalise)
+            sample = _page_sample(page, [text for text, _, _ in read.rows()], normalise)
             assert sample.lines
             sample = replace(sample, lines=replace(sample.lines, outlines=_outlines(read)))
             report.samples.append(replace(sample, confidences=pairs, crop=_picture(gray)))
@@ -238,7 +238,10 @@ def _page_sample(page: TruthPage, read: Sequence[str], normalise: Normalisation)
 
 def _outlines(page: Page) -> tuple[tuple[Polygon, ...], ...]:
     size = (max(1, page.width), max(1, page.height))
-    return tuple((tuple((x / size[0], y / size[1]) for x, y in line.polygon),) for line in page.lines)
+    return tuple(
+        tuple(tuple((x / size[0], y / size[1]) for x, y in line.polygon) for line in page.lines[start:stop])
+        for _, start, stop in page.rows()
+    )
 
 
 def _page_dict(sample: Sample) -> dict[str, Any]:

@@ -5,13 +5,15 @@ Confidences are the Strings' WC and the Page's PC; ALTO has no place for other r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from text_recognizer.formats import markup
+from text_recognizer.formats.blocks import blocks_of, corners_of, leaves
 from text_recognizer.formats.format import Format
 from text_recognizer.formats.shapes import Pixels, box, file_name, mean_confidence, outline, pixels, share, words_of
-from text_recognizer.page import Line, Page, Picture
+from text_recognizer.page import Block, Line, Page, Picture
 from text_recognizer.version import __version__
 
 NAMESPACE = "http://www.loc.gov/standards/alto/ns-v4#"
@@ -19,7 +21,7 @@ SCHEMA = "http://www.loc.gov/standards/alto/v4/alto-4-3.xsd"
 
 
 def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """The page as one TextBlock of lines in reading order, none where it is blank."""
+    """The page as TextBlocks of lines in reading order, tagged with their kinds; columns and tables hold some."""
     root = ET.Element(
         "alto",
         {
@@ -41,17 +43,31 @@ def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes
     markup.add(software, "softwareName", text="text-recognizer")
     markup.add(software, "softwareVersion", text=__version__)
 
+    blocks = blocks_of(page)
+    if kinds := sorted({block.kind for block in leaves(blocks)}):
+        tags = markup.add(root, "Tags")
+        for kind in kinds:
+            markup.add(tags, "OtherTag", {"ID": f"kind_{kind}", "LABEL": kind, "DESCRIPTION": f"block type {kind}"})
+
     size = {"WIDTH": page.width, "HEIGHT": page.height}
     confidence = mean_confidence(page) if page.lines else None
     about = {"ID": "page", "PHYSICAL_IMG_NR": 1, **size, "PC": confidence, "PROCESSINGREFS": "reading"}
     sheet = markup.add(markup.add(root, "Layout"), "Page", about)
     space = markup.add(sheet, "PrintSpace", {"HPOS": 0, "VPOS": 0, **size})
-    if page.lines:
-        everything = [point for line in page.lines for point in outline(line, page)]
-        block = markup.add(space, "TextBlock", {"ID": "block", **_box(everything)})
-        for number, line in enumerate(page.lines, 1):
-            _line(block, line, f"line{number}", page)
+    _blocks(space, blocks, page, "block")
     return markup.document(root)
+
+
+def _blocks(parent: ET.Element, blocks: Sequence[Block], page: Page, name: str) -> None:
+    for count, block in enumerate(blocks, 1):
+        known = {"ID": f"{name}{count}", **_box(corners_of(block, page))}
+        if block.blocks:
+            inner = markup.add(parent, "ComposedBlock", {**known, "TYPE": block.kind})
+            _blocks(inner, block.blocks, page, f"{name}{count}_")
+        else:
+            element = markup.add(parent, "TextBlock", {**known, "TAGREFS": f"kind_{block.kind}"})
+            for number in range(block.start, block.stop):
+                _line(element, page.lines[number], f"line{number + 1}", page)
 
 
 def _line(block: ET.Element, line: Line, name: str, page: Page) -> None:

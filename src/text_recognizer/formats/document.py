@@ -24,6 +24,8 @@ def open_document(name: str, out: BinaryIO, about: About = About()) -> Writer:  
     match name:
         case "text":
             return several.Text(out, about)
+        case "md" | "tables":
+            return several.Parts(name, out)
         case "json":
             return several.JsonLines(out, about)
         case "csv" | "tsv":

@@ -6,16 +6,21 @@ Other readings of a line are left out: programs that know only the main classes 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from xml.etree import ElementTree as ET
 
 from text_recognizer.formats import markup
+from text_recognizer.formats.blocks import blocks_of, corners_of, leaves
 from text_recognizer.formats.format import Format
 from text_recognizer.formats.shapes import Pixels, box, file_name, outline, pixels, share, words_of
-from text_recognizer.page import Line, Page, Picture
+from text_recognizer.page import Block, Line, Page, Picture
 from text_recognizer.version import __version__
 
 STEEP = 45.0
 """Degrees from which on a line is told by its angle: a baseline as y over x says nothing of one that runs upwards."""
+
+_FLOATS = {"table": "ocr_table", "margin": "ocr_textfloat"}
+"""What stands beside the flow of text; everything else is areas of it."""
 
 _DOCTYPE = (
     b'<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN"'
@@ -26,12 +31,14 @@ _IN_QUOTES = str.maketrans({'"': "%22", ";": "%3B", "%": "%25", "\\": "%5C", "\n
 
 
 def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """The page as one area and one paragraph of lines in reading order, none where it is blank."""
+    """The page as areas of paragraphs in reading order, none where it is blank; a row of a table is a paragraph."""
     root = ET.Element("html", {"xmlns": "http://www.w3.org/1999/xhtml"})
     head = markup.add(root, "head")
     markup.add(head, "title", text=file_name(source))
     markup.add(head, "meta", {"http-equiv": "Content-Type", "content": "text/html; charset=utf-8"})
-    kinds = "ocr_page ocr_carea ocr_par ocr_line ocrx_word ocrp_poly"
+    blocks = blocks_of(page)
+    found = {_FLOATS.get(block.kind, "ocr_carea") for block in blocks}
+    kinds = " ".join(["ocr_page", "ocr_carea", *sorted(found - {"ocr_carea"}), "ocr_par ocr_line ocrx_word ocrp_poly"])
     for name, content in (
         ("ocr-system", f"text-recognizer {__version__} {page.model}"),
         ("ocr-capabilities", kinds),
@@ -41,13 +48,38 @@ def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes
     name = file_name(source).translate(_IN_QUOTES)
     title = f'image "{name}"; bbox 0 0 {page.width} {page.height}; ppageno 0'
     sheet = markup.add(markup.add(root, "body"), "div", {"class": "ocr_page", "id": "page_1", "title": title})
-    if page.lines:
-        place = _bbox([point for line in page.lines for point in outline(line, page)])
-        area = markup.add(sheet, "div", {"class": "ocr_carea", "id": "carea_1", "title": place})
-        paragraph = markup.add(area, "p", {"class": "ocr_par", "id": "par_1", "title": place})
-        for number, line in enumerate(page.lines, 1):
-            _line(paragraph, line, number, page)
+    counts: Counter[str] = Counter()
+    area: ET.Element | None = None
+    for block in blocks:
+        kind = _FLOATS.get(block.kind, "ocr_carea")
+        # Paragraphs that follow each other on a page without columns share an area.
+        if area is None or block.blocks or kind != "ocr_carea" or area.get("class") != "ocr_carea":
+            area = _area(sheet, kind, corners_of(block, page), counts)
+        for paragraph in leaves([block]):
+            _paragraph(area, paragraph, page, counts)
+        _widen(area, corners_of(block, page))
+        if block.blocks:
+            area = None
     return markup.document(root, _DOCTYPE)
+
+
+def _area(sheet: ET.Element, kind: str, corners: Pixels, counts: Counter[str]) -> ET.Element:
+    name = kind.partition("_")[2]
+    counts[name] += 1
+    return markup.add(sheet, "div", {"class": kind, "id": f"{name}_{counts[name]}", "title": _bbox(corners)})
+
+
+def _widen(area: ET.Element, corners: Pixels) -> None:
+    left, top, right, bottom = map(int, area.get("title", "").split()[1:])
+    area.set("title", _bbox([(left, top), (right, bottom), *corners]))
+
+
+def _paragraph(area: ET.Element, block: Block, page: Page, counts: Counter[str]) -> None:
+    counts["par"] += 1
+    about = {"class": "ocr_par", "id": f"par_{counts['par']}", "title": _bbox(corners_of(block, page))}
+    element = markup.add(area, "p", about)
+    for number in range(block.start, block.stop):
+        _line(element, page.lines[number], number + 1, page)
 
 
 def _line(paragraph: ET.Element, line: Line, number: int, page: Page) -> None:

@@ -5,20 +5,25 @@ Other readings of a line are its further TextEquivs, in the order of their `inde
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from text_recognizer.formats import markup
+from text_recognizer.formats.blocks import blocks_of, corners_of, grid
 from text_recognizer.formats.format import Format
 from text_recognizer.formats.shapes import Pixels, box, corners, file_name, outline, pixels, share, words_of
-from text_recognizer.page import Line, Page, Picture
+from text_recognizer.page import Block, Line, Page, Picture
 from text_recognizer.version import __version__
+
+KINDS = {"paragraph": "paragraph", "heading": "heading", "margin": "marginalia", "row": "other"}
+"""The standard's types of text regions."""
 
 NAMESPACE = "http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15"
 
 
 def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """The page as one TextRegion of lines in reading order, none where it is blank."""
+    """The page as regions in reading order, none where it is blank; columns are groups of that order."""
     root = ET.Element(
         "PcGts",
         {
@@ -39,19 +44,60 @@ def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes
     sheet = markup.add(root, "Page", name)
     if page.lines:
         order = markup.add(markup.add(sheet, "ReadingOrder"), "OrderedGroup", {"id": "order"})
-        markup.add(order, "RegionRefIndexed", {"index": 0, "regionRef": "region"})
-        region = markup.add(sheet, "TextRegion", {"id": "region", "type": "paragraph"})
-        everything = [point for line in page.lines for point in outline(line, page)]
-        _coords(region, corners(box(everything)))
-        for number, line in enumerate(page.lines):
-            _line(region, line, number, page)
+        _regions(sheet, order, blocks_of(page), page, "region")
     return markup.document(root)
 
 
-def _line(region: ET.Element, line: Line, number: int, page: Page) -> None:
+def _regions(sheet: ET.Element, order: ET.Element, blocks: Sequence[Block], page: Page, name: str) -> None:
+    for index, block in enumerate(blocks):
+        known = f"{name}{index + 1}"
+        if block.kind == "column":
+            group = markup.add(
+                order, "OrderedGroupIndexed", {"index": index, "id": f"{known}order", "caption": "column"}
+            )
+            _regions(sheet, group, block.blocks, page, f"{known}_")
+            continue
+        markup.add(order, "RegionRefIndexed", {"index": index, "regionRef": known})
+        if block.kind == "table":
+            _table(sheet, block, page, known, index)
+        else:
+            _text_region(sheet, block, page, {"id": known, "type": KINDS[block.kind], "custom": _custom(index, block)})
+
+
+def _table(sheet: ET.Element, table: Block, page: Page, name: str, index: int) -> None:
+    """A region with one for each of its cells."""
+    rows = grid(table, page)
+    size = {"rows": len(rows), "columns": len(rows[0])}
+    region = markup.add(sheet, "TableRegion", {"id": name, "custom": _custom(index, table), **size})
+    _coords(region, corners(box(corners_of(table, page))))
+    for row, cells in enumerate(rows):
+        for column, number in enumerate(cells):
+            if number is not None:
+                cell = Block(kind="paragraph", start=number, stop=number + 1)
+                role: dict[str, object] = {"rowIndex": row, "columnIndex": column}
+                _text_region(region, cell, page, {"id": f"{name}_{row + 1}_{column + 1}", "type": "other"}, role)
+
+
+def _text_region(
+    parent: ET.Element, block: Block, page: Page, about: dict[str, object], cell: dict[str, object] | None = None
+) -> None:
+    region = markup.add(parent, "TextRegion", about)
+    _coords(region, corners(box(corners_of(block, page))))
+    if cell is not None:
+        markup.add(markup.add(region, "Roles"), "TableCellRole", cell)
+    for index, number in enumerate(range(block.start, block.stop)):
+        _line(region, page.lines[number], number, index, page)
+
+
+def _custom(index: int, block: Block) -> str:
+    # Where Transkribus keeps the order, and the kinds for which the standard has no type.
+    return f"readingOrder {{index:{index};}} structure {{type:{block.kind};}}"
+
+
+def _line(region: ET.Element, line: Line, number: int, index: int, page: Page) -> None:
     name = f"line{number + 1}"
     # Transkribus keeps the order of lines in `custom`.
-    element = markup.add(region, "TextLine", {"id": name, "custom": f"readingOrder {{index:{number};}}"})
+    element = markup.add(region, "TextLine", {"id": name, "custom": f"readingOrder {{index:{index};}}"})
     _coords(element, outline(line, page))
     baseline = pixels(line.baseline, page)
     if len(baseline) > 1:

@@ -34,6 +34,21 @@ class Text:
         pass
 
 
+class Parts:
+    """Pages with a blank line between them."""
+
+    def __init__(self, name: str, out: BinaryIO) -> None:
+        self._format, self._out, self._begun = get_format(name), out, False
+
+    def add(self, sheet: Sheet) -> None:
+        if written := self._format.write(sheet.page, sheet.source):
+            self._out.write(b"\n" + written if self._begun else written)
+            self._begun = True
+
+    def close(self) -> None:
+        pass
+
+
 class JsonLines:
     """An object a page, with the page's number as `page`."""
 

@@ -1,15 +1,16 @@
-"""Tables: `csv` has a row a line of writing, for spreadsheets; `tsv` a row a word, in the columns of Tesseract."""
+"""Tables: `csv` has a row a line of writing, `tables` has those on the paper; `tsv` a row a word, as Tesseract."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from text_recognizer.formats.blocks import blocks_of, corners_of, grid, leaves
 from text_recognizer.formats.format import Format
 from text_recognizer.formats.shapes import Pixels, box, outline, share, words_of
-from text_recognizer.page import Line, Page, Picture, Word
+from text_recognizer.page import Block, Line, Page, Picture, Word
 
 _NUMBER = re.compile(r"[+-]?[\d.,]*")
 LINE_COLUMNS = ("source", "line", "left", "top", "width", "height", "confidence", "text")
@@ -35,19 +36,49 @@ def write_words(page: Page, source: str = "", picture: Picture | None = None) ->
     """
     whole = (0, 0, page.width, page.height)
     rows: list[tuple[object, ...]] = [(1, 1, 0, 0, 0, 0, *whole, -1, "")]
-    if page.lines:
-        block = _box([point for line in page.lines for point in outline(line, page)])
-        rows += [(2, 1, 1, 0, 0, 0, *block, -1, ""), (3, 1, 1, 1, 0, 0, *block, -1, "")]
-    for number, line in enumerate(page.lines, 1):
-        rows.append((4, 1, 1, 1, number, 0, *_box(outline(line, page)), -1, ""))
-        words: tuple[Line | Word, ...] = words_of(line) or (line,)
-        for count, word in enumerate(words, 1):
-            # No quotes in this form: what would end the field or the row becomes a blank.
-            text = harmless(" ".join(word.text.split()))
-            place = _box(outline(word, page))
-            rows.append((5, 1, 1, 1, number, count, *place, round(100 * share(word.confidence), 2), text))
+    for count, outer in enumerate(blocks_of(page), 1):
+        rows.append((2, 1, count, 0, 0, 0, *_box(corners_of(outer, page)), -1, ""))
+        for paragraph, block in enumerate(leaves([outer]), 1):
+            place = (1, count, paragraph)
+            rows.append((3, *place, 0, 0, *_box(corners_of(block, page)), -1, ""))
+            for number, line in enumerate(page.lines[block.start : block.stop], 1):
+                rows.append((4, *place, number, 0, *_box(outline(line, page)), -1, ""))
+                words: tuple[Line | Word, ...] = words_of(line) or (line,)
+                for nth, word in enumerate(words, 1):
+                    # No quotes in this form: what would end the field or the row becomes a blank.
+                    text = harmless(" ".join(word.text.split()))
+                    known = (*_box(outline(word, page)), round(100 * share(word.confidence), 2), text)
+                    rows.append((5, *place, number, nth, *known))
     lines = ["\t".join(map(str, row)) for row in [WORD_COLUMNS, *rows]]
     return ("\n".join(lines) + "\n").encode(errors="replace")
+
+
+def write_tables(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
+    """The tables and forms of a page, a row a row and a cell a cell, a blank row between two of them."""
+    written: list[list[list[str]]] = []
+    form: list[Block] = []
+    for block in _tables(blocks_of(page)):
+        if block.kind == "table":
+            written.append([[_cell(page, number) for number in row] for row in grid(block, page)])
+        elif form and form[-1].stop == block.start:
+            written[-1].append([_cell(page, number) for number in range(block.start, block.stop)])
+        else:
+            written.append([[_cell(page, number) for number in range(block.start, block.stop)]])
+        form = [block] if block.kind == "row" else []
+    return b"\n".join(_rows(rows) for rows in written)
+
+
+def _tables(blocks: Sequence[Block]) -> Iterator[Block]:
+    """The tables, and the rows of forms."""
+    for block in blocks:
+        if block.kind in ("table", "row"):
+            yield block
+        else:
+            yield from _tables(block.blocks)
+
+
+def _cell(page: Page, number: int | None) -> str:
+    return "" if number is None else harmless(page.lines[number].text)
 
 
 def harmless(text: str) -> str:
@@ -74,5 +105,6 @@ _HEAD = _rows([LINE_COLUMNS])
 
 FORMATS = {
     "csv": Format("csv", ".csv", "text/csv; charset=utf-8", write_lines, opening=_HEAD),
+    "tables": Format("tables", ".tables.csv", "text/csv; charset=utf-8", write_tables, heads_several=True),
     "tsv": Format("tsv", ".tsv", "text/tab-separated-values; charset=utf-8", write_words, stands_alone=True),
 }

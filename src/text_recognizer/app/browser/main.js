@@ -15,7 +15,7 @@ const options = JSON.parse(document.querySelector("#tr-options").textContent);
 const EXAMPLES = { "letter-1905.jpg": "A letter of 1905", "page.jpg": "A page of notes" };
 const FORMATS = {
   text: "Text", json: "JSON", alto: "ALTO XML", page: "PAGE XML", hocr: "hOCR", pdf: "PDF to search", csv: "Table (CSV)",
-  tsv: "Table (TSV)", docx: "Word (DOCX)", markdown: "Markdown",
+  tsv: "Table (TSV)", tables: "Tables of the page (CSV)", docx: "Word (DOCX)", md: "Markdown",
 };
 const ATTEMPTS = 4; // where the service is busy
 const KEPT_HERE = storage.lasting ? " Pages stay in this browser until you forget them." : " This browser stores no pages: they are lost when the tab closes.";
