@@ -20,7 +20,19 @@ default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_type_aliases = {
-    name: name for name in ("DocumentSource", "ImageSource", "Mode", "Place", "Point", "Polygon", "Polyline", "Source")
+    name: name
+    for name in (
+        "Area",
+        "BlockKind",
+        "DocumentSource",
+        "ImageSource",
+        "Mode",
+        "Place",
+        "Point",
+        "Polygon",
+        "Polyline",
+        "Source",
+    )
 }
 python_maximum_signature_line_length = 100
 add_module_names = False

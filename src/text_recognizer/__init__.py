@@ -30,8 +30,8 @@ def read(image: "ImageSource", mode: "Mode" = "accurate") -> "Page":
     """Read a page of handwriting with the shipped model.
 
     `image` is a path, a URL, bytes, a file object, a PIL image or an array (see `images.load_image`).
-    The model is loaded once and kept. For other models or thread counts make a `Reader`.
-    Raises `errors.ImageRejected` where the input cannot be read.
+    The model is loaded once. For another model or another number of threads, create a `Reader`.
+    Raises `errors.ImageRejected` if the input cannot be read.
     """
     from text_recognizer.reader import shared_reader
 

@@ -111,7 +111,7 @@ class Source:
 class PageReference:
     """One page, not decoded yet.
 
-    `name` names the page to people ("box.zip/letters.pdf"); `number` counts from 1 to `count`, the pages of its
+    `name` is for people, such as "box.zip/letters.pdf". `number` counts from 1 to `count`, the pages of its
     document. `stem` is a relative path without suffix that is unique among the pages of one `find_pages`, safe to
     create below an output folder; `whole` is the same for the document, which `document` numbers. `kind`: "image",
     "pdf", "tiff", "frame", or "refused".
@@ -144,7 +144,7 @@ class PageReference:
         return load_image(self.source.read(MAX_BYTES), max_pixels=max_pixels)
 
     def picture(self, image: LoadedImage) -> Picture:
-        """The picture of this page for documents that show it; `image` is what `load` returned."""
+        """The picture of this page for documents that show it. `image` is the result of `load`."""
         if self.kind == "image" and self.source.url is None:  # what came by URL is not fetched twice
             return to_picture(self.source.read(MAX_BYTES))
         out = BytesIO()
@@ -152,7 +152,7 @@ class PageReference:
         return to_picture(out.getvalue())
 
     def embedded_text(self) -> str:
-        """The text that a PDF holds for this page, "" where it holds none or this is no PDF. Raises `ImageRejected`."""
+        """The text of this page in a PDF, or "" if there is none or this is not a PDF. Raises `ImageRejected`."""
         if self.kind != "pdf":
             return ""
         with _pdf(self.source.opened, self.password) as document:
@@ -207,17 +207,17 @@ def find_pages(
     dpi: float = PDF_DPI,
     frames: bool = False,
 ) -> Iterator[PageReference]:
-    """The pages of one source or of several, in order, none of them decoded.
+    """Find the pages of one or several sources, in order, without decoding them.
 
     A source is a path or URL of an image, PDF, TIFF, ZIP or CBZ; a folder (searched for these, sorted by name); a glob
-    (`scans/**/*.jpg`); `@list`, a text file with one source a line; the URL or file of a IIIF manifest (Presentation 2
-    or 3); or the bytes of an image or document.
+    (`scans/**/*.jpg`); `@list`, a text file with one source per line; the URL or file of a IIIF manifest (Presentation
+    2 or 3); or the bytes of an image or document.
 
     Args:
         pages: which pages of each document, such as "1-3,7,10-".
         password: of encrypted PDFs.
-        dpi: pixels an inch at which PDF pages are drawn.
-        frames: whether each frame of an animation is a page; else its first frame is.
+        dpi: pixels per inch at which PDF pages are drawn.
+        frames: whether each frame of an animation is a page; by default only the first one is.
 
     Raises `UsageError` for a malformed `pages`. A source that cannot be opened yields a reference whose `load` raises.
     """

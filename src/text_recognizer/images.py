@@ -77,8 +77,8 @@ _NOT_IMAGES = (
 class LoadedImage:
     """Pixels of one page, upright.
 
-    `rgb` is what a person sees, uint8 (H, W, 3). `gray` is uint8 (H, W) with dark ink on light paper,
-    whatever the image was (see `tone.py`): `inverted` tells that the page was light on dark.
+    `rgb` is what a person sees, uint8 (H, W, 3). `gray` is uint8 (H, W), always with dark ink on light paper (see
+    `tone.py`). `inverted` says whether the page was light on dark.
     """
 
     rgb: NDArray[np.uint8]
@@ -90,14 +90,14 @@ ImageSource = str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Ima
 
 
 def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> LoadedImage:
-    """Bring an image from anywhere into the form that reading needs.
+    """Load an image from any source and normalise it for reading.
 
     `source`: a path, a `data:`, `http:` or `https:` URL, bytes, a binary file object, a PIL image, or an array
     (H, W), (H, W, 1), (H, W, 3) in the order R, G, B, or (H, W, 4) with alpha; of bool, uint8, uint16, or floats
-    in 0…1 or 0…255. What was loaded already is given back as it is.
+    in 0…1 or 0…255. A `LoadedImage` is returned unchanged.
 
-    EXIF rotation is applied, transparency lies on white paper, 16 bits become 8, CMYK and palettes become RGB. Of an
-    animation the first frame is taken; a TIFF of several pages is refused, since the other pages would be lost.
+    EXIF rotation is applied, transparency becomes white paper, 16 bits become 8, CMYK and palettes become RGB. Of an
+    animation, the first frame is taken. A TIFF of several pages is refused, because the other pages would be lost.
     Raises `ImageRejected`: more than `max_bytes` or `max_pixels`, a side over 32,000 or under 8 pixels, truncated,
     empty, not an image.
     """
@@ -116,11 +116,11 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS, max_bytes: 
 
 
 def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False) -> Picture:
-    """An encoded image in the form that documents hold: a JPEG as it came, all else as PNG or JPEG and upright.
+    """Convert an encoded image for documents: a JPEG is kept unchanged, other images become upright PNG or JPEG.
 
-    `upright`: a JPEG that EXIF turns is turned and coded anew, for programs that do not know of EXIF.
-    What was coded with losses becomes JPEG, the rest PNG. For images that were read: a JPEG is not decoded once more,
-    and so damage in it is not found. Raises `ImageRejected` as `load_image` does.
+    `upright`: a JPEG with an EXIF rotation is rotated and encoded again, for programs that ignore EXIF.
+    Lossy images become JPEG, the others PNG. For images that have been read: a JPEG is not decoded again, so damage in
+    it is not found. Raises `ImageRejected` as `load_image` does.
     """
     with _decoding(data, max_pixels) as image:
         dpi = _dpi(image)

@@ -1,4 +1,4 @@
-"""What reading gives: a page of lines, each line with its text, its place and its words; and the picture of it."""
+"""The result of reading: a page of lines, each with its text, position and words; and the picture of the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 Mode = Literal["fast", "accurate"]
-"""How lines are read: in one pass with more errors, or with the decoder beside it."""
+"""How lines are read: `fast` takes one pass, `accurate` also uses the decoder and makes fewer errors."""
 
 Point = tuple[float, float]
 """(x, y) in pixels of the image, y down, origin at the top-left corner of the image."""
@@ -28,7 +28,7 @@ Polyline = tuple[Point, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """A run of text without blanks. `confidence` is the share of such words that are right, 0…1."""
+    """Text without blanks. `confidence`, 0…1, is the share of such words that are right."""
 
     text: str
     polygon: Polygon
@@ -48,15 +48,16 @@ class Line:
 
 
 BlockKind = Literal["paragraph", "heading", "margin", "column", "table", "row"]
-"""What lines are together: `margin` is a note beside the text, `row` the cells of a table or a form on one baseline."""
+"""The kind of a block: `margin` is a note beside the text, `row` the cells of a table or form on one baseline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Lines that belong together: those of a page from `start` up to and without `stop`.
+    """Lines that belong together: `page.lines[start:stop]`.
 
-    A column holds `blocks`, a table holds one of kind "row" for each row, whose lines are its cells. A form is made of
-    rows outside a table: a label and its value. Together inner blocks hold all lines of the outer one, in order.
+    A column contains `blocks`. A table contains a block of kind "row" for each row, whose lines are its cells. A form
+    consists of rows outside a table, each with a label and its value. The inner blocks contain all lines of the outer
+    one, in order.
     """
 
     kind: BlockKind
@@ -67,12 +68,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """The lines of an image `width` × `height` pixels, in reading order; none on a blank page.
+    """The lines of an image of `width` × `height` pixels, in reading order. A blank page has none.
 
-    `blocks` say which lines belong together and hold each line once, in order; none where nobody looked.
-
-    `model` names what read it, as "name@version"; `language` is the one (BCP 47) whose language model took part, empty
-    where the model does not tell languages apart.
+    `blocks` say which lines belong together; they contain each line once, in order, or are empty if blocks were not
+    looked for. `model` is the model that read the page, as "name@version". `language` (BCP 47) is the language whose
+    language model was used, empty if the model does not distinguish languages.
     """
 
     width: int
@@ -84,14 +84,14 @@ class Page:
 
     @property
     def text(self) -> str:
-        """The lines' texts, one a line, without a line break at the end.
+        """The texts of the lines, separated by line breaks.
 
-        The cells of a table's row are on one line with tabs between them, those of a form's row with blanks.
+        The cells of a row are on one line, separated by tabs in a table and by blanks in a form.
         """
         return "\n".join(text for text, _, _ in self.rows())
 
     def rows(self) -> list[tuple[str, int, int]]:
-        """The lines of `text`: each with the first of the page's lines that are in it, and the one after the last."""
+        """The lines of `text`, each with the range of `lines` in it: `(text, start, stop)`."""
 
         def walk(blocks: tuple[Block, ...], between: str) -> Iterator[tuple[str, int, int]]:
             for block in blocks:
@@ -107,7 +107,7 @@ class Page:
         return list(walk(self.blocks or whole, " "))
 
     def with_lines(self, lines: Sequence[Line | None]) -> Page:
-        """The page with another line in the place of each, and without those for which `lines` has None."""
+        """A copy of the page with each line replaced by the one in `lines`, or removed where that is None."""
         if len(lines) != len(self.lines):
             raise ValueError(f"{len(lines)} lines for a page of {len(self.lines)}")
         places = [0, *accumulate(line is not None for line in lines)]
@@ -129,10 +129,10 @@ class Page:
         image: Picture | str | Path | bytes | None = None,
         source: str = "",
     ) -> None:
-        """Write the page into a file, in the format that its ending names, or in `format`.
+        """Write the page to a file, in the format of its ending, or in `format`.
 
-        `image`: what was read, which a PDF shows: its path, URL or bytes, or a `Picture`. `source`: the image's name,
-        for formats that mention it. For documents of many pages see `formats.document.write_document`.
+        `image`: the image that was read, which a PDF needs: its path, URL or bytes, or a `Picture`. `source`: the name
+        of the image, for formats that mention it. For documents of many pages see `formats.document.write_document`.
         Raises `UsageError` for an unknown ending, `OutputFailed`, `ImageRejected`, and ValueError for a PDF without
         an image.
         """
@@ -146,7 +146,7 @@ class Page:
 
     @property
     def orientation(self) -> int:
-        """Degrees clockwise, 0, 90, 180 or 270, by which the page must be turned for its writing to stand upright."""
+        """Degrees clockwise (0, 90, 180 or 270) by which the page must be rotated to make its writing upright."""
         return orientation_of(line.baseline for line in self.lines)
 
 
@@ -163,10 +163,10 @@ def orientation_of(baselines: Iterable[Polyline]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The image of a page for documents that show it, as `images.to_picture` gives it.
+    """The image of a page for documents that show it, as `images.to_picture` returns it.
 
-    `data`: JPEG or PNG. `orientation`: EXIF's number, 1…8, of how its pixels must be turned to stand upright, as the
-    page's places do. `dpi`: pixels an inch of paper, where the file says it believably.
+    `data`: JPEG or PNG. `orientation`: the EXIF orientation, 1…8, that makes its pixels upright, as the positions of
+    the page are. `dpi`: pixels per inch of paper, if the file contains a plausible value.
     """
 
     data: bytes

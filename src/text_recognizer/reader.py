@@ -66,9 +66,9 @@ class Reader:
     ) -> Page:
         """Read a page: find its lines, or take `lines` (polygon and baseline, in pixels, in order), and read each.
 
-        "fast" takes one pass for all lines, "accurate" three to ten times as long for fewer errors. A blank page has no
-        lines. `language`: one of `languages`; None chooses it by what is written. Raises `ImageRejected` where the
-        image cannot be read, `UsageError` for a language that the model does not know.
+        "fast" takes one pass for all lines. "accurate" takes three to ten times as long and makes fewer errors. A blank
+        page has no lines. `language`: one of `languages`, or None to choose it for this page. Raises `ImageRejected` if
+        the image cannot be read, and `UsageError` for a language that the model does not know.
         """
         layout = self.lay_out(image, lines, language=language)
         readings = self.recognizer.in_language(layout.language).read_lines(layout.crops, mode)
@@ -76,7 +76,7 @@ class Reader:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """BCP 47 tags of the languages that the model reads, the usual one first."""
+        """BCP 47 tags of the languages that the model reads, its default first."""
         return self.recognizer.languages
 
     def lay_out(
@@ -95,12 +95,12 @@ class Reader:
         return LaidOut(gray.shape[1], gray.shape[0], tuple(lines), crops, language, ordered)
 
     def orientation(self, image: ImageSource) -> Orientation:
-        """Which way up a page lies, by its layout and three of its lines; nothing else is read."""
+        """Determine which way up a page is, from its layout and three of its lines, without reading the rest."""
         layout = self.lay_out(image)
         return Orientation(layout.orientation, upright_margin(layout.crops, self.recognizer.ctc_confidence))
 
     def read_line(self, image: ImageSource, mode: Mode = "accurate", *, language: str | None = None) -> Line:
-        """Read an image that shows one line of text and nothing else; the text of a blank image is empty."""
+        """Read an image that shows a single line of text. The text of a blank image is empty."""
         gray = load_image(image).gray
         polygon = line_polygon(gray)
         crop = crop_line(gray, polygon, None, self.recognizer.line_height)
@@ -117,10 +117,10 @@ class Reader:
         language: str | None = None,
         on_error: Callable[[PageReference, ImageRejected], None] | None = None,
     ) -> Iterator[Page]:
-        """Read a document, an archive, a folder or several of them, one page at a time (see `documents.find_pages`).
+        """Read documents, archives or folders, one page at a time (see `documents.find_pages`).
 
-        Memory is that of one page, however many there are. `on_error` gets each page that cannot be read, and the
-        others are still read; without it the first such page raises `ImageRejected`. `pages`: such as "1-3,7,10-".
+        Only one page at a time is in memory. `on_error` receives each page that cannot be read, and the others are
+        still read; without it, the first such page raises `ImageRejected`. `pages`: such as "1-3,7,10-".
         """
         for reference in find_pages(source, pages=pages, password=password):
             try:

@@ -34,12 +34,12 @@ class Options:
     """How pages are read and what is written.
 
     Args:
-        output: folder that gets a file for each page and format, named by the page's `stem`.
+        output: folder for one file per page and format, named by the `stem` of the page.
         formats: names of `formats.NAMES`.
         bundle, device: as for `Reader`.
         language: as for `Reader.read`.
-        jobs: processes, each of one thread; None for one a core.
-        resume: leave out pages that this folder's journal has, with the same content, model and options.
+        jobs: processes with one thread each; None for one per core.
+        resume: skip pages that are in the journal of the folder, with the same content, model and options.
         retry: how often a page is tried again after an unexpected error.
     """
 
@@ -54,7 +54,7 @@ class Options:
     retry: int = 1
 
     def suffix(self, name: str) -> str:
-        """What the files of that format end with; ALTO and PAGE are both .xml, so together they name themselves."""
+        """The ending of the files of that format. ALTO and PAGE are both .xml, so together they include their name."""
         own = formats.get_format(name).suffix
         shared = [other for other in self.formats if formats.get_format(other).suffix == own]
         return f".{name}{own}" if len(shared) > 1 else own
@@ -62,7 +62,7 @@ class Options:
 
 @dataclass
 class Summary:
-    """Counts of a batch. `skipped`: pages that an earlier run had read. `statuses`: exit statuses of the failures."""
+    """Counts of a batch. `skipped`: pages read by an earlier run. `statuses`: exit statuses of the failures."""
 
     read: int = 0
     skipped: int = 0

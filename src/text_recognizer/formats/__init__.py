@@ -1,4 +1,4 @@
-"""Ways to write a page down. A new format is one file with a `FORMAT`, and its name in `_HOMES`."""
+"""Formats in which a page can be written. A new format is one file with a `FORMAT`, and its name in `_HOMES`."""
 
 from importlib import import_module
 from typing import cast
@@ -25,7 +25,7 @@ NAMES = tuple(_HOMES)
 
 
 def get_format(name: str) -> Format:
-    """The format called `name`, one of `NAMES`; KeyError for any other."""
+    """Return the format `name`, one of `NAMES`. Raises KeyError for any other."""
     home = _HOMES[name]
     return cast(dict[str, Format], import_module(f"{__name__}.{home}").FORMATS)[name]
 

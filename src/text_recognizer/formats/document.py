@@ -122,13 +122,14 @@ class DocumentFile:
 def write_document(
     pages: Iterable[Page | Sheet], path: Path | str, name: str | None = None, about: About | None = None
 ) -> None:
-    """Write many pages into the document `path`, in the memory of one of them.
+    """Write many pages into the document `path`. Only one page at a time is in memory.
 
     Args:
-        pages: for PDF as `Sheet`s with pictures, or with the numbers of the pages of `about.original`.
-        name: of `formats.NAMES`; by default what the ending of `path` says.
+        pages: `Page` or `Sheet` objects. A PDF needs sheets with pictures, or with page numbers of `about.original`.
+        name: one of `formats.NAMES`; by default the format of the ending of `path`.
+        about: metadata of the document.
 
-    Raises `UsageError` for an ending that no format has, `OutputFailed`, and ValueError where a PDF lacks a picture.
+    Raises `UsageError` for an unknown ending, `OutputFailed`, and ValueError if a picture for a PDF is missing.
     """
     path = Path(path)
     with DocumentFile(name or format_of(path), path, about or About(title=path.stem)) as document:

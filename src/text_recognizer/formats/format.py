@@ -17,10 +17,10 @@ class Write(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """A page on its way into a document of several.
+    """A page to be written into a document of several pages.
 
-    `source` is the image's name, `picture` what it looks like, for formats that show it. `number` counts from 1 in the
-    document that the page comes from. `printed` are the places, in pixels, of text that the page of a PDF shows itself.
+    `source` is the name of the image, `picture` its picture, for formats that show it. `number` is the page number in
+    the source document, from 1. `printed` are the areas, in pixels, of text that the page of a PDF shows itself.
     """
 
     page: Page
@@ -32,10 +32,10 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What a document says of itself, and the PDF that it is made from.
+    """Metadata of a document, and the PDF that it is made from.
 
-    `language`: a BCP 47 tag, "" where it is not known. `original`: a PDF (its path or bytes) that is kept, with the
-    text added to its pages; `password` opens it.
+    `language`: a BCP 47 tag, or "" if unknown. `original`: a PDF (path or bytes) to whose pages the text is added;
+    `password` opens it.
     """
 
     title: str = ""
@@ -45,22 +45,22 @@ class About:
 
 
 class Writer(Protocol):
-    """Takes the pages of a document one after the other; only the one in hand is in memory."""
+    """Writes the pages of a document one after the other; only the current one is in memory."""
 
     def add(self, sheet: Sheet) -> None:
         """Write the next page."""
 
     def close(self) -> None:
-        """Write what comes after the last page. The stream stays open."""
+        """Finish the document. The stream stays open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A way to write a page down.
+    """A format in which a page can be written.
 
-    `needs_picture`: whether `write` needs the picture too. For documents that follow each other in one stream:
-    `heads_several`: they need a heading to be told apart; `opening`: what each begins with, and the stream only once;
-    `is_binary`: they are no text. `stands_alone`: they cannot follow each other, each needs a file of its own.
+    `needs_picture`: `write` also needs the picture. `heads_several`: several documents in one stream need headings to
+    be distinguished. `opening`: the beginning of each document, which a stream of several has only once. `is_binary`:
+    the output is not text. `stands_alone`: each document needs a file of its own.
     """
 
     name: str

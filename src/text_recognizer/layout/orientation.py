@@ -65,9 +65,10 @@ def find_lines(
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """`degrees` clockwise, 0, 90, 180 or 270, by which a page must be turned for its writing to stand upright.
+    """`degrees` clockwise (0, 90, 180 or 270) by which a page must be rotated to make its writing upright.
 
-    `confidence`: by how much, -1…1, the recogniser is surer of its longest lines than of the same lines upside down.
+    `confidence`: how much more confident, -1…1, the recogniser is about the longest lines than about the same lines
+    upside down.
     """
 
     degrees: int

@@ -66,13 +66,13 @@ class Recipe:
     """How to fine-tune: usual values, fixed before anything was measured with them.
 
     Args:
-        steps: most batches.
-        learning_rate: peak rate; a warm-up leads to it, a cosine from it.
+        steps: maximum number of batches.
+        learning_rate: peak rate, after a warm-up and before a cosine decay.
         validate_every: steps between two validations on the held-out lines.
         strength: of the augmentation, 0 for none.
         replay: share of rendered lines among the training lines, if there is something to render from.
         forgetting: share by which the errors on rendered lines of old hands may grow; more than that is unlearned.
-        max_time: DD:HH:MM:SS of training, then the best weights so far are taken.
+        max_time: DD:HH:MM:SS of training; then the best weights so far are used.
     """
 
     steps: int = 1000
@@ -395,7 +395,7 @@ class FineTuneOptions:
 
 @dataclass(frozen=True)
 class FineTuned:
-    """The new bundle, and the CER on the held-out lines of the base and of it."""
+    """The new bundle, and the CER on the held-out lines before and after."""
 
     bundle: Bundle
     before: Rate
