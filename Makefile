@@ -86,7 +86,7 @@ install: .venv/test.stamp
 .venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing the tools and torch into .venv (once, some minutes)…" >&2
 	@$(PIP) install --quiet $(PIP_FLAGS) --upgrade 'pip>=25.1'  # the first that installs dependency groups
-	@$(INSTALL) --editable '.[app,mcp,ocrmypdf,langchain,review,train,lambda,postgres,s3,wandb]' --group dev --group docs
+	@$(INSTALL) --editable '.[app,mcp,ocrmypdf,langchain,review,train,lambda,postgres,s3,hf,wandb,mlflow]' --group dev --group docs
 	@$(INSTALL) --no-deps --no-compile --upgrade --target .venv/lambda-rie $(LAMBDA_EMULATOR)
 	@$(INSTALL) --no-deps --no-compile --upgrade --target .venv/standards $(HOCR_SPEC)
 	@$(INSTALL) --no-deps --no-compile --upgrade --target .venv/label-studio $(LABEL_STUDIO)

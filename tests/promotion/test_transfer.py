@@ -1,15 +1,19 @@
 """Models to and from a folder, an S3 server on loopback, another file system, and W&B as far as it works offline."""
 
 import importlib.util
+import json
+import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from text_recognizer.bundle import Bundle
+from text_recognizer.description import BaseModel, Description, Run
 from text_recognizer.errors import BundleInvalid, OutputFailed, UsageError
 from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.promotion.transfer import pull, push
@@ -145,6 +149,54 @@ def test_model_goes_to_a_folder_and_comes_back(registry: Registrar, tmp_path: Pa
     assert pull(str(tmp_path / "shelf"), "pen@1", other).digest == registry.find("pen@1").digest
     with pytest.raises(UsageError, match="name the model"):
         pull(str(tmp_path / "shelf"), None, other)
+
+
+def wandb_records(file: Path) -> Iterator[Any]:
+    """The records of an offline run: seven bytes of header, then LevelDB's log format in blocks of 32 KiB."""
+    from wandb.proto import wandb_internal_pb2
+
+    data, at, parts = file.read_bytes(), 7, b""
+    while at + 7 <= len(data):
+        left = 32768 - at % 32768
+        if left < 7:  # the rest of a block is padding
+            at += left
+            continue
+        length, kind = struct.unpack_from("<HB", data, at + 4)  # after the checksum
+        parts += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield wandb_internal_pb2.Record.FromString(parts)
+            parts = b""
+
+
+def test_lineage_can_be_read_back_from_the_files_of_an_offline_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
+) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staged"))
+    made = make_bundle(tmp_path / "made", "1")
+    base = BaseModel(name="pen", version="0", weights_sha256="7" * 64)
+    run = Run(steps=60, base=base, corrections_sha256="8" * 64, record={"data": {"set": "9" * 64}})
+    replace(Description.read(made), run=run, git_commit="c0ffee", data=("letters",)).write(made)
+    registry = Registrar(tmp_path / "models")
+    push(registry.add(made), "wandb:someone/letters/pen:production")
+    (file,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
+
+    def logged() -> list[Any]:
+        return [one.artifact for one in wandb_records(file) if one.WhichOneof("record_type") == "artifact"]
+
+    wait_until(logged)  # a process of its own writes the file
+    (found,) = logged()
+    held = json.loads(found.metadata)
+    assert held["git_commit"] == "c0ffee"
+    assert held["run"]["base"] == {"name": "pen", "version": "0", "weights_sha256": "7" * 64}
+    assert (held["run"]["corrections_sha256"], held["run"]["record"]["data"]["set"]) == ("8" * 64, "9" * 64)
+    assert held["files"] == Bundle.open(made).description.files
+    assert {"latest", "1", "production"} <= set(found.aliases)
+    assert {entry.path for entry in found.manifest.contents} >= {"bundle.json", "encoder.onnx"}
 
 
 def test_wandb_artifact_waits_offline_and_cannot_be_pulled_without_an_account(

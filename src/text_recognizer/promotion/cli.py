@@ -17,6 +17,8 @@ from text_recognizer.promotion.lineage import lineage
 from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.registry import ALIASES, DEFAULT, resolve
 
+_PLACES = "folder, s3://bucket/prefix, hf://OWNER/NAME or wandb:ENTITY/PROJECT/NAME[:ALIAS]"
+
 
 def main(argv: list[str]) -> int:
     """Command line of `text-recognizer models`."""
@@ -60,11 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("rollback", help="return to the model before")
     command.add_argument("alias", nargs="?", choices=ALIASES, default="production")
     command.add_argument("--reason", help="stored with the rollback")
-    command = commands.add_parser("push", help="copy a model to a folder, s3://bucket/prefix or wandb:…")
+    command = commands.add_parser("push", help="copy a model to a folder, S3, Hugging Face or W&B")
     command.add_argument("model")
-    command.add_argument("target", help="folder, s3://bucket/prefix or wandb:ENTITY/PROJECT/NAME[:ALIAS]")
+    command.add_argument("target", help=_PLACES)
     command = commands.add_parser("pull", help="copy a model from there into the registry")
-    command.add_argument("source", help="folder, s3://bucket/prefix or wandb:ENTITY/PROJECT/NAME[:ALIAS]")
+    command.add_argument("source", help=_PLACES)
     command.add_argument("model", nargs="?", help="NAME@VERSION or NAME")
     command = commands.add_parser("prune", help="remove old models that no alias needs; without --yes only list them")
     command.add_argument("--keep", type=int, required=True, metavar="N", help="newest versions of each name to keep")
@@ -183,7 +185,7 @@ def _rollback(args: argparse.Namespace, registry: Registrar, console: Console) -
 def _push(args: argparse.Namespace, registry: Registrar, console: Console) -> None:
     from text_recognizer.promotion.transfer import push
 
-    console.print(push(registry.find(args.model), args.target), soft_wrap=True)
+    console.print(push(registry.find(args.model), args.target, registry), soft_wrap=True)
 
 
 def _pull(args: argparse.Namespace, registry: Registrar, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""Copy models between registries: a folder, S3 or another object store, Weights & Biases.
+"""Copy models between registries: a folder, S3 or another object store, Hugging Face, Weights & Biases.
 
 Every file that arrives is verified by its sha256 before a model is registered.
 """
@@ -22,6 +22,7 @@ from text_recognizer.errors import (
     UsageError,
     install_hint,
 )
+from text_recognizer.promotion import hub
 from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.registry import Model
 
@@ -30,16 +31,19 @@ WANDB = "wandb:"
 _S3 = {"config_kwargs": {"connect_timeout": 10, "retries": {"max_attempts": 2}}}
 
 
-def push(model: Model, target: str) -> str:
+def push(model: Model, target: str, registry: Registrar | None = None) -> str:
     """Copy `model` to `target` and return its address there. An existing model is never replaced.
 
-    `target` is a folder (another registry), an address of fsspec such as `s3://bucket/prefix`, or
-    `wandb:ENTITY/PROJECT/NAME[:ALIAS]`. An interrupted push leaves nothing that `pull` would accept. Raises UsageError
-    if another model has the same name there, OutputFailed if the target cannot be written.
+    `target` is a folder (another registry), an address of fsspec such as `s3://bucket/prefix`, `hf://owner/name`, or
+    `wandb:ENTITY/PROJECT/NAME[:ALIAS]`. `registry` knows the base models that a model card names. An interrupted push
+    leaves nothing that `pull` would accept. Raises UsageError if another model has the same name there, OutputFailed if
+    the target cannot be written.
     """
     bundle = Bundle.open(model.path, whole=True)
     if target.startswith(WANDB):
         return _push_wandb(bundle, target)
+    if target.startswith(hub.SCHEME):
+        return hub.push(bundle, target, registry or Registrar())
     if "://" in target:
         return _push_store(bundle, target)
     return str(Registrar(target).add(bundle.path).path)
@@ -53,6 +57,10 @@ def pull(source: str, name: str | None, registry: Registrar) -> Model:
     if source.startswith(WANDB):
         with registry.incoming() as fresh:
             _pull_wandb(source, fresh)
+            return registry.admit(fresh)
+    if source.startswith(hub.SCHEME):
+        with registry.incoming() as fresh:
+            hub.pull(source, name, fresh)
             return registry.admit(fresh)
     if not name:
         raise UsageError("name the model to pull: text-recognizer models pull SOURCE NAME@VERSION")
@@ -79,7 +87,9 @@ def open_store(address: str) -> tuple[Any, str]:
 
     protocol, path = split_protocol(address)
     if protocol not in fsspec.available_protocols():
-        raise UsageError(f"'{address}' is not a place for models; give a folder, s3://bucket/prefix or wandb:…")
+        raise UsageError(
+            f"'{address}' is not a place for models; give a folder, s3://bucket/prefix, hf://owner/name or wandb:…"
+        )
     if not path.strip("/"):
         raise UsageError(f"'{address}' names no bucket; give {protocol}://bucket/prefix")
     package = known_implementations.get(protocol, {}).get("class", "").partition(".")[0]
