@@ -9,7 +9,7 @@ from text_recognizer.errors import BundleInvalid, DataInvalid
 from text_recognizer.recognition.decoding import BOS, EOS, FIRST_CHARACTER, log_softmax, prefix_beam
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.training.data import Codec
-from text_recognizer.training.language_model import bits_per_character, estimate, wording, write
+from text_recognizer.training.language_model import bits_per_character, estimate, extend, wording, write
 
 CODEC = Codec()
 LINES = ["the quick brown fox", "the lazy dog", "then the other thing", "a quiet question"] * 60
@@ -103,6 +103,29 @@ def test_model_of_narrower_ids_is_read_as_before(model: LanguageModel, tmp_path:
     for text in ("the quick", "then", "a q"):
         ids_of = CODEC.encode(text)
         assert LanguageModel(tmp_path / "narrow.npz").score(ids_of) == pytest.approx(model.score(ids_of), abs=1e-5)
+
+
+@pytest.mark.parametrize("bits", [7, 8])
+def test_extended_model_knows_new_characters_and_the_old_ones_as_before(
+    bits: int, model: LanguageModel, bundle_dir: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "old.npz"
+    if bits == 8:
+        write(estimate(LINES, order=5), file)
+        text, size = CODEC.encode("the quick"), len(CODEC)
+    else:
+        file = bundle_dir / "language_model.npz"  # seven bits an id
+        if not file.is_file() or (old := LanguageModel(file)).id_bits != bits:
+            pytest.skip("the shipped model has wider ids")
+        text, size = CODEC.encode("the quick"), len(old.next(()))
+    extend(file, tmp_path / "new.npz", [0.01, 0.02])
+    old, new = LanguageModel(file), LanguageModel(tmp_path / "new.npz")
+    assert new.id_bits == 8
+    assert new.score(text) == pytest.approx(old.score(text), abs=0.3)
+    after = np.exp(new.next(text[:3]))
+    assert len(after) == size + 2
+    assert after.sum() == pytest.approx(1, abs=0.01)
+    assert 0 < after[-2] < after[-1] < 0.05
 
 
 def test_smaller_model_keeps_what_tells_the_most(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ from itertools import count
 from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw, ImageFont
 
 from text_recognizer import cli
 from text_recognizer.bundle import Bundle
@@ -19,12 +21,15 @@ from text_recognizer.monitoring.reference import REFERENCE
 from text_recognizer.promotion.lineage import lineage
 from text_recognizer.reader import Reader
 from text_recognizer.recognition.normalise import normalise_line
+from text_recognizer.recognition.recognizer import Recognizer
 from text_recognizer.synthesis.sources.fonts import write_builtin_font
 from text_recognizer.training import finetune, stage
 from text_recognizer.training.data import Codec, LineRenderer, collate
 from text_recognizer.training.finetune import FineTuneOptions, LitFineTuning, Recipe, ShownLines, fine_tune
+from text_recognizer.training.models.recognizer import Recognizer as RecognizerNetwork
 from text_recognizer.training.own_lines import OwnLine, cut_lines, hold_out
 from text_recognizer.training.record import read_record
+from text_recognizer.training.vocabulary import MOST, new_characters
 
 WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "lazy", "dog", "1905", "Bath,", "yours", "truly")
 
@@ -67,7 +72,11 @@ def tuned(tmp_path_factory: pytest.TempPathFactory, base: Bundle) -> tuple[Bundl
 
 
 def loss(bundle: Bundle, lines: list[OwnLine]) -> float:
-    network, codec = stage.bundle_network(bundle), Codec(bundle.description.alphabet)
+    return loss_of(stage.bundle_network(bundle), bundle, lines)
+
+
+def loss_of(network: RecognizerNetwork, bundle: Bundle, lines: list[OwnLine]) -> float:
+    codec = Codec(bundle.description.alphabet)
     module = LitFineTuning(network.config)
     module.network = network
     module.eval()
@@ -157,6 +166,48 @@ def test_interrupted_run_continues_and_is_tracked_as_one_run(
     assert (listed["name"], listed["status"], listed["params"]["recipe.steps"]) == ("mine", "finished", "24")
 
 
+def test_characters_that_the_base_does_not_know_are_learned(base: Bundle, tmp_path: Path) -> None:
+    font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), 36)
+    rng = np.random.default_rng(5)
+    records = []
+    for number in range(24):
+        text = " ".join(rng.choice(("дом", "жук", "the", "fox", "мир"), 3))
+        image = Image.new("L", (420, 64), 240)
+        ImageDraw.Draw(image).text((10, 8), text, 30, font)
+        image.save(tmp_path / f"{number}.png")
+        records.append({"image": f"{number}.png", "text": text})
+    records[0]["text"] += "ы"  # once: too seldom to learn
+    (tmp_path / "lines.jsonl").write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    said: list[str] = []
+    options = FineTuneOptions(
+        data=tmp_path / "lines.jsonl", out=tmp_path / "mine", run=tmp_path / "run", trackers=(), threads=1,
+        extend_alphabet=True, force=True, recipe=Recipe(steps=12, learning_rate=1e-3, warmup_steps=3),
+    )  # fmt: skip
+    made = fine_tune(options, said.append)
+    learned = made.bundle.description.alphabet.removeprefix(base.description.alphabet)
+    assert sorted(learned) == sorted("домжукир")
+    assert any(line.startswith("1 characters are outside the alphabet: 'ы' 1×") for line in said)
+    assert made.bundle.description.files.keys() - {REFERENCE} == base.description.files.keys() - {REFERENCE}
+    assert read_record(tmp_path / "run")["config"]["alphabet"]["new"] == learned
+    assert Recognizer(made.bundle, 1).language is not None  # it is still steered by the language model
+    lines = cut_lines(load_set(options.data), 48, made.bundle.description.alphabet, 255).lines
+    before = loss_of(stage.bundle_network(base, made.bundle.description.alphabet), made.bundle, lines)
+    assert loss(made.bundle, lines) < 0.9 * before
+
+
+def test_longer_alphabet_leaves_what_the_base_reads(base: Bundle) -> None:
+    alphabet = base.description.alphabet
+    grown, old = stage.bundle_network(base, alphabet + "ж日"), stage.bundle_network(base)
+    codec = Codec(alphabet)
+    batch = collate([(normalise_line(draw(word), 48), codec.encode(word)) for word in WORDS[:4]])
+    with torch.no_grad():
+        read = [network.greedy(batch.images.float() / 255, batch.widths, 12) for network in (grown, old)]
+    assert read[0] == read[1]
+    assert new_characters({"ж": 9, "a": 9, "\u200b": 9, "日": 4, "ы": 12}, 5, alphabet) == "ыж"
+    assert new_characters({chr(0x4E00 + n): 9 for n in range(400)}, 5, alphabet).startswith("一")
+    assert len(new_characters({chr(0x4E00 + n): 9 for n in range(400)}, 5, alphabet)) + len(alphabet) == MOST
+
+
 def test_a_model_that_reads_worse_is_not_written(base: Bundle, tmp_path: Path) -> None:
     manifest = write_set(tmp_path / "set")
     lines = cut_lines(load_set(manifest), 48, base.description.alphabet, 255).lines
@@ -218,7 +269,7 @@ def test_foreign_characters_are_counted_and_broken_images_named(
     assert any(reason.startswith("bad.png:") for reason in own.skipped)
     skipped, unknown = finetune.problems(own)
     assert "skipped 6: a.xml: broken" in skipped
-    assert unknown == "3 characters are outside the alphabet: 'ż' 2×, 'ł' 1×"
+    assert unknown.startswith("3 characters are outside the alphabet: 'ż' 2×, 'ł' 1×; --extend-alphabet")
 
 
 def some_lines(pages: int, each: int) -> list[OwnLine]:

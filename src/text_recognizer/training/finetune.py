@@ -45,10 +45,12 @@ from text_recognizer.training.models import recognizer as model
 from text_recognizer.training.own_lines import By, OwnLine, OwnLines, cut_lines, hold_out
 from text_recognizer.training.record import RECORD, now, read_record
 from text_recognizer.training.tracking import open_loggers
+from text_recognizer.training.vocabulary import new_characters
 
 log = logging.getLogger(__name__)
 
 MIN_LINES = 20
+MIN_OCCURRENCES = 5  # of a character that is to be learned anew
 EXPORTED = "export.json"  # written by `feedback export` beside the corrected lines
 # From so many held-out lines on, a calibration on them is better than that on thousands of rendered lines.
 CALIBRATION_LINES = 300
@@ -158,6 +160,7 @@ def train_network(
     recipe: Recipe,
     renderer: LineRenderer | None = None,
     *,
+    alphabet: str | None = None,
     config: Mapping[str, Any] | None = None,
     trackers: Sequence[str] | None = (),
     report: Callable[[str], None] = log.info,
@@ -167,11 +170,13 @@ def train_network(
     Args:
         folder: of the run: checkpoints, record, metrics as CSV, and readings of held-out lines (`samples.txt`). An
             unfinished run with the same `config` and recipe there is continued from its last validation.
+        alphabet: of the new network if it is to learn further characters: that of `base` and they.
         config: what the run is made from, for its record and the trackers (see `callbacks.RunRecord`).
         trackers: as in `tracking.open_loggers`.
     """
-    network = stage.bundle_network(base)
-    codec = Codec(base.description.alphabet)
+    alphabet = alphabet or base.description.alphabet
+    network = stage.bundle_network(base, alphabet)
+    codec = Codec(alphabet)
     height = network.config.height
     module = LitFineTuning(
         network.config, learning_rate=recipe.learning_rate, warmup_steps=recipe.warmup_steps,
@@ -230,7 +235,9 @@ def train_network(
     if renderer is not None:
         report("reading rendered lines of old hands, against forgetting")
         old_lines = old_batches(renderer, codec)
-        run = replace(run, kept=unlearn(tuned, stage.bundle_network(base), codec, old_lines, recipe.forgetting))
+        run = replace(
+            run, kept=unlearn(tuned, stage.bundle_network(base, alphabet), codec, old_lines, recipe.forgetting)
+        )
     return tuned, run
 
 
@@ -302,19 +309,23 @@ def tune_bundle(
     name: str | None = None,
     version: str | None = None,
     corrections: Path | None = None,
+    new: Mapping[str, float] | None = None,
 ) -> Bundle:
     """Write the bundle of the result of `train_network` to the empty folder `folder`.
 
     `name` is by default that of `base` with "-tuned", `version` that of `base` with the time at which the run started.
-    `corrections`: the manifest of `feedback export` if the lines come from there; the bundle holds its sha256. Raises
+    `corrections`: the manifest of `feedback export` if the lines come from there; the bundle holds its sha256. `new`:
+    the characters that the network learned beside those of `base`, each with its share of all characters. Raises
     DataInvalid if the export reads otherwise than torch.
     """
+    new = new or {}
     started = re.sub(r"[^0-9T]", "", str(run.record.get("started") or now())[:19]).replace("T", "-")
     weights = sha256(base.path / stage.WEIGHTS)
     about = replace(
         base.description,
         name=name or f"{base.name}-tuned",
         version=version or f"{base.version}-{started}",
+        alphabet=base.description.alphabet + "".join(new),
         run=replace(
             run,
             base=BaseModel(name=base.name, version=base.version, weights_sha256=weights),
@@ -328,7 +339,7 @@ def tune_bundle(
     crops = [line.image for line in [*validation, *train][:PARITY_LINES]]
     # The held-out lines chose the checkpoint: they read a little too well to calibrate on, unless they are many.
     calibration = [(line.image, line.text) for line in validation] if len(validation) >= CALIBRATION_LINES else []
-    return stage.stage_tuned(network, base, folder, about, crops, calibration)
+    return stage.stage_tuned(network, base, folder, about, crops, calibration, list(new.values()))
 
 
 def problems(own: OwnLines) -> list[str]:
@@ -339,7 +350,8 @@ def problems(own: OwnLines) -> list[str]:
         found.append(f"skipped {len(own.skipped)}: {shown}")
     if own.unknown:
         counts = ", ".join(f"{c!r} {n}×" for c, n in own.unknown.most_common(10))
-        found.append(f"{own.unknown.total()} characters are outside the alphabet: {counts}")
+        advice = "--extend-alphabet learns frequent ones"
+        found.append(f"{own.unknown.total()} characters are outside the alphabet: {counts}; {advice}")
     return found
 
 
@@ -359,6 +371,7 @@ class FineTuneOptions:
         recipe: how to train.
         run: folder of the run; None for `runs/NAME`. The same options continue a run that was interrupted there.
         trackers: as in `tracking.open_loggers`, () for none.
+        extend_alphabet: learn characters that the base model does not know, if they occur `MIN_OCCURRENCES` times.
         threads: processor threads, None for torch's choice.
         force: write the bundle even if it reads the held-out lines worse than the base.
     """
@@ -377,6 +390,7 @@ class FineTuneOptions:
     recipe: Recipe = field(default_factory=Recipe)
     run: Path | None = None
     trackers: Sequence[str] | None = None
+    extend_alphabet: bool = False
     threads: int | None = None
     force: bool = False
 
@@ -421,6 +435,13 @@ def fine_tune(options: FineTuneOptions, report: Callable[[str], None] = log.info
     sizes = stage.bundle_network(base).config
     alphabet = base.description.alphabet
     own = cut_lines(load_set(options.data, options.line_types), sizes.height, alphabet, sizes.max_tokens - 1)
+    new: dict[str, float] = {}
+    if options.extend_alphabet:
+        new = _new_shares(own, alphabet)
+        report(f"new characters: {' '.join(new) or f'none that occur {MIN_OCCURRENCES} times'}")
+        for character in new:
+            del own.unknown[character]
+        alphabet += "".join(new)
     for problem in problems(own):
         report(problem)
     if len(own.lines) < MIN_LINES:
@@ -440,17 +461,17 @@ def fine_tune(options: FineTuneOptions, report: Callable[[str], None] = log.info
     config = {
         "model": {"base": base.path / stage.WEIGHTS},
         "data": {"set": options.data, "train_lines": len(train), "validation_lines": len(validation), **data},
-    }
+    } | ({"alphabet": {"new": "".join(new)}} if new else {})
     network, run = train_network(
-        base, train, validation, run_folder, options.recipe, renderer, config=config, trackers=options.trackers,
-        report=report,
+        base, train, validation, run_folder, options.recipe, renderer, alphabet=alphabet, config=config,
+        trackers=options.trackers, report=report,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         corrections = manifest if (manifest := options.data / EXPORTED).is_file() else None
         report("exporting the network to ONNX")
         tuned = tune_bundle(
-            network, run, base, train, validation, folder, options.recipe, name, options.version, corrections
+            network, run, base, train, validation, folder, options.recipe, name, options.version, corrections, new
         )
         after = read_rate(tuned, validation, options.threads)
         report(f"CER after {after}, best at step {run.steps}{_kept(run)}")
@@ -463,6 +484,13 @@ def fine_tune(options: FineTuneOptions, report: Callable[[str], None] = log.info
         stage.describe(folder, replace(tuned.description, metrics=metrics))
         stage.install(folder, options.out)
     return FineTuned(Bundle.open(options.out), before, after, len(train), len(validation), run_folder)
+
+
+def _new_shares(own: OwnLines, alphabet: str) -> dict[str, float]:
+    """Characters of the lines that are to be learned, each with its share of all characters."""
+    characters = sum(len(line.text) for line in own.lines)
+    found = new_characters(own.unknown, MIN_OCCURRENCES, alphabet)
+    return {character: own.unknown[character] / characters for character in found}
 
 
 def _kept(run: Run) -> str:
@@ -503,6 +531,10 @@ def _parser() -> argparse.ArgumentParser:
         "--forgetting", type=float, default=defaults.forgetting,
         help="share by which errors on rendered lines may grow (%(default)s); more than that is unlearned",
     )  # fmt: skip
+    parser.add_argument(
+        "--extend-alphabet", action="store_true",
+        help=f"learn characters that the base model does not know, if they occur at least {MIN_OCCURRENCES} times",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--threads", type=int, help="processor threads")
     parser.add_argument("--force", action="store_true", help="write the bundle even if it reads worse")
@@ -517,6 +549,7 @@ def main(argv: list[str]) -> int:
         line_types=tuple(args.line_types.split(",")), validation_share=args.validate_share, hold_out=args.hold_out,
         unipen=args.unipen, fonts=args.fonts, texts=args.texts, run=args.run, threads=args.threads, force=args.force,
         trackers=None if args.trackers is None else () if args.trackers == "none" else args.trackers.split(","),
+        extend_alphabet=args.extend_alphabet,
         recipe=Recipe(
             steps=args.steps, batch_size=args.batch_size, learning_rate=args.learning_rate, replay=args.replay,
             forgetting=args.forgetting, max_time=args.max_time, seed=args.seed,

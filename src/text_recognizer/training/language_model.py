@@ -184,6 +184,28 @@ def write(arrays: dict[str, NDArray[np.generic]], file: Path) -> None:
         np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
 
 
+def extend(file: Path, target: Path, shares: Sequence[float]) -> None:
+    """Write the model `file` to `target` with further characters behind its own.
+
+    Args:
+        shares: of each new character among all that are written; the others stay in proportion.
+    """
+    bits = LanguageModel(file).id_bits  # raises for another file
+    with np.load(file, allow_pickle=False) as held:
+        arrays: dict[str, NDArray[np.generic]] = {name: held[name] for name in held.files}
+    unigrams = np.asarray(arrays["unigrams"], np.float32) * np.float32(1 - sum(shares))
+    arrays["unigrams"] = np.concatenate([unigrams, np.asarray(shares, np.float32)])
+    arrays["id_bits"] = np.asarray(ID_BITS)
+    for k in range(2, int(arrays["order"]) + 1):
+        packed = np.cumsum(arrays[f"keys{k}"], dtype=np.uint64)
+        wide = np.zeros_like(packed)
+        for place in range(k - 1):  # more bits an id leave the order of the keys as it is
+            ids = packed >> np.uint64(bits * place) & np.uint64((1 << bits) - 1)
+            wide |= ids << np.uint64(ID_BITS * place)
+        arrays[f"keys{k}"] = np.diff(wide, prepend=np.uint64(0))
+    write(arrays, target)
+
+
 def bits_per_character(model: LanguageModel, lines: Sequence[str]) -> float:
     """Cross-entropy of `lines` under the model in bits, line ends included."""
     total = characters = 0.0

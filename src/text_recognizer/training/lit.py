@@ -18,10 +18,11 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from text_recognizer.errors import DataInvalid
 from text_recognizer.evaluation.metrics import edits
-from text_recognizer.synthesis.sources.alphabet import ALPHABET, EARLIER, base_of
+from text_recognizer.synthesis.sources.alphabet import ALPHABET, EARLIER
 from text_recognizer.training.data import Batch, Codec, ParagraphCodec
 from text_recognizer.training.device_augment import augment_ink
 from text_recognizer.training.models.recognizer import BLANK, FIRST_CHARACTER, PAD, Recognizer, RecognizerConfig
+from text_recognizer.training.vocabulary import grow_vocabulary
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,9 @@ def load_weights(network: Recognizer, file: Path) -> None:
 
     try:
         held = load_file(file)
-        _grow_vocabulary(held, network.config.vocabulary)
+        earlier = len(held.get("encoder.ctc.bias", ())) - FIRST_CHARACTER
+        if earlier in EARLIER and network.config.vocabulary == FIRST_CHARACTER + len(ALPHABET):
+            grow_vocabulary(held, ALPHABET[:earlier], ALPHABET)
         missing, unexpected = network.load_state_dict(held, strict=False)
         new = {".".join(key.split(".")[:3]) for key in missing if ".layers." in key}
         partly = any(name.startswith(tuple(f"{layer}." for layer in new)) for name in held)
@@ -257,30 +260,3 @@ def load_weights(network: Recognizer, file: Path) -> None:
         if end and end[1] in new and isinstance(module, nn.Linear):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
-
-
-# What has a row for each token.
-_ROWS = ("decoder.embedding.weight", "encoder.ctc.weight", "encoder.ctc.bias")
-# How far a new row lies from what it resembles towards the mean of all, and what its bias is below.
-_ASIDE, _LOWER = 0.2, 2.0
-
-
-def _grow_vocabulary(held: dict[str, Tensor], vocabulary: int) -> None:
-    """Append rows for new characters of the alphabet to the weights `held`, in place.
-
-    A row of its own right away would be read in place of the character it resembles as often as not: a little of the
-    mean of all rows, and a lower bias, let the old character win until the new one is learned.
-    """
-    for name in _ROWS:
-        rows = held.get(name)
-        if rows is None or len(rows) - FIRST_CHARACTER not in EARLIER or vocabulary != FIRST_CHARACTER + len(ALPHABET):
-            continue
-        rows = rows.float()
-        mean = rows[FIRST_CHARACTER:].mean(0)
-        grown = [*rows]
-        for token in range(len(rows), vocabulary):
-            base = base_of(ALPHABET[token - FIRST_CHARACTER])
-            like = rows[ALPHABET.index(base) + FIRST_CHARACTER] if base is not None else mean
-            row = (1 - _ASIDE) * like + _ASIDE * mean
-            grown.append(row - _LOWER if name.endswith("bias") else row)
-        held[name] = torch.stack(grown).to(held[name].dtype)

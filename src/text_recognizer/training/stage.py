@@ -45,9 +45,11 @@ from text_recognizer.synthesis.sources.alphabet import ALPHABET
 from text_recognizer.synthesis.sources.text import lines_by_language
 from text_recognizer.training.data import Codec, LineRenderer, collate
 from text_recognizer.training.export import FORMATS, DecoderGraph, EncoderGraph, Format, write_formats
+from text_recognizer.training.language_model import extend
 from text_recognizer.training.models import recognizer as model
-from text_recognizer.training.models.recognizer import RecognizerConfig
+from text_recognizer.training.models.recognizer import FIRST_CHARACTER, RecognizerConfig
 from text_recognizer.training.record import git_commit
+from text_recognizer.training.vocabulary import grow_vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -143,14 +145,20 @@ def shipped_record(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: record[name] for name in shipped if name in record} | {"command": command}
 
 
-def bundle_network(bundle: Bundle) -> model.Recognizer:
+def bundle_network(bundle: Bundle, alphabet: str | None = None) -> model.Recognizer:
     """The network of a bundle, as torch trains it, in evaluation mode.
 
+    `alphabet`: a longer one that begins with that of the bundle; the further characters are still to be learned.
     Raises BundleInvalid if the bundle holds no weights, or weights of other sizes than its description.
     """
     try:
-        network = model.Recognizer(RecognizerConfig.of_sizes(bundle.description.run.config))
-        network.load_state_dict(load_file(bundle.path / WEIGHTS))
+        config = RecognizerConfig.of_sizes(bundle.description.run.config)
+        held = load_file(bundle.path / WEIGHTS)
+        if alphabet is not None:
+            grow_vocabulary(held, bundle.description.alphabet, alphabet)
+            config = replace(config, vocabulary=FIRST_CHARACTER + len(alphabet))
+        network = model.Recognizer(config)
+        network.load_state_dict(held)
     except (KeyError, TypeError, OSError, SafetensorError, RuntimeError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise BundleInvalid(f"{bundle.path} holds no weights that fit ({reason}): get the bundle again.") from error
@@ -475,18 +483,24 @@ def stage_tuned(
     about: Description,
     crops: Sequence[NDArray[np.uint8]],
     calibration: Sequence[tuple[NDArray[np.uint8], str]] = (),
+    shares: Sequence[float] = (),
 ) -> Bundle:
     """Write a bundle to the empty folder `folder`: `base` with `network` as its recogniser.
 
     `about` is the new description without files, sizes, commit and metrics. `crops` are the line images (H, W) uint8
     that ONNX Runtime must read as torch does. The calibration of `about` stays unless `calibration` gives lines
-    (image, text) that the network was neither trained on nor chosen by. With another alphabet than that of `base`, its
-    language model is left out, since it knows the old one. Raises DataInvalid if parity fails.
+    (image, text) that the network was neither trained on nor chosen by. Where the alphabet of `about` is longer than
+    that of `base`, `shares` tells how frequent each further character is, and the language models learn them; with
+    another alphabet the language models are left out. Raises DataInvalid if parity fails.
     """
     # The reference holds statistics of the base model's readings.
     left_out = {REFERENCE}
-    if about.alphabet != base.description.alphabet:
-        left_out |= {LANGUAGE_TABLE, *(file for file in base.description.languages.values() if file is not None)}
+    models = [file for file in base.description.languages.values() if file is not None]
+    if shares and about.alphabet[: -len(shares)] == base.description.alphabet:
+        for file in models:
+            extend(base.path / file, folder / file, shares)
+    elif about.alphabet != base.description.alphabet:
+        left_out |= {LANGUAGE_TABLE, *models}
         about = replace(about, language_models={})
     halve_weights(network)
     export_recognizer(network, folder)
