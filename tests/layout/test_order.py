@@ -87,6 +87,12 @@ def test_lines_of_two_columns_that_were_found_as_one_leave_the_others_in_their_c
     assert shuffled(left + right) == list(range(9))
 
 
+def test_a_letter_below_the_columns_of_its_head_is_no_column():
+    head = [box(x, x + 90, y, 5) for x in (10, 330) for y in (20, 34, 48)]
+    body = [box(10, 400, y) for y in range(80, 320, 30)]
+    assert shuffled([*head, *body]) == list(range(14))
+
+
 def test_a_heading_amid_columns_ends_them():
     above = [box(x, x + 190, y) for x in (10, 230) for y in (20, 50, 80)]
     below = [box(x, x + 190, y) for x in (10, 230) for y in (190, 220, 250)]

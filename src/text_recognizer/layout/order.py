@@ -27,6 +27,7 @@ OVERHANG = 0.2  # of a line's length that may reach into the next column
 GOES_ON = 1.6  # times the usual distance of baselines over which a column goes on
 REGULAR = 1.35  # the same, between neighbours in a paragraph
 CROSSING = 2.0  # lines that a line across a gutter weighs against it
+MOST_ACROSS = 0.5  # of a column's lines that may reach across the gutter
 NARROW = 0.4  # of a column's width: notes in its margin are narrower
 TABLE = 2.25  # evidence from which what stands side by side is a table
 
@@ -214,15 +215,24 @@ def _bands(lines: list[_Line], gutter: float) -> list[_Band | _Line]:
     left = [line for line in lines if line.right <= gutter + TOUCH * unit]
     right = [line for line in lines if line.left >= gutter - TOUCH * unit]
     aside = {id(line) for line in (*left, *right)}
-    across = [line for line in lines if id(line) not in aside]
-    ends = []
-    for line in across:
-        side = _side_of(line, gutter, left, right)
-        if side is None:
-            ends.append(line)
-        else:
-            side.append(line)
-            side.sort(key=lambda line: line.middle)
+    columns = left, right
+    own = len(left), len(right)
+    across: tuple[list[_Line], list[_Line]] = [], []
+    ends = [line for line in lines if id(line) not in aside]
+    for belongs in (_hardly_crosses, _goes_on):
+        for line in tuple(ends):
+            side = belongs(line, gutter, left, right)
+            if side is not None:
+                across[side].append(line)
+                columns[side].append(line)
+                columns[side].sort(key=lambda line: line.middle)
+                ends.remove(line)
+    # A text of such lines is no column's: a letter goes on below the columns of its head.
+    for side, column in enumerate(columns):
+        if len(across[side]) > MOST_ACROSS * own[side]:
+            ends += across[side]
+            column[:] = [line for line in column if line not in across[side]]
+    ends.sort(key=lambda line: line.middle)
     bands: list[_Band | _Line] = []
     edges = [-np.inf, *(line.middle for line in ends), np.inf]
     for number, (top, bottom) in enumerate(pairwise(edges)):
@@ -237,28 +247,31 @@ def _bands(lines: list[_Line], gutter: float) -> list[_Band | _Line]:
     return bands
 
 
-def _side_of(line: _Line, gutter: float, left: list[_Line], right: list[_Line]) -> list[_Line] | None:
-    """The column that a line across the gutter belongs to, of `left` and `right`; None if it ends both.
-
-    It belongs to one that it hardly leaves, and to the one whose lines it follows closely while the other has none
-    near; so do lines of two columns that were found as one, which stand in both as regularly as all others.
-    """
-    unit = line.x_height
+def _hardly_crosses(line: _Line, gutter: float, left: list[_Line], right: list[_Line]) -> int | None:
+    """The column, 0 or 1 for `left` or `right`, that a line across the gutter hardly leaves; None if there is none."""
     steps = _distances(line, left), _distances(line, right)
-    for side, other, over, own, foreign in (
-        (left, right, line.right - gutter, *steps),
-        (right, left, gutter - line.left, *steps[::-1]),
-    ):
-        elsewhere = min(foreign) <= 3.5 * unit and min(own) > GOES_ON * min(foreign)
+    for side, other, over in ((0, right, line.right - gutter), (1, left, gutter - line.left)):
+        own, foreign = min(steps[side]), min(steps[1 - side])
+        elsewhere = foreign <= 3.5 * line.x_height and own > GOES_ON * foreign
         if over <= OVERHANG * line.width and not elsewhere and not any(_collide(line, one) for one in other):
             return side
-    (up, down), (other_up, other_down) = steps
-    near = max(GOES_ON * _pitch(left), 3.5 * unit)
-    begins = gutter - line.left > 3 * unit  # in the left column
-    if begins and up <= near and other_up > GOES_ON * up and other_down > GOES_ON * min(down, up):
-        return left
-    regular = [up / _pitch(left), down / _pitch(left), other_up / _pitch(right), other_down / _pitch(right)]
-    return left if begins and max(regular) < REGULAR else None
+    return None
+
+
+def _goes_on(line: _Line, gutter: float, left: list[_Line], right: list[_Line]) -> int | None:
+    """0 where a line across the gutter goes on with the left column, else None.
+
+    It does where it follows the lines of that column closely and the right one has none near. And so does what was
+    found as one line and is two, one of each column: it stands in both as regularly as all others.
+    """
+    if gutter - line.left <= 3 * line.x_height:
+        return None
+    (up, down), (other_up, other_down) = _distances(line, left), _distances(line, right)
+    near = max(GOES_ON * _pitch(left), 3.5 * line.x_height)
+    if up <= near and other_up > GOES_ON * up and other_down > GOES_ON * min(down, up):
+        return 0
+    regular = up / _pitch(left), down / _pitch(left), other_up / _pitch(right), other_down / _pitch(right)
+    return 0 if max(regular) < REGULAR else None
 
 
 def _collide(line: _Line, other: _Line) -> bool:
