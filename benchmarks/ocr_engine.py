@@ -57,7 +57,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
     truth = load_set(args.set).pages[: args.pages]
-    engines = {"tesseract": ["--ocr-engine", "tesseract"]}
+    # Without its time limits, which a busy machine would reach: the page would be left without text.
+    patient = ["--tesseract-timeout", "3000", "--tesseract-non-ocr-timeout", "3000"]
+    engines = {"tesseract": ["--ocr-engine", "tesseract", *patient]}
     for mode in args.modes.split(","):
         engines[f"text-recognizer, {mode}"] = ["--plugin", PLUGIN, "--text-recognizer-mode", mode]
     with tempfile.TemporaryDirectory() as folder:
