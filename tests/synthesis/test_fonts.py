@@ -7,6 +7,8 @@ import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 
+from text_recognizer import cli
+from text_recognizer.evaluation.versions import fingerprint
 from text_recognizer.synthesis.sources import fonts as fonts_module
 from text_recognizer.synthesis.sources.download import Package, read_lock
 from text_recognizer.synthesis.sources.fonts import LOCK, HandFont, fetch_fonts, inspect_font, load_fonts, render_text
@@ -116,7 +118,7 @@ def test_text_of_spaces_gives_an_empty_bitmap(font: HandFont) -> None:
 
 
 def test_a_font_that_cannot_be_fetched_is_reported_and_the_others_are_kept(
-    font_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    font_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def unpack(package: Package, folder: Path) -> Path:
         if package.package == "gone":
@@ -130,6 +132,9 @@ def test_a_font_that_cannot_be_fetched_is_reported_and_the_others_are_kept(
     ]
     monkeypatch.setattr(fonts_module, "read_lock", lambda _: entries)
     monkeypatch.setattr(fonts_module, "unpack", unpack)
+    # The command prints what a training run on this folder records of it.
+    assert cli.main(["train", "data", "fonts", str(tmp_path / "printed")]) == 0
+    assert capsys.readouterr().out == f"{fingerprint(tmp_path / 'printed')}  {tmp_path / 'printed'}\n"
     said: list[str] = []
     fetch_fonts(tmp_path, said.append)
     assert any("skipped: gone" in line for line in said)
