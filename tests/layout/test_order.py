@@ -88,7 +88,7 @@ def test_lines_of_two_columns_that_were_found_as_one_leave_the_others_in_their_c
 
 
 def test_a_letter_below_the_columns_of_its_head_is_no_column():
-    head = [box(x, x + 90, y, 5) for x in (10, 330) for y in (20, 34, 48)]
+    head = [box(x, x + 90, y + x // 50, 5) for x in (10, 330) for y in (20, 34, 48)]
     body = [box(10, 400, y) for y in range(80, 320, 30)]
     assert shuffled([*head, *body]) == list(range(14))
 

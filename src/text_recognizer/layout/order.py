@@ -26,7 +26,7 @@ CELLS = (0.6, 0.25)  # between the baselines of cells in a row; of the distance 
 OVERHANG = 0.2  # of a line's length that may reach into the next column
 GOES_ON = 1.6  # times the usual distance of baselines over which a column goes on
 REGULAR = 1.35  # the same, between neighbours in a paragraph
-CROSSING = 2.0  # lines that a line across a gutter weighs against it
+CROSSING, OUTSIDE = 2.0, 0.25  # lines that a line across a gutter weighs against it; beyond its columns
 MOST_ACROSS = 0.5  # of a column's lines that may reach across the gutter
 NARROW = 0.4  # of a column's width: notes in its margin are narrower
 TABLE = 2.25  # evidence from which what stands side by side is a table
@@ -197,11 +197,16 @@ def _best_gutter(lines: list[_Line]) -> float | None:
         if tried and at - tried[-1] < 0.5 * unit:
             continue
         tried.append(at)
+        bands = _bands(lines, at)
+        beside = [number for number, band in enumerate(bands) if isinstance(band, _Band) and _side_by_side(band)]
+        if not beside:
+            continue
         score = 0.0
-        for band in _bands(lines, at):
+        for number, band in enumerate(bands):
             if not isinstance(band, _Band):
-                score -= CROSSING
-            elif _side_by_side(band):
+                # Text above and below all columns says little.
+                score -= CROSSING if beside[0] < number < beside[-1] else OUTSIDE
+            elif number in beside:
                 score += len(band.left) + len(band.right)
                 score -= sum(line.left < at < line.right - TOUCH * unit for line in band.lines)
         if score > best_score:
