@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import text_recognizer
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 FRONT = (DOCS / "index.md").read_text("utf-8")
@@ -50,6 +52,13 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for block in blocks("python", page.read_text("utf-8")):
         exec(compile(block, page.name, "exec"), {})
+
+
+def test_reference_has_every_public_name():
+    reference = "".join(page.read_text("utf-8") for page in (DOCS / "api").glob("*.md"))
+    for name in set(text_recognizer.__all__) - {"__version__"}:
+        assert re.search(rf"^\.\. auto(?:class|function):: text_recognizer\.(?:\w+\.)?{name}$", reference, re.MULTILINE)
+    assert ".. automodule:: text_recognizer.errors\n   :members:" in reference
 
 
 def test_site_loads_nothing_from_other_hosts(tmp_path):
