@@ -390,6 +390,6 @@ def test_metrics_count_requests_lines_characters_and_refusals(service, picture, 
 
 def test_openapi_document_is_there_and_names_no_outside_scripts(service):
     with urllib.request.urlopen(service.url + "/openapi.json") as answer:
-        asked = {"/v1/read", "/", "/v1/models", "/v1/feedback", "/v1/feedback/{request_id}"}
+        asked = {"/v1/read", "/v1/image", "/", "/v1/models", "/v1/feedback", "/v1/feedback/{request_id}"}
         assert json.load(answer)["paths"].keys() == asked | {"/healthz", "/readyz", "/metrics"}
     assert service.http.get("/redoc").status_code == 404

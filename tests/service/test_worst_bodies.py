@@ -169,7 +169,8 @@ CASES = [
     *[("/v1/read?mode=fast", name, body) for name, body in READ.items()],
     *[("/?mode=fast", name, body) for name, body in READ.items() if body(8192)[0] == JSON],
     *[("/v1/feedback", name, body) for name, body in FEEDBACK.items()],
-    *[("/page/picture", name, body) for name, body in READ.items() if body(8192)[0].startswith("image/")],
+    *[("/v1/image", name, body) for name, body in READ.items() if body(8192)[0] == JSON],
+    *[("/page/pages", name, body) for name, body in READ.items() if body(8192)[0].startswith("image/")],
     *[(f"/page/written/{kind}", name, body) for kind in FORMATS for name, body in WRITTEN.items()],
 ]
 

@@ -25,6 +25,7 @@ from text_recognizer.service.problems import ForeignPage, document, problem, uns
 
 PASSED_ON = {
     "/v1/read": ("POST",),
+    "/v1/image": ("POST",),
     "/v1/models": ("GET",),
     "/v1/feedback": ("POST",),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ IMAGE_VALUES, FEEDBACK_VALUES = 1000, 300_000  # in the JSON of an image, and of
 MAX_FEEDBACK = 8 * 2**20  # bytes of the JSON of feedback
 # What is taken of a body that is too large and thrown away, so that a client that only then listens hears of it.
 DRAINED_BYTES, DRAINED_SECONDS = 64 * 2**20, 5.0
+# How files of images and PDFs begin: /v1/image passes on nothing else, so it is no way to other content of a network.
+_PAGES = re.compile(
+    rb"\x89PNG|\xff\xd8\xff|GIF8|BM|II[*+]\0|MM\0[*+]|RIFF....WEBP|\0\0\0\x0cjP|....ftyp|P[1-6]\s|%PDF-", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,16 @@ class Inputs:
         if not value.startswith("data:"):
             raise RequestError('"image" is not a data URL; it should look like data:image/png;base64,…')
         return Image(await self._parsers.run(web.fetch, value, self._settings.max_bytes))
+
+    async def linked(self, body: bytes, deadline: float) -> Image:
+        """The image, or the PDF, behind the address in a request to /v1/image."""
+        content = await self._parsed(body, IMAGE_VALUES)
+        if not isinstance(content, dict) or list(content) != ["image_url"]:
+            raise RequestError('send a JSON object with "image_url" (https://…)')
+        image = await self._from_json(content, deadline)
+        if not _PAGES.match(image.data):
+            raise ImageRejected("neither an image nor a PDF is at this address; give the address of the image itself")
+        return image
 
     async def feedback(self, request: Request, body: bytes) -> tuple[Any, bytes | None]:
         """The JSON of a request to /v1/feedback, and the image where the request has one."""

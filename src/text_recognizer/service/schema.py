@@ -199,6 +199,7 @@ READ_BODY = {
         "application/octet-stream": _BYTES,
     },
 }
+LINK_BODY = {"required": True, "content": {"application/json": {"schema": ImageUrl.model_json_schema()}}}
 FEEDBACK_BODY = {
     "required": True,
     "content": {

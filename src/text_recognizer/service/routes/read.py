@@ -1,4 +1,4 @@
-"""`POST /v1/read`: a page in any format, or its lines as they are read."""
+"""`POST /v1/read`: a page in any format, or its lines as they are read. `POST /v1/image`: the image behind a link."""
 
 from __future__ import annotations
 
@@ -75,6 +75,31 @@ def router(context: Context) -> APIRouter:
         if format == "json":
             return JSONResponse(_answer(page, image.source, request.state.id, job), headers=headers)
         return Response(written, headers=headers, media_type=formats.get_format(format).media_type)
+
+    @routes.post(
+        "/v1/image",
+        summary="Fetch an image by its address",
+        description="For clients that show the image behind a link, such as a web page, which may not fetch it itself.",
+        operation_id="image",
+        response_class=Response,
+        responses={
+            200: {
+                "description": "The bytes behind the address: an image, or a PDF",
+                "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+            },
+            **schema.problems(400, 401, 403, 408, 413, 422, 429, 500, 503, 504),
+        },
+        openapi_extra={"requestBody": schema.LINK_BODY},
+    )
+    async def image(request: Request) -> Response:
+        async with context.body(request) as (content, deadline):
+            found = await while_client_waits(request, context.inputs.linked(content, deadline))
+        headers = {
+            "Cache-Control": "no-store",
+            "Content-Disposition": "attachment",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return Response(found.data, headers=headers, media_type="application/octet-stream")
 
     return routes
 
