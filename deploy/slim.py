@@ -133,7 +133,7 @@ with running("app", "--model-url", f"http://127.0.0.1:{service.server_port}", re
         assert ask("/" + part), part
     picture = io.BytesIO()
     Image.new("RGB", (200, 50), "white").save(picture, "TIFF")
-    assert ask("/page/picture", picture.getvalue())[:2] == b"\xff\xd8"
+    assert ask("/page/pages", picture.getvalue())[4:6] == b"\xff\xd8"
     for name in formats.NAMES:
         if not formats.get_format(name).needs_picture:
             assert b"another" in ask(f"/page/written/{name}", given, "application/json"), name

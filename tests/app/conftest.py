@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import shutil
 import time
 from functools import partial
@@ -21,6 +22,7 @@ from text_recognizer.service.settings import Settings
 
 READ = "document.querySelector('#tr-status').textContent.includes('read')"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -65,35 +67,61 @@ def service(mounted):
 
 # Of each module anew: while it is open, playwright's event loop runs in this thread, where other tests start their own.
 @pytest.fixture(scope="module")
-def chromium():
+def playwright():
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def chromium(playwright):
     if not CHROMIUM:
-        pytest.skip("no Chromium here: the page is not tried in a browser")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+        pytest.skip("no Chromium here: the page is not tried in it")
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def firefox(playwright):
+    """A Firefox as systems have it, driven by WebDriver BiDi; it can be given no colour scheme."""
+    if not FIREFOX:
+        pytest.skip("no Firefox here: the page is not tried in it")
+    browser = playwright.firefox.launch(channel="moz-firefox", executable_path=FIREFOX)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
 def browse(chromium):
     """`browse(url)` opens the page in a window of its own; `.asked` and `.errors` hold its requests and complaints."""
+    yield from _browsing(chromium)
+
+
+@pytest.fixture(params=["chromium", "firefox"])
+def browse_each(request):
+    """`browse` in one browser after the other."""
+    yield from _browsing(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+def tab(service, browse):
+    """The page of the service that is shared."""
+    return browse(service.url)
+
+
+@pytest.fixture
+def each_tab(service, browse_each):
+    """`tab` in one browser after the other."""
+    return browse_each(service.url)
+
+
+def _browsing(browser):
     contexts = []
 
     def opened(url, **options):
-        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
-        tab = context.new_page()
-        tab.set_default_timeout(30_000)
-        tab.asked, tab.errors = [], []
-        context.on("request", lambda request: tab.asked.append(request.url))
-        tab.on("pageerror", lambda error: tab.errors.append(str(error)))
-        tab.on("console", lambda message: "Security Policy" in message.text and tab.errors.append(message.text))
-        tab.until = partial(_until, tab)
-        tab.give, tab.read = partial(_give, tab), partial(_read, tab)
-        tab.wait_until_read = partial(tab.until, READ)
-        tab.texts = lambda: [field.input_value() for field in tab.locator("#tr-lines textarea").all()]
-        tab.goto(url)
+        tab = _shown(context, url)
         tab.wait_for_selector("#tr-choose")
         return tab
 
@@ -102,10 +130,54 @@ def browse(chromium):
         context.close()
 
 
-@pytest.fixture
-def tab(service, browse):
-    """The page of the service that is shared."""
-    return browse(service.url)
+def _shown(context, url):
+    tab = context.new_page()
+    tab.set_default_timeout(30_000)
+    tab.asked, tab.errors = [], []
+    context.on("request", lambda request: tab.asked.append(request.url))
+    tab.on("pageerror", lambda error: tab.errors.append(str(error)))
+    tab.on("console", lambda message: "Security Policy" in message.text and tab.errors.append(message.text))
+    tab.until = partial(_until, tab)
+    tab.give, tab.read = partial(_give, tab), partial(_read, tab)
+    tab.wait_until_read = partial(tab.until, READ)
+    tab.texts = lambda: tab.eval_on_selector_all("#tr-lines textarea", "all => all.map((field) => field.value)")
+    tab.another = lambda: _shown(context, tab.url)  # another tab of the same browser, at the same page
+    tab.answers = partial(_answers, tab)
+    tab.saved = partial(_saved, tab)
+    tab.goto(url)
+    return tab
+
+
+SAVING = """() => { window.saved = {}; const made = URL.createObjectURL;
+  URL.createObjectURL = (blob) => { blob.text().then((text) => (window.saved.text = text)); return made(blob); };
+  HTMLAnchorElement.prototype.click = function () { window.saved.name = this.download; }; }"""
+
+
+def _saved(tab, act):
+    """Name and text of the file that `act` saves: Firefox does not tell playwright of it."""
+    tab.evaluate(SAVING)
+    act()
+    tab.until("window.saved.name && window.saved.text !== undefined")
+    return tab.evaluate("[window.saved.name, window.saved.text]")
+
+
+def _answers(tab, texts):
+    """Let the service answer a reading with these lines, one below the other; words with a ? are in doubt."""
+    lines = []
+    for row, text in enumerate(texts):
+        left, right, top, bottom = 50, 900, 50 * row + 20, 50 * row + 60
+        line = {"text": text, "confidence": 0.95, "alternatives": [], "baseline": [[left, bottom], [right, bottom]]}
+        line["polygon"] = [[left, top], [right, top], [right, bottom], [left, bottom]]
+        line["words"] = [
+            {"text": word, "confidence": 0.4 if word.endswith("?") else 0.9, "polygon": []} for word in text.split()
+        ]
+        lines.append(line)
+    width, height = 1000, 50 * len(texts) + 100
+    page = {"format": 1, "source": "", "model": "m@1", "width": width, "height": height, "text": ""}
+    answer = {**page, "lines": lines, "request_id": "r", "timings": {"total": 1}}
+    body = f"event: page\ndata: {json.dumps(answer)}\n\n"
+    tab.route("**/v1/read*", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    return _stored(np.full((height, width), 255, np.uint8), "PNG")
 
 
 def _until(tab, expression, seconds=30):
@@ -141,6 +213,29 @@ def blank():
 @pytest.fixture(scope="session")
 def tiff(drawn):
     return _stored(drawn, "TIFF")
+
+
+@pytest.fixture(scope="session")
+def pdf(drawn):
+    """Three pages of 200 by 100 points."""
+    pages = [Image.fromarray(drawn).resize((400, 200)) for _ in range(3)]
+    stored = io.BytesIO()
+    pages[0].save(stored, "PDF", save_all=True, append_images=pages[1:], resolution=144)
+    return stored.getvalue()
+
+
+@pytest.fixture(scope="session")
+def damaged(drawn):
+    """A TIFF of three pages whose second one is damaged."""
+    pages = [Image.fromarray(drawn) for _ in range(3)]
+    stored = io.BytesIO()
+    pages[0].save(stored, "TIFF", save_all=True, append_images=pages[1:], compression="tiff_lzw")
+    content = bytearray(stored.getvalue())
+    with Image.open(io.BytesIO(content)) as image:
+        image.seek(1)
+        start, size = image.tag_v2[273][0], image.tag_v2[279][0]
+    content[start : start + size] = b"\xff" * size
+    return bytes(content)
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,18 @@
 """What the page's server gives and what it keeps shut, asked over HTTP."""
 
 import asyncio
+import io
 import json
 import subprocess
 import sys
 
 import httpx
 import pytest
+from PIL import Image
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from text_recognizer.app import forward
+from small_heic import HEIC
+from text_recognizer.app import decoding, forward
 from text_recognizer.app.mounted import create_app
 from text_recognizer.app.page import Page
 from text_recognizer.errors import UsageError
@@ -150,7 +153,7 @@ def test_what_is_no_page_is_refused(service, content):
 
 def test_one_text_for_each_line_and_known_formats_only(service, page):
     assert service.http.post("/page/written/json", json={"page": page, "texts": ["one"]}).status_code == 400
-    assert service.http.post("/page/written/docx", json={"page": page}).status_code == 404
+    assert service.http.post("/page/written/nothing", json={"page": page}).status_code == 404
     assert "picture" in service.http.post("/page/written/pdf", json={"page": page}).json()["detail"]
     for form in ({"files": {"image": b"x"}}, {"data": {"page": "{}"}, "files": {"other": b"x"}}):
         assert service.http.post("/page/written/pdf", **form).status_code == 400
@@ -158,32 +161,58 @@ def test_one_text_for_each_line_and_known_formats_only(service, page):
     assert service.http.get("/page/nothing").json()["code"] == "not-found"
 
 
-def test_picture_that_browsers_cannot_show_becomes_one_that_they_can(service, tiff):
-    shown = service.http.post("/page/picture", content=tiff)
-    assert (shown.status_code, shown.headers["content-type"]) == (200, "image/jpeg")
-    assert shown.content[:2] == b"\xff\xd8"
-    refused = service.http.post("/page/picture", content=b"nonsense")
+def leaves(content):
+    """The pictures in an answer: each follows its length."""
+    while content:
+        size = int.from_bytes(content[:4], "big")
+        yield content[4 : 4 + size]
+        content = content[4 + size :]
+
+
+def test_pages_of_what_browsers_cannot_show_become_pictures(service, tiff, pdf):
+    for content, sizes in ((tiff, [(480, 240)]), (pdf, [(556, 278)] * 3), (HEIC, [(64, 64)])):
+        shown = service.http.post("/page/pages", content=content)
+        assert shown.status_code == 200 and int(shown.headers["x-pages"]) == len(sizes)
+        pictures = [Image.open(io.BytesIO(picture)) for picture in leaves(shown.content)]
+        assert [picture.format for picture in pictures] == ["JPEG"] * len(sizes)
+        assert [picture.size for picture in pictures] == sizes or content is HEIC
+    for nonsense, words in ((b"nonsense", "image"), (b"%PDF-1.7", "PDF"), (b"PK\3\4", "unpack"), (b"", "")):
+        refused = service.http.post("/page/pages", content=nonsense)
+        assert (refused.status_code, refused.json()["code"]) == (422, "image-rejected")
+        assert words in refused.json()["detail"]
+
+
+def test_bad_page_of_a_document_costs_only_itself(service, damaged):
+    shown = service.http.post("/page/pages", content=damaged)
+    assert [len(picture) > 0 for picture in leaves(shown.content)] == [True, False, True]
+
+
+def test_document_that_takes_too_long_is_killed_and_costs_nobody_else_anything(service, pdf, monkeypatch, wait_until):
+    monkeypatch.setattr(decoding, "SECONDS", 0.0)
+    refused = service.http.post("/page/pages", content=pdf)
     assert (refused.status_code, refused.json()["code"]) == (422, "image-rejected")
+    monkeypatch.undo()
+    assert service.http.post("/page/pages", content=pdf).headers["x-pages"] == "3"
 
 
 def test_too_much_is_refused_while_it_comes_in(mounted):
     with mounted(max_bytes=1000) as small:
-        refused = small.http.post("/page/picture", content=b"x" * 2000)
+        refused = small.http.post("/page/pages", content=b"x" * 2000)
         assert (refused.status_code, refused.json()["code"]) == (413, "too-large")
 
 
 def test_keys_and_rates_hold_for_the_page_too(mounted, alone, page, picture):
     with mounted(api_keys=("one",), rate_limit=60) as kept, alone(kept.url) as before, alone(kept.url, "one") as given:
         for server in (kept, before):
-            for path, content in (("/page/picture", picture), ("/page/written/text", json.dumps({"page": page}))):
+            for path, content in (("/page/pages", picture), ("/page/written/text", json.dumps({"page": page}))):
                 assert server.http.post(path, content=content).status_code == 401
                 assert server.http.post(path, content=content, headers={"X-API-Key": "two"}).status_code == 401
             assert server.http.post("/v1/read", content=picture).status_code in (401, 415)
-            allowed = server.http.post("/page/picture", content=picture, headers={"X-API-Key": "one"})
+            allowed = server.http.post("/page/pages", content=picture, headers={"X-API-Key": "one"})
             assert allowed.status_code == 200
         # Whose key the app holds, its visitors need none.
         assert given.http.get("/v1/models").status_code == 200
-        codes = [given.http.post("/page/picture", content=picture).status_code for _ in range(15)]
+        codes = [given.http.post("/page/written/text", json={"page": page}).status_code for _ in range(15)]
         assert set(codes) == {200, 429}
 
 
@@ -216,7 +245,7 @@ def test_visitors_are_told_apart_by_the_service_behind(serving, wait_until):
 def test_service_that_is_away_is_told_in_a_problem_document(alone, picture):
     with alone("http://127.0.0.1:9") as lonely:
         assert lonely.http.get("/").status_code == 200
-        for path in ("/v1/read", "/page/picture"):
+        for path in ("/v1/read", "/page/pages"):
             answer = lonely.http.post(path, content=picture)
             assert (answer.status_code, answer.json()["code"]) == (502, "service-away")
             assert "127.0.0.1" not in answer.text

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,12 +17,13 @@ from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from text_recognizer import formats
+from text_recognizer.app.decoding import Decoder
 from text_recognizer.app.shell import BROWSER, gradio_application, written_formats
 from text_recognizer.errors import TextRecognizerError
 from text_recognizer.formats.json_lines import from_dict
@@ -39,15 +39,14 @@ EXAMPLES = Path(__file__).parent / "examples"
 GRADIO = ("/theme.css", "/assets/", "/static/")
 OWN = "/page/"
 ICON = "/favicon.ico"
-ADDRESSES = ("browser", "examples", "picture", "written")  # below OWN
+ADDRESSES = ("browser", "examples", "pages", "written")  # below OWN
 
-MAX_IMAGE = 20 * 2**20  # bytes of a picture to be shown
+MAX_IMAGE = 20 * 2**20  # bytes of a document whose pages are shown, and of a picture
 MAX_PAGE = 8 * 2**20  # bytes of a page to be written
 MAX_VALUES = 300_000  # in its JSON: two for each point
 MAX_HELD = 128 * 2**20  # bytes of all of them at once
 PATIENCE = 30.0  # seconds for a body to arrive and to be answered
-SHOWN_SIDE = 2000  # pixels of a picture that the browser cannot show by itself
-AT_ONCE = 2  # pictures decoded and pages written at the same time
+AT_ONCE = 2  # pages written at the same time
 
 # Gradio starts itself by inline scripts; nothing may come from elsewhere, or go there.
 POLICY = (
@@ -76,13 +75,14 @@ class Page:
         self._gradio: ASGIApp | None = None
         self._loading = asyncio.Lock()
         self._workers = Workers("page", AT_ONCE)
+        self._decoder = Decoder(max_pixels)
         self._held = 0
         self._own = Starlette(
             routes=[
                 Route(ICON, self._icon),
                 Mount(f"{OWN}browser", _Scripts(directory=BROWSER)),
                 Route(f"{OWN}examples/{{name}}", self._example),
-                Route(f"{OWN}picture", self._picture, methods=["POST"]),
+                Route(f"{OWN}pages", self._pages, methods=["POST"]),
                 Route(f"{OWN}written/{{format}}", self._written, methods=["POST"]),
             ],
             exception_handlers={TextRecognizerError: _refused, HTTPException: _nowhere, ClientDisconnect: _gone},
@@ -135,18 +135,18 @@ class Page:
             raise HTTPException(404)
         return FileResponse(known[name], headers={"Cache-Control": "max-age=3600"})
 
-    async def _picture(self, request: Request) -> Response:
-        """What the browser cannot show, such as a TIFF, as a JPEG of moderate size."""
+    async def _pages(self, request: Request) -> Response:
+        """The pages of a document, or of a picture that browsers cannot show, as JPEGs: see `leaves`."""
         if (refusal := await self._admit(request)) is not None:
             return refusal
         deadline = time.monotonic() + PATIENCE
         content = await self._body(request, self._max_image, deadline)
         try:
-            work = self._workers.run(_shown, content, self._max_pixels, deadline=deadline)
-            shown = await while_client_waits(request, work)
+            count, pages = await while_client_waits(request, self._decoder.open(content, deadline))
         finally:
             self._held -= len(content)
-        return Response(shown, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+        headers = {"Cache-Control": "no-store", "X-Pages": str(count)}
+        return StreamingResponse(pages, media_type="application/octet-stream", headers=headers)
 
     async def _written(self, request: Request) -> Response:
         """A page as JSON, with `texts` for its lines where a person corrected them, written down in a format.
@@ -221,22 +221,6 @@ async def _nowhere(request: Request, error: Exception) -> Response:
 
 async def _gone(request: Request, error: Exception) -> Response:
     return Response(status_code=499)  # the client does not wait for an answer
-
-
-def _shown(content: bytes, max_pixels: int) -> bytes:
-    import cv2
-    from PIL import Image
-
-    from text_recognizer.images import load_image
-
-    rgb = load_image(content, max_pixels=max_pixels).rgb
-    scale = SHOWN_SIDE / max(rgb.shape[:2])
-    if scale < 1:
-        size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    stored = BytesIO()
-    Image.fromarray(rgb).save(stored, "JPEG", quality=85)
-    return stored.getvalue()
 
 
 def _written(content: bytes, image: bytes, name: str, max_pixels: int) -> tuple[bytes, str]:
