@@ -1,11 +1,9 @@
 """Lines are corrected in a real browser, by pointer and by keyboard, and taken along."""
 
-import io
 import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 
 def test_outline_and_text_lead_to_each_other(tab, picture):
@@ -142,19 +140,7 @@ def test_place_of_a_line_is_drawn_by_keyboard(tab, picture):
 @pytest.mark.parametrize("width", [1280, 1000])
 def test_current_line_and_its_place_are_both_in_view_on_a_long_page(service, browse, width):
     tab = browse(service.url, viewport={"width": width, "height": 720}, reduced_motion="reduce")
-    lines = [
-        {
-            "text": f"line {row}", "confidence": 0.9, "alternatives": [], "words": [], "baseline": [],
-            "polygon": [[50, 50 * row + 20], [900, 50 * row + 20], [900, 50 * row + 60], [50, 50 * row + 60]],
-        }
-        for row in range(60)
-    ]  # fmt: skip
-    answer = {"format": 1, "source": "", "model": "m@1", "width": 1000, "height": 3100, "text": "", "lines": lines}
-    body = f"event: page\ndata: {json.dumps({**answer, 'request_id': 'r', 'timings': {'total': 1}})}\n\n"
-    tab.route("**/v1/read*", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
-    stored = io.BytesIO()
-    Image.new("L", (1000, 3100), 255).save(stored, "PNG")
-    tab.read(stored.getvalue()).nth(0).click()
+    tab.read(tab.answers([f"line {row}" for row in range(60)])).nth(0).click()
     for row in range(60):
         assert tab.evaluate(
             "(() => { const inside = (one, frame) => {"

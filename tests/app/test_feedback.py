@@ -158,3 +158,21 @@ def test_page_alone_passes_feedback_on(keeping, alone, browse, picture):
         assert records(keeping)[-1].correction.lines[0] == "from afar"
         tab.get_by_role("button", name="Delete what the service stored").click()
         tab.until("document.querySelector('#tr-said').textContent.includes('has forgotten')")
+
+
+def test_two_people_who_correct_the_same_picture_do_not_see_each_other(keeping, browse, picture):
+    before = len(records(keeping))
+    one, other = browse(keeping.url), browse(keeping.url)
+    one.read(picture).nth(0).fill("what the first one wrote")
+    other.read(picture)
+    assert "what the first one wrote" not in other.content() + "".join(other.texts())
+    other.locator("#tr-lines textarea").nth(0).fill("what the other one wrote")
+    send(one, "Stored")
+    send(other, "Stored")
+    written = [record.correction.lines[0] for record in records(keeping)[before:]]
+    assert sorted(written) == ["what the first one wrote", "what the other one wrote"]
+    one.get_by_role("button", name="Delete what the service stored").click()
+    one.until("document.querySelector('#tr-said').textContent.includes('has forgotten')")
+    [left] = records(keeping)[before:]
+    assert left.correction.lines[0] == "what the other one wrote"
+    assert one.texts()[0] == "what the first one wrote" and other.texts()[0] == "what the other one wrote"

@@ -86,7 +86,7 @@ def test_picture_that_the_browser_cannot_show_is_shown_all_the_same(tab, tiff):
     [
         (b"not an image at all", "page.png", "image/png", "cannot be read"),
         (b"", "page.png", "image/png", "empty"),
-        (b"%PDF-1.7", "page.pdf", "application/pdf", "not a picture"),
+        (b"%PDF-1.7", "page.pdf", "application/pdf", "damaged PDF"),
         (b"\x89PNG\r\n\x1a\n" + b"0" * 100, "page.png", "image/png", "cannot be read"),
     ],
 )

@@ -1,32 +1,43 @@
 /**
- * The document: the lines of a page as a person corrects them. Every view edits it, and every file is written from it.
+ * The document: a page as a person corrects it, its lines and how its picture lies. Every view edits it, and every file is
+ * written from it.
  *
- * A line is frozen and a change replaces the list of lines, so undo is a list of lists.
+ * A line is frozen and a change replaces the list of lines, so undo is a list of states.
  *
  * @typedef {[number, number]} Point pixels of the upright image, y down
  * @typedef {{text: string, confidence: number, polygon: Point[]}} Word
  * @typedef {{text: string, confidence: number, polygon: Point[], baseline: Point[], alternatives: string[], words: Word[]}} ReadLine
- * @typedef {{width: number, height: number, lines: ReadLine[], request_id: string, timings?: {total: number}}} Reading
+ * @typedef {{width: number, height: number, lines: ReadLine[], request_id: string, language?: string, timings?: {total: number}}} Reading
  * @typedef {object} Line
  * @property {number} id
  * @property {string} text as it is now
  * @property {ReadLine} read what the service read at this place; its text is empty where a person added the line
  * @property {number | null} origin its number in the reading; null: added, split or joined by a person
- * @typedef {{reading: Reading, lines: Line[]}} State
+ * @typedef {object} State
+ * @property {Reading | null} reading as the service answered
+ * @property {import("./sheet.js").Sheet} asRead how the picture lay when it was read
+ * @property {import("./sheet.js").Sheet} sheet how it lies now
+ * @property {number} width of the picture as it lies, in pixels
+ * @property {number} height
+ * @property {Line[]} lines
+ * @typedef {{state: State | null, past: State[], future: State[]}} Saved
  */
 
-const MOST_STEPS = 500;
+import { between, cut, drawn, mapped, span, together } from "./geometry.js";
+import { merged, pairs } from "./merging.js";
+import { WHOLE, cropped, quarter } from "./sheet.js";
+
+const MOST_STEPS = 300;
 const TYPING = 1500; // milliseconds: changes of one text within them are one step of undo
 
 export class PageDocument {
-  /** @type {State | null} */
-  #state = null;
+  /** @type {State} */
+  #state = { reading: null, asRead: WHOLE, sheet: WHOLE, width: 0, height: 0, lines: [] };
   /** @type {State[]} */
   #past = [];
   /** @type {State[]} */
   #future = [];
   #last = { key: "", time: 0 };
-  #next = 1;
 
   /** @param {() => void} changed is called after each change */
   constructor(changed) {
@@ -34,12 +45,30 @@ export class PageDocument {
   }
 
   get reading() {
-    return this.#state?.reading ?? null;
+    return this.#state.reading;
+  }
+
+  /** How the picture lies. */
+  get sheet() {
+    return this.#state.sheet;
+  }
+
+  /** How it lay when it was read. */
+  get asRead() {
+    return this.#state.asRead;
+  }
+
+  get width() {
+    return this.#state.width;
+  }
+
+  get height() {
+    return this.#state.height;
   }
 
   /** @returns {Line[]} */
   get lines() {
-    return this.#state?.lines ?? [];
+    return this.#state.lines;
   }
 
   get texts() {
@@ -64,9 +93,16 @@ export class PageDocument {
     return reading !== null && (lines.length !== reading.lines.length || lines.some((line, index) => line.origin !== index || line.text !== line.read.text));
   }
 
+  /** Whether the picture was cropped after it was read: then the lines of the reading are no longer those of the picture. */
+  get croppedSince() {
+    const size = ({ box: [left, top, right, bottom] }) => (right - left) * (bottom - top);
+    return Math.abs(size(this.sheet) - size(this.asRead)) > 1e-9;
+  }
+
   /** The page for `POST /page/written/FORMAT`: its lines in their order now, and the text of each. */
   get written() {
-    return { page: { ...this.reading, lines: this.lines.map((line) => line.read) }, texts: this.texts };
+    const { width, height } = this;
+    return { page: { ...this.reading, width, height, lines: this.lines.map((line) => line.read) }, texts: this.texts };
   }
 
   /** The texts of the lines that were read, empty where one was deleted; null where lines were added, split, joined or moved. */
@@ -81,21 +117,40 @@ export class PageDocument {
     return texts;
   }
 
-  /** A new reading of the page; undo leads back to the one before. @param {Reading} reading */
+  /** A new reading of the page as it lies; undo leads back to the one before. @param {Reading} reading */
   load(reading) {
-    const lines = reading.lines.map((read, origin) => this.#line(read.text, read, origin));
-    this.#put({ reading, lines });
+    const { sheet } = this;
+    const lines = reading.lines.map((read, origin) => made(read.text, read, origin));
+    this.#put({ reading, asRead: sheet, sheet, width: reading.width, height: reading.height, lines });
   }
 
-  /** What `restore` takes, to be stored. */
+  /** What `restore` takes, to be stored: the page with all steps of undo. @returns {Saved} */
   get saved() {
-    return this.#state;
+    return { state: this.#state, past: this.#past, future: this.#future };
   }
 
-  /** @param {State} state */
-  restore(state) {
-    this.#next = Math.max(this.#next, ...state.lines.map((line) => line.id + 1));
-    this.#put(state);
+  /** @param {Saved} saved */
+  restore({ state, past, future }) {
+    [this.#state, this.#past, this.#future] = [state, past, future];
+    this.#last.key = "";
+    this.changed();
+  }
+
+  /**
+   * Take over what another tab made of `base`; undo leads back over the changes of this tab alone.
+   * @param {State | null} base @param {State} theirs @returns {boolean} whether this document now has more than theirs
+   */
+  adopt(base, theirs) {
+    const mine = this.#state;
+    const both = merged(base, mine, theirs);
+    if (both === mine) return true;
+    const rebased = (states) => states.map((state) => merged(base, state, theirs) ?? state);
+    if (both) [this.#past, this.#future] = [rebased(this.#past), rebased(this.#future)];
+    else this.#past.push(mine);
+    this.#state = both ?? theirs;
+    this.#last.key = "";
+    this.changed();
+    return both !== null && both !== theirs;
   }
 
   /** @param {number} id @param {string} text */
@@ -119,13 +174,13 @@ export class PageDocument {
   split(index, at) {
     const { text } = this.lines[index];
     const parts = [text.slice(0, at).trimEnd(), text.slice(at).trimStart()];
-    this.#lines(this.lines.toSpliced(index, 1, ...this.#parts(this.lines[index], parts)));
+    this.#lines(this.lines.toSpliced(index, 1, ...split(this.lines[index], parts)));
   }
 
   /** Join the lines at `index` and `index + 1`. */
   join(index) {
     const [first, second] = this.lines.slice(index, index + 2);
-    if (second) this.#lines(this.lines.toSpliced(index, 2, this.#joined(first, second, [first.text, second.text].filter(Boolean).join(" "))));
+    if (second) this.#lines(this.lines.toSpliced(index, 2, joined(first, second, [first.text, second.text].filter(Boolean).join(" "))));
   }
 
   /** Move the line at `index` to the place `to`. */
@@ -133,14 +188,34 @@ export class PageDocument {
     if (to >= 0 && to < this.lines.length) this.#lines(this.lines.toSpliced(index, 1).toSpliced(to, 0, this.lines[index]));
   }
 
-  /** Where the line at `index` stands on the picture. @param {number} index @param {Point[]} polygon */
-  draw(index, polygon) {
+  /** Where the line at `index` stands on the picture. @param {number} index @param {import("./geometry.js").Box} box in pixels */
+  draw(index, box) {
     const line = this.lines[index];
-    const { bottom, left, right, top } = span(polygon);
-    const y = bottom - 0.2 * (bottom - top);
-    /** @type {ReadLine} */
-    const read = { ...line.read, polygon, baseline: [[left, y], [right, y]], words: [] };
-    this.#lines(this.lines.with(index, { ...line, read }));
+    this.#lines(this.lines.with(index, { ...line, read: { ...line.read, ...drawn(box), words: [] } }));
+  }
+
+  /** Turn the picture by a quarter, clockwise, with its lines. @param {number} width of the picture as it lies @param {number} height */
+  turn(width, height) {
+    const across = this.width || width;
+    const tall = this.height || height;
+    const lines = this.lines.map((line) => ({ ...line, read: mapped(line.read, ([x, y]) => [tall - y, x]) }));
+    this.#put({ ...this.#state, sheet: quarter(this.sheet), width: tall, height: across, lines });
+  }
+
+  /** Crop the picture; lines outside go. @param {import("./geometry.js").Box} part in shares of what is seen */
+  crop(part, width, height) {
+    const [across, tall] = [this.width || width, this.height || height];
+    const [left, top, right, bottom] = [part[0] * across, part[1] * tall, part[2] * across, part[3] * tall];
+    /** @returns {Point} */
+    const to = ([x, y]) => [Math.min(right, Math.max(left, x)) - left, Math.min(bottom, Math.max(top, y)) - top];
+    const inside = ({ read: { polygon } }) => {
+      if (!polygon.length) return true;
+      const place = span(polygon);
+      const [x, y] = [(place.left + place.right) / 2, (place.top + place.bottom) / 2];
+      return x > left && x < right && y > top && y < bottom;
+    };
+    const lines = this.lines.filter(inside).map((line) => ({ ...line, read: mapped(line.read, to) }));
+    this.#put({ ...this.#state, sheet: cropped(this.sheet, part), width: right - left, height: bottom - top, lines });
   }
 
   /** The lines of a whole text: each keeps its place where its text stayed, changed, was split or was joined. @param {string[]} texts */
@@ -158,11 +233,11 @@ export class PageDocument {
     this.#lines([...old.slice(0, first), ...middle, ...old.slice(old.length - last)], "whole text");
   }
 
-  /** Replace every match; one step of undo. @param {(text: string) => string} replace @returns {number} of changed lines */
+  /** Change texts; one step of undo. @param {(text: string, index: number) => string} replace @returns {number} of changed lines */
   replace(replace) {
     let count = 0;
-    const lines = this.lines.map((line) => {
-      const text = replace(line.text);
+    const lines = this.lines.map((line, index) => {
+      const text = replace(line.text, index);
       if (text === line.text) return line;
       count++;
       return { ...line, text };
@@ -190,13 +265,14 @@ export class PageDocument {
 
   /** @param {Line[]} lines @param {string} [key] */
   #lines(lines, key = "") {
-    this.#put({ reading: this.reading, lines }, key);
+    this.#put({ ...this.#state, lines }, key);
   }
 
   /** @param {State} state */
   #put(state, key = "") {
     const time = Date.now();
-    if (this.#state && !(key && key === this.#last.key && time - this.#last.time < TYPING)) {
+    const begun = this.#state.reading !== null || this.#state.sheet !== WHOLE || state.reading === null;
+    if (begun && !(key && key === this.#last.key && time - this.#last.time < TYPING)) {
       this.#past.push(this.#state);
       if (this.#past.length > MOST_STEPS) this.#past.shift();
     }
@@ -206,29 +282,16 @@ export class PageDocument {
     this.changed();
   }
 
-  /** @returns {Line} */
-  #line(text, read, origin = null) {
-    return Object.freeze({ id: this.#next++, text, read, origin });
-  }
-
   #added(text, before, after) {
-    return this.#line(text, { text: "", confidence: 1, ...between(before?.read, after?.read, this.reading), alternatives: [], words: [] });
-  }
-
-  /** @param {Line} line @param {string[]} texts two */
-  #parts(line, texts) {
-    return cut(line, texts).map((read, part) => this.#line(texts[part], read));
-  }
-
-  #joined(first, second, text) {
-    return this.#line(text, together(first.read, second.read));
+    const place = between(before?.read, after?.read, this.width, this.height);
+    return made(text, { text: "", confidence: 1, ...place, alternatives: [], words: [] });
   }
 
   /** @param {Line[]} gone @param {string[]} come @returns {Line[]} */
   #fitted(gone, come, before, after) {
     const same = (one, other) => one.replace(/\s/g, "") === other.replace(/\s/g, "");
-    if (gone.length === 1 && come.length === 2 && come.every(Boolean) && same(gone[0].text, come.join(""))) return this.#parts(gone[0], come);
-    if (gone.length === 2 && come.length === 1 && same(gone[0].text + gone[1].text, come[0])) return [this.#joined(gone[0], gone[1], come[0])];
+    if (gone.length === 1 && come.length === 2 && come.every(Boolean) && same(gone[0].text, come.join(""))) return split(gone[0], come);
+    if (gone.length === 2 && come.length === 1 && same(gone[0].text + gone[1].text, come[0])) return [joined(gone[0], gone[1], come[0])];
     let previous = before;
     return pairs(gone.map((line) => line.text), come).map((at, index) => {
       const line = at === null ? this.#added(come[index], previous, after) : { ...gone[at], text: come[index] };
@@ -238,142 +301,19 @@ export class PageDocument {
   }
 }
 
-/** For each new text the number of the old one that it replaces, or null; as alike as possible, in order. */
-function pairs(old, texts) {
-  if (old.length === texts.length) return texts.map((_, index) => index);
-  const best = Array.from({ length: old.length + 1 }, () => new Float64Array(texts.length + 1));
-  const alike = (i, j) => {
-    const share = likeness(old[i], texts[j]);
-    return share < 0.4 ? 0 : share; // less alike is another line
-  };
-  for (let i = old.length - 1; i >= 0; i--) {
-    for (let j = texts.length - 1; j >= 0; j--) best[i][j] = Math.max(best[i + 1][j], best[i][j + 1], best[i + 1][j + 1] + alike(i, j));
-  }
-  /** @type {(number | null)[]} */
-  const found = texts.map(() => null);
-  for (let i = 0, j = 0; i < old.length && j < texts.length; ) {
-    if (best[i][j] === best[i + 1][j]) i++;
-    else if (best[i][j] === best[i][j + 1]) j++;
-    else found[j++] = i++;
-  }
-  return found;
+/** @param {string} text @param {ReadLine} read @param {number | null} [origin] @returns {Line} */
+function made(text, read, origin = null) {
+  // Two tabs number their lines apart.
+  const [high, low] = crypto.getRandomValues(new Uint32Array(2));
+  return Object.freeze({ id: (high % 2 ** 20) * 2 ** 32 + low + 1, text, read, origin });
 }
 
-/** Dice's coefficient of the pairs of characters, 0…1. */
-function likeness(one, other) {
-  const grams = (text) => Array.from({ length: Math.max(0, text.length - 1) }, (_, i) => text.slice(i, i + 2));
-  const left = grams(one);
-  const all = left.length + Math.max(0, other.length - 1);
-  if (!all) return 0;
-  let common = 0;
-  for (const gram of grams(other)) {
-    const at = left.indexOf(gram);
-    if (at >= 0) {
-      left.splice(at, 1);
-      common++;
-    }
-  }
-  return (2 * common) / all;
+/** @param {Line} line @param {string[]} texts two @returns {Line[]} */
+function split(line, texts) {
+  return cut(line, texts).map((read, part) => made(texts[part], read));
 }
 
-/** @param {Point[]} polygon */
-export function span(polygon) {
-  const xs = polygon.map(([x]) => x);
-  const ys = polygon.map(([, y]) => y);
-  return { left: Math.min(...xs), right: Math.max(...xs), top: Math.min(...ys), bottom: Math.max(...ys) };
-}
-
-/** A place for a line between two others. @returns {{polygon: Point[], baseline: Point[]}} */
-function between(before, after, reading) {
-  const place = (line) => (line?.polygon.length ? span(line.polygon) : null);
-  const [above, below] = [place(before), place(after)];
-  const model = above ?? below ?? { left: reading.width * 0.1, right: reading.width * 0.9, top: 0, bottom: reading.height / 20 };
-  const height = Math.min(model.bottom - model.top, reading.height);
-  let top = above ? above.bottom : Math.max(0, model.top - height);
-  if (above && below && below.top > above.top) top = (above.top + above.bottom + below.top + below.bottom) / 4 - height / 2;
-  top = Math.max(0, Math.min(top, reading.height - height));
-  const { left, right } = model;
-  const foot = top + 0.8 * height;
-  return {
-    polygon: [[left, top], [right, top], [right, top + height], [left, top + height]],
-    baseline: [[left, foot], [right, foot]],
-  };
-}
-
-/** What was read in the two parts of a line. @param {Line} line @param {string[]} texts @returns {ReadLine[]} */
-function cut({ read, text }, texts) {
-  const along = direction(read);
-  const place = ([x, y]) => x * along[0] + y * along[1];
-  const reach = (points) => [Math.min(...points.map(place)), Math.max(...points.map(place))];
-  if (!read.polygon.length) return [read, { ...read, text: "", words: [], alternatives: [] }];
-  const [left, right] = reach(read.polygon);
-  const count = texts[0].split(/\s+/).filter(Boolean).length;
-  let at = left + ((right - left) * texts[0].length) / Math.max(1, text.length);
-  const [first, second] = [read.words.slice(0, count), read.words.slice(count)];
-  if (first.length && second.length && first.at(-1).polygon.length && second[0].polygon.length) {
-    at = (reach(first.at(-1).polygon)[1] + reach(second[0].polygon)[0]) / 2;
-  }
-  return [first, second].map((words, part) => {
-    const inside = (point) => (part ? place(point) - at : at - place(point));
-    return {
-      text: words.map((word) => word.text).join(" "), confidence: read.confidence, words, alternatives: [],
-      polygon: clip(read.polygon, inside, true), baseline: clip(read.baseline, inside, false),
-    };
-  });
-}
-
-/** The part of a shape where `inside` is positive. @param {Point[]} points @returns {Point[]} */
-function clip(points, inside, closed) {
-  /** @type {Point[]} */
-  const kept = [];
-  points.forEach((point, index) => {
-    if (inside(point) >= 0) kept.push(point);
-    const next = points[index + 1] ?? (closed ? points[0] : null);
-    if (!next || inside(point) >= 0 === inside(next) >= 0) return;
-    const share = inside(point) / (inside(point) - inside(next));
-    kept.push([point[0] + share * (next[0] - point[0]), point[1] + share * (next[1] - point[1])]);
-  });
-  return kept;
-}
-
-/** What was read in two lines that are one. @param {ReadLine} first @param {ReadLine} second @returns {ReadLine} */
-function together(first, second) {
-  const along = direction(first);
-  const place = ([x, y]) => x * along[0] + y * along[1];
-  const beside = first.baseline.length && second.baseline.length && place(first.baseline.at(-1)) <= place(second.baseline[0]);
-  return {
-    text: [first.text, second.text].filter(Boolean).join(" "),
-    confidence: Math.min(first.confidence, second.confidence),
-    polygon: hull([...first.polygon, ...second.polygon]),
-    baseline: beside ? [...first.baseline, ...second.baseline] : first.baseline,
-    alternatives: [],
-    words: [...first.words, ...second.words],
-  };
-}
-
-/** @param {ReadLine} line */
-function direction({ baseline }) {
-  if (baseline.length < 2) return [1, 0];
-  const [from, to] = [baseline[0], baseline.at(-1)];
-  const length = Math.hypot(to[0] - from[0], to[1] - from[1]);
-  return length ? [(to[0] - from[0]) / length, (to[1] - from[1]) / length] : [1, 0];
-}
-
-/** The convex hull, clockwise as seen on the page (Andrew's monotone chain). @param {Point[]} points @returns {Point[]} */
-function hull(points) {
-  const sorted = points.toSorted((one, other) => one[0] - other[0] || one[1] - other[1]);
-  const half = (row) => {
-    /** @type {Point[]} */
-    const chain = [];
-    for (const point of row) {
-      while (chain.length > 1 && turn(chain.at(-2), chain.at(-1), point) <= 0) chain.pop();
-      chain.push(point);
-    }
-    return chain.slice(0, -1);
-  };
-  return [...half(sorted), ...half(sorted.reverse())];
-}
-
-function turn(a, b, c) {
-  return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
+/** @param {Line} first @param {Line} second @returns {Line} */
+function joined(first, second, text) {
+  return made(text, together(first.read, second.read));
 }

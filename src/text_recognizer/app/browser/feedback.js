@@ -4,18 +4,22 @@ import { find } from "./dom.js";
 import { asForm, asJson, ask } from "./service.js";
 
 export class Feedback {
-  // page(): { request, answer, picture, mode, lines, whole, edited } as they are now.
-  // stored(): something of it changed that should be stored.
-  constructor(page, stored) {
+  /**
+   * @param {() => import("./pages.js").Entry} page the one that is shown
+   * @param {(sheet: import("./sheet.js").Sheet) => Promise<File | null>} picture of it, as it lay
+   * @param {() => void} changed is called when something changed that should be stored
+   */
+  constructor(page, picture, changed) {
     this.page = page;
-    this.changed = stored;
+    this.picture = picture;
+    this.changed = changed;
     this.said = find("#tr-said");
     this.form = find("#tr-form");
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
     });
-    this.form.addEventListener("change", () => this.changed());
+    this.form.addEventListener("input", () => this.changed());
     find("#tr-forget").addEventListener("click", () => this.#forget());
     this.stored = this.tried = this.number = "";
   }
@@ -43,7 +47,8 @@ export class Feedback {
 
   // What there is to send, or null.
   #content() {
-    const { edited, lines, whole } = this.page();
+    const { edited, text, byLine } = this.page().document;
+    const [lines, whole] = byLine ? [byLine, null] : [null, text];
     const checked = find("#tr-checked").checked;
     const content = {
       flag: this.form.elements["tr-flag"].value || null,
@@ -56,17 +61,22 @@ export class Feedback {
   }
 
   async #send() {
+    if (this.page().document.croppedSince) {
+      this.#tell("You cropped the picture after it was read. Read it again, then send.");
+      return;
+    }
     const content = this.#content();
     if (!content) {
       this.#tell("There is nothing to send yet: correct a line, tick the box, choose a flag or write a comment.");
       return;
     }
-    const { request, answer, picture, mode } = this.page();
+    const { document: page, readMode: mode } = this.page();
+    const { reading, asRead } = page;
     // The same number for the same words: sent twice, it is kept once.
     const words = JSON.stringify(content);
     if (words !== this.tried) this.number = number();
     this.tried = words;
-    const feedback = { request_id: request, id: this.number, mode, ...content };
+    const feedback = { request_id: reading.request_id, id: this.number, mode, ...content };
     this.#busy(true);
     try {
       let stored;
@@ -75,8 +85,8 @@ export class Feedback {
       } catch (error) {
         // The service has forgotten the reading: then it gets the page and the picture once more.
         if (error.code !== "unknown-request") throw error;
-        const whole = JSON.stringify({ ...feedback, page: answer });
-        stored = await (await ask("v1/feedback", asForm({ feedback: whole, image: picture }))).json();
+        const whole = JSON.stringify({ ...feedback, page: reading });
+        stored = await (await ask("v1/feedback", asForm({ feedback: whole, image: await this.picture(asRead) }))).json();
       }
       this.stored = words;
       this.changed();
@@ -91,7 +101,7 @@ export class Feedback {
   async #forget() {
     this.#busy(true);
     try {
-      await ask(`v1/feedback/${encodeURIComponent(this.page().request)}`, { method: "DELETE" });
+      await ask(`v1/feedback/${encodeURIComponent(this.page().document.reading.request_id)}`, { method: "DELETE" });
       this.stored = this.tried = "";
       this.#tell("The service has forgotten this page: its picture, its text and what you said of it are deleted.", "done");
     } catch (error) {

@@ -1,6 +1,6 @@
 // The lines of the document as fields to correct, one beneath the other.
 
-import { span } from "./document.js";
+import { span } from "./geometry.js";
 import { find, gently } from "./dom.js";
 import { DOUBTED_WORD, LEVEL_WORDS, level, percent } from "./picture.js";
 
@@ -34,9 +34,16 @@ export class Lines {
     this.width = 0; // pixels of the image that the polygons belong to
     this.items = [];
     this.image = find("#tr-image");
+    this.strip = find("#tr-strip"); // of the current line, in the view of the whole text
     // The list is narrower or wider: texts wrap otherwise.
     new ResizeObserver(() => this.items.forEach((item) => this.#fit(item))).observe(this.list);
-    this.image.addEventListener("load", () => this.items.forEach((item) => this.#draw(item)));
+    this.image.addEventListener("load", () => {
+      this.items.forEach((item) => {
+        item.drawn = false;
+        this.#draw(item);
+      });
+      this.show(this.items.findIndex(({ row }) => row.classList.contains("active")));
+    });
   }
 
   /** Show these lines; fields of lines that stay are the same elements, so the cursor stays. @param {Line[]} lines */
@@ -55,7 +62,7 @@ export class Lines {
       if (item.line.read.polygon !== line.read.polygon) item.drawn = false;
       item.line = line;
       if (item.number !== index + 1) this.#number(item, index + 1);
-      if (item.field.value !== line.text) item.field.value = line.text;
+      if (item.field.value !== line.text) put(item.field, line.text);
       if (fresh) this.#refresh(item);
     });
   }
@@ -99,6 +106,9 @@ export class Lines {
 
   show(index) {
     this.items.forEach(({ row }, i) => row.classList.toggle("active", i === index));
+    const line = this.items[index]?.line;
+    this.strip.hidden = !line;
+    if (line) this.#cut(this.strip, line);
   }
 
   point(index) {
@@ -223,20 +233,30 @@ export class Lines {
     this.#draw(item);
   }
 
-  // The line cut out of the picture, for narrow windows where the picture is far from the text.
   #draw(item) {
-    const { line, strip } = item;
+    item.drawn ||= this.#cut(item.strip, item.line);
+  }
+
+  // The line cut out of the picture, for narrow windows where the picture is far from the text.
+  #cut(strip, line) {
     const { left, right, top, bottom } = span(line.read.polygon);
     const image = this.image;
-    if (item.drawn || !strip.checkVisibility() || !image.naturalWidth || !(right > left) || !(bottom > top)) return;
-    item.drawn = true;
+    if (!strip.checkVisibility() || !image.naturalWidth || !this.width || !(right > left) || !(bottom > top)) return false;
     const scale = image.naturalWidth / this.width;
     strip.width = Math.min(900, Math.round((right - left) * scale));
     strip.height = Math.max(1, Math.round((strip.width * (bottom - top)) / (right - left)));
     strip.getContext("2d").drawImage(
       image, left * scale, top * scale, (right - left) * scale, (bottom - top) * scale, 0, 0, strip.width, strip.height,
     );
+    return true;
   }
+}
+
+/** Another text in a field; the cursor stays where it was. @param {HTMLTextAreaElement} field @param {string} text */
+function put(field, text) {
+  const { selectionStart, selectionEnd } = field;
+  field.value = text;
+  if (field === document.activeElement) field.setSelectionRange(Math.min(selectionStart, text.length), Math.min(selectionEnd, text.length));
 }
 
 /** How sure a line is: "sure", "doubt", "weak", or "edited". @param {Line} line */

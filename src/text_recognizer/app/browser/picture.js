@@ -1,6 +1,7 @@
 // The picture with the outlines of its lines. Texts of lines reach the document as text, never as markup.
 
-import { span } from "./document.js";
+import { span } from "./geometry.js";
+import { status } from "./alerts.js";
 import { find, gently } from "./dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -24,9 +25,8 @@ function points(polygon) {
 
 export class Picture {
   // chosen(index): a line is looked at; pointed(index): the pointer is over it, -1: over none; entered(index): its text
-  // is wanted; drawn(index, polygon): its new place.
-  constructor({ chosen, pointed, entered, drawn }) {
-    this.drawn = drawn;
+  // is wanted.
+  constructor({ chosen, pointed, entered }) {
     this.chosen = chosen;
     this.pointed = pointed;
     this.entered = entered;
@@ -39,14 +39,13 @@ export class Picture {
     this.outlines = [];
     this.active = -1;
     this.scale = 1;
+    /** @type {((done: boolean) => void) | null} ends the box that is drawn */
+    this.box = null;
     this.svg.addEventListener("keydown", (event) => this.#key(event));
-    this.turned = 0; // quarters clockwise, of the view
-    this.sheet = find("#tr-sheet");
     find("#tr-smaller").addEventListener("click", () => this.zoom(this.scale / 1.3));
     find("#tr-larger").addEventListener("click", () => this.zoom(this.scale * 1.3));
-    find("#tr-fit").addEventListener("click", () => this.zoom(1));
-    find("#tr-fit-page").addEventListener("click", () => this.zoom(this.#wholePage()));
-    find("#tr-rotate").addEventListener("click", () => this.turn((this.turned + 1) % 4));
+    find("#tr-fit").addEventListener("click", () => this.fit());
+    find("#tr-fit-page").addEventListener("click", () => this.fit(true));
     this.image.addEventListener("load", () => this.#size());
     new ResizeObserver(() => this.#size()).observe(this.view);
     this.#drag();
@@ -69,11 +68,9 @@ export class Picture {
     } else if (this.active >= 0) this.#scrollTo(this.outlines[this.active]);
   }
 
-  /** Turn the view by quarters clockwise. */
-  turn(quarters) {
-    this.turned = quarters;
-    this.#size();
-    if (this.active >= 0) this.#scrollTo(this.outlines[this.active]);
+  /** Fit the picture to the width of its frame, or `whole` into it. */
+  fit(whole = false) {
+    this.zoom(whole ? this.#wholePage() : 1);
   }
 
   #ratio() {
@@ -83,9 +80,8 @@ export class Picture {
 
   /** The scale at which the whole page is seen. */
   #wholePage() {
-    const ratio = this.turned % 2 ? 1 / this.#ratio() : this.#ratio();
     const room = this.#room();
-    return room > 0 ? Math.min(1, this.view.clientHeight / (room * ratio)) : 1;
+    return room > 0 ? Math.min(1, this.view.clientHeight / (room * this.#ratio())) : 1;
   }
 
   #room() {
@@ -94,15 +90,8 @@ export class Picture {
   }
 
   #size() {
-    const across = this.#room() * this.scale; // of the paper as it is seen
-    const ratio = this.#ratio();
-    const sideways = this.turned % 2 === 1;
-    const [width, height] = sideways ? [across / ratio, across] : [across, across * ratio];
-    Object.assign(this.sheet.style, {
-      width: `${width}px`, height: `${height}px`,
-      transform: ["", `translateX(${height}px) rotate(90deg)`, `translate(${width}px, ${height}px) rotate(180deg)`, `translateY(${width}px) rotate(270deg)`][this.turned],
-    });
-    Object.assign(this.paper.style, { width: `${across}px`, height: `${sideways ? width : height}px` });
+    const across = this.#room() * this.scale;
+    Object.assign(this.paper.style, { width: `${across}px`, height: `${across * this.#ratio()}px` });
   }
 
   /** The mouse moves the paper, two fingers zoom; one finger scrolls by itself. */
@@ -148,58 +137,69 @@ export class Picture {
     view.addEventListener("click", (event) => moved && event.stopPropagation(), { capture: true });
   }
 
-  /** Have the place of line `index` drawn: a box by the pointer, or by arrow keys, Enter and Escape. */
-  draw(index) {
-    const box = document.createElementNS(SVG, "rect");
-    const place = span(this.outlines[index].polygon);
-    let [x, y, width, height] = [place.left, place.top, place.right - place.left, place.bottom - place.top];
+  /** Where line `index` stands, as a box. @returns {import("./geometry.js").Box} */
+  boxOf(index) {
+    const { left, top, right, bottom } = span(this.outlines[index].polygon);
+    return [left, top, right, bottom];
+  }
+
+  /**
+   * Have a box drawn, by the pointer, or by arrow keys, Enter and Escape. It begins as `box`, in pixels of the picture.
+   * @param {import("./geometry.js").Box} box @returns {Promise<import("./geometry.js").Box | null>} null: given up
+   */
+  draw(box, words) {
+    const rect = document.createElementNS(SVG, "rect");
+    let [x, y, width, height] = [box[0], box[1], box[2] - box[0], box[3] - box[1]];
     let from = null;
-    this.box = box;
-    box.setAttribute("class", "box");
-    this.svg.append(box);
+    this.box?.(false);
+    if (!this.svg.hasAttribute("viewBox")) this.layOut(this.image.naturalWidth, this.image.naturalHeight, []);
+    rect.setAttribute("class", "box");
+    this.svg.append(rect);
     this.view.classList.add("drawing");
-    find("#tr-status").textContent = "Draw a box around the line, or move it with the arrow keys (Shift changes its size); Enter to finish.";
-    const show = () => Object.entries({ x, y, width, height }).forEach(([name, value]) => box.setAttribute(name, String(value)));
-    const end = (done) => {
-      this.box = null;
-      box.remove();
-      this.view.classList.remove("drawing");
-      find("#tr-status").textContent = done ? "Place drawn" : "";
-      for (const [name, listener] of Object.entries(listeners)) this.view.removeEventListener(name, listener);
-      if (done && width > 2 && height > 2) this.drawn(index, [[x, y], [x + width, y], [x + width, y + height], [x, y + height]]);
-      this.entered(index);
-    };
+    status(`${words}, or move it with the arrow keys (Shift changes its size); Enter to finish, Escape to give up.`);
+    const show = () => Object.entries({ x, y, width, height }).forEach(([name, value]) => rect.setAttribute(name, String(value)));
     const point = (event) => {
       const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(this.svg.getScreenCTM().inverse());
       return [Math.min(this.width, Math.max(0, at.x)), Math.min(this.height, Math.max(0, at.y))];
     };
-    const listeners = {
-      pointerdown: (event) => {
-        event.preventDefault();
-        this.view.setPointerCapture(event.pointerId);
-        from = point(event);
-      },
-      pointermove: (event) => {
-        if (!from) return;
-        const to = point(event);
-        [x, y, width, height] = [Math.min(from[0], to[0]), Math.min(from[1], to[1]), Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1])];
-        show();
-      },
-      pointerup: () => from && end(true),
-      keydown: (event) => {
-        const step = Math.max(1, this.width / 200);
-        const [across, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
-        if (event.key === "Enter" || event.key === "Escape") end(event.key === "Enter");
-        else if (event.shiftKey) [width, height] = [Math.max(3, width + across * step), Math.max(3, height + down * step)];
-        else [x, y] = [Math.min(this.width - width, Math.max(0, x + across * step)), Math.min(this.height - height, Math.max(0, y + down * step))];
-        event.preventDefault();
-        event.stopPropagation();
-        show();
-      },
-    };
-    for (const [name, listener] of Object.entries(listeners)) this.view.addEventListener(name, listener);
     show();
     this.view.focus();
+    return new Promise((resolve) => {
+      const listeners = {
+        pointerdown: (event) => {
+          event.preventDefault();
+          this.view.setPointerCapture(event.pointerId);
+          from = point(event);
+        },
+        pointermove: (event) => {
+          if (!from) return;
+          const to = point(event);
+          [x, y, width, height] = [Math.min(from[0], to[0]), Math.min(from[1], to[1]), Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1])];
+          show();
+        },
+        pointerup: () => from && this.box(true),
+        keydown: (event) => {
+          const step = Math.max(1, this.width / 200);
+          const [across, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
+          if (event.key === "Tab") return;
+          event.preventDefault();
+          event.stopPropagation();
+          if (event.key === "Enter" || event.key === "Escape") return this.box(event.key === "Enter");
+          if (event.shiftKey) [width, height] = [Math.max(3, Math.min(this.width - x, width + across * step)), Math.max(3, Math.min(this.height - y, height + down * step))];
+          else [x, y] = [Math.min(this.width - width, Math.max(0, x + across * step)), Math.min(this.height - height, Math.max(0, y + down * step))];
+          show();
+        },
+      };
+      this.box = (done) => {
+        this.box = null;
+        rect.remove();
+        this.view.classList.remove("drawing");
+        status("");
+        for (const [name, listener] of Object.entries(listeners)) this.view.removeEventListener(name, listener);
+        resolve(done && width > 2 && height > 2 ? [x, y, x + width, y + height] : null);
+      };
+      for (const [name, listener] of Object.entries(listeners)) this.view.addEventListener(name, listener);
+    });
   }
 
   clear() {
@@ -208,11 +208,13 @@ export class Picture {
     this.bubble.hidden = true;
     this.outlines = [];
     this.active = -1;
+    this.width = this.height = 0;
+    this.svg.removeAttribute("viewBox");
   }
 
   /** Show the lines of the document. @param {import("./document.js").Line[]} lines */
   render(lines, width, height, kinds) {
-    const same = lines.length === this.outlines.length && lines.every(({ read }, index) => read.polygon === this.outlines[index].polygon);
+    const same = width === this.width && height === this.height && lines.length === this.outlines.length && lines.every(({ read }, index) => read.polygon === this.outlines[index].polygon);
     if (!same) {
       const { active } = this;
       this.layOut(width, height, lines.map(({ read }) => read.polygon));

@@ -19,10 +19,12 @@ export class Search {
     this.query.addEventListener("input", () => this.#count());
     find("#tr-case").addEventListener("change", () => this.#count());
     find("#tr-next-match").addEventListener("click", () => this.#go(1));
-    find("#tr-replace-all").addEventListener("click", () => this.#replace());
+    find("#tr-replace").addEventListener("click", () => this.#replaceOne());
+    find("#tr-replace-all").addEventListener("click", () => this.#replaceAll());
     this.bar.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.#close(leave);
-      else if (event.key === "Enter" && event.target === this.query) this.#go(event.shiftKey ? -1 : 1);
+      else if (event.key === "Enter" && event.target === this.query) this.#go(event.shiftKey ? -1 : 1, true);
+      else if (event.key === "Enter" && event.target === find("#tr-replacement")) this.#replaceOne(true);
       else return;
       event.preventDefault();
     });
@@ -60,17 +62,38 @@ export class Search {
     find("#tr-matches").textContent = !this.query.value ? "" : !count ? "Not found" : this.at < 0 ? `${count} found` : `${this.at + 1} of ${count}`;
   }
 
-  #go(step) {
+  /** Select the next match, -1: the one before; `stay`: the cursor stays in the search. */
+  #go(step, stay = false) {
     const matches = this.#matches();
     if (matches.length) {
       this.at = (this.at < 0 && step < 0 ? matches.length - 1 : this.at + step + matches.length) % matches.length;
-      const { index, start, end } = matches[this.at];
-      this.show(index, start, end);
+      this.#select(matches[this.at], stay);
     }
     this.#tell(matches.length);
   }
 
-  #replace() {
+  #select({ index, start, end }, stay) {
+    const field = document.activeElement;
+    this.show(index, start, end);
+    if (stay) /** @type {HTMLElement} */ (field).focus();
+  }
+
+  /** Replace the match that is selected, and select the next one. */
+  #replaceOne(stay = false) {
+    const matches = this.#matches();
+    const match = matches[this.at];
+    if (!match) return this.#go(1, stay);
+    const { index, start, end } = match;
+    const put = find("#tr-replacement").value;
+    this.page().replace((text, line) => (line === index ? text.slice(0, start) + put + text.slice(end) : text));
+    const left = this.#matches();
+    const next = left.findIndex((one) => one.index > index || (one.index === index && one.start >= start + put.length));
+    this.at = left.length ? Math.max(0, next) : -1;
+    if (left.length) this.#select(left[this.at], stay);
+    this.#tell(left.length);
+  }
+
+  #replaceAll() {
     const pattern = this.#pattern;
     if (!pattern) return;
     const count = this.#matches().length;

@@ -1,5 +1,6 @@
 // Requests to the service: each function returns the answer, or throws a ServiceError with words for people.
 
+import { over } from "./alerts.js";
 import { find } from "./dom.js";
 
 export class ServiceError extends Error {
@@ -64,8 +65,8 @@ export async function ask(path, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new ServiceError(AWAY, "service-away");
   }
-  if (answer.status < 500) document.dispatchEvent(new Event("tr-answered"));
   if (!answer.ok) throw await refusal(answer);
+  over("service-away", "not-ready", "overloaded", "rate-limited", "unauthorized");
   return answer;
 }
 
@@ -79,9 +80,45 @@ export function asForm(fields) {
   return { method: "POST", body: form };
 }
 
+/** The bytes behind a link, fetched by the service. @param {string} url */
+export async function behindLink(url) {
+  return (await ask("v1/image", asJson({ image_url: url }))).blob();
+}
+
+/**
+ * The pages of a document as pictures, as they come: each is preceded by its length; none: it is damaged.
+ * @param {Blob} file @returns {AsyncGenerator<{picture: Blob | null, count: number}>}
+ */
+export async function* pagesOf(file) {
+  const answer = await ask("page/pages", { method: "POST", body: file });
+  const count = Number(answer.headers.get("X-Pages")) || 1;
+  const reader = answer.body.getReader();
+  let held = new Uint8Array(0);
+  for (;;) {
+    let read;
+    try {
+      read = await reader.read();
+    } catch {
+      throw new ServiceError(AWAY, "service-away");
+    }
+    if (read.done) break;
+    const joined = new Uint8Array(held.length + read.value.length);
+    joined.set(held);
+    joined.set(read.value, held.length);
+    held = joined;
+    for (;;) {
+      const length = held.length < 4 ? Infinity : new DataView(held.buffer, held.byteOffset).getUint32(0);
+      if (held.length < 4 + length) break;
+      yield { picture: length ? new Blob([held.slice(4, 4 + length)], { type: "image/jpeg" }) : null, count };
+      held = held.slice(4 + length);
+    }
+  }
+}
+
 // Server-sent events of one reading, as pairs of a name and data. A break in between is a refusal.
-export async function* reading(picture, mode, signal) {
-  const answer = await ask(`v1/read?stream=true&mode=${mode}`, { ...asForm({ image: picture }), signal });
+export async function* reading(picture, mode, language, signal) {
+  const hint = language ? `&language=${encodeURIComponent(language)}` : "";
+  const answer = await ask(`v1/read?stream=true&mode=${mode}${hint}`, { ...asForm({ image: picture }), signal });
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   let ended = false;

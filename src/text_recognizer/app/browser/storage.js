@@ -1,22 +1,44 @@
 /**
  * The pages of this browser, in its own database (IndexedDB): they survive a reload, and a service that dies.
  * Nothing of it is sent anywhere. Without the database (private windows of some browsers) pages live in the tab alone.
+ *
+ * @typedef {object} Summary what the list of pages shows
+ * @property {string} id
+ * @property {string} name
+ * @property {number} time when it was given, in milliseconds
+ * @property {string} mode in which it is to be read
+ * @property {string} readMode in which it was read
+ * @property {string} language in which it is to be read; "": whichever the service finds
+ * @property {string} status
+ * @property {string} words about its status
+ * @property {string} error
+ * @property {string} code of the error
+ * @property {string} thumb
+ * @property {string} tab the tab that reads it
+ * @property {{of: string, number: number, count: number} | null} leaf where it is a page of a document
+ * @property {object | null} feedback
+ *
+ * @typedef {import("./document.js").Saved & {revision: string}} Stored
  */
 
-/** @typedef {{id: string, name: string, time: number, mode: string, status: string, tab: string, thumb: string, state: import("./document.js").State | null, feedback: object | null, readMode: string}} Stored */
-
 const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("text-recognizer") : null;
+const STORES = ["pages", "documents", "pictures"];
 
 /** @returns {Promise<IDBDatabase | null>} */
 function opened() {
   return new Promise((resolve) => {
     try {
-      const request = indexedDB.open("text-recognizer", 1);
+      const request = indexedDB.open("text-recognizer", 2);
       request.onupgradeneeded = () => {
+        for (const name of [...request.result.objectStoreNames]) request.result.deleteObjectStore(name);
         request.result.createObjectStore("pages", { keyPath: "id" });
-        request.result.createObjectStore("pictures");
+        for (const name of ["documents", "pictures"]) request.result.createObjectStore(name);
       };
-      request.onsuccess = () => resolve(request.result);
+      request.onsuccess = () => {
+        // A newer page in another tab wants to change the database.
+        request.result.onversionchange = () => request.result.close();
+        resolve(request.result);
+      };
       request.onerror = () => resolve(null);
     } catch {
       resolve(null);
@@ -40,34 +62,60 @@ function transact(stores, mode, work) {
   });
 }
 
-/** @returns {Promise<Stored[]>} */
+const stored = (name, id) => transact([name], "readonly", (transaction) => transaction.objectStore(name).get(id));
+
+/** @returns {Promise<Summary[]>} */
 export async function all() {
   return (await transact(["pages"], "readonly", (transaction) => transaction.objectStore("pages").getAll())) ?? [];
 }
 
-/** @returns {Promise<Stored | undefined>} */
+/** @returns {Promise<Summary | undefined>} */
 export function page(id) {
-  return transact(["pages"], "readonly", (transaction) => transaction.objectStore("pages").get(id));
+  return stored("pages", id);
 }
 
 /** @returns {Promise<Blob | undefined>} */
 export function picture(id) {
-  return transact(["pictures"], "readonly", (transaction) => transaction.objectStore("pictures").get(id));
+  return stored("pictures", id);
 }
 
-/** @param {Stored} record @param {Blob} [file] */
-export async function store(record, file) {
-  await transact(["pages", "pictures"], "readwrite", (transaction) => {
-    if (file) transaction.objectStore("pictures").put(file, record.id);
-    transaction.objectStore("pages").put(record);
+/** @returns {Promise<Stored | undefined>} */
+export function document(id) {
+  return stored("documents", id);
+}
+
+/**
+ * Store a page, unless another tab has stored a revision of its document since `revision`: then return that one, and
+ * store nothing of the document.
+ * @param {Summary} summary @param {{saved: import("./document.js").Saved, revision: string, next: string} | null} doc
+ * @param {Blob} [file] @returns {Promise<Stored | null>}
+ */
+export async function store(summary, doc, file) {
+  /** @type {Stored | null} */
+  let newer = null;
+  await transact(STORES, "readwrite", (transaction) => {
+    const [pages, documents] = [transaction.objectStore("pages"), transaction.objectStore("documents")];
+    const there = pages.getKey(summary.id);
+    there.onsuccess = () => {
+      if (!there.result && !file) return; // another tab forgot it
+      if (file) transaction.objectStore("pictures").put(file, summary.id);
+      pages.put(summary);
+      if (!doc) return;
+      const request = documents.get(summary.id);
+      request.onsuccess = () => {
+        if (request.result && request.result.revision !== doc.revision) newer = request.result;
+        else documents.put({ ...doc.saved, revision: doc.next }, summary.id);
+      };
+    };
   });
-  channel?.postMessage(record.id);
+  if (!newer) channel?.postMessage(summary.id);
+  return newer;
 }
 
 /** @param {string[]} ids */
 export async function forget(ids) {
-  await transact(["pages", "pictures"], "readwrite", (transaction) => {
-    for (const id of ids) for (const name of ["pages", "pictures"]) transaction.objectStore(name).delete(id);
+  await transact(STORES, "readwrite", (transaction) => {
+    for (const id of ids) for (const name of STORES) transaction.objectStore(name).delete(id);
   });
   for (const id of ids) channel?.postMessage(id);
 }

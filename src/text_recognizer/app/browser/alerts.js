@@ -1,0 +1,40 @@
+/** What the page says: one alert, which goes when what it speaks of is over, and a line of status. */
+
+import { find } from "./dom.js";
+
+let spoken = ""; // the code of the alert that is shown
+
+/**
+ * @param {string} words "": nothing
+ * @param {{code?: string, retry?: (() => void) | null}} [about] what it speaks of, for `over`; what "Try again" does
+ */
+export function tell(words, { code = "", retry = null } = {}) {
+  const alert = find("#tr-alert");
+  spoken = words && code;
+  alert.hidden = !words;
+  alert.querySelector("p").textContent = words;
+  const button = find("#tr-again");
+  button.hidden = !retry;
+  button.onclick = () => {
+    tell("");
+    retry();
+  };
+}
+
+/** What was spoken of is over. @param {string[]} codes */
+export function over(...codes) {
+  if (codes.includes(spoken)) tell("");
+}
+
+/** Whether an alert speaks of `code` now. */
+export function speaksOf(code) {
+  return spoken === code;
+}
+
+/** @param {string} words @param {number | null} [done] @param {number | null} [all] of them, while a page is read */
+export function status(words, done = null, all = null) {
+  find("#tr-status").textContent = words;
+  const bar = find("#tr-progress");
+  if (all) [bar.max, bar.value] = [all, done];
+  else bar.removeAttribute("value");
+}

@@ -1,0 +1,343 @@
+/** Correcting: shows the page as its document is, in every view, and changes the document by buttons and keys. */
+
+import { status } from "./alerts.js";
+import { find } from "./dom.js";
+import { Lines, doubts, stateOf } from "./lines.js";
+import { Picture } from "./picture.js";
+import { Search } from "./search.js";
+
+const OF_A_LINE = ["#tr-split", "#tr-join", "#tr-up", "#tr-down", "#tr-draw", "#tr-delete"];
+
+export class Editor {
+  /** @param {import("./pages.js").Pages} pages */
+  constructor(pages) {
+    this.pages = pages;
+    this.root = document.querySelector("#reader");
+    this.at = -1; // the line that is looked at
+    this.sheet = ""; // how the picture that is shown lies
+    this.address = ""; // of that picture, in this tab
+    this.picture = new Picture({ chosen: (index) => this.choose(index), pointed: (index) => this.lines.point(index), entered: (index) => this.lines.enter(index) });
+    this.lines = new Lines({
+      chosen: (index) => this.choose(index), pointed: (index) => this.picture.point(index),
+      typed: (id, text) => this.document.setText(id, text), key: (index, event) => this.#lineKey(index, event),
+    });
+    this.search = new Search(() => this.document, (index, start, end) => this.enter(index, start, end), () => this.enter(Math.max(0, this.at)));
+    pages.addEventListener("opened", () => this.#opened());
+    pages.addEventListener("changed", () => this.render());
+    this.#buttons();
+    this.#tabs();
+    find("#tr-whole").addEventListener("input", ({ target }) => this.document.setTexts(target.value ? target.value.split("\n") : []));
+    document.addEventListener("selectionchange", () => {
+      const whole = find("#tr-whole");
+      if (document.activeElement === whole) this.choose(Math.min(whole.value.slice(0, whole.selectionStart).split("\n").length, this.document.lines.length) - 1);
+    });
+    document.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  get document() {
+    return this.pages.current.document;
+  }
+
+  get busy() {
+    return ["reading", "waiting"].includes(this.pages.current?.status);
+  }
+
+  #opened() {
+    const { current } = this.pages;
+    this.at = -1;
+    this.sheet = "";
+    this.picture.box?.(false);
+    this.picture.clear();
+    find("#tr-work").hidden = !current;
+    find("#tr-start").hidden = Boolean(current);
+    this.root.classList.toggle("working", Boolean(current));
+    if (!current) {
+      this.#hidePicture();
+      find("#tr-choose").focus();
+      return;
+    }
+    find("#tr-name").textContent = current.name;
+    find(`input[name="tr-mode"][value="${current.mode}"]`).checked = true;
+    find("#tr-language").value = current.language;
+    this.render();
+    status(current.words);
+    this.picture.zoom(1);
+  }
+
+  #hidePicture() {
+    URL.revokeObjectURL(this.address);
+    this.address = "";
+    find("#tr-image").removeAttribute("src");
+  }
+
+  /** Show the picture as it lies. */
+  async #showPicture() {
+    const { current } = this.pages;
+    const sheet = JSON.stringify([current.id, this.document.sheet]);
+    if (sheet === this.sheet) return;
+    this.sheet = sheet;
+    const picture = await this.pages.picture(current);
+    if (sheet !== this.sheet) return;
+    this.#hidePicture();
+    if (picture) find("#tr-image").src = this.address = URL.createObjectURL(picture);
+  }
+
+  /** Show the current page as it is now: every view, and what its buttons can do. */
+  render() {
+    const { current } = this.pages;
+    if (!current) return;
+    const { document: page, partial } = current;
+    const { busy } = this;
+    const loaded = page.reading !== null;
+    this.#showPicture();
+    if (partial) {
+      this.lines.render(partial.lines, partial.width, true);
+      this.picture.layOut(partial.width, partial.height, partial.polygons);
+      partial.lines.forEach((line) => line.origin >= 0 && this.picture.tell(line.origin, line.read));
+    } else {
+      this.lines.render(page.lines, page.width, busy);
+      if (loaded) this.picture.render(page.lines, page.width, page.height, page.lines.map(stateOf));
+      else this.picture.clear();
+    }
+    if (this.at >= page.lines.length) this.choose(page.lines.length - 1);
+    const whole = find("#tr-whole");
+    const text = page.texts.join("\n");
+    if (whole.value !== text) whole.value = text;
+    whole.readOnly = busy || !loaded;
+    this.#offer(page, busy, loaded);
+  }
+
+  /** What can be done now. */
+  #offer(page, busy, loaded) {
+    find("#tr-stop").hidden = !busy;
+    find("#tr-progress").hidden = this.pages.current.status !== "reading";
+    find("#tr-read").hidden = busy;
+    find("#tr-read").textContent = loaded ? "Read again" : "Read";
+    find("#tr-read").classList.toggle("primary", !loaded);
+    for (const id of ["#tr-copy", "#tr-download", "#tr-send", "#tr-forget", "#tr-find"]) find(id).disabled = !loaded;
+    find("#tr-add").disabled = busy || !loaded;
+    find("#tr-rotate").disabled = find("#tr-crop").disabled = busy;
+    find("#tr-undo").disabled = busy || !page.canUndo;
+    find("#tr-redo").disabled = busy || !page.canRedo;
+    const doubtful = page.lines.reduce((sum, line) => sum + doubts(line).length, 0);
+    find("#tr-doubt").disabled = !doubtful;
+    find("#tr-doubt").textContent = doubtful ? `Next doubt (${doubtful})` : "No doubts";
+    for (const id of OF_A_LINE) find(id).disabled = busy || this.at < 0;
+    find("#tr-lines-hint").hidden = !page.lines.length;
+    find("#tr-nothing").hidden = !(loaded && !page.lines.length && !busy);
+    for (const id of ["#tr-lines", "#tr-whole"]) find(id).lang = page.reading?.language || "und";
+    this.root.setAttribute("aria-busy", String(this.pages.current.status === "reading"));
+  }
+
+  /** A line of the page that is being read has come. */
+  partly({ partial }) {
+    const line = partial.lines.at(-1);
+    if (!line || this.picture.outlines.length !== partial.polygons.length) return this.render();
+    this.lines.render(partial.lines, partial.width, true);
+    if (line.origin >= 0) this.picture.tell(line.origin, line.read);
+  }
+
+  /** Look at a line. */
+  choose(index) {
+    if (this.at === index) return;
+    this.at = index;
+    this.picture.show(index);
+    this.lines.show(index);
+    for (const id of OF_A_LINE) find(id).disabled = index < 0 || this.busy;
+  }
+
+  /** Put the cursor into a line, in the view that is shown. */
+  enter(index, start = Infinity, end = start) {
+    const whole = find("#tr-whole");
+    if (find("#tr-panel-whole").hidden) {
+      this.lines.enter(index, start, end);
+      if (this.lines.items[index]) this.choose(index); // a field that has the cursor already is not told of
+      return;
+    }
+    const { texts } = this.document;
+    const before = texts.slice(0, index).reduce((sum, text) => sum + text.length + 1, 0);
+    const place = (offset) => before + Math.min(offset, texts[index]?.length ?? 0);
+    whole.focus();
+    whole.setSelectionRange(place(start), place(end));
+    this.choose(index);
+  }
+
+  /** What can be done with the line at `index`; the cursor is at `place` of its text. */
+  #actions = {
+    add: (index) => {
+      this.document.insert(index + 1);
+      this.enter(index + 1);
+    },
+    split: (index, place) => {
+      this.document.split(index, place);
+      this.enter(index + 1, 0);
+    },
+    join: (index) => {
+      const { length } = this.document.lines[index].text;
+      this.document.join(index);
+      this.enter(index, length);
+    },
+    up: (index) => this.#move(index, index - 1),
+    down: (index) => this.#move(index, index + 1),
+    delete: (index) => {
+      this.document.remove(index);
+      this.at = -1;
+      this.enter(Math.min(index, this.document.lines.length - 1));
+    },
+    draw: async (index) => {
+      const { id } = this.document.lines[index];
+      const box = await this.picture.draw(this.picture.boxOf(index), "Draw a box around the line");
+      const now = this.document.lines.findIndex((line) => line.id === id);
+      if (now < 0) return;
+      if (box) this.document.draw(now, box);
+      this.enter(now);
+      if (box) status("Place drawn");
+    },
+  };
+
+  #move(index, to) {
+    if (to < 0 || to >= this.document.lines.length) return;
+    this.document.move(index, to);
+    this.at = -1;
+    this.enter(to);
+  }
+
+  #rotate() {
+    const { naturalWidth, naturalHeight } = find("#tr-image");
+    if (this.busy || !naturalWidth) return;
+    this.document.turn(naturalWidth, naturalHeight);
+    this.pages.thumbnail(this.pages.current);
+    status(this.document.reading ? "Rotated; Read again reads it as shown" : "Rotated");
+  }
+
+  async #crop() {
+    const image = find("#tr-image");
+    if (this.busy || !image.naturalWidth) return;
+    const { document: page } = this;
+    const [width, height] = [page.width || image.naturalWidth, page.height || image.naturalHeight];
+    const box = await this.picture.draw([0.1 * width, 0.1 * height, 0.9 * width, 0.9 * height], "Draw a box around what stays");
+    find("#tr-crop").focus();
+    if (!box || page !== this.pages.current?.document) return;
+    page.crop([box[0] / width, box[1] / height, box[2] / width, box[3] / height], width, height);
+    this.pages.thumbnail(this.pages.current);
+    status(page.reading ? "Cropped; Read again reads what is left" : "Cropped");
+  }
+
+  #undo(redo = false) {
+    const { sheet } = this.document;
+    if (redo) this.document.redo();
+    else this.document.undo();
+    if (this.document.sheet !== sheet) this.pages.thumbnail(this.pages.current);
+  }
+
+  #buttons() {
+    for (const [name, act] of Object.entries(this.#actions)) {
+      const button = find(`#tr-${name}`);
+      button.addEventListener("pointerdown", (event) => event.preventDefault()); // the cursor stays in the line
+      button.addEventListener("click", () => act(this.at < 0 ? this.document.lines.length - 1 : this.at, this.#cursor()));
+    }
+    find("#tr-doubt").addEventListener("click", () => this.#nextDoubt());
+    find("#tr-undo").addEventListener("click", () => this.#undo());
+    find("#tr-redo").addEventListener("click", () => this.#undo(true));
+    find("#tr-first").addEventListener("click", () => this.#actions.add(-1));
+    find("#tr-rotate").addEventListener("click", () => this.#rotate());
+    find("#tr-crop").addEventListener("click", () => this.#crop());
+    find("#tr-keys").addEventListener("click", () => find("#tr-help").showModal());
+    find("#tr-help-close").addEventListener("click", () => find("#tr-help").close());
+  }
+
+  /** Where the cursor is in the text of the current line. */
+  #cursor() {
+    const whole = find("#tr-whole");
+    if (find("#tr-panel-whole").hidden) return this.lines.items[this.at]?.field.selectionStart ?? 0;
+    return whole.selectionStart - (whole.value.slice(0, whole.selectionStart).lastIndexOf("\n") + 1);
+  }
+
+  /** Keys of actions in the field of a line. @param {KeyboardEvent} event */
+  #lineKey(index, event) {
+    const { field } = this.lines.items[index];
+    if (field.readOnly || event.isComposing) return false;
+    const { selectionStart: start, selectionEnd: end } = field;
+    const control = event.ctrlKey || event.metaKey;
+    const actions = this.#actions;
+    if (event.key === "Enter" && control) actions.split(index, start);
+    else if (event.key === "Backspace" && start === 0 && end === 0 && index > 0 && !control) actions.join(index - 1);
+    else if (event.key === "Delete" && !event.altKey && start === field.value.length && index + 1 < this.lines.items.length && !control) actions.join(index);
+    else return false;
+    return true;
+  }
+
+  /** Keys of the page. @param {KeyboardEvent} event */
+  #key(event) {
+    const { current } = this.pages;
+    if (!current || this.root.querySelector("dialog[open]")) return;
+    const act = this.#act(event);
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+
+  /** What a key does; undefined: nothing. @param {KeyboardEvent} event @returns {(() => void) | undefined} */
+  #act(event) {
+    const { ctrlKey, metaKey, altKey, shiftKey, code } = event;
+    const control = (ctrlKey || metaKey) && !altKey;
+    const key = event.key.toLowerCase();
+    const loaded = this.document.reading !== null;
+    const elsewhere = /** @type {HTMLElement} */ (event.target).matches("#tr-form *, #tr-search *, #tr-key");
+    if (loaded && key === "f8") return () => this.#nextDoubt(shiftKey ? -1 : 1);
+    if (loaded && control && key === "f" && !shiftKey) return () => this.search.open();
+    // Fields outside of the document have an undo of their own.
+    if (control && (key === "z" || key === "y") && !elsewhere && !this.busy) return () => this.#undo(key === "y" || shiftKey);
+    if (!altKey || ctrlKey || metaKey) return undefined;
+    const view = {
+      Equal: () => this.picture.zoom(this.picture.scale * 1.3), NumpadAdd: () => this.picture.zoom(this.picture.scale * 1.3),
+      Minus: () => this.picture.zoom(this.picture.scale / 1.3), NumpadSubtract: () => this.picture.zoom(this.picture.scale / 1.3),
+      Digit0: () => this.picture.fit(), Digit9: () => this.picture.fit(true), KeyR: () => this.#rotate(), KeyC: () => this.#crop(),
+      PageUp: () => this.pages.leaf(-1), PageDown: () => this.pages.leaf(1),
+    }[code];
+    if (view || !loaded || this.busy) return view;
+    const focused = this.lines.items.findIndex(({ field }) => field === document.activeElement);
+    const at = focused < 0 ? this.at : focused; // a window that is not in front is not told of its focus
+    const actions = this.#actions;
+    if (key === "enter") return () => actions.add(at < 0 ? this.document.lines.length - 1 : at);
+    if (at < 0) return undefined;
+    if (key === "delete") return () => actions.delete(at);
+    if (code === "KeyP") return () => actions.draw(at);
+    if (shiftKey && key === "arrowup") return () => actions.up(at);
+    if (shiftKey && key === "arrowdown") return () => actions.down(at);
+    return undefined;
+  }
+
+  /** Put the cursor on the next word in doubt, `step` -1: on the one before. */
+  #nextDoubt(step = 1) {
+    const all = this.document.lines.flatMap((line, index) => doubts(line).map(([start, end]) => ({ index, start, end })));
+    if (!all.length) return;
+    const field = this.lines.items[this.at]?.field;
+    const here = [this.at, field ? (step > 0 ? field.selectionEnd : field.selectionStart) : 0];
+    const behind = ({ index, start }) => index > here[0] || (index === here[0] && start >= here[1]);
+    const next = step > 0 ? all.find(behind) ?? all[0] : all.findLast((one) => !behind(one)) ?? all.at(-1);
+    this.enter(next.index, next.start, next.end);
+  }
+
+  #tabs() {
+    const tabs = [find("#tr-tab-lines"), find("#tr-tab-whole")];
+    const show = (chosen) => {
+      for (const each of tabs) {
+        const on = each === chosen;
+        each.setAttribute("aria-selected", String(on));
+        each.tabIndex = on ? 0 : -1;
+        find(`#${each.getAttribute("aria-controls")}`).hidden = !on;
+      }
+      this.lines.show(this.at);
+    };
+    tabs.forEach((each, index) => {
+      each.addEventListener("click", () => show(each));
+      each.addEventListener("keydown", (event) => {
+        if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+        event.preventDefault();
+        show(tabs[1 - index]);
+        tabs[1 - index].focus();
+      });
+    });
+  }
+}

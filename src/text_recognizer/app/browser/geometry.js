@@ -1,0 +1,116 @@
+/**
+ * Shapes on the picture: pixels of the upright image, y down.
+ *
+ * @typedef {import("./document.js").Point} Point
+ * @typedef {import("./document.js").ReadLine} ReadLine
+ * @typedef {[number, number, number, number]} Box left, top, right, bottom
+ */
+
+/** @param {Point[]} polygon */
+export function span(polygon) {
+  const xs = polygon.map(([x]) => x);
+  const ys = polygon.map(([, y]) => y);
+  return { left: Math.min(...xs), right: Math.max(...xs), top: Math.min(...ys), bottom: Math.max(...ys) };
+}
+
+/** A line whose points are mapped. @param {ReadLine} read @param {(point: Point) => Point} to @returns {ReadLine} */
+export function mapped(read, to) {
+  const words = read.words.map((word) => ({ ...word, polygon: word.polygon.map(to) }));
+  return { ...read, polygon: read.polygon.map(to), baseline: read.baseline.map(to), words };
+}
+
+/** A place for a line between two others. @returns {{polygon: Point[], baseline: Point[]}} */
+export function between(before, after, width, height) {
+  const place = (line) => (line?.polygon.length ? span(line.polygon) : null);
+  const [above, below] = [place(before), place(after)];
+  const model = above ?? below ?? { left: width * 0.1, right: width * 0.9, top: 0, bottom: height / 20 };
+  const tall = Math.min(model.bottom - model.top, height);
+  let top = above ? above.bottom : Math.max(0, model.top - tall);
+  if (above && below && below.top > above.top) top = (above.top + above.bottom + below.top + below.bottom) / 4 - tall / 2;
+  top = Math.max(0, Math.min(top, height - tall));
+  return drawn([model.left, top, model.right, top + tall]);
+}
+
+/** The outline and baseline of a line that fills a box. @param {Box} box @returns {{polygon: Point[], baseline: Point[]}} */
+export function drawn([left, top, right, bottom]) {
+  const foot = bottom - 0.2 * (bottom - top);
+  return { polygon: [[left, top], [right, top], [right, bottom], [left, bottom]], baseline: [[left, foot], [right, foot]] };
+}
+
+/** What was read in the two parts of a line. @param {import("./document.js").Line} line @param {string[]} texts @returns {ReadLine[]} */
+export function cut({ read, text }, texts) {
+  const along = direction(read);
+  const place = ([x, y]) => x * along[0] + y * along[1];
+  const reach = (points) => [Math.min(...points.map(place)), Math.max(...points.map(place))];
+  if (!read.polygon.length) return [read, { ...read, text: "", words: [], alternatives: [] }];
+  const [left, right] = reach(read.polygon);
+  const count = texts[0].split(/\s+/).filter(Boolean).length;
+  let at = left + ((right - left) * texts[0].length) / Math.max(1, text.length);
+  const [first, second] = [read.words.slice(0, count), read.words.slice(count)];
+  if (first.length && second.length && first.at(-1).polygon.length && second[0].polygon.length) {
+    at = (reach(first.at(-1).polygon)[1] + reach(second[0].polygon)[0]) / 2;
+  }
+  return [first, second].map((words, part) => {
+    const inside = (point) => (part ? place(point) - at : at - place(point));
+    return {
+      text: words.map((word) => word.text).join(" "), confidence: read.confidence, words, alternatives: [],
+      polygon: clip(read.polygon, inside, true), baseline: clip(read.baseline, inside, false),
+    };
+  });
+}
+
+/** The part of a shape where `inside` is positive. @param {Point[]} points @returns {Point[]} */
+function clip(points, inside, closed) {
+  /** @type {Point[]} */
+  const kept = [];
+  points.forEach((point, index) => {
+    if (inside(point) >= 0) kept.push(point);
+    const next = points[index + 1] ?? (closed ? points[0] : null);
+    if (!next || inside(point) >= 0 === inside(next) >= 0) return;
+    const share = inside(point) / (inside(point) - inside(next));
+    kept.push([point[0] + share * (next[0] - point[0]), point[1] + share * (next[1] - point[1])]);
+  });
+  return kept;
+}
+
+/** What was read in two lines that are one. @param {ReadLine} first @param {ReadLine} second @returns {ReadLine} */
+export function together(first, second) {
+  const along = direction(first);
+  const place = ([x, y]) => x * along[0] + y * along[1];
+  const beside = first.baseline.length && second.baseline.length && place(first.baseline.at(-1)) <= place(second.baseline[0]);
+  return {
+    text: [first.text, second.text].filter(Boolean).join(" "),
+    confidence: Math.min(first.confidence, second.confidence),
+    polygon: hull([...first.polygon, ...second.polygon]),
+    baseline: beside ? [...first.baseline, ...second.baseline] : first.baseline,
+    alternatives: [],
+    words: [...first.words, ...second.words],
+  };
+}
+
+/** @param {ReadLine} line */
+function direction({ baseline }) {
+  if (baseline.length < 2) return [1, 0];
+  const [from, to] = [baseline[0], baseline.at(-1)];
+  const length = Math.hypot(to[0] - from[0], to[1] - from[1]);
+  return length ? [(to[0] - from[0]) / length, (to[1] - from[1]) / length] : [1, 0];
+}
+
+/** The convex hull, clockwise as seen on the page (Andrew's monotone chain). @param {Point[]} points @returns {Point[]} */
+function hull(points) {
+  const sorted = points.toSorted((one, other) => one[0] - other[0] || one[1] - other[1]);
+  const half = (row) => {
+    /** @type {Point[]} */
+    const chain = [];
+    for (const point of row) {
+      while (chain.length > 1 && turn(chain.at(-2), chain.at(-1), point) <= 0) chain.pop();
+      chain.push(point);
+    }
+    return chain.slice(0, -1);
+  };
+  return [...half(sorted), ...half(sorted.reverse())];
+}
+
+function turn(a, b, c) {
+  return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
+}

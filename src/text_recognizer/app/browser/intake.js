@@ -1,0 +1,170 @@
+/** Pictures come in: chosen, dropped, pasted, photographed, behind a link, or as the pages of a document. */
+
+import { over, tell } from "./alerts.js";
+import { connectCamera } from "./camera.js";
+import { find } from "./dom.js";
+import { address, ask, behindLink, pagesOf } from "./service.js";
+
+const EXAMPLES = { "letter-1905.jpg": "A letter of 1905", "page.jpg": "A page of notes" };
+
+export class Intake {
+  /** @param {import("./pages.js").Pages} pages @param {import("./queue.js").Queue} queue @param {string[]} examples */
+  constructor(pages, queue, examples) {
+    this.pages = pages;
+    this.queue = queue;
+    this.#chosen();
+    this.#pasted();
+    this.#dropped();
+    for (const name of examples) this.#example(name);
+    connectCamera((photo, name) => this.take([photo], name), tell);
+  }
+
+  /** Take files: each picture and each page of a document becomes a page, the first is shown. @param {Iterable<Blob>} given */
+  async take(given, name = "") {
+    over("intake");
+    let shown = false;
+    for (const blob of given) {
+      const called = name || (blob instanceof File ? blob.name : "") || "picture";
+      if (!blob.size) {
+        tell(`${called} is empty. Choose a picture of a page.`, { code: "intake" });
+        continue;
+      }
+      const file = blob instanceof File && !name ? blob : new File([blob], called, { type: blob.type });
+      try {
+        if (await isPicture(file)) shown = this.#add([{ file, leaf: null }], called, shown);
+        else {
+          for await (const { leaf, picture } of this.#leaves(file, called)) shown = this.#add([{ file: picture, leaf }], called, shown);
+        }
+      } catch (error) {
+        const hopeless = ["image-rejected", "too-large", "unsupported-media-type"].includes(error.code);
+        tell(hopeless ? `${called}: ${error.message}` : error.message, { code: hopeless ? "intake" : error.code, retry: hopeless ? null : () => this.take([file]) });
+        if (error.code === "unauthorized") find("#tr-key-box").hidden = false;
+      } finally {
+        this.#opening("");
+      }
+    }
+  }
+
+  #add(made, name, shown) {
+    const [first] = this.pages.add(made.map((one) => ({ ...one, name, ...this.queue.wanted })));
+    if (!shown) this.pages.open(first);
+    this.queue.work();
+    return true;
+  }
+
+  /** The pages of what the browser cannot show by itself, one after the other. @param {File} file */
+  async *#leaves(file, name) {
+    this.#opening(`Opening ${name}…`);
+    let number = 0;
+    let missing = 0;
+    let all = 0;
+    for await (const { picture, count } of pagesOf(file)) {
+      number++;
+      all = count;
+      this.#opening(count > 1 ? `Opening ${name}: page ${number} of ${count}…` : "");
+      if (picture) yield { picture: new File([picture], name, { type: "image/jpeg" }), leaf: count > 1 ? { of: name, number, count } : null };
+      else missing++;
+    }
+    missing += all - number; // decoding took too long
+    if (missing) tell(`${missing} of ${all} pages of ${name} cannot be shown; export them again, in smaller parts.`, { code: "intake" });
+  }
+
+  #opening(words) {
+    for (const place of document.querySelectorAll("#reader [data-opening]")) place.textContent = words;
+  }
+
+  /** @param {string} url */
+  async #link(url) {
+    over("intake");
+    this.#opening("Fetching the picture behind the link…");
+    try {
+      const blob = await behindLink(url);
+      const name = decodeURIComponent(new URL(url).pathname.split("/").at(-1) || "") || new URL(url).hostname;
+      await this.take([new File([blob], name)]);
+    } catch (error) {
+      const hopeless = error.code === "image-rejected";
+      tell(error.message, { code: hopeless ? "intake" : error.code, retry: hopeless ? null : () => this.#link(url) });
+    } finally {
+      this.#opening("");
+    }
+  }
+
+  #chosen() {
+    find("#tr-choose").addEventListener("click", () => find("#tr-file").click());
+    for (const id of ["#tr-file", "#tr-capture"]) {
+      find(id).addEventListener("change", ({ target }) => {
+        if (target.files.length) this.take([...target.files]);
+        target.value = "";
+      });
+    }
+  }
+
+  #pasted() {
+    document.addEventListener("paste", (event) => {
+      const given = [...(event.clipboardData?.files || [])];
+      const text = event.clipboardData?.getData("text/plain").trim() ?? "";
+      if (given.length) this.take(given);
+      else if (isLink(text) && !(/** @type {HTMLElement} */ (event.target).closest?.("input, textarea"))) this.#link(text);
+      else return;
+      event.preventDefault();
+    });
+  }
+
+  #dropped() {
+    const root = document.querySelector("#reader");
+    let dragged = 0;
+    document.addEventListener("dragenter", () => root.classList.toggle("dropping", ++dragged > 0));
+    document.addEventListener("dragleave", () => root.classList.toggle("dropping", --dragged > 0));
+    document.addEventListener("dragover", (event) => event.preventDefault());
+    document.addEventListener("drop", (event) => {
+      event.preventDefault();
+      dragged = 0;
+      root.classList.remove("dropping");
+      const given = [...event.dataTransfer.files];
+      // RFC 2483: lines that begin with # are comments.
+      const link = event.dataTransfer.getData("text/uri-list").split(/\r?\n/).find((line) => isLink(line));
+      if (given.length) this.take(given);
+      else if (link) this.#link(link);
+      else tell("Only files and links can be dropped here. Save the picture first and drop the file, or copy the picture and paste it.", { code: "intake" });
+    });
+  }
+
+  /** @param {string} name */
+  #example(name) {
+    const item = document.createElement("li");
+    const button = document.createElement("button");
+    const image = document.createElement("img");
+    const words = document.createElement("span");
+    button.type = "button";
+    image.src = address(`page/examples/${name}`);
+    image.alt = "";
+    words.textContent = EXAMPLES[name] || name;
+    button.append(image, words);
+    item.append(button);
+    find("#tr-examples ul").append(item);
+    button.addEventListener("click", async () => {
+      try {
+        await this.take([await (await ask(`page/examples/${name}`)).blob()], name);
+      } catch (error) {
+        tell(error.message, { code: error.code });
+      }
+    });
+  }
+}
+
+/** @param {string} text */
+function isLink(text) {
+  return /^https?:\/\/\S+$/i.test(text);
+}
+
+/** Whether the browser itself can show a file, as one picture. @param {File} file */
+async function isPicture(file) {
+  const head = new TextDecoder("latin1").decode(await file.slice(0, 5).arrayBuffer());
+  if (head === "%PDF-" || /^(II\*\0|MM\0\*|II\+\0|MM\0\+)/.test(head)) return false; // some browsers show the first page of a TIFF
+  try {
+    (await createImageBitmap(file, { resizeWidth: 8 })).close();
+    return true;
+  } catch {
+    return false;
+  }
+}

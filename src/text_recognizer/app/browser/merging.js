@@ -1,0 +1,89 @@
+/**
+ * Two versions of a document become one: the texts of a view that does not know lines, and the changes of two tabs.
+ *
+ * @typedef {import("./document.js").Line} Line
+ * @typedef {import("./document.js").State} State
+ */
+
+/** For each new text the number of the old one that it replaces, or null; as alike as possible, in order. */
+export function pairs(old, texts) {
+  if (old.length === texts.length) return texts.map((_, index) => index);
+  const best = Array.from({ length: old.length + 1 }, () => new Float64Array(texts.length + 1));
+  const alike = (i, j) => {
+    const share = likeness(old[i], texts[j]);
+    return share < 0.4 ? 0 : share; // less alike is another line
+  };
+  for (let i = old.length - 1; i >= 0; i--) {
+    for (let j = texts.length - 1; j >= 0; j--) best[i][j] = Math.max(best[i + 1][j], best[i][j + 1], best[i + 1][j + 1] + alike(i, j));
+  }
+  /** @type {(number | null)[]} */
+  const found = texts.map(() => null);
+  for (let i = 0, j = 0; i < old.length && j < texts.length; ) {
+    if (best[i][j] === best[i + 1][j]) i++;
+    else if (best[i][j] === best[i][j + 1]) j++;
+    else found[j++] = i++;
+  }
+  return found;
+}
+
+/** Dice's coefficient of the pairs of characters, 0…1. */
+function likeness(one, other) {
+  const grams = (text) => Array.from({ length: Math.max(0, text.length - 1) }, (_, i) => text.slice(i, i + 2));
+  const left = grams(one);
+  const all = left.length + Math.max(0, other.length - 1);
+  if (!all) return 0;
+  let common = 0;
+  for (const gram of grams(other)) {
+    const at = left.indexOf(gram);
+    if (at >= 0) {
+      left.splice(at, 1);
+      common++;
+    }
+  }
+  return (2 * common) / all;
+}
+
+const same = (one, other) => one === other || JSON.stringify(one) === JSON.stringify(other);
+
+/**
+ * What `mine` and `theirs` made of `base`; null where they cannot be one: both read the page again, or moved its picture.
+ * Where both changed the text of a line, mine stays and theirs becomes another reading of it.
+ * @param {State | null} base @param {State} mine @param {State} theirs @returns {State | null}
+ */
+export function merged(base, mine, theirs) {
+  if (same(mine, theirs) || same(base, mine)) return theirs;
+  if (same(base, theirs)) return mine;
+  const frame = ({ reading, sheet }) => JSON.stringify([reading?.request_id, sheet]);
+  if (!base || frame(mine) !== frame(base) || frame(theirs) !== frame(base)) return null;
+  const [was, here, there] = [base, mine, theirs].map(({ lines }) => new Map(lines.map((line) => [line.id, line])));
+  const order = (lines, other) => lines.filter(({ id }) => was.has(id) && other.has(id)).map(({ id }) => id);
+  // Whoever moved lines gives the order; what the other one added goes behind the line that it followed.
+  const theyMoved = !same(order(base.lines, there), order(theirs.lines, there));
+  const [first, second] = theyMoved ? [theirs, mine] : [mine, theirs];
+  const edited = (line) => line && line.text !== was.get(line.id)?.text;
+  /** @type {Line[]} */
+  const lines = [];
+  for (const { id } of first.lines) {
+    const [one, other] = [here.get(id), there.get(id)];
+    // Deleted in one tab and untouched in the other.
+    if (was.has(id) && !(one && other) && !edited(one ?? other)) continue;
+    lines.push(one && other ? both(was.get(id), one, other) : one ?? other);
+  }
+  const placed = new Set(lines.map(({ id }) => id));
+  second.lines.forEach((one, index) => {
+    if (placed.has(one.id) || (was.has(one.id) && !edited(one))) return;
+    const before = second.lines.slice(0, index).findLast(({ id }) => placed.has(id));
+    const at = before ? lines.findIndex(({ id }) => id === before.id) + 1 : 0;
+    lines.splice(at, 0, one);
+    placed.add(one.id);
+  });
+  return { ...mine, lines };
+}
+
+/** @param {Line | undefined} was @param {Line} mine @param {Line} theirs @returns {Line} */
+function both(was, mine, theirs) {
+  const read = was && same(was.read, mine.read) ? theirs.read : mine.read;
+  if (!was || mine.text === theirs.text || theirs.text === was.text) return { ...mine, read };
+  if (mine.text === was.text) return { ...theirs, read };
+  return { ...mine, read: { ...read, alternatives: [theirs.text, ...read.alternatives.filter((text) => text !== theirs.text)] } };
+}

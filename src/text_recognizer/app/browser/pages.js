@@ -1,0 +1,241 @@
+/** The pages of this browser: which there are, which one is shown, and what of them is stored. */
+
+import { over, tell } from "./alerts.js";
+import { PageDocument } from "./document.js";
+import { rendered } from "./sheet.js";
+import * as storage from "./storage.js";
+
+/**
+ * A picture and what was made of it.
+ * @typedef {object} Entry
+ * @property {string} id
+ * @property {string} name
+ * @property {File | null} file as it was given; null: not loaded, or no longer in this browser
+ * @property {PageDocument} document
+ * @property {string} mode in which it is to be read
+ * @property {string} readMode in which it was read
+ * @property {string} language in which it is to be read, as BCP 47; "": whichever the service finds
+ * @property {"waiting" | "reading" | "read" | "stopped" | "failed"} status
+ * @property {string} words about its status
+ * @property {string} error
+ * @property {string} code of the error
+ * @property {{width: number, height: number, polygons: number[][][], lines: import("./document.js").Line[]} | null} partial while it is read
+ * @property {string} thumb
+ * @property {number} time when it was given, in milliseconds
+ * @property {{of: string, number: number, count: number} | null} leaf where it is a page of a document
+ * @property {any} feedback what a person wrote of it, as `Feedback.state`
+ * @property {Promise<void> | null} ready once its file and document are loaded
+ * @property {boolean} loaded
+ * @property {string} revision of its stored document
+ * @property {import("./document.js").State | null} base the state that tabs share
+ */
+
+export function number() {
+  return [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Tells of "list": a page came, went or has another status; "opened": another page is shown; "changed": the shown one did. */
+export class Pages extends EventTarget {
+  /** @type {Entry[]} */
+  entries = [];
+  /** @type {Entry | null} */
+  current = null;
+  /** @type {Map<string, {again: boolean, file: boolean}>} */
+  #saving = new Map();
+  #quiet = false; // the change is stored already
+
+  constructor() {
+    super();
+    // The tab's own name, so that a queue goes on after a reload, and in no other tab.
+    this.tab = sessionStorage.getItem("tr-tab") || number();
+    sessionStorage.setItem("tr-tab", this.tab);
+    addEventListener("popstate", () => this.#openNamed());
+    storage.listen((id) => this.#storedElsewhere(id));
+  }
+
+  #tell(name) {
+    this.dispatchEvent(new Event(name));
+  }
+
+  /** New pages, not read yet. @param {{name: string, file: File, mode: string, language: string, leaf?: Entry["leaf"]}[]} given @returns {Entry[]} */
+  add(given) {
+    const made = given.map((one) => this.#entry({ ...one, id: number(), time: Date.now(), ready: Promise.resolve(), loaded: true }));
+    this.entries.push(...made);
+    for (const entry of made) {
+      this.save(entry, true);
+      this.thumbnail(entry);
+    }
+    this.#tell("list");
+    return made;
+  }
+
+  /** @returns {Entry} */
+  #entry(values) {
+    /** @type {Entry} */
+    const entry = {
+      readMode: values.mode, language: "", status: "waiting", words: "", error: "", code: "", partial: null, thumb: "", leaf: null, feedback: null,
+      ready: null, loaded: false, revision: "", base: null, file: null, document: null, ...values,
+    };
+    entry.document = new PageDocument(() => {
+      if (!this.#quiet) this.save(entry);
+      if (entry === this.current) this.#tell("changed");
+    });
+    return entry;
+  }
+
+  /** Load the picture and the document of a page. @param {Entry} entry @returns {Promise<void>} */
+  ready(entry) {
+    entry.ready ??= (async () => {
+      const [picture, stored] = await Promise.all([storage.picture(entry.id), storage.document(entry.id)]);
+      if (picture) entry.file = new File([picture], entry.name, { type: picture.type });
+      if (stored) this.#quietly(() => entry.document.restore(stored));
+      [entry.revision, entry.base] = [stored?.revision ?? "", stored?.state ?? null];
+      entry.loaded = true;
+    })();
+    return entry.ready;
+  }
+
+  /** The picture of a page as it lies. @param {Entry} entry */
+  async picture(entry, sheet = entry.document.sheet) {
+    await this.ready(entry);
+    return entry.file && rendered(entry.file, sheet);
+  }
+
+  /** Show a page; null: none. @param {Entry | null} entry */
+  async open(entry) {
+    this.current = entry;
+    const hash = entry ? `#page-${entry.id}` : "";
+    if (location.hash !== hash) history.pushState(null, "", hash || location.pathname);
+    if (entry && !entry.loaded) await this.ready(entry);
+    if (entry === this.current) this.#tell("opened");
+  }
+
+  /** Show the page `step` places further in the list. */
+  leaf(step) {
+    const next = this.entries[this.entries.indexOf(this.current) + step];
+    if (this.current && next) this.open(next);
+  }
+
+  /** Show the page that the address names. */
+  async #openNamed() {
+    const entry = this.entries.find(({ id }) => location.hash === `#page-${id}`) ?? null;
+    if (entry !== this.current) await this.open(entry);
+  }
+
+  /** Delete pages in this browser. @param {Entry[]} gone */
+  async forget(gone) {
+    for (const entry of gone) this.#drop(entry);
+    await storage.forget(gone.map((entry) => entry.id));
+  }
+
+  /** @param {Entry} entry */
+  #drop(entry) {
+    const index = this.entries.indexOf(entry);
+    if (index >= 0) this.entries.splice(index, 1);
+    if (entry === this.current) this.open(this.entries[Math.min(index, this.entries.length - 1)] ?? null);
+    this.#tell("list");
+  }
+
+  /** @param {Entry} entry */
+  async thumbnail(entry) {
+    try {
+      const bitmap = await createImageBitmap(await this.picture(entry), { resizeWidth: 96, resizeQuality: "medium" });
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [bitmap.width, Math.min(bitmap.height, 136)];
+      canvas.getContext("2d").drawImage(bitmap, 0, 0);
+      entry.thumb = canvas.toDataURL("image/jpeg", 0.7);
+      this.save(entry);
+      this.#tell("list");
+    } catch {
+      // the browser cannot show it; the name stands there
+    }
+  }
+
+  /** What of a page changed that the list shows. @param {Entry} entry @param {Partial<Entry>} values */
+  update(entry, values) {
+    Object.assign(entry, values);
+    this.save(entry);
+    this.#tell("list");
+    if (entry === this.current) this.#tell("changed");
+  }
+
+  /** Store a page; while it is being stored, the newest state waits. @param {Entry} entry */
+  async save(entry, withFile = false) {
+    const busy = this.#saving.get(entry.id);
+    if (busy) {
+      busy.again = true;
+      busy.file ||= withFile;
+      return;
+    }
+    const job = { again: true, file: withFile };
+    this.#saving.set(entry.id, job);
+    try {
+      while (job.again && this.entries.includes(entry)) {
+        job.again = false;
+        const file = job.file ? entry.file : undefined;
+        job.file = false;
+        await this.#store(entry, job, file);
+      }
+      over("no-room");
+    } catch {
+      tell("This browser has no room to store this page: it is lost when the tab closes. Download its text, or forget other pages.", { code: "no-room" });
+    } finally {
+      this.#saving.delete(entry.id);
+    }
+  }
+
+  /** @param {Entry} entry */
+  async #store(entry, job, file) {
+    const { id, name, time, mode, readMode, language, status, words, error, code, thumb, leaf, feedback } = entry;
+    const { saved } = entry.document;
+    const next = number();
+    const doc = entry.loaded ? { saved, revision: entry.revision, next } : null;
+    const summary = { id, name, time, mode, readMode, language, status, words, error, code, thumb, leaf, feedback, tab: this.tab };
+    const newer = await storage.store(summary, doc, file);
+    if (newer) job.again = this.#adopt(entry, newer) || job.again;
+    else if (doc) [entry.revision, entry.base] = [next, saved.state];
+  }
+
+  /** Take over what another tab stored. @param {Entry} entry @param {storage.Stored} stored @returns {boolean} whether there is more to store */
+  #adopt(entry, stored) {
+    const { base } = entry;
+    [entry.revision, entry.base] = [stored.revision, stored.state];
+    return this.#quietly(() => entry.document.adopt(base, stored.state));
+  }
+
+  #quietly(work) {
+    const before = this.#quiet;
+    this.#quiet = true;
+    try {
+      return work();
+    } finally {
+      this.#quiet = before;
+    }
+  }
+
+  async #storedElsewhere(id) {
+    const [summary, stored] = await Promise.all([storage.page(id), storage.document(id)]);
+    const entry = this.entries.find((one) => one.id === id);
+    if (!summary) {
+      if (entry && !this.#saving.has(id)) this.#drop(entry);
+    } else if (!entry) this.#revive(summary);
+    else if (entry.status !== "reading") {
+      Object.assign(entry, { status: summary.status === "waiting" || summary.status === "reading" ? entry.status : summary.status, words: summary.words, thumb: summary.thumb });
+      if (entry.loaded && stored && stored.revision !== entry.revision && this.#adopt(entry, stored)) this.save(entry);
+    }
+    this.#tell("list");
+  }
+
+  /** @param {storage.Summary} summary */
+  #revive(summary) {
+    const status = summary.status === "reading" || summary.status === "waiting" ? (summary.tab === this.tab ? "waiting" : "stopped") : summary.status;
+    this.entries.push(this.#entry({ ...summary, status }));
+  }
+
+  /** The pages of earlier visits. */
+  async restore() {
+    for (const summary of (await storage.all()).toSorted((one, other) => one.time - other.time)) this.#revive(summary);
+    this.#tell("list");
+    await this.#openNamed();
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * The sheet: the picture of a page as it lies, turned by quarters and cropped. The picture itself is never changed.
+ *
+ * @typedef {import("./geometry.js").Box} Box
+ * @typedef {{turned: number, box: Box}} Sheet quarters clockwise; shares of the turned picture
+ */
+
+/** @type {Sheet} */
+export const WHOLE = { turned: 0, box: [0, 0, 1, 1] };
+
+/** One quarter further, clockwise. @param {Sheet} sheet @returns {Sheet} */
+export function quarter({ turned, box: [left, top, right, bottom] }) {
+  return { turned: (turned + 1) % 4, box: [1 - bottom, left, 1 - top, right] };
+}
+
+/** The part `[left, top, right, bottom]`, in shares of what is seen. @param {Sheet} sheet @param {Box} part @returns {Sheet} */
+export function cropped({ turned, box }, part) {
+  const across = (share) => box[0] + share * (box[2] - box[0]);
+  const down = (share) => box[1] + share * (box[3] - box[1]);
+  return { turned, box: [across(part[0]), down(part[1]), across(part[2]), down(part[3])] };
+}
+
+/** The picture as it lies. @param {File} file @param {Sheet} sheet @returns {Promise<File>} */
+export async function rendered(file, sheet) {
+  if (JSON.stringify(sheet) === JSON.stringify(WHOLE)) return file;
+  const bitmap = await createImageBitmap(file);
+  const { turned, box } = sheet;
+  const [width, height] = turned % 2 ? [bitmap.height, bitmap.width] : [bitmap.width, bitmap.height];
+  const [left, top, right, bottom] = [box[0] * width, box[1] * height, box[2] * width, box[3] * height].map(Math.round);
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [Math.max(1, right - left), Math.max(1, bottom - top)];
+  const context = canvas.getContext("2d");
+  context.translate(width / 2 - left, height / 2 - top);
+  context.rotate((turned * Math.PI) / 2);
+  context.drawImage(bitmap, -bitmap.width / 2, -bitmap.height / 2);
+  bitmap.close();
+  const type = file.type === "image/jpeg" ? file.type : "image/png";
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve, type, 0.95));
+  return new File([blob], file.name, { type });
+}
