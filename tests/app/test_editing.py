@@ -177,7 +177,7 @@ def test_every_format_is_downloaded_with_the_corrections(tab, service, picture, 
             tab.click("#tr-download")
         assert saved.value.suggested_filename.startswith("page.")
         content = Path(saved.value.path()).read_bytes()
-        assert content
+        assert content or name == "tables"  # there is none
         if name in ("text", "json", "alto", "page", "hocr"):
             assert b"zebra" in content, name
         if name == "json":
