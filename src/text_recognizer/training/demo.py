@@ -89,6 +89,19 @@ def write_page(folder: Path, seed: int) -> Path:
     return manifest
 
 
+def stage_page(run_folder: Path, manifest: Path, folder: Path) -> list[OwnLine]:
+    """Write the bundle of a run on `manifest` to `folder`; returns the lines that ONNX Runtime read as torch does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = lines_of(manifest)
+    network, trained = stage.load_network(run_folder / "last.ckpt")
+    base = Bundle.open(SHIPPED, whole=True)
+    data, alphabet = ("a page set in Aileron",), Codec().alphabet
+    trained = replace(trained, finder_sha256=base.description.run.finder_sha256)
+    about = replace(base.description, name=MODEL, version="1", run=trained, data=data, licences=(), alphabet=alphabet)
+    stage.stage_tuned(network, base, folder, about, [line.image for line in lines])
+    return lines
+
+
 def demo(out: Path, arguments: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Run every step below `out`, from the start each time; returns (text, reading) of each line of the page.
 
@@ -97,7 +110,6 @@ def demo(out: Path, arguments: Sequence[str] = ()) -> list[tuple[str, str]]:
     run_folder, bundle_folder, registry = out / "run", out / "bundle", out / "models"
     for folder in (run_folder, bundle_folder, registry):
         shutil.rmtree(folder, ignore_errors=True)
-    bundle_folder.mkdir(parents=True)
     manifest = write_page(out / "data", seed=1)
 
     log.info("1. train and track: %s", run_folder)
@@ -105,18 +117,7 @@ def demo(out: Path, arguments: Sequence[str] = ()) -> list[tuple[str, str]]:
     run(["fit", "--config", "debug", "--trainer.default_root_dir", str(run_folder), *data, *arguments])
 
     log.info("2. stage: %s", bundle_folder)
-    lines = lines_of(manifest)
-    network, trained = stage.load_network(run_folder / "last.ckpt")
-    base = Bundle.open(SHIPPED, whole=True)
-    about = replace(
-        base.description,
-        name=MODEL,
-        version="1",
-        run=trained,
-        data=("a page set in Aileron",),
-        alphabet=Codec().alphabet,
-    )
-    stage.stage_tuned(network, base, bundle_folder, about, [line.image for line in lines])
+    lines = stage_page(run_folder, manifest, bundle_folder)
 
     log.info("3. gate and promote: %s", registry)
     registrar = Registrar(registry)
