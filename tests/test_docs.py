@@ -1,6 +1,7 @@
 """The front page of the documentation works as shown, and the site needs nothing from other hosts."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import text_recognizer
+from text_recognizer.cli import COMMANDS, _parser
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -28,6 +30,19 @@ def test_front_page_answers_twelve_questions():
     assert len(answers) == 12
     for answer in answers:
         assert "](" in answer, answer
+
+
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_are_understood(page):
+    """Each names a command of the program; those of `read` are parsed, up to what the shell does next."""
+    for line in commands(page.read_text("utf-8")):
+        argv = shlex.split(re.split(r" (?:&&|\||>) |\\$", line)[0], comments=True)[1:]
+        assert argv[0] in {*COMMANDS, "read", "serve"}, line
+        if argv[0] == "read":
+            assert _parser().parse_args(argv).command == "read"
 
 
 # What is in every clone is read; other commands are only parsed: they need a person's own files, or minutes.
