@@ -161,7 +161,7 @@ def _saved(tab, act):
     return tab.evaluate("[window.saved.name, window.saved.text]")
 
 
-def _answers(tab, texts):
+def _answers(tab, texts, blocks=()):
     """Let the service answer a reading with these lines, one below the other; words with a ? are in doubt."""
     lines = []
     for row, text in enumerate(texts):
@@ -174,7 +174,7 @@ def _answers(tab, texts):
         lines.append(line)
     width, height = 1000, 50 * len(texts) + 100
     page = {"format": 1, "source": "", "model": "m@1", "width": width, "height": height, "text": ""}
-    answer = {**page, "lines": lines, "request_id": "r", "timings": {"total": 1}}
+    answer = {**page, "lines": lines, "blocks": list(blocks), "request_id": "r", "timings": {"total": 1}}
     body = f"event: page\ndata: {json.dumps(answer)}\n\n"
     tab.route("**/v1/read*", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
     return _stored(np.full((height, width), 255, np.uint8), "PNG")

@@ -1,6 +1,7 @@
 """The page as a tool to correct with, in Chromium and Firefox: nothing is lost, and a keyboard is enough."""
 
 import http.server
+import json
 import threading
 
 import pytest
@@ -152,6 +153,54 @@ def test_bad_page_of_a_document_is_told_and_the_others_are_read(each_tab, damage
     tab.give(damaged, "scan.tif", "image/tiff")
     tab.until(ALL_READ.format(2))
     assert "1 of 3 pages of scan.tif" in tab.get_by_role("alert").first.inner_text()
+
+
+def test_blocks_are_begun_joined_named_moved_and_deleted(each_tab):
+    tab = each_tab
+    rows = [{"kind": "row", "start": 3, "stop": 5}, {"kind": "row", "start": 5, "stop": 7}]
+    first = [
+        {"kind": "heading", "start": 0, "stop": 1},
+        {"kind": "paragraph", "start": 1, "stop": 3},
+        {"kind": "table", "start": 3, "stop": 7, "blocks": rows},
+    ]
+    tab.read(tab.answers(["Title", "one", "two", "a", "b", "c", "d"], blocks=first))
+
+    def saved(name):
+        tab.select_option("#tr-format", name)
+        text = tab.saved(lambda: tab.click("#tr-download"))[1]
+        return json.loads(text)["blocks"] if name == "json" else text
+
+    def labels():
+        return [text for text in tab.locator("#tr-lines .kind").all_inner_texts() if text]
+
+    assert labels() == ["Heading", "Row of cells", "Row of cells"]
+    assert tab.locator("#tr-outlines .block").count() == 4
+    assert saved("json") == first
+    assert saved("text") == "Title\none\ntwo\na\tb\nc\td\n"
+    tab.locator("#tr-lines textarea").nth(2).click()
+    press(tab, "Alt+b", "Alt+k")
+    assert tab.evaluate("document.activeElement.id") == "tr-kind"
+    tab.select_option("#tr-kind", "margin")
+    assert labels() == ["Heading", "Note beside", "Row of cells", "Row of cells"]
+    tab.locator("#tr-lines textarea").nth(2).click()
+    press(tab, "Alt+Shift+PageUp", "Alt+Shift+PageUp")
+    assert tab.texts() == ["two", "Title", "one", "a", "b", "c", "d"]
+    assert [(one["kind"], one["start"], one["stop"]) for one in saved("json")] == [
+        ("margin", 0, 1), ("heading", 1, 2), ("paragraph", 2, 3), ("table", 3, 7),
+    ]  # fmt: skip
+    tab.locator("#tr-lines textarea").nth(1).click()
+    press(tab, "Alt+j", "Alt+Enter")
+    tab.keyboard.type("added")
+    assert [(one["kind"], one["start"], one["stop"]) for one in saved("json")] == [
+        ("margin", 0, 1), ("heading", 1, 4), ("table", 4, 8),
+    ]  # fmt: skip
+    tab.locator("#tr-lines textarea").nth(5).click()
+    press(tab, "Alt+Shift+Delete")
+    assert tab.texts() == ["two", "Title", "added", "one", "c", "d"]
+    while tab.locator("#tr-undo").is_enabled():
+        tab.click("#tr-undo")
+    assert saved("json") == first
+    assert not tab.errors
 
 
 @pytest.fixture(scope="module")

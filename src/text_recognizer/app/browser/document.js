@@ -7,11 +7,12 @@
  * @typedef {[number, number]} Point pixels of the upright image, y down
  * @typedef {{text: string, confidence: number, polygon: Point[]}} Word
  * @typedef {{text: string, confidence: number, polygon: Point[], baseline: Point[], alternatives: string[], words: Word[]}} ReadLine
- * @typedef {{width: number, height: number, lines: ReadLine[], request_id: string, language?: string, timings?: {total: number}}} Reading
+ * @typedef {{width: number, height: number, lines: ReadLine[], blocks?: import("./blocks.js").Block[], request_id: string, language?: string, timings?: {total: number}}} Reading
  * @typedef {object} Line
  * @property {number} id
  * @property {string} text as it is now
  * @property {ReadLine} read what the service read at this place; its text is empty where a person added the line
+ * @property {import("./blocks.js").Place[]} block the blocks that it is in, the outermost first
  * @property {number | null} origin its number in the reading; null: added, split or joined by a person
  * @typedef {object} State
  * @property {Reading | null} reading as the service answered
@@ -23,6 +24,7 @@
  * @typedef {{state: State | null, past: State[], future: State[]}} Saved
  */
 
+import * as blocks from "./blocks.js";
 import { between, cut, drawn, mapped, span, together } from "./geometry.js";
 import { merged, pairs } from "./merging.js";
 import { WHOLE, cropped, quarter } from "./sheet.js";
@@ -75,9 +77,14 @@ export class PageDocument {
     return this.lines.map((line) => line.text);
   }
 
-  /** The plain text. An emptied line goes; an empty line that a person added stays. */
+  /** The plain text. An emptied line goes; an empty line that a person added stays. The cells of a row are one line. */
   get text() {
-    return this.lines.filter((line) => line.text || !line.read.text).map((line) => line.text).join("\n");
+    const shown = this.lines.filter((line) => line.text || !line.read.text);
+    return shown.reduce((text, line, index) => {
+      const [before, place] = [shown[index - 1]?.block.at(-1), line.block.at(-1)];
+      const beside = place?.kind === "row" && before?.id === place.id;
+      return text + (!index ? "" : !beside ? "\n" : line.block.some(({ kind }) => kind === "table") ? "\t" : " ") + line.text;
+    }, "");
   }
 
   get canUndo() {
@@ -102,7 +109,8 @@ export class PageDocument {
   /** The page for `POST /page/written/FORMAT`: its lines in their order now, and the text of each. */
   get written() {
     const { width, height } = this;
-    return { page: { ...this.reading, width, height, lines: this.lines.map((line) => line.read) }, texts: this.texts };
+    const page = { ...this.reading, width, height, lines: this.lines.map((line) => line.read), blocks: blocks.blocksOf(this.lines) };
+    return { page, texts: this.texts };
   }
 
   /** The texts of the lines that were read, empty where one was deleted; null where lines were added, split, joined or moved. */
@@ -120,7 +128,8 @@ export class PageDocument {
   /** A new reading of the page as it lies; undo leads back to the one before. @param {Reading} reading */
   load(reading) {
     const { sheet } = this;
-    const lines = reading.lines.map((read, origin) => made(read.text, read, origin));
+    const paths = blocks.paths(reading.blocks ?? [], reading.lines.length);
+    const lines = reading.lines.map((read, origin) => made(read.text, read, paths[origin], origin));
     this.#put({ reading, asRead: sheet, sheet, width: reading.width, height: reading.height, lines });
   }
 
@@ -185,7 +194,25 @@ export class PageDocument {
 
   /** Move the line at `index` to the place `to`. */
   move(index, to) {
-    if (to >= 0 && to < this.lines.length) this.#lines(this.lines.toSpliced(index, 1).toSpliced(to, 0, this.lines[index]));
+    if (to < 0 || to >= this.lines.length) return;
+    const others = this.lines.toSpliced(index, 1);
+    const [before, after] = [others[to - 1]?.block, others[to]?.block];
+    // Between two lines of one block it belongs to that block.
+    const block = before && before.at(-1)?.id === after?.at(-1)?.id ? before : this.lines[index].block;
+    this.#lines(others.toSpliced(to, 0, { ...this.lines[index], block }));
+  }
+
+  /** Change the blocks around the line at `index`. @param {number} index @param {"named" | "begun" | "joined" | "moved"} how @param {any} [what] */
+  block(index, how, what) {
+    const lines = blocks[how](this.lines, index, what);
+    if (lines !== this.lines) this.#lines(lines);
+  }
+
+  /** Delete the block around the line at `index`. @param {number} index @returns {number} where it began */
+  removeBlock(index) {
+    const { start, stop } = blocks.around(this.lines, index);
+    this.#lines(this.lines.toSpliced(start, stop - start));
+    return start;
   }
 
   /** Where the line at `index` stands on the picture. @param {number} index @param {import("./geometry.js").Box} box in pixels */
@@ -284,7 +311,7 @@ export class PageDocument {
 
   #added(text, before, after) {
     const place = between(before?.read, after?.read, this.width, this.height);
-    return made(text, { text: "", confidence: 1, ...place, alternatives: [], words: [] });
+    return made(text, { text: "", confidence: 1, ...place, alternatives: [], words: [] }, (before ?? after)?.block ?? []);
   }
 
   /** @param {Line[]} gone @param {string[]} come @returns {Line[]} */
@@ -301,19 +328,19 @@ export class PageDocument {
   }
 }
 
-/** @param {string} text @param {ReadLine} read @param {number | null} [origin] @returns {Line} */
-function made(text, read, origin = null) {
+/** @param {string} text @param {ReadLine} read @param {import("./blocks.js").Place[]} block @param {number | null} [origin] @returns {Line} */
+function made(text, read, block, origin = null) {
   // Two tabs number their lines apart.
   const [high, low] = crypto.getRandomValues(new Uint32Array(2));
-  return Object.freeze({ id: (high % 2 ** 20) * 2 ** 32 + low + 1, text, read, origin });
+  return Object.freeze({ id: (high % 2 ** 20) * 2 ** 32 + low + 1, text, read, block, origin });
 }
 
 /** @param {Line} line @param {string[]} texts two @returns {Line[]} */
 function split(line, texts) {
-  return cut(line, texts).map((read, part) => made(texts[part], read));
+  return cut(line, texts).map((read, part) => made(texts[part], read, line.block));
 }
 
 /** @param {Line} first @param {Line} second @returns {Line} */
 function joined(first, second, text) {
-  return made(text, together(first.read, second.read));
+  return made(text, together(first.read, second.read), first.block);
 }

@@ -1,12 +1,13 @@
 /** Correcting: shows the page as its document is, in every view, and changes the document by buttons and keys. */
 
 import { status } from "./alerts.js";
+import { KINDS, shapes } from "./blocks.js";
 import { find } from "./dom.js";
 import { Lines, doubts, stateOf } from "./lines.js";
 import { Picture } from "./picture.js";
 import { Search } from "./search.js";
 
-const OF_A_LINE = ["#tr-split", "#tr-join", "#tr-up", "#tr-down", "#tr-draw", "#tr-delete"];
+const OF_A_LINE = ["#tr-split", "#tr-join", "#tr-up", "#tr-down", "#tr-draw", "#tr-delete", "#tr-kind", "#tr-block-begin", "#tr-block-join", "#tr-block-up", "#tr-block-down", "#tr-block-delete"];
 
 export class Editor {
   /** @param {import("./pages.js").Pages} pages */
@@ -96,8 +97,10 @@ export class Editor {
       partial.lines.forEach((line) => line.origin >= 0 && this.picture.tell(line.origin, line.read));
     } else {
       this.lines.render(page.lines, page.width, busy);
-      if (loaded) this.picture.render(page.lines, page.width, page.height, page.lines.map(stateOf));
-      else this.picture.clear();
+      if (loaded) {
+        this.picture.render(page.lines, page.width, page.height, page.lines.map(stateOf));
+        this.picture.showBlocks(shapes(page.lines));
+      } else this.picture.clear();
     }
     if (this.at >= page.lines.length) this.choose(page.lines.length - 1);
     const whole = find("#tr-whole");
@@ -122,7 +125,7 @@ export class Editor {
     const doubtful = page.lines.reduce((sum, line) => sum + doubts(line).length, 0);
     find("#tr-doubt").disabled = !doubtful;
     find("#tr-doubt").textContent = doubtful ? `Next doubt (${doubtful})` : "No doubts";
-    for (const id of OF_A_LINE) find(id).disabled = busy || this.at < 0;
+    this.#offerOfALine();
     find("#tr-lines-hint").hidden = !page.lines.length;
     find("#tr-nothing").hidden = !(loaded && !page.lines.length && !busy);
     for (const id of ["#tr-lines", "#tr-whole"]) find(id).lang = page.reading?.language || "und";
@@ -143,7 +146,13 @@ export class Editor {
     this.at = index;
     this.picture.show(index);
     this.lines.show(index);
-    for (const id of OF_A_LINE) find(id).disabled = index < 0 || this.busy;
+    this.#offerOfALine();
+  }
+
+  #offerOfALine() {
+    for (const id of OF_A_LINE) find(id).disabled = this.at < 0 || this.busy;
+    const kind = this.document.lines[this.at]?.block.at(-1)?.kind ?? "paragraph";
+    find("#tr-kind").value = kind in KINDS ? kind : "paragraph";
   }
 
   /** Put the cursor into a line, in the view that is shown. */
@@ -195,6 +204,26 @@ export class Editor {
     },
   };
 
+  /** What can be done with the block around the line at `index`. */
+  #blockActions = {
+    begin: (index) => this.#block(index, "begun"),
+    join: (index) => this.#block(index, "joined"),
+    up: (index) => this.#block(index, "moved", -1),
+    down: (index) => this.#block(index, "moved", 1),
+    delete: (index) => {
+      const start = this.document.removeBlock(index);
+      this.at = -1;
+      this.enter(Math.min(start, this.document.lines.length - 1));
+    },
+  };
+
+  #block(index, how, what) {
+    const { id } = this.document.lines[index];
+    this.document.block(index, how, what);
+    this.at = -1;
+    this.enter(this.document.lines.findIndex((line) => line.id === id));
+  }
+
   #move(index, to) {
     if (to < 0 || to >= this.document.lines.length) return;
     this.document.move(index, to);
@@ -236,6 +265,14 @@ export class Editor {
       button.addEventListener("pointerdown", (event) => event.preventDefault()); // the cursor stays in the line
       button.addEventListener("click", () => act(this.at < 0 ? this.document.lines.length - 1 : this.at, this.#cursor()));
     }
+    for (const [name, act] of Object.entries(this.#blockActions)) {
+      find(`#tr-block-${name}`).addEventListener("click", () => act(this.at));
+    }
+    find("#tr-kind").replaceChildren(...Object.entries(KINDS).map(([kind, name]) => new Option(name, kind)));
+    find("#tr-kind").addEventListener("change", ({ target }) => {
+      this.document.block(this.at, "named", target.value);
+      status(`The block is: ${KINDS[target.value]}`);
+    });
     find("#tr-doubt").addEventListener("click", () => this.#nextDoubt());
     find("#tr-undo").addEventListener("click", () => this.#undo());
     find("#tr-redo").addEventListener("click", () => this.#undo(true));
@@ -289,6 +326,8 @@ export class Editor {
     // Fields outside of the document have an undo of their own.
     if (control && (key === "z" || key === "y") && !elsewhere && !this.busy) return () => this.#undo(key === "y" || shiftKey);
     if (!altKey || ctrlKey || metaKey) return undefined;
+    const block = this.#blockAct(shiftKey, code);
+    if (block) return block;
     const view = {
       Equal: () => this.picture.zoom(this.picture.scale * 1.3), NumpadAdd: () => this.picture.zoom(this.picture.scale * 1.3),
       Minus: () => this.picture.zoom(this.picture.scale / 1.3), NumpadSubtract: () => this.picture.zoom(this.picture.scale / 1.3),
@@ -306,6 +345,16 @@ export class Editor {
     if (shiftKey && key === "arrowup") return () => actions.up(at);
     if (shiftKey && key === "arrowdown") return () => actions.down(at);
     return undefined;
+  }
+
+  /** What a key does with the block of the current line. @returns {(() => void) | undefined} */
+  #blockAct(shiftKey, code) {
+    const { at } = this;
+    if (this.document.reading === null || this.busy || at < 0) return undefined;
+    const { begin, join, up, down, delete: remove } = this.#blockActions;
+    const act = shiftKey ? { PageUp: up, PageDown: down, Delete: remove }[code] : { KeyB: begin, KeyJ: join }[code];
+    if (act) return () => act(at);
+    return code === "KeyK" ? () => find("#tr-kind").focus() : undefined;
   }
 
   /** Put the cursor on the next word in doubt, `step` -1: on the one before. */

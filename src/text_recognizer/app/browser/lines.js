@@ -1,5 +1,6 @@
 // The lines of the document as fields to correct, one beneath the other.
 
+import { KINDS } from "./blocks.js";
 import { span } from "./geometry.js";
 import { find, gently } from "./dom.js";
 import { DOUBTED_WORD, LEVEL_WORDS, level, percent } from "./picture.js";
@@ -61,6 +62,10 @@ export class Lines {
       const fresh = item.line !== line || !item.shown;
       if (item.line.read.polygon !== line.read.polygon) item.drawn = false;
       item.line = line;
+      const place = line.block.at(-1);
+      const first = place && lines[index - 1]?.block.at(-1)?.id !== place.id;
+      item.row.classList.toggle("first", Boolean(first) && index > 0);
+      item.row.querySelector(".kind").textContent = first && place.kind !== "paragraph" ? KINDS[place.kind] ?? "" : "";
       if (item.number !== index + 1) this.#number(item, index + 1);
       if (item.field.value !== line.text) put(item.field, line.text);
       if (fresh) this.#refresh(item);
@@ -71,7 +76,7 @@ export class Lines {
   #made(line) {
     const row = document.createElement("li");
     row.innerHTML =
-      '<span class="number" aria-hidden="true"></span><canvas class="strip" aria-hidden="true"></canvas>' +
+      '<span class="kind"></span><span class="number" aria-hidden="true"></span><canvas class="strip" aria-hidden="true"></canvas>' +
       '<div class="text"><div class="mirror" aria-hidden="true"></div><textarea rows="1" spellcheck="false"></textarea></div>' +
       '<span class="sureness"></span><button type="button" class="icon other" aria-expanded="false"></button>' +
       '<div class="others" role="group" hidden></div><span class="sr doubts"></span>';

@@ -83,7 +83,8 @@ export function merged(base, mine, theirs) {
 /** @param {Line | undefined} was @param {Line} mine @param {Line} theirs @returns {Line} */
 function both(was, mine, theirs) {
   const read = was && same(was.read, mine.read) ? theirs.read : mine.read;
-  if (!was || mine.text === theirs.text || theirs.text === was.text) return { ...mine, read };
-  if (mine.text === was.text) return { ...theirs, read };
-  return { ...mine, read: { ...read, alternatives: [theirs.text, ...read.alternatives.filter((text) => text !== theirs.text)] } };
+  const block = was && same(was.block, mine.block) ? theirs.block : mine.block;
+  if (!was || mine.text === theirs.text || theirs.text === was.text) return { ...mine, read, block };
+  if (mine.text === was.text) return { ...theirs, read, block };
+  return { ...mine, block, read: { ...read, alternatives: [theirs.text, ...read.alternatives.filter((text) => text !== theirs.text)] } };
 }

@@ -224,6 +224,19 @@ export class Picture {
     if (!same) this.show(this.active);
   }
 
+  /** Show where blocks of several lines stand. @param {import("./document.js").Point[][]} shapes the points of each block's lines */
+  showBlocks(shapes) {
+    this.svg.querySelectorAll(".block").forEach((old) => old.remove());
+    const room = this.width / 200;
+    for (const shape of shapes) {
+      const { left, right, top, bottom } = span(shape);
+      const rect = document.createElementNS(SVG, "rect");
+      rect.setAttribute("class", "block");
+      for (const [name, value] of Object.entries({ x: left - room, y: top - room, width: right - left + 2 * room, height: bottom - top + 2 * room })) rect.setAttribute(name, String(value));
+      this.svg.prepend(rect);
+    }
+  }
+
   // Where lines were found on an image of this size.
   layOut(width, height, polygons) {
     this.clear();

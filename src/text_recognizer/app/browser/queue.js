@@ -130,7 +130,7 @@ export class Queue {
         if (entry === this.pages.current) this.partly(entry);
       } else if (name === "line") {
         const { lines } = entry.partial;
-        lines.push({ id: -1 - lines.length, text: content.text, read: content, origin: places.indexOf(String(content.polygon)) });
+        lines.push({ id: -1 - lines.length, text: content.text, read: content, block: [], origin: places.indexOf(String(content.polygon)) });
         this.#progress(entry, "reading", `Line ${lines.length} of ${places.length}`, lines.length, places.length);
         if (entry === this.pages.current) this.partly(entry);
       } else if (name === "page") {
