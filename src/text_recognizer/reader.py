@@ -22,6 +22,7 @@ from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.finder import LineFinder
 from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.layout.orientation import Orientation, Place, find_lines, upright_margin
+from text_recognizer.layout.vertical import turn_notes
 from text_recognizer.layout.words import word_polygon
 from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word, orientation_of
 from text_recognizer.recognition.recognizer import LineReading, Recognizer
@@ -89,7 +90,8 @@ class Reader:
         height = self.recognizer.line_height
         ordered = lines is not None
         if lines is None:
-            lines = find_lines(gray, self.line_finder, self.recognizer.ctc_confidence, height)
+            finder, confidence = self.line_finder, self.recognizer.ctc_confidence
+            lines = turn_notes(gray, find_lines(gray, finder, confidence, height), finder, confidence, height)
         crops = tuple(crop_line(gray, polygon, baseline, height) for polygon, baseline in lines)
         language = language or self.recognizer.identify_language(crops)
         return LaidOut(gray.shape[1], gray.shape[0], tuple(lines), crops, language, ordered)

@@ -32,10 +32,22 @@ def arrange(lines: Sequence[Line]) -> tuple[tuple[Line, ...], tuple[Block, ...]]
         return (), ()
     if not all(line.polygon for line in lines):  # nobody knows where they stand
         return tuple(lines), (Block(kind="paragraph", start=0, stop=len(lines)),)
-    boxes = _boxes(lines)
-    writer = _Writer(lines, boxes)
+    across = _across(lines)
+    aside = [line for line, runs_across in zip(lines, across, strict=True) if runs_across]
+    level = [line for line, runs_across in zip(lines, across, strict=True) if not runs_across]
+    boxes = _boxes(level)
+    writer = _Writer(level, boxes)
     blocks = writer.blocks(find_parts(boxes))
-    return tuple(writer.out), tuple(blocks)
+    if aside:
+        blocks.append(Block(kind="margin", start=len(writer.out), stop=len(writer.out) + len(aside)))
+    return (*writer.out, *aside), tuple(blocks)
+
+
+def _across(lines: Sequence[Line]) -> list[bool]:
+    """Which lines run across most others, as notes up the margin do."""
+    runs = np.array([_run(line) for line in lines])
+    along, beside = runs.sum(0), np.array([-runs[:, 1].sum(), runs[:, 0].sum()])
+    return [bool(crosses) for crosses in np.abs(runs @ beside) > np.abs(runs @ along)]
 
 
 def _boxes(lines: Sequence[Line]) -> list[LineBox]:
