@@ -25,7 +25,7 @@ ifneq ($(wildcard ../shared/data),)
 export TEXT_RECOGNIZER_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: read test lint types rooms scripts docs diagram unit train-demo image sbom install clean
+.PHONY: read test lint types rooms scripts docs diagram unit lowest train-demo image sbom install clean
 
 read: .venv/read.stamp
 	@$(BIN)/text-recognizer read $(SAMPLE)
@@ -61,6 +61,10 @@ docs: .venv/test.stamp
 
 unit: .venv/test.stamp
 	$(BIN)/pytest -q
+
+# The lowest versions that pyproject.toml allows, in an environment of their own.
+lowest: .venv/test.stamp
+	.ci/lowest
 
 # The whole way of a model in some minutes, without any data: train, track, stage, gate, promote, read a page.
 train-demo: .venv/test.stamp
