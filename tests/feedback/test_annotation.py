@@ -18,7 +18,7 @@ from text_recognizer.errors import DataInvalid, UsageError
 from text_recognizer.evaluation.sets import load_set
 from text_recognizer.feedback.annotation import annotate, flagged, import_annotations, ranked
 from text_recognizer.feedback.cli import main
-from text_recognizer.feedback.export import Chosen, export
+from text_recognizer.feedback.export import Selection, export
 from text_recognizer.feedback.store import Store
 from text_recognizer.monitoring.quality import corrected_page
 
@@ -211,7 +211,7 @@ def test_nothing_to_annotate_and_a_folder_in_use_are_told(store, kept, tmp_path)
 
 def test_submitted_draft_says_that_all_lines_were_right(kept, tasks, tmp_path):
     done = import_annotations(kept, write(tmp_path / "in", annotated(tasks[0])))
-    assert (done.kept, done.known, done.problems) == (1, 0, [])
+    assert (done.stored, done.known, done.problems) == (1, 0, [])
     correction = kept.get("read-1").correction
     assert correction.lines == ("one line", "line 1")
     assert correction.checked
@@ -246,7 +246,7 @@ def test_line_that_was_outlined_anew_keeps_its_new_place_and_goes_to_training(ke
     for result in results[:2]:
         result["value"]["points"] = [[0, 5], [99, 5], [99, 30], [0, 30]]
     import_annotations(kept, write(tmp_path / "in", annotated(tasks[0], results)))
-    export(kept, tmp_path / "set", Chosen())
+    export(kept, tmp_path / "set", Selection())
     rows = [json.loads(row) for row in (tmp_path / "set" / "lines.jsonl").read_text().splitlines()]
     assert [(row["text"], row["polygon"][0]) for row in rows] == [("one line", [0.0, 10.0]), ("line 1", [10.0, 60.0])]
     found = load_set(tmp_path / "set").pages[0].lines
@@ -272,12 +272,12 @@ def test_rectangle_may_be_turned(kept, tasks, tmp_path):
 
 def test_importing_twice_keeps_it_once_and_a_later_change_once_more(kept, tasks, tmp_path):
     first = annotated(tasks[0], texts(tasks[0], "a", "b"))
-    assert import_annotations(kept, write(tmp_path / "in", first)).kept == 1
+    assert import_annotations(kept, write(tmp_path / "in", first)).stored == 1
     again = import_annotations(kept, write(tmp_path / "in", first))
-    assert (again.kept, again.known) == (0, 1)
+    assert (again.stored, again.known) == (0, 1)
     for number, text in enumerate(("c", "a")):  # back to what it was before, too
         later = annotated(tasks[0], texts(tasks[0], text, "b"), updated_at=f"2026-11-25T1{number}:00:00Z")
-        assert import_annotations(kept, write(tmp_path / "in", later)).kept == 1
+        assert import_annotations(kept, write(tmp_path / "in", later)).stored == 1
         assert kept.get("read-1").correction.lines == (text, "b")
     assert len(kept.get("read-1").feedback) == 4
 
@@ -294,16 +294,16 @@ def test_of_several_annotations_the_latest_counts_unless_one_is_the_truth(kept, 
 
 def test_tasks_that_nobody_annotated_are_counted(kept, tasks, tmp_path):
     done = import_annotations(kept, write(tmp_path / "in", *tasks))
-    assert (done.kept, done.untouched, done.problems) == (0, 2, [])
+    assert (done.stored, done.untouched, done.problems) == (0, 2, [])
 
 
 def test_json_min_is_understood_where_places_and_texts_are_as_many(kept, tasks, tmp_path):
     shapes = [r["value"] for r in tasks[0]["predictions"][0]["result"] if r["type"] == "polygonlabels"]
     minimal = {"request_id": "read-1", "ocr": "x", "id": 1, "annotation_id": 3, "polygon": shapes}
     done = import_annotations(kept, write(tmp_path / "in", {**minimal, "transcription": ["A", "B"]}))
-    assert (done.kept, kept.get("read-1").correction.lines) == (1, ("A", "B"))
+    assert (done.stored, kept.get("read-1").correction.lines) == (1, ("A", "B"))
     done = import_annotations(kept, write(tmp_path / "in", {**minimal, "transcription": "one"}))
-    assert "2 places and 1 texts" in done.problems[0]
+    assert "2 outlines and 1 texts" in done.problems[0]
 
 
 @pytest.mark.parametrize("to", ["page", "alto"])
@@ -314,7 +314,7 @@ def test_xml_comes_back_with_what_people_changed(kept, tmp_path, to):
     (tmp_path / "out" / "0007_read-1.xml").write_text(file.read_text().replace("one line", "ONE LINE"))
     file.unlink()
     done = import_annotations(kept, tmp_path / "out")
-    assert (done.kept, done.problems) == (2, [])
+    assert (done.stored, done.problems) == (2, [])
     assert kept.get("read-1").correction.lines == ("ONE LINE", "line 1")
     assert import_annotations(kept, tmp_path / "out").known == 2
 
@@ -350,18 +350,18 @@ def test_bad_files_and_tasks_are_named_and_the_others_are_kept(kept, tasks, tmp_
     other = (tmp_path / "xml" / "read-1.xml").read_text().replace('imageWidth="300"', 'imageWidth="600"')
     (folder / "read-1.xml").write_text(other)
     done = import_annotations(kept, folder)
-    assert done.kept == 1
+    assert done.stored == 1
     told = "\n".join(sorted(problem.removeprefix(f"{folder}/") for problem in done.problems))
     for words in (
-        r"cut.json: no JSON",
+        r"cut.json: not JSON",
         r"export.json: task 1: no request_id",
-        r"export.json: task 2: no task",
+        r"export.json: task 2: not a task",
         r"export.json: task 3: the store has no reading 'nobody'",
-        r"export.json: task 4: not as Label Studio writes it \(no 'value'\)",
+        r"export.json: task 4: not as Label Studio writes it \('value' is missing\)",
         r"export.json: task 5: a control character, U\+001B",
-        r"nested.json: no JSON",
+        r"nested.json: not JSON",
         r"number.json: neither a task nor a list",
-        r"read-1.xml: of an image of 600 × 200",
+        r"read-1.xml: it is for an image of 600 × 200",
         r"x.xml: neither ALTO nor PAGE",
         r"y.xml: .*[Ee]ntit",
     ):
@@ -382,10 +382,10 @@ def test_commands_go_there_and_back(kept, tmp_path, capsys):
     tasks = json.loads((tmp_path / "out" / "tasks.json").read_text())
     assert tasks[0]["data"]["ocr"] == "/data/local-files/?d=images/read-1.png"
     file = write(tmp_path / "in", annotated(tasks[0]), annotated(tasks[1], [{"id": "x"}]))
-    with pytest.raises(DataInvalid, match="1 annotations could not be kept"):
+    with pytest.raises(DataInvalid, match="1 annotations could not be stored"):
         main(["import", *place, str(file)])
     out, err = capsys.readouterr()
-    assert "1 pages kept" in out
+    assert "1 pages stored" in out
     assert "task 2" in err
     with pytest.raises(UsageError, match="--files"):
         main(["annotate", *place, "--to", "page", "--files", str(tmp_path / "other")])
@@ -446,9 +446,9 @@ print(json.dumps(True))
     source = write(tmp_path / "in", annotated(tasks[0], texts(tasks[0], "A", "B")), annotated(tasks[1]))
     outs = tmp_path / "json", tmp_path / "json-min"
     assert asked(label_studio_sdk, code, tmp_path / "out" / "labels.xml", *outs, tmp_path, source)
-    assert import_annotations(kept, outs[0]).kept == 2
+    assert import_annotations(kept, outs[0]).stored == 2
     assert kept.get("read-1").correction.lines == ("A", "B")
     minimal = import_annotations(kept, outs[1])
     assert minimal.problems == []
-    assert minimal.kept + minimal.known == 2
+    assert minimal.stored + minimal.known == 2
     assert kept.get("read-1").correction.lines == ("A", "B")

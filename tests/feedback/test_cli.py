@@ -121,7 +121,7 @@ def test_unknown_request_is_told(capsys, store, keep, tmp_path):
     keep("r1")
     for arguments in (("show", "r9"), ("image", "r9", "-o", tmp_path / "x"), ("delete", "r1", "r9")):
         status, _, err = run(capsys, *arguments)
-        assert (status, "nothing is kept of r9" in err) == (7, True)
+        assert (status, "no reading r9 is stored" in err) == (7, True)
     assert store.get("r1") is None
 
 
@@ -150,7 +150,7 @@ def test_changed_lines_are_exported_and_unchanged_ones_only_where_all_were_looke
     status, out, err = run(capsys, "export", folder)
     assert status == 0
     assert "6 lines (2 corrected, 4 right as they were read)" in out
-    assert "nobody said that all were looked at" in err
+    assert "nobody checked them all" in err
     rows = lines_of(folder)
     assert [(row["request_id"], row["text"]) for row in rows] == [
         ("changed", "the quick"),
@@ -215,7 +215,7 @@ def test_what_is_left_out_is_told(capsys, keep, store, drawn, tmp_path):
     _, _, err = run(capsys, "export", folder, "--model", "pen")
     assert [row["request_id"] for row in lines_of(folder)] == ["again"] * 3
     assert "offensive" in err
-    assert "once more" in err
+    assert "corrected again" in err
     assert "no text" in err
     assert "missing" in err
     run(capsys, "export", folder, "--offensive")
@@ -235,7 +235,7 @@ def test_folder_that_holds_something_else_is_left_alone(capsys, keep, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     status, _, err = run(capsys, "export", tmp_path / "mine")
-    assert (status, "something else" in err) == (2, True)
+    assert (status, "something other" in err) == (2, True)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
     assert run(capsys, "export", "/proc/corrections")[0] == 5
 

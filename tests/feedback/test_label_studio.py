@@ -84,7 +84,7 @@ def test_what_was_submitted_in_label_studio_is_the_correction(http, project, sto
         file = tmp_path / f"{kind}.json"
         file.write_bytes(exported(http, project, kind).content)
         done = import_annotations(store, file)
-        assert (done.kept, done.known, done.problems) == (*expected, [])
+        assert (done.stored, done.known, done.problems) == (*expected, [])
     record = store.get("letter")
     read_lines = [line["text"] for line in record.reading.page["lines"]]
     assert record.correction.lines == ("Washington, D.C.", *read_lines[1:])

@@ -204,7 +204,7 @@ def test_numbers_that_are_all_the_same_are_compared_too() -> None:
 
 
 def test_readings_with_feedback_count_only_as_often_as_they_would_be_kept_without() -> None:
-    """A tenth is kept at random and everything with feedback: the bad ones must not pass for the whole."""
+    """A tenth is stored at random, and everything with feedback: bad pages must not count for all."""
     ordinary = readings(200, 20)
     bad = [flagged(record) for record in readings(100, 21, confidence=-6)]
     found = found_in([*ordinary, *bad], logged=0.1)
@@ -321,7 +321,7 @@ def test_what_strangers_wrote_is_text_and_nothing_else(shown: str) -> None:
 
 
 def test_pictures_of_flagged_pages_and_worst_lines_are_embedded(shown: str) -> None:
-    assert shown.count('alt="The page as it came"') == 14
+    assert shown.count('alt="The page as received"') == 14
     assert shown.count("as written") == 12
     assert shown.count("data:image/jpeg;base64,") == 26
 
@@ -330,14 +330,14 @@ def test_images_that_are_gone_or_damaged_leave_a_gap(busy: Findings) -> None:
     def gone(_: Reading) -> bytes:
         raise UsageError("gone")
 
-    assert report.to_html(busy, gone, NOW).count("its image was not kept") == 26
-    assert report.to_html(busy, lambda _: b"no image", NOW).count("its image was not kept") == 26
+    assert report.to_html(busy, gone, NOW).count("its image was not stored") == 26
+    assert report.to_html(busy, lambda _: b"no image", NOW).count("its image was not stored") == 26
 
 
 def test_report_of_nothing_is_a_report(picture: bytes) -> None:
     found = found_in([])
     assert fired(found) == {"volume"}
-    assert "Nothing was kept in this time" in report.to_html(found, lambda _: picture, NOW)
+    assert "No readings of this period are stored" in report.to_html(found, lambda _: picture, NOW)
     assert json.loads(json.dumps(report.to_dict(found), allow_nan=False))["window"]["readings"] == 0
 
 
@@ -422,7 +422,7 @@ def test_reference_of_a_bundle_is_used_for_the_readings_of_its_model(
     (tmp_path / "bundle" / "bundle.json").write_text(json.dumps(info), encoding="utf-8")
     keep(store, readings(60, 53, model=f"{bundle.name}@{bundle.version}"))
     assert main(["monitor", "report", "--reference", str(tmp_path / "bundle")]) == 7
-    assert "carries no reference; give another --reference" in capsys.readouterr().err
+    assert "has no reference; give another --reference" in capsys.readouterr().err
 
 
 def test_bundle_whose_reference_is_damaged_is_refused(bundle_dir: Path, tmp_path: Path) -> None:
@@ -435,11 +435,11 @@ def test_bundle_whose_reference_is_damaged_is_refused(bundle_dir: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--since", "yesterday"], "is no time"),
+        (["--since", "yesterday"], "is not a valid time"),
         (["--since", "0m"], "is not before now"),
         (["--since", "2d", "--until", "3d"], "is not before"),
         (["--logged", "7"], "from 0 to 1"),
-        (["--reference", "2020-01-01..2020-01-08"], "nothing was kept"),
+        (["--reference", "2020-01-01..2020-01-08"], "no readings from"),
         (["--html", "/nowhere/r.html"], "cannot write"),
     ],
 )

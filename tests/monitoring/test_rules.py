@@ -19,7 +19,7 @@ from text_recognizer.feedback.record import Feedback, Reading, Record
 from text_recognizer.feedback.store import Store
 from text_recognizer.monitoring.monitor import Findings, look
 from text_recognizer.monitoring.rules import check, read_rules
-from text_recognizer.monitoring.webhook import tell
+from text_recognizer.monitoring.webhook import notify
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -107,9 +107,9 @@ def test_rules_of_the_package_say_what_to_do() -> None:
     ("text", "words"),
     [
         ("[light\nkind = 1", "line 1"),
-        ('[a]\nkind = "drift"\nlimit = 1\nfeatures = ["width"]\n[a]\n', "no TOML"),
-        ("limit = 3", "'limit' in rules.toml stands outside a rule"),
-        ("", "hold no rule"),
+        ('[a]\nkind = "drift"\nlimit = 1\nfeatures = ["width"]\n[a]\n', "not TOML"),
+        ("limit = 3", "'limit' in rules.toml is outside a rule"),
+        ("", "contain no rule"),
         ("[a]\nlimit = 1", "rule 'a' in rules.toml has the kind None; give one of drift"),
         ('[a]\nkind = "drift"\nfeatures = ["width"]', "rule 'a' in rules.toml lacks 'limit'"),
         ('[a]\nkind = "drift"\nlimit = 1\nfeatures = ["widht"]', "features = ['widht']; give a list of width"),
@@ -174,7 +174,7 @@ def silent_day() -> Findings:
 
 
 def tell_all(url: str, found: Findings) -> None:
-    tell(url, found, [outcome for outcome in found.checks if outcome.fired], waits=(0.01, 0.01))
+    notify(url, found, [outcome for outcome in found.checks if outcome.fired], waits=(0.01, 0.01))
 
 
 def test_webhook_is_told_in_words_and_in_figures(receiver: SimpleNamespace, silent_day: Findings) -> None:
@@ -255,13 +255,13 @@ def test_webhook_that_is_down_is_told_and_hides_nothing(
     assert main(["monitor", "check"]) == 10
     said = capsys.readouterr()
     assert "ALERT volume" in said.out
-    assert "the webhook at 127.0.0.1 was not told (status 403)" in said.err
+    assert "the webhook at 127.0.0.1 could not be notified (status 403)" in said.err
     assert "1 of 13 rules fired (volume)" in said.err
 
 
 def test_webhook_of_a_foreign_kind_is_refused_before_anything(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["monitor", "check", "--webhook", "ftp://example.org/"]) == 2
-    assert "no http(s) address" in capsys.readouterr().err
+    assert "not an http(s) address" in capsys.readouterr().err
 
 
 def test_store_that_is_out_of_reach_is_an_error_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,7 +279,7 @@ def test_alert_stands_although_its_outcome_cannot_be_kept(
     said = capsys.readouterr()
     if "ALERT" in said.out:
         assert status == 10
-        assert "was not kept for /metrics" in said.err
+        assert "was not stored for /metrics" in said.err
     else:
         assert status == 9
 

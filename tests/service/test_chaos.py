@@ -17,7 +17,7 @@ import pytest
 
 from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.service import engine
-from text_recognizer.service.protocol import ImpatientProtocol
+from text_recognizer.service.protocol import TimeoutProtocol
 
 PNG = {"Content-Type": "image/png"}
 
@@ -148,7 +148,7 @@ def test_full_disk_is_no_matter(process, letter):
     "sent", [b"", b"POST /v1/read HTTP/1.1\r\nHost: x\r\nContent-Le", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET"]
 )
 def test_500_clients_that_send_nearly_nothing_keep_nobody_out(running, picture, monkeypatch, wait_until, sent):
-    monkeypatch.setattr(ImpatientProtocol, "seconds", 2.0)
+    monkeypatch.setattr(TimeoutProtocol, "seconds", 2.0)
     with running() as service:
         slow = _slow_clients(service.url, sent)
         try:
@@ -183,7 +183,7 @@ def test_500_clients_with_slow_bodies_keep_nobody_out(running, picture, wait_unt
 
 
 def test_client_that_never_takes_its_answer_is_hung_up_on(running, letter, monkeypatch, wait_until):
-    monkeypatch.setattr(ImpatientProtocol, "seconds", 1.0)
+    monkeypatch.setattr(TimeoutProtocol, "seconds", 1.0)
     with running() as service:
         address = urlsplit(service.url)
         sock = socket.socket()

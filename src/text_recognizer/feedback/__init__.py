@@ -1,1 +1,1 @@
-"""What was read, flagged and corrected: kept, looked at, and given back to training."""
+"""Readings, flags and corrections: stored, reviewed, and exported as training data."""

@@ -1,8 +1,8 @@
-"""Readings to people who annotate, and back: Label Studio by JSON, eScriptorium and Transkribus by ALTO or PAGE XML.
+"""Export readings for annotation and import the result: JSON for Label Studio, ALTO or PAGE for other programs.
 
-What was read goes along as a first draft. What comes back is a correction of the reading: by its lines where they are
-those that were found, otherwise as a page of its own. Its id is made of its content, so that a file that is imported
-twice is kept once.
+The text that was read is exported as a first draft. An import is a correction of the reading: line by line where the
+lines are those that were found, otherwise as a whole page. Its id is a hash of its content, so a file that is imported
+twice is stored once.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ Target = Literal["label-studio", "alto", "page"]
 TARGETS: tuple[str, ...] = get_args(Target)
 TASKS, CONFIG, IMAGES = "tasks.json", "labels.xml", "images"
 LOCAL_FILES = "/data/local-files/?d=images/"
-"""Where Label Studio serves the files of a storage in the folder that its document root names."""
+"""The address under which Label Studio serves files of a local storage."""
 POOL = 5
-"""Of so many times the wanted records, the least certain ones, the different ones are chosen."""
-MAX_TEXT = 20_000  # of a page, as over HTTP
+"""The most different records are chosen from this many times as many of the least certain."""
+MAX_TEXT = 20_000  # characters of a page, as over HTTP
 SAME = 2.0
-"""Pixels by which the corners of an outline may be off that nobody moved: some programs round."""
+"""Pixels by which unmoved corners of an outline may differ: some programs round."""
 SIMPLER = 0.04
-"""Share of a line's height by which an outline may be off that Label Studio gets: each corner is one to drag."""
+"""Share of a line's height by which the outlines for Label Studio may be off: fewer corners are easier to drag."""
 
 LABELING = """\
 <View>
@@ -75,8 +75,8 @@ LABELING = """\
 
 
 @dataclass
-class Annotatable:
-    """What `annotate` wrote, and the readings that it had to leave out, each with the reason."""
+class Annotated:
+    """The pages that `annotate` wrote, and the readings that it left out, each with a reason."""
 
     pages: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -84,15 +84,15 @@ class Annotatable:
 
 @dataclass
 class Imported:
-    """What came of an import: pages kept now, those kept before, tasks without annotation, and what is wrong."""
+    """The result of an import: pages stored now, stored before, tasks without annotation, and problems."""
 
-    kept: int = 0
+    stored: int = 0
     known: int = 0
     untouched: int = 0
     problems: list[str] = field(default_factory=list)
 
 
-# -------------------------------------------------------------------------------------------------------------- there
+# ------------------------------------------------------------------------------------------------------------- export
 
 
 def flagged(records: Iterable[Record]) -> Iterator[Record]:
@@ -101,12 +101,12 @@ def flagged(records: Iterable[Record]) -> Iterator[Record]:
 
 
 def ranked(records: Iterable[Record], most: int | None = None) -> list[Record]:
-    """Uncorrected records in the order in which correcting them teaches most: uncertain ones, each unlike those before.
+    """Uncorrected records, the most instructive to correct first: uncertain, and unlike those before.
 
     The first is the least certain, by the mean confidence of its lines. Of the least certain `POOL * most`, the next
     is the one with the largest product of doubt (1 - confidence) and distance to the nearest record before it: so one
-    spoilt batch of scans does not fill the list. Records without lines come last. Of several readings of an image one
-    counts. Work: records times `most`.
+    bad batch of scans does not fill the list. Records without lines come last. Only one
+    reading of each image counts. Work: records times `most`.
 
     References
     - Sener, Savarese, "Active learning for convolutional neural networks: a core-set approach", ICLR 2018
@@ -140,7 +140,7 @@ def _confidence(record: Record) -> float:
 
 
 def _places(records: Sequence[Record]) -> NDArray[np.float64]:
-    """(records, numbers): the numbers of monitoring as ranks 0…1, so that no unit and no outlier counts more."""
+    """(records, numbers): the numbers of monitoring as ranks 0…1, so that units and outliers do not matter."""
     values = np.asarray(
         [[record.reading.statistics.get(feature.name, np.nan) for feature in FEATURES] for record in records]
     )
@@ -153,19 +153,17 @@ def _places(records: Sequence[Record]) -> NDArray[np.float64]:
     return np.where(known, ranks, 0.5)
 
 
-def annotate(
-    store: Store, records: Iterable[Record], folder: Path, to: Target, prefix: str | None = None
-) -> Annotatable:
-    """Writes images and first drafts of `records` to `folder`, which must be new or empty.
+def annotate(store: Store, records: Iterable[Record], folder: Path, to: Target, prefix: str | None = None) -> Annotated:
+    """Write images and first drafts of `records` to `folder`, which must be new or empty.
 
-    `to` Label Studio: `tasks.json` and `labels.xml`; images lie in the tasks, or with `prefix` in `images`, and the
-    tasks name them by that address and their name. To ALTO or PAGE: an image and an XML file a page, of one name.
+    `to` Label Studio: `tasks.json` and `labels.xml`; images are inside the tasks, or with `prefix` in the folder
+    `images`, and tasks refer to them by that prefix. ALTO or PAGE: an image and an XML file for each page.
     Raises `DataInvalid` where there is nothing to annotate, `UsageError` where the folder holds something,
     `OutputFailed`, `FeedbackUnavailable`.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty; name a new folder")
-    done = Annotatable()
+    done = Annotated()
     tasks: list[dict[str, Any]] = []
     try:
         for record in records:
@@ -205,19 +203,19 @@ def _put(target: Path, data: bytes) -> None:
 
 
 def _draft(record: Record) -> Page:
-    """The page as it is known best: as read, or as somebody corrected it."""
-    read, said = record.reading.page, record.correction
+    """The best known version of the page: as read, or as somebody corrected it."""
+    read, correction = record.reading.page, record.correction
     if read is None:
-        raise DataInvalid("its page was not kept")
-    page = from_dict(said.page if said is not None and said.page is not None else read)
-    if said is not None and said.lines is not None and len(said.lines) == len(page.lines):
-        lines = zip(page.lines, said.lines, strict=True)
+        raise DataInvalid("its page was not stored")
+    page = from_dict(correction.page if correction is not None and correction.page is not None else read)
+    if correction is not None and correction.lines is not None and len(correction.lines) == len(page.lines):
+        lines = zip(page.lines, correction.lines, strict=True)
         page = page.with_lines([_with_text(line, text) if text else None for line, text in lines])
     return page
 
 
 def _with_text(line: Line, text: str) -> Line:
-    """`line` with what a person says that it says; the places of its words go where they are others."""
+    """`line` with the text that a person gave it; if that differs, its words are dropped."""
     if text == line.text:
         return line
     return Line(text=text, polygon=line.polygon, baseline=line.baseline, confidence=1.0, words=())
@@ -230,7 +228,7 @@ def _task(record: Record, page: Page, image: str) -> dict[str, Any]:
         "score": round(sum(confidences) / len(confidences), 4) if confidences else 0.0,
         "result": [result for number, line in enumerate(page.lines, 1) for result in _results(line, number, page)],
     }
-    comment = "\n".join(said.comment for said in record.feedback if said.comment)
+    comment = "\n".join(one.comment for one in record.feedback if one.comment)
     data = {
         "ocr": image,
         "request_id": record.reading.request_id,
@@ -241,7 +239,7 @@ def _task(record: Record, page: Page, image: str) -> dict[str, Any]:
 
 
 def _results(line: Line, number: int, page: Page) -> list[dict[str, Any]]:
-    """A line as two results of one region: where it is, and what it says."""
+    """A line as two results of one region: its outline and its text."""
     points = [[100 * x / page.width, 100 * y / page.height] for x, y in _simpler(line.polygon)]
     common = {
         "id": f"line{number}",
@@ -259,16 +257,16 @@ def _results(line: Line, number: int, page: Page) -> list[dict[str, Any]]:
 
 
 def _simpler(polygon: Polygon) -> Polygon:
-    """With no more corners than people can move one by one: off by some hundredths of its height at most."""
+    """`polygon` with few corners, so that people can move them; off by some hundredths of its height at most."""
     corners = np.asarray(polygon, np.float32)
     if len(corners) <= 4:
         return polygon
     _, (width, height), _ = cv2.minAreaRect(corners)
-    kept = cv2.approxPolyDP(corners, SIMPLER * min(width, height), closed=True).reshape(-1, 2)
-    return tuple((float(x), float(y)) for x, y in kept) if len(kept) > 3 else polygon
+    simple = cv2.approxPolyDP(corners, SIMPLER * min(width, height), closed=True).reshape(-1, 2)
+    return tuple((float(x), float(y)) for x, y in simple) if len(simple) > 3 else polygon
 
 
-# --------------------------------------------------------------------------------------------------------------- back
+# ------------------------------------------------------------------------------------------------------------- import
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +280,7 @@ class AnnotatedLine:
 
 @dataclass(frozen=True, slots=True)
 class _Annotation:
-    """A page as a person left it. `version` tells two of the same content apart; `in_order`: as people read them."""
+    """A page as a person left it. `version` distinguishes equal contents; `in_order`: lines are in reading order."""
 
     request_id: str
     lines: tuple[AnnotatedLine, ...]
@@ -291,9 +289,9 @@ class _Annotation:
 
 
 def import_annotations(store: Store, path: Path) -> Imported:
-    """Keeps the annotations in the file `path`, or in all `.json` and `.xml` files below that folder, as corrections.
+    """Store the annotations in a file, or in all `.json` and `.xml` files below a folder, as corrections.
 
-    What cannot be used is named in `problems`, and the rest is kept. Raises `DataInvalid` where there is no such file,
+    Unusable annotations are listed in `problems`, the others are stored. Raises `DataInvalid` if there is no file,
     `FeedbackUnavailable`.
     """
     if path.is_dir():
@@ -311,43 +309,43 @@ def import_annotations(store: Store, path: Path) -> Imported:
             continue
         if file.suffix.lower() == ".xml":
             if file.name not in (CONFIG, "mets.xml", "METS.xml", "metadata.xml"):
-                _keep(store, done, str(file), lambda file=file, data=data: _of_xml(store, file, data))
+                _store(store, done, str(file), lambda file=file, data=data: _of_xml(store, file, data))
             continue
         try:
             tasks = json.loads(data)
         except (ValueError, RecursionError) as error:
-            done.problems.append(f"{file}: no JSON ({error})")
+            done.problems.append(f"{file}: not JSON ({error})")
             continue
         tasks = [tasks] if isinstance(tasks, dict) else tasks
         if not isinstance(tasks, list):
             done.problems.append(f"{file}: neither a task nor a list of them; export as JSON")
             continue
         for number, task in enumerate(tasks, 1):
-            _keep(store, done, f"{file}: task {number}", lambda task=task: _of_task(store, task))
+            _store(store, done, f"{file}: task {number}", lambda task=task: _of_task(store, task))
     return done
 
 
-def _keep(store: Store, done: Imported, name: str, read: Any) -> None:
-    """Keeps what `read` gives, a record and its annotation, or nothing where nobody annotated."""
+def _store(store: Store, done: Imported, name: str, read: Any) -> None:
+    """Store what `read` returns: a record and its annotation, or None where nobody annotated."""
     try:
         found = read()
         if found is None:
             done.untouched += 1
             return
-        kept = store.flag(correction(*found))
+        stored = store.flag(correction(*found))
     except (DataInvalid, FeedbackRejected) as error:
         done.problems.append(f"{name}: {error}")
         return
     except TextRecognizerError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
         done.problems.append(f"{name}: not as Label Studio writes it ({reason}); export as JSON")
         return
-    if kept is None:
-        done.problems.append(f"{name}: its reading was deleted meanwhile")
-    elif kept.new:
-        done.kept += 1
+    if stored is None:
+        done.problems.append(f"{name}: its reading was deleted in the meantime")
+    elif stored.new:
+        done.stored += 1
     else:
         done.known += 1
 
@@ -357,7 +355,7 @@ def _record(store: Store, request_id: str) -> Record:
     if record is None:
         raise DataInvalid(f"the store has no reading {request_id!r}; import into the store that it was exported from")
     if record.reading.page is None:
-        raise DataInvalid(f"the page of the reading {request_id} was not kept: nothing to compare with")
+        raise DataInvalid(f"the page of the reading {request_id} was not stored: there is nothing to compare with")
     return record
 
 
@@ -373,7 +371,9 @@ def _of_xml(store: Store, file: Path, data: bytes) -> tuple[Record, _Annotation]
     for ours, theirs in ((page.width, written.width), (page.height, written.height)):
         if theirs is not None and abs(ours - theirs) > 1:
             size = f"{written.width:g} × {written.height:g}" if written.width and written.height else f"{theirs:g}"
-            raise DataInvalid(f"of an image of {size}, and what was read has {page.width} × {page.height} pixels")
+            raise DataInvalid(
+                f"it is for an image of {size}, but the image that was read has {page.width} × {page.height} pixels"
+            )
     for line in written.lines:
         if line.problem:
             raise DataInvalid(f"line {line.name}: {line.problem}")
@@ -387,12 +387,12 @@ def _of_written(line: WrittenLine) -> AnnotatedLine:
 def _of_task(store: Store, task: Any) -> tuple[Record, _Annotation] | None:
     """The annotation of a task in Label Studio's JSON or JSON-MIN; None where there is none."""
     if not isinstance(task, dict):
-        raise DataInvalid("no task")
+        raise DataInvalid("not a task")
     minimal = "data" not in task
     data = task if minimal else task["data"]
     request_id = data.get("request_id")
     if not isinstance(request_id, str) or not request_id:
-        raise DataInvalid("no request_id in its data: it is none of ours")
+        raise DataInvalid("no request_id in its data: it was not exported from here")
     if minimal:
         results, version = _minimal_results(task), str(task.get("updated_at", ""))
     else:
@@ -408,12 +408,12 @@ def _of_task(store: Store, task: Any) -> tuple[Record, _Annotation] | None:
 
 
 def _minimal_results(task: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """JSON-MIN has places and texts in lists of their own: they belong together where they are as many."""
+    """JSON-MIN has outlines and texts in separate lists: they match where both are equally long."""
     shapes = [shape for value in task.values() if isinstance(value, list) for shape in value if isinstance(shape, dict)]
     texts = task.get("transcription", [])
     texts = [texts] if isinstance(texts, str) else texts
     if len(shapes) != len(texts):
-        raise DataInvalid(f"{len(shapes)} places and {len(texts)} texts cannot be told apart; export as JSON")
+        raise DataInvalid(f"{len(shapes)} outlines and {len(texts)} texts do not match; export as JSON")
     return [
         {"id": str(number), "type": "textarea", "value": {**shape, "text": [text]}}
         for number, (shape, text) in enumerate(zip(shapes, texts, strict=True))
@@ -434,7 +434,7 @@ def _regions(results: Iterable[Mapping[str, Any]], page: Page) -> list[Annotated
 
 
 def _outline(value: Mapping[str, Any], page: Page) -> Polygon:
-    """A polygon or a rectangle, which may be turned about its left top, from percent to pixels."""
+    """A polygon, or a rectangle that may be rotated about its top left, from percent to pixels."""
     if "points" in value:
         points = [(float(x) * page.width / 100, float(y) * page.height / 100) for x, y in value["points"]]
     else:
@@ -445,25 +445,25 @@ def _outline(value: Mapping[str, Any], page: Page) -> Polygon:
         corners = ((0.0, 0.0), (w, 0.0), (w, h), (0.0, h))
         points = [(x + cos * across - sin * down, y + sin * across + cos * down) for across, down in corners]
     if len(points) < 3 or not all(math.isfinite(n) for point in points for n in point):
-        raise DataInvalid("a line is outlined by fewer than three points")
+        raise DataInvalid("the outline of a line has fewer than three points")
     return tuple(points)
 
 
 def correction(record: Record, annotation: _Annotation) -> Feedback:
-    """What an annotation says of a reading whose page was kept. Raises DataInvalid where its text can't be kept."""
+    """An annotation as feedback on a reading whose page was stored. Raises DataInvalid for unusable texts."""
     assert record.reading.page is not None
     page = from_dict(record.reading.page)
     lines = [replace(line, text=_clean(line.text)) for line in annotation.lines]
     if sum(len(line.text) for line in lines) > MAX_TEXT:
         raise DataInvalid(f"more than {MAX_TEXT:,} characters on a page")
-    said = Feedback(id="", request_id=record.reading.request_id, at=datetime.now(UTC), checked=True)
+    feedback = Feedback(id="", request_id=record.reading.request_id, at=datetime.now(UTC), checked=True)
     found = _matched(lines, page)
     if None not in found:
         texts = [""] * len(page.lines)
         for line, index in zip(lines, found, strict=True):
             assert index is not None
             texts[index] = line.text
-        said = replace(said, lines=tuple(texts))
+        feedback = replace(feedback, lines=tuple(texts))
     else:
         written = [
             Line(text=line.text, polygon=line.polygon, baseline=line.baseline, confidence=1.0, words=())
@@ -474,9 +474,11 @@ def correction(record: Record, annotation: _Annotation) -> Feedback:
         if not annotation.in_order:
             written = _in_reading_order(written)
         corrected = replace(page, lines=tuple(line for line in written if line.text), blocks=())
-        said = replace(said, page=to_dict(corrected, str(record.reading.page.get("source", ""))), text=corrected.text)
-    content = json.dumps([said.request_id, said.lines, said.page, annotation.version], sort_keys=True)
-    return replace(said, id=f"annotation-{hashlib.sha256(content.encode()).hexdigest()[:40]}")
+        feedback = replace(
+            feedback, page=to_dict(corrected, str(record.reading.page.get("source", ""))), text=corrected.text
+        )
+    content = json.dumps([feedback.request_id, feedback.lines, feedback.page, annotation.version], sort_keys=True)
+    return replace(feedback, id=f"annotation-{hashlib.sha256(content.encode()).hexdigest()[:40]}")
 
 
 def _clean(text: str) -> str:
@@ -488,7 +490,7 @@ def _clean(text: str) -> str:
 
 
 def _matched(lines: Sequence[AnnotatedLine], page: Page) -> list[int | None]:
-    """For each line the index of the page's line whose outline it still has, None where it is another."""
+    """For each line, the index of the page's line with the same outline, or None."""
     left = {
         index: [pixels(polygon, page) for polygon in (line.polygon, _simpler(line.polygon))]
         for index, line in enumerate(page.lines)
@@ -508,7 +510,7 @@ def _same(ours: Sequence[tuple[int, int]], theirs: Sequence[tuple[int, int]]) ->
 
 
 def _in_reading_order(lines: Sequence[Line]) -> list[Line]:
-    """Where people add lines they stand at the end; on a page that lies on its side they stay there."""
+    """Sort lines, since people add lines at the end; on a page that is rotated by 90 degrees the order stays."""
     upright = all(abs(b[-1][1] - b[0][1]) < abs(b[-1][0] - b[0][0]) for b in (line.baseline for line in lines) if b)
     if not upright:
         return list(lines)

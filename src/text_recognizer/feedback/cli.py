@@ -1,4 +1,4 @@
-"""`text-recognizer feedback`: look at what people said of readings, delete it, and give it to training."""
+"""`text-recognizer feedback`: list, show, delete and export what people reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from text_recognizer.feedback.annotation import (
     import_annotations,
     ranked,
 )
-from text_recognizer.feedback.export import LINES, PAGES, Chosen, export, reasons
+from text_recognizer.feedback.export import LINES, PAGES, Selection, export, reasons
 from text_recognizer.feedback.record import Record, to_dict
 from text_recognizer.feedback.store import Store
 from text_recognizer.feedback.times import TIMES, moment
@@ -44,7 +44,7 @@ def add_command(
     purpose: str,
     **words: Any,
 ) -> argparse.ArgumentParser:
-    """A command that works on a store: `open_store(options)` opens the one that its arguments name."""
+    """Add a command that works on a store; `open_store(options)` opens it."""
     parser = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".", **words)
     parser.set_defaults(run=run)
     parser.add_argument(
@@ -64,7 +64,7 @@ def open_store(options: argparse.Namespace) -> Store:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="text-recognizer feedback",
-        description="Look at what people said of readings: docs/review/feedback.md.",
+        description="Review what people reported about readings: docs/review/feedback.md.",
         epilog=TIMES,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -74,12 +74,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = add_command(commands, "list", _list, "list readings with feedback, the newest first", epilog=TIMES)
-    parser.add_argument("--since", metavar="TIME", help="read from then on")
-    parser.add_argument("--model", metavar="NAME", help="read by NAME or NAME@VERSION")
-    parser.add_argument("--limit", type=_count, default=20, metavar="N", help="at most so many (20); 0: all")
-    parser.add_argument("--all", action="store_true", help="kept readings without feedback too")
-    parser.add_argument("--json", action="store_true", help="one object a line, whole")
+    parser = add_command(commands, "list", _list, "list readings with feedback, newest first", epilog=TIMES)
+    parser.add_argument("--since", metavar="TIME", help="readings from this time on")
+    parser.add_argument("--model", metavar="NAME", help="readings by NAME or NAME@VERSION")
+    parser.add_argument("--limit", type=_count, default=20, metavar="N", help="at most N readings (20); 0: all")
+    parser.add_argument("--all", action="store_true", help="stored readings without feedback too")
+    parser.add_argument("--json", action="store_true", help="one complete JSON object a line")
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -96,20 +96,20 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _row(record: Record) -> str:
-    said = list(record.flags)
-    said += ["corrected"] if record.correction else []
-    said += ["checked"] if any(one.checked for one in record.feedback) else []
+    states = list(record.flags)
+    states += ["corrected"] if record.correction else []
+    states += ["checked"] if any(one.checked for one in record.feedback) else []
     comment = next((one.comment for one in reversed(record.feedback) if one.comment), "")
     at = f"{record.reading.at:%Y-%m-%d %H:%M}"
     return _plain(
-        f"{at}  {record.reading.request_id:32}  {record.reading.model:12}  {','.join(said):20}  {comment}"
+        f"{at}  {record.reading.request_id:32}  {record.reading.model:12}  {','.join(states):20}  {comment}"
     ).rstrip()
 
 
 def _add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = add_command(commands, "show", _show, "show a reading, and what was said of it")
+    parser = add_command(commands, "show", _show, "show a reading and the feedback on it")
     parser.add_argument("request_id", metavar="REQUEST_ID")
-    parser.add_argument("--json", action="store_true", help="as one object")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -119,22 +119,22 @@ def _show(options: argparse.Namespace) -> int:
         return 0
     reading = record.reading
     print(f"{reading.request_id}  {reading.at:%Y-%m-%d %H:%M:%S} UTC  {_plain(reading.model)}  {reading.mode}")
-    print(f"image {reading.image_sha256}{'' if reading.image else ' (not kept)'}")
+    print(f"image {reading.image_sha256}{'' if reading.image else ' (not stored)'}")
     for one in record.feedback:
-        words = [one.flag or "", "all lines looked at" if one.checked else "", one.comment]
+        words = [one.flag or "", "all lines checked" if one.checked else "", one.comment]
         print(f"{one.at:%Y-%m-%d %H:%M:%S}  {_plain('; '.join(filter(None, words)))}".rstrip())
-    said = record.correction
+    correction = record.correction
     lines = [] if reading.page is None else [str(line["text"]) for line in reading.page["lines"]]
-    corrected = said.lines if said is not None and said.lines is not None else tuple(lines)
+    corrected = correction.lines if correction is not None and correction.lines is not None else tuple(lines)
     for read, written in zip(lines, corrected, strict=False):
         print(f"  {_plain(read)}" if read == written else f"- {_plain(read)}\n+ {_plain(written)}".rstrip())
-    if said is not None and said.lines is None:
-        print("".join(f"+ {_plain(line)}\n" for line in (said.text or "").splitlines()), end="")
+    if correction is not None and correction.lines is None:
+        print("".join(f"+ {_plain(line)}\n" for line in (correction.text or "").splitlines()), end="")
     return 0
 
 
 def _add_image(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = add_command(commands, "image", _image, "write the image of a reading to a file, as it came")
+    parser = add_command(commands, "image", _image, "write the image of a reading to a file, as received")
     parser.add_argument("request_id", metavar="REQUEST_ID")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="- for standard output")
 
@@ -153,7 +153,7 @@ def _image(options: argparse.Namespace) -> int:
 
 
 def _add_delete(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = add_command(commands, "delete", _delete, "delete all that is kept of readings")
+    parser = add_command(commands, "delete", _delete, "delete readings with their images and feedback")
     parser.add_argument("request_ids", metavar="REQUEST_ID", nargs="+")
 
 
@@ -161,12 +161,14 @@ def _delete(options: argparse.Namespace) -> int:
     store = open_store(options)
     unknown = [request_id for request_id in options.request_ids if not store.delete(request_id)]
     if unknown:
-        raise DataInvalid(f"nothing is kept of {', '.join(unknown)}; see: text-recognizer feedback list --all")
+        raise DataInvalid(f"no reading {', '.join(unknown)} is stored; see: text-recognizer feedback list --all")
     return 0
 
 
 def _add_expire(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = add_command(commands, "expire", _expire, "delete old readings without feedback, and images of none")
+    parser = add_command(
+        commands, "expire", _expire, "delete old readings without feedback, and images without a reading"
+    )
     parser.add_argument("--days", type=float, help=f"older than that; default: {RETENTION}, else 30")
 
 
@@ -175,36 +177,38 @@ def _expire(options: argparse.Namespace) -> int:
         days = float(os.environ.get(RETENTION, "").strip() or 30) if options.days is None else options.days
         before = datetime.now(UTC) - timedelta(days=days)
     except (ValueError, OverflowError):
-        raise UsageError("the days are no number that can be meant; give --days 30") from None
+        raise UsageError("the days are not a usable number; give --days 30") from None
     if options.days is None and not days:
-        raise UsageError(f"{RETENTION} is 0, which is never; give --days to delete all the same")
+        raise UsageError(f"{RETENTION} is 0, which means never; give --days to delete anyway")
     store = open_store(options)
-    print(f"{store.expire(before)} readings without feedback deleted, {store.tidy()} images of no reading removed")
+    print(f"{store.expire(before)} readings without feedback deleted, {store.tidy()} images without a reading removed")
     return 0
 
 
 def _record(store: Store, request_id: str) -> Record:
     record = store.get(request_id)
     if record is None:
-        raise DataInvalid(f"nothing is kept of {request_id}; see: text-recognizer feedback list --all")
+        raise DataInvalid(f"no reading {request_id} is stored; see: text-recognizer feedback list --all")
     return record
 
 
 def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = add_command(
-        commands, "export", _export, "make a folder of corrected lines that finetune and evaluate read", epilog=TIMES
+        commands, "export", _export, "write corrected lines to a folder that finetune and evaluate read", epilog=TIMES
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or an earlier export, which is replaced")
-    parser.add_argument("--since", metavar="TIME", help="of readings from then on")
-    parser.add_argument("--model", metavar="NAME", help="of readings by NAME or NAME@VERSION")
-    parser.add_argument("--writer", metavar="NAME", help="whose hand all of it is; otherwise each image counts as one")
-    parser.add_argument("--offensive", action="store_true", help="what was flagged as offensive too")
+    parser.add_argument("--since", metavar="TIME", help="only readings from this time on")
+    parser.add_argument("--model", metavar="NAME", help="only readings by NAME or NAME@VERSION")
+    parser.add_argument(
+        "--writer", metavar="NAME", help="the writer of all of it; otherwise each image counts as a writer"
+    )
+    parser.add_argument("--offensive", action="store_true", help="also what was flagged as offensive")
 
 
 def _export(options: argparse.Namespace) -> int:
     since = moment(options.since, datetime.now(UTC)) if options.since else None
-    chosen = Chosen(since, options.model, options.offensive, options.writer)
-    exported = export(open_store(options), options.folder, chosen)
+    selection = Selection(since, options.model, options.offensive, options.writer)
+    exported = export(open_store(options), options.folder, selection)
     if exported.lines:
         print(
             f"{exported.lines} lines ({exported.corrected} corrected, {exported.unchanged} right as they were read) "
@@ -223,7 +227,7 @@ def _export(options: argparse.Namespace) -> int:
 
 def _add_annotate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = add_command(
-        commands, "annotate", _annotate, "write flagged pages, with what was read, for people to correct", epilog=TIMES
+        commands, "annotate", _annotate, "write flagged pages and their text for people to correct", epilog=TIMES
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="new or empty")
     parser.add_argument(
@@ -233,19 +237,19 @@ def _add_annotate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--least-certain",
         type=_count,
         metavar="N",
-        help="instead the N kept readings that are least certain, and unlike each other",
+        help="instead the N stored readings that are least certain and unlike each other",
     )
-    parser.add_argument("--since", metavar="TIME", help="of readings from then on")
+    parser.add_argument("--since", metavar="TIME", help="only readings from this time on")
     parser.add_argument(
         "--files",
         action="store_true",
-        help="for Label Studio: images as files in DIR/images, not in the tasks themselves",
+        help="for Label Studio: images as files in DIR/images instead of inside the tasks",
     )
     parser.add_argument(
         "--prefix",
         default=LOCAL_FILES,
         metavar="URL",
-        help="with --files: what Label Studio puts before their names to find them (%(default)s)",
+        help="with --files: the prefix by which Label Studio finds them (%(default)s)",
     )
 
 
@@ -260,14 +264,14 @@ def _annotate(options: argparse.Namespace) -> int:
     else:
         chosen = ranked(store.records(since), options.least_certain)
     done = annotate(store, chosen, options.folder, options.to, options.prefix if options.files else None)
-    print(f"{done.pages} pages in {options.folder}; how to go on: docs/review/annotation.md")
+    print(f"{done.pages} pages in {options.folder}; next steps: docs/review/annotation.md")
     for reason, count in sorted(reasons(done.skipped).items()):
         print(f"left out: {count}: {_plain(reason)}", file=sys.stderr)
     return 0
 
 
 def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = add_command(commands, "import", _import, "keep what people annotated as corrections")
+    parser = add_command(commands, "import", _import, "store annotations as corrections")
     parser.add_argument(
         "path", type=Path, metavar="FILE|DIR", help="Label Studio's JSON, ALTO or PAGE, or a folder of such files"
     )
@@ -275,11 +279,11 @@ def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _import(options: argparse.Namespace) -> int:
     done = import_annotations(open_store(options), options.path)
-    print(f"{done.kept} pages kept, {done.known} were kept before, {done.untouched} without annotation")
+    print(f"{done.stored} pages stored, {done.known} were stored before, {done.untouched} without annotation")
     for problem in done.problems:
-        print(f"not kept: {_plain(problem)}", file=sys.stderr)
+        print(f"not stored: {_plain(problem)}", file=sys.stderr)
     if done.problems:
-        raise DataInvalid(f"{len(done.problems)} annotations could not be kept, see above; the others are")
+        raise DataInvalid(f"{len(done.problems)} annotations could not be stored, see above; the others are stored")
     return 0
 
 
@@ -291,7 +295,7 @@ def _count(text: str) -> int:
 
 
 def _plain(text: str) -> str:
-    """Fit for a terminal: what people wrote may hold characters that steer it."""
+    """Printable text: what people wrote may hold control characters of the terminal."""
     return "".join(character if character.isprintable() else "�" for character in text)
 
 

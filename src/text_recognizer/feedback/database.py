@@ -27,7 +27,7 @@ BUSY_SECONDS = 5.0
 
 
 class Database:
-    """Connections to a database with our tables, which are made with the first write."""
+    """Connections to a database with our tables, which are created by the first write."""
 
     name: str
     engine: sa.Engine
@@ -42,7 +42,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection | None]:
-        """A connection for one consistent look; None where nothing was ever written."""
+        """A connection for one consistent snapshot; None where nothing was ever written."""
         with self._errors():
             if not self._is_there():
                 yield None
@@ -75,10 +75,10 @@ class Database:
         raise NotImplementedError
 
     def lock(self, connection: sa.Connection, what: str) -> None:
-        """Hold the lock of this name until the end of the transaction."""
+        """Hold the lock called `what` until the end of the transaction."""
 
     def size(self) -> int:
-        """Bytes that the database takes."""
+        """Bytes of the database."""
         raise NotImplementedError
 
     def forget_deleted(self) -> None:
@@ -107,7 +107,7 @@ class Database:
             newer = version is not None and version > VERSION
             what = "install a newer version of text-recognizer" if newer else "use the version that wrote it"
             raise FeedbackUnavailable(
-                f"the tables of {self.name} are of version {version}, and this program knows version {VERSION}; {what}"
+                f"the tables of {self.name} have version {version}, and this program needs version {VERSION}; {what}"
             )
 
     @contextmanager
@@ -153,7 +153,7 @@ class Sqlite(Database):
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Threads of a process queue up here: SQLite's own lock is not fair, and a thread may never get it."""
+        """Threads of a process queue here: SQLite's own lock is not fair, and a thread may never get it."""
         if not self._writer.acquire(timeout=BUSY_SECONDS):
             raise OSError("other threads have been writing for too long")
         try:
@@ -165,7 +165,7 @@ class Sqlite(Database):
         return self._path.stat().st_size if self._is_there() else 0
 
     def forget_deleted(self) -> None:
-        # Deleted rows are still in the write-ahead log. A reader at work delays this until the next time.
+        # Deleted rows are still in the write-ahead log. An active reader delays this until the next time.
         with suppress(exc.DBAPIError, exc.TimeoutError), self.engine.connect() as connection:
             assert connection.connection.dbapi_connection is not None
             connection.connection.dbapi_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -183,7 +183,7 @@ class Sqlite(Database):
         # Handwriting is private: no other user of the machine may read it.
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path.touch(mode=0o600)
-        # SQLite does not wait here while another process makes the same file.
+        # SQLite does not wait here while another process creates the same file.
         until = time.monotonic() + BUSY_SECONDS
         while True:
             try:
@@ -215,7 +215,7 @@ class Sqlite(Database):
 
 def _begin(connection: sa.Connection) -> None:
     writing = connection.get_execution_options().get("writing")
-    # A transaction that reads first and then writes would fail where another one wrote in between.
+    # A transaction that reads and then writes would fail if another one wrote in between.
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 

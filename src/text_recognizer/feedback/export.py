@@ -1,7 +1,7 @@
-"""Corrections as training data: a folder that `finetune` and `evaluate` read, with a manifest of what it was made from.
+"""Corrections as training data: a folder that `finetune` and `evaluate` read, with a manifest of its sources.
 
-`lines.jsonl` has a line of text a line, with its place on the image; `pages/` has transcripts of pages whose text does
-not go by the lines that were found. The same store gives the same bytes.
+`lines.jsonl` has one text line a line, with its position on the image; `pages/` has transcripts of pages whose text
+does not follow the lines that were found. The same store yields the same bytes.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from text_recognizer.images import FORMATS, load_image
 
 MANIFEST, LINES, TRANSCRIPTS = "export.json", "lines.jsonl", "transcripts.json"
 IMAGES, PAGES = "images", "pages"
-# As sets of pages are known to have them; images of other kinds become PNG.
+# Formats that evaluation sets can hold; other images become PNG.
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif", "WEBP": ".webp", "BMP": ".bmp"}
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Which corrections are exported. `model`: of readings by it, NAME or NAME@VERSION; `writer`: whose hand it is."""
+class Selection:
+    """Which corrections are exported. `model`: only its readings, NAME or NAME@VERSION; `writer`: the writer of all."""
 
     since: datetime | None = None
     model: str | None = None
@@ -43,7 +43,7 @@ class Chosen:
 
 @dataclass
 class Exported:
-    """What came of it; `skipped`: request id and reason."""
+    """The result of an export; `skipped`: request id and reason."""
 
     request_ids: list[str] = field(default_factory=list)
     corrected: int = 0
@@ -63,45 +63,45 @@ class _Skipped(Exception):
     pass
 
 
-def export(store: Store, folder: Path, chosen: Chosen) -> Exported:
-    """Writes the corrections in `store` to `folder`, whole or not at all; an earlier export there is replaced.
+def export(store: Store, folder: Path, selection: Selection) -> Exported:
+    """Write all corrections in `store` to `folder`, or nothing; an earlier export there is replaced.
 
-    Of a page corrected by its lines, those that a person changed are taken, and the others where somebody said that all
-    were looked at; lines that are not on the paper are left out. Of several corrections of an image the latest counts.
+    Of a page that was corrected line by line, the changed lines are exported, and the others if somebody checked them
+    all; lines that are not on the paper are left out. Of several corrections of an image the latest counts.
     Raises `DataInvalid` where there is nothing to export, `UsageError` where the folder holds something else,
     `OutputFailed`, `FeedbackUnavailable`.
     """
     if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))):
-        raise UsageError(f"{folder} holds something else than an earlier export; name a new folder")
+        raise UsageError(f"{folder} holds something other than an earlier export; choose a new folder")
     incoming = folder.absolute().parent / f".{folder.absolute().name}.{uuid.uuid4().hex}"
     try:
         incoming.mkdir(parents=True)
         try:
-            exported = _write(store, incoming, chosen)
+            exported = _write(store, incoming, selection)
             _replace(folder, incoming)
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
     except OSError as error:
         raise OutputFailed(
-            f"cannot write to {folder} ({error.strerror or error}); nothing was exported, name another folder"
+            f"cannot write to {folder} ({error.strerror or error}); nothing was exported, choose another folder"
         ) from None
     return exported
 
 
-def _write(store: Store, folder: Path, chosen: Chosen) -> Exported:
+def _write(store: Store, folder: Path, selection: Selection) -> Exported:
     exported = Exported()
     lines: list[str] = []
     transcripts: dict[str, str] = {}
-    for record in _latest(store, chosen, exported):
+    for record in _latest(store, selection, exported):
         reading = record.reading
         try:
             texts, text = _corrected(record)
             name, data = _image(store, record)
             if texts:
                 place = f"{IMAGES}/{name}"
-                rows = _rows(record, texts, place, chosen, exported)
+                rows = _rows(record, texts, place, selection, exported)
                 if not rows:
-                    raise _Skipped("no line of it was changed, and nobody said that all were looked at")
+                    raise _Skipped("no line of it was changed, and nobody checked them all")
                 lines += rows
             else:
                 assert text is not None
@@ -121,52 +121,56 @@ def _write(store: Store, folder: Path, chosen: Chosen) -> Exported:
         _put(folder, LINES, "".join(lines).encode(), exported)
     if transcripts:
         _put(folder, f"{PAGES}/{TRANSCRIPTS}", _json(transcripts), exported)
-    (folder / MANIFEST).write_bytes(_json(_manifest(exported, chosen)))
+    (folder / MANIFEST).write_bytes(_json(_manifest(exported, selection)))
     return exported
 
 
-def _latest(store: Store, chosen: Chosen, exported: Exported) -> list[Record]:
+def _latest(store: Store, selection: Selection, exported: Exported) -> list[Record]:
     """The records to export in the order of their readings, one an image."""
     latest: dict[str, tuple[datetime, str, Record]] = {}
-    for record in store.records(since=chosen.since, with_feedback=True):
-        reading, said = record.reading, _said(record)
-        if said is None or (chosen.model and chosen.model not in (reading.model, reading.model.partition("@")[0])):
+    for record in store.records(since=selection.since, with_feedback=True):
+        reading, verdict = record.reading, _verdict(record)
+        if verdict is None or (
+            selection.model and selection.model not in (reading.model, reading.model.partition("@")[0])
+        ):
             continue
-        if "offensive" in record.flags and not chosen.offensive:
+        if "offensive" in record.flags and not selection.offensive:
             exported.skipped.append((reading.request_id, "flagged as offensive"))
             continue
-        mine = said.at, reading.request_id, record
+        mine = verdict.at, reading.request_id, record
         other = latest.get(reading.image_sha256)
         latest[reading.image_sha256] = mine if other is None else max(mine, other, key=lambda item: item[:2])
         if other is not None:
             older = min(mine, other, key=lambda item: item[:2])
-            exported.skipped.append((older[1], "its image was corrected once more later"))
+            exported.skipped.append((older[1], "its image was corrected again later"))
     return sorted((item[2] for item in latest.values()), key=lambda r: (r.reading.at, r.reading.request_id))
 
 
-def _said(record: Record) -> Feedback | None:
-    """What counts: the latest correction, or that somebody found the page right as it was read."""
-    right = (said for said in reversed(record.feedback) if said.checked)
+def _verdict(record: Record) -> Feedback | None:
+    """The feedback that counts: the latest correction, or else the latest that found the page right as it was read."""
+    right = (one for one in reversed(record.feedback) if one.checked)
     return record.correction or next(right, None)
 
 
 def _corrected(record: Record) -> tuple[list[tuple[dict[str, Any], str]], str | None]:
-    """Lines of the page with their text, or a text that does not go by them."""
-    said, page = _said(record), record.reading.page
-    assert said is not None
-    if said.page is not None:
-        return _annotated(said.page, page), None
+    """Lines of the page with their text, or a text that does not follow them."""
+    verdict, page = _verdict(record), record.reading.page
+    assert verdict is not None
+    if verdict.page is not None:
+        return _annotated(verdict.page, page), None
     read: list[dict[str, Any]] = [] if page is None else page["lines"]
-    if said.lines is None and said.text is not None:
-        written = [" ".join(line.split()) for line in said.text.splitlines() if line.strip()]
+    if verdict.lines is None and verdict.text is not None:
+        written = [" ".join(line.split()) for line in verdict.text.splitlines() if line.strip()]
         if not written:
             raise _Skipped("the correction says that there is no text")
         if len(written) != len(read):
             return [], "\n".join(written)
     elif page is None:
-        raise _Skipped("its page was not kept")
+        raise _Skipped("its page was not stored")
     else:
-        written = [line["text"] for line in read] if said.lines is None else [" ".join(s.split()) for s in said.lines]
+        written = (
+            [line["text"] for line in read] if verdict.lines is None else [" ".join(s.split()) for s in verdict.lines]
+        )
     if len(written) != len(read):
         raise _Skipped(f"{len(written)} lines for a page of {len(read)}")
     if not read:
@@ -175,7 +179,7 @@ def _corrected(record: Record) -> tuple[list[tuple[dict[str, Any], str]], str | 
 
 
 def _annotated(page: dict[str, Any], read: dict[str, Any] | None) -> list[tuple[dict[str, Any], str]]:
-    """Lines that somebody outlined, each with its text: as if read, where it was read there, else as if it were new."""
+    """Lines that somebody outlined: each as it was read, if it was, and its text; otherwise as a new line."""
     texts = {_key(line): line["text"] for line in (read or {"lines": []})["lines"]}
     return [({**line, "text": texts.get(_key(line), "")}, " ".join(line["text"].split())) for line in page["lines"]]
 
@@ -185,11 +189,11 @@ def _key(line: dict[str, Any]) -> tuple[tuple[float, ...], ...]:
 
 
 def _rows(
-    record: Record, texts: list[tuple[dict[str, Any], str]], image: str, chosen: Chosen, exported: Exported
+    record: Record, texts: list[tuple[dict[str, Any], str]], image: str, selection: Selection, exported: Exported
 ) -> list[str]:
-    said = _said(record)
-    # Who corrects first, and says then that the rest is right, means the lines of the correction.
-    checked = any(one.checked for one in record.feedback if said is not None and one.at >= said.at)
+    verdict = _verdict(record)
+    # Somebody who corrects first and then confirms the rest means the lines of the correction.
+    checked = any(one.checked for one in record.feedback if verdict is not None and one.at >= verdict.at)
     rows = []
     counts: Counter[str] = Counter()
     for line, text in texts:
@@ -200,14 +204,14 @@ def _rows(
         if same and not checked:
             continue
         if len(line["polygon"]) < 3:
-            exported.skipped.append((record.reading.request_id, f"the line {text!r} has no place on the page"))
+            exported.skipped.append((record.reading.request_id, f"the line {text!r} has no position on the page"))
             continue
         counts["unchanged" if same else "corrected"] += 1
         row: dict[str, Any] = {"image": image, "text": text, "polygon": line["polygon"]}
         if len(line["baseline"]) > 1:
             row["baseline"] = line["baseline"]
-        if chosen.writer:
-            row["writer"] = chosen.writer
+        if selection.writer:
+            row["writer"] = selection.writer
         row |= {"source": "feedback", "request_id": record.reading.request_id}
         rows.append(json.dumps(row, ensure_ascii=False) + "\n")
     if rows:
@@ -218,7 +222,7 @@ def _rows(
 
 
 def _image(store: Store, record: Record) -> tuple[str, bytes]:
-    """A name for its image, and its bytes in a form that sets of pages are known to have."""
+    """A name for its image, and its bytes in a format that evaluation sets can hold."""
     data = store.image(record.reading)
     name = record.reading.image_sha256[:16]
     with Image.open(BytesIO(data), formats=FORMATS) as image:
@@ -237,7 +241,7 @@ def _put(folder: Path, place: str, data: bytes, exported: Exported) -> None:
     exported.files[place] = hashlib.sha256(data).hexdigest()
 
 
-def _manifest(exported: Exported, chosen: Chosen) -> dict[str, Any]:
+def _manifest(exported: Exported, selection: Selection) -> dict[str, Any]:
     files = dict(sorted(exported.files.items()))
     return {
         "format": 1,
@@ -250,10 +254,10 @@ def _manifest(exported: Exported, chosen: Chosen) -> dict[str, Any]:
         "transcripts": exported.transcripts,
         "models": dict(sorted(exported.models.items())),
         "chosen": {
-            "since": chosen.since.isoformat() if chosen.since else None,
-            "model": chosen.model,
-            "offensive": chosen.offensive,
-            "writer": chosen.writer,
+            "since": selection.since.isoformat() if selection.since else None,
+            "model": selection.model,
+            "offensive": selection.offensive,
+            "writer": selection.writer,
         },
         "request_ids": exported.request_ids,
         "skipped": [{"request_id": request_id, "reason": reason} for request_id, reason in sorted(exported.skipped)],

@@ -19,16 +19,16 @@ from fsspec.registry import known_implementations
 
 from text_recognizer.errors import ExtraMissing, FeedbackUnavailable, TextRecognizerError, UsageError
 
-# Feedback waits for its image: an error in some seconds is better than botocore's minutes.
+# Feedback waits for its image: an error after some seconds is better than botocore's minutes.
 _S3 = {"config_kwargs": {"connect_timeout": 3, "read_timeout": 10, "retries": {"max_attempts": 1}}}
 _PART = ".part"
-_PART_SECONDS = 3600.0  # nobody writes one image for so long
+_PART_SECONDS = 3600.0  # writing one image never takes that long
 
 
 class Images:
     """Images at `address`: a folder, or `s3://bucket/prefix` and the like. Nothing is created before the first use.
 
-    Raises `UsageError` for an address of no known kind, `ExtraMissing` where its package is not installed; the methods
+    Raises `UsageError` for an unknown kind of address, `ExtraMissing` where its package is not installed; the methods
     raise `FeedbackUnavailable`.
     """
 
@@ -37,7 +37,7 @@ class Images:
         protocol = split_protocol(address)[0] or "file"
         if protocol not in fsspec.available_protocols():
             raise UsageError(
-                f"images cannot be kept at {address}: fsspec knows no {protocol}://; give a folder or s3://…"
+                f"images cannot be stored at {address}: fsspec does not know {protocol}://; give a folder or s3://…"
             )
         known = known_implementations.get(protocol, {}).get("class", "")
         package = known.partition(".")[0]
@@ -48,7 +48,7 @@ class Images:
         self._found: tuple[Any, str] | None = None
 
     def put(self, name: str, data: bytes) -> None:
-        """Store `data` as a whole or not at all."""
+        """Store all of `data` or nothing."""
         with self._errors():
             fs, path = self._place(name)
             if not isinstance(fs, LocalFileSystem):
@@ -96,7 +96,7 @@ class Images:
                 fs.rm_file(path)
 
     def names(self) -> list[str]:
-        """The names of all images, sorted. Removes the parts that killed writers left."""
+        """The names of all images, sorted. Removes incomplete files of killed writers."""
         with self._errors():
             fs, root = self._root()
             prefix = root.rstrip("/") + "/"
@@ -132,10 +132,10 @@ class Images:
             yield
         except TextRecognizerError:
             raise
-        except Exception as error:  # each file system has errors of its own
+        except Exception as error:  # each file system raises its own errors
             reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
             raise FeedbackUnavailable(
-                f"images cannot be kept at or read from {self.address} ({reason}); check it and try again"
+                f"images cannot be stored at or read from {self.address} ({reason}); check it and try again"
             ) from error
 
 

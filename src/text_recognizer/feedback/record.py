@@ -1,4 +1,4 @@
-"""What is kept of a reading and of what people said of it: plain data, whatever stores it."""
+"""The records of a reading and of the feedback on it: plain data, whatever stores it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class Reading:
     """A page that was read.
 
-    `at`: when, in UTC. `model`: name@version. `image_sha256`: of the encoded image as it came. `page`: as
-    `formats.json_lines.to_dict` gives it, or None where only numbers are kept. `statistics`: see `statistics.py`.
+    `at`: when, in UTC. `model`: name@version. `image_sha256`: of the encoded image as received. `page`: as
+    `formats.json_lines.to_dict` gives it, or None where only numbers are stored. `statistics`: see `statistics.py`.
     `timings`: seconds (queued, layout, recognition, total). `image`: name of the image in the store, empty where it was
-    not stored. `owner`: names the API key that it was read with, empty without keys.
+    not stored. `owner`: names the API key of the request, empty without keys.
     """
 
     request_id: str
@@ -38,13 +38,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """What a person said of a reading: a flag, a comment, a correction, or several of them.
+    """A person's feedback on a reading: a flag, a comment, a correction, or several of them.
 
-    `id`: made by who sends it, so that sending it twice keeps it once. `lines`: a text for each line of the page, in
-    its order, empty where there is no such line on the paper. `text`: the whole text, where it does not go by those
+    `id`: made by the sender, so that feedback that is sent twice is stored once. `lines`: a text for each line of the
+    page, in its order, empty where the paper has no such line. `text`: the whole text, where it does not follow those
     lines. `page`: the page as it should be, as `formats.json_lines.to_dict` gives it, where somebody added lines or
-    outlined them anew; `text` is its text then. `checked`: the person looked at all lines, so that those that stayed as
-    they were are right too.
+    drew new outlines; `text` is then its text. `checked`: the person looked at all lines, so unchanged lines are
+    right too.
     """
 
     id: str
@@ -67,19 +67,19 @@ class Record:
 
     @property
     def correction(self) -> Feedback | None:
-        """The latest feedback that says what is written there."""
-        corrected = (said for said in reversed(self.feedback) if said.lines is not None or said.text is not None)
+        """The latest feedback that has lines or a text."""
+        corrected = (one for one in reversed(self.feedback) if one.lines is not None or one.text is not None)
         return next(corrected, None)
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What it was flagged as, each once."""
-        return tuple(dict.fromkeys(said.flag for said in self.feedback if said.flag))
+        """Its flags, each once."""
+        return tuple(dict.fromkeys(one.flag for one in self.feedback if one.flag))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What a rule of monitoring came to: `fired` where it is an alert. `value`: None where too little is there."""
+    """The outcome of a rule of monitoring: `fired` where it is an alert. `value`: None for too few readings."""
 
     at: datetime
     rule: str
@@ -90,8 +90,8 @@ class Check:
 
 
 def to_dict(record: Record) -> dict[str, Any]:
-    """The record as plain lists and dicts, fit for JSON; times as ISO 8601 in UTC."""
-    reading, said = asdict(record.reading), [asdict(one) for one in record.feedback]
-    for item in (reading, *said):
+    """The record as plain lists and dicts for JSON; times as ISO 8601 in UTC."""
+    reading, feedback = asdict(record.reading), [asdict(one) for one in record.feedback]
+    for item in (reading, *feedback):
         item["at"] = item["at"].isoformat()
-    return {**reading, "feedback": said}
+    return {**reading, "feedback": feedback}

@@ -41,8 +41,8 @@ _AT_ONCE = 500  # rows: few enough for a short transaction and for an IN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What the store holds of a feedback. `new`: stored now; otherwise this was stored the first time it was sent."""
+class StoredFeedback:
+    """Feedback as it is stored. `new`: it was stored now, and not by an earlier request."""
 
     feedback: Feedback
     new: bool
@@ -117,20 +117,20 @@ class Store:
         reading: Reading | None = None,
         image: bytes | None = None,
         owner: str | None = None,
-    ) -> Kept | None:
+    ) -> StoredFeedback | None:
         """Store `feedback`, with its reading and image; None where the reading is unknown.
 
-        Feedback whose id is stored already changes nothing. A stored reading without its page or image gets them.
+        Feedback whose id is stored already changes nothing. A stored reading that lacks its page or image gets it.
         Raises `FeedbackRejected` where the number of lines is not that of the page, where the request id is stored with
         another image, or where the id belongs to feedback on another request. `owner`: a reading of another owner is
-        unknown, and its request id cannot be used; None: whose it is does not matter.
+        unknown, and its request id cannot be used; None ignores owners.
         """
         with self._database.reading() as reader:
             there = _find(reader, feedback.request_id) if reader else None
             if reading is None and not _is_of(there, owner):
                 return None
             _check_owner(there, owner)
-            earlier = self._said(reader, feedback) if reader else None
+            earlier = self._stored(reader, feedback) if reader else None
             if earlier is not None:
                 return earlier
         images = {image_name(reading): image} if reading is not None and image is not None else {}
@@ -141,7 +141,7 @@ class Store:
             if reading is None and not _is_of(there, owner):
                 return None
             _check_owner(there, owner)
-            earlier = self._said(connection, feedback)
+            earlier = self._stored(connection, feedback)
             if earlier is not None:
                 return earlier
             if there is None:
@@ -155,10 +155,12 @@ class Store:
             if there.image in images:
                 self._make_sure(connection, images)
             connection.execute(sa.insert(FEEDBACK), feedback_row(feedback))
-        return Kept(feedback=feedback, new=True, image_kept=bool(there.image), page_kept=there.page is not None)
+        return StoredFeedback(
+            feedback=feedback, new=True, image_kept=bool(there.image), page_kept=there.page is not None
+        )
 
     def delete(self, request_id: str, owner: str | None = None) -> bool:
-        """Delete a reading with its feedback, and its image unless another reading has it too. False: not stored."""
+        """Delete a reading with its feedback, and its image unless another reading has the same. False: not stored."""
         if not self._exists():
             return False
         with self._database.writing() as connection:
@@ -175,7 +177,7 @@ class Store:
         return True
 
     def size(self) -> int:
-        """Bytes that readings, feedback and images take."""
+        """Bytes of readings, feedback and images."""
         return self._database.size() + self.images.total() if self._exists() else 0
 
     def expire(self, before: datetime, with_feedback: datetime | None = None) -> int:
@@ -185,8 +187,8 @@ class Store:
         """
         if not self._exists():
             return 0
-        unsaid = ~sa.exists().where(FEEDBACK.c.request_id == READINGS.c.request_id)
-        due = sa.and_(READINGS.c.at < before, unsaid)
+        without = ~sa.exists().where(FEEDBACK.c.request_id == READINGS.c.request_id)
+        due = sa.and_(READINGS.c.at < before, without)
         if with_feedback is not None:
             due = sa.or_(due, READINGS.c.at < with_feedback)
         total = 0
@@ -205,7 +207,7 @@ class Store:
                             READINGS.c.number.in_(numbers), READINGS.c.at < with_feedback
                         )
                         connection.execute(sa.delete(FEEDBACK).where(FEEDBACK.c.request_id.in_(expired)))
-                    done = connection.execute(sa.delete(READINGS).where(READINGS.c.number.in_(numbers), unsaid))
+                    done = connection.execute(sa.delete(READINGS).where(READINGS.c.number.in_(numbers), without))
                     total += done.rowcount
                 else:
                     latest = sa.select(sa.func.max(CHECKS.c.number)).scalar_subquery()
@@ -223,11 +225,11 @@ class Store:
         """Remove images without a reading, which a crash may leave; returns their number."""
         if not self._exists():
             return 0
-        kept = self.images.names()
+        stored = self.images.names()
         with self._database.reading() as connection:
             named = set(connection.scalars(sa.select(READINGS.c.image).distinct())) if connection else set()
         removed = 0
-        for name in (name for name in kept if name not in named):
+        for name in (name for name in stored if name not in named):
             with self._database.writing() as connection:
                 removed += self._remove_unnamed(connection, name)
         return removed
@@ -261,8 +263,8 @@ class Store:
         """The records from `since` up to, but without, `until`, by the time of their reading.
 
         `with_feedback`: only those with feedback, or only those without. `pages`: False is several times faster, and
-        each `page` is None. Some hundred are fetched at a time; nothing is locked in between, so concurrent changes
-        may or may not be seen.
+        each `page` is None. Some hundred are fetched at a time without a lock in between, so concurrent
+        changes may or may not be seen.
         """
         columns = [column for column in READINGS.c if column.name != "page"]
         chosen = sa.select(*columns, READINGS.c.page if pages else sa.null().label("page"))
@@ -271,17 +273,17 @@ class Store:
         if until is not None:
             chosen = chosen.where(READINGS.c.at < until)
         if with_feedback is not None:
-            said = sa.exists().where(FEEDBACK.c.request_id == READINGS.c.request_id)
-            chosen = chosen.where(said if with_feedback else ~said)
+            has_feedback = sa.exists().where(FEEDBACK.c.request_id == READINGS.c.request_id)
+            chosen = chosen.where(has_feedback if with_feedback else ~has_feedback)
         at, number = READINGS.c.at, READINGS.c.number
         chosen = chosen.order_by(*((at.desc(), number.desc()) if newest_first else (at, number))).limit(_AT_ONCE)
         due = chosen
         while True:
             with self._database.reading() as connection:
                 rows = connection.execute(due).mappings().all() if connection else []
-                said_of = _feedback_on(connection, [row["request_id"] for row in rows]) if connection and rows else {}
+                feedback = _feedback_on(connection, [row["request_id"] for row in rows]) if connection and rows else {}
             for row in rows:
-                yield Record(reading=reading_from(row), feedback=said_of.get(row["request_id"], ()))
+                yield Record(reading=reading_from(row), feedback=feedback.get(row["request_id"], ()))
             if len(rows) < _AT_ONCE:
                 return
             last = rows[-1]
@@ -349,7 +351,7 @@ class Store:
         self.images.remove(name)
         return True
 
-    def _said(self, connection: sa.Connection, feedback: Feedback) -> Kept | None:
+    def _stored(self, connection: sa.Connection, feedback: Feedback) -> StoredFeedback | None:
         """What is stored under the id of `feedback`."""
         row = connection.execute(sa.select(FEEDBACK).where(FEEDBACK.c.id == feedback.id)).mappings().first()
         if row is None:
@@ -358,7 +360,7 @@ class Store:
             raise FeedbackRejected(f"the id {feedback.id} belongs to feedback on another request; use a new id")
         there = _find(connection, feedback.request_id)
         assert there is not None  # its foreign key
-        return Kept(
+        return StoredFeedback(
             feedback=feedback_from(row), new=False, image_kept=bool(there.image), page_kept=there.page is not None
         )
 

@@ -1,4 +1,4 @@
-"""The tables of a store of feedback, and their rows as plain records; the same for SQLite and PostgreSQL."""
+"""The tables of a store of feedback and the records of their rows, the same for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from text_recognizer.feedback.record import Check, Feedback, Flag, Reading
 
 VERSION = 2
-"""Of the tables."""
+"""Version of the tables."""
 
 
 class _Utc(sa.TypeDecorator[datetime]):
@@ -38,7 +38,7 @@ class _Utc(sa.TypeDecorator[datetime]):
 
 _NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _JSON = sa.JSON(none_as_null=True)
-# Their names begin alike, so that they can share a database with others.
+# Their names share a prefix, so that they can live in a database with others.
 METADATA = sa.MetaData()
 SCHEMA = sa.Table("text_recognizer_schema", METADATA, sa.Column("version", sa.Integer, primary_key=True))
 READINGS = sa.Table(

@@ -1,4 +1,4 @@
-"""`text-recognizer monitor`: report on a window of readings, and check it against rules."""
+"""`text-recognizer monitor`: report on the readings of a period and check them against rules."""
 
 from __future__ import annotations
 
@@ -37,51 +37,53 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="text-recognizer monitor",
-        description="Look at what the service read: docs/review/monitoring.md.",
+        description="Monitor the readings of a service: docs/review/monitoring.md.",
         epilog=TIMES,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     report = commands.add_parser(
         "report",
         help="drift, errors, flags, latency and volume, as a page for people or as JSON",
-        description="Report on the readings of a time. Without --html and --json, the verdict alone.",
+        description="Report on the readings of a period. Without --html and --json only the verdict is printed.",
         epilog=TIMES,
     )
-    report.add_argument("--html", type=Path, metavar="FILE", help="write a page for people here")
-    report.add_argument("--json", type=Path, metavar="FILE", help="write the findings for programs here")
+    report.add_argument("--html", type=Path, metavar="FILE", help="write the report as a web page")
+    report.add_argument("--json", type=Path, metavar="FILE", help="write the findings as JSON")
     report.add_argument(
-        "--gallery", type=_count, default=300, metavar="N", help="flagged readings on the page, the newest first (300)"
+        "--gallery", type=_count, default=300, metavar="N", help="flagged readings in the report, newest first (300)"
     )
     _add_window(report, "7d")
     checking = commands.add_parser(
         "check",
-        help="exit status 10 where a rule fires",
-        description="Try rules on the readings of a time, print a line for each, keep the outcome for /metrics, and "
-        "end with exit status 10 where one fires.",
+        help="exit status 10 if a rule fires",
+        description="Check the readings of a period against rules, print a line for each, store the outcome for "
+        "/metrics, and end with exit status 10 if one fires.",
         epilog=TIMES,
     )
     checking.add_argument(
-        "--webhook", metavar="URL", help=f"POST what fired there as JSON, with a `text`; default: {WEBHOOK}"
+        "--webhook",
+        metavar="URL",
+        help=f"POST fired rules to this URL as JSON with a `text`; default: {WEBHOOK}",
     )
     _add_window(checking, "1d")
     return parser
 
 
 def _add_window(parser: argparse.ArgumentParser, since: str) -> None:
-    parser.add_argument("--since", default=since, metavar="TIME", help="from when on (%(default)s)")
-    parser.add_argument("--until", metavar="TIME", help="until when; default: now")
+    parser.add_argument("--since", default=since, metavar="TIME", help="start of the period (%(default)s)")
+    parser.add_argument("--until", metavar="TIME", help="end of the period; default: now")
     parser.add_argument(
         "--reference",
         metavar="WINDOW|BUNDLE",
-        help="compare with an earlier time, FROM..TO, or with what a bundle carries (a folder or a registered model); "
-        "default: the bundle of the model that read",
+        help="compare with an earlier period, FROM..TO, or with the reference in a bundle (a folder or a registered "
+        "model); default: the bundle of the model that read",
     )
     parser.add_argument("--rules", type=Path, metavar="FILE", help="TOML; default: those of the package")
     parser.add_argument(
-        "--logged", type=float, metavar="SHARE", help=f"share of readings that are kept without feedback ({LOGGED})"
+        "--logged", type=float, metavar="SHARE", help=f"share of readings that are stored without feedback ({LOGGED})"
     )
     parser.add_argument("--store", metavar="PLACE", help="folder or database; default: TEXT_RECOGNIZER_FEEDBACK")
-    parser.add_argument("--images", metavar="PLACE", help="where its images are; TEXT_RECOGNIZER_FEEDBACK_IMAGES")
+    parser.add_argument("--images", metavar="PLACE", help="its images; default: TEXT_RECOGNIZER_FEEDBACK_IMAGES")
 
 
 def _count(text: str) -> int:
@@ -110,25 +112,25 @@ def _report(options: argparse.Namespace, now: datetime) -> int:
 def _check(options: argparse.Namespace, now: datetime) -> int:
     webhook = options.webhook or os.environ.get(WEBHOOK, "").strip()
     if webhook and urlsplit(webhook).scheme not in ("http", "https"):
-        raise UsageError("the webhook is no http(s) address; check it")
+        raise UsageError("the webhook is not an http(s) address; check it")
     store = Store.from_environment(options.store, options.images)
     found, checks = _look(options, store, now)
     for outcome in checks:
         print(_line(outcome))
     sys.stdout.flush()
     fired = [outcome for outcome in checks if outcome.fired]
-    # What cannot be told or kept must not hide what fired.
+    # A failure to store or report the outcome must not hide that a rule fired.
     try:
         store.save_checks(checks)
     except TextRecognizerError as error:
         if not fired:
             raise
-        _complain(f"the outcome was not kept for /metrics: {error}")
+        _complain(f"the outcome was not stored for /metrics: {error}")
     if fired and webhook:
-        from text_recognizer.monitoring.webhook import tell
+        from text_recognizer.monitoring.webhook import notify
 
         try:
-            tell(webhook, found, fired)
+            notify(webhook, found, fired)
         except OutputFailed as error:
             _complain(str(error))
     if fired:
@@ -157,7 +159,7 @@ def _look(options: argparse.Namespace, store: Store, now: datetime) -> tuple[Fin
     rules = read_rules(options.rules)
     logged = _logged(options)
     since, until = _times(options.since, options.until or "0m", now)
-    # Pages are long, and asked for only where somebody said something of them.
+    # Pages are large, and only needed for readings with feedback.
     records = [
         *store.records(since, until, with_feedback=False, pages=False),
         *store.records(since, until, with_feedback=True),
@@ -168,15 +170,15 @@ def _look(options: argparse.Namespace, store: Store, now: datetime) -> tuple[Fin
 
 
 def _logged(options: argparse.Namespace) -> float | None:
-    said = options.logged if options.logged is not None else os.environ.get(LOGGED, "").strip() or None
-    if said is None:
+    given = options.logged if options.logged is not None else os.environ.get(LOGGED, "").strip() or None
+    if given is None:
         return None
     try:
-        share = float(said)
+        share = float(given)
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise UsageError(f"the share of readings that are kept is {said}; give a number from 0 to 1")
+        raise UsageError(f"the share of stored readings is {given}; give a number from 0 to 1")
     return share
 
 
@@ -187,13 +189,13 @@ def _reference(options: argparse.Namespace, store: Store, records: Sequence[Reco
         shown = f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC"
         window = window_of(store.records(since, until, pages=False), f"readings from {shown}")
         if not window.pages:
-            raise DataInvalid(f"nothing was kept from {shown}: give another --reference")
+            raise DataInvalid(f"no readings from {shown} are stored: give another --reference")
         return window
     if options.reference:
         bundle = Bundle.open(resolve(options.reference))
         carried = bundle_reference(bundle)
         if carried is None:
-            raise DataInvalid(f"the model in {bundle.path} carries no reference; give another --reference")
+            raise DataInvalid(f"the model in {bundle.path} has no reference; give another --reference")
         return carried
     models = Counter(record.reading.model for record in records)
     if not models:
@@ -203,7 +205,7 @@ def _reference(options: argparse.Namespace, store: Store, records: Sequence[Reco
 
 
 def _bundle_of(model: str) -> Bundle | None:
-    """The bundle that is called NAME@VERSION: the one that ships, or a registered one."""
+    """The bundle NAME@VERSION: the shipped one or a registered one."""
     for place in (None, model):
         try:
             bundle = Bundle.open(resolve(place))
@@ -217,5 +219,5 @@ def _bundle_of(model: str) -> Bundle | None:
 def _times(since: str, until: str, now: datetime) -> tuple[datetime, datetime]:
     begin, end = moment(since, now), moment(until, now)
     if begin >= end:
-        raise UsageError(f"{since} is not before {'now' if until == '0m' else until}; give an earlier one")
+        raise UsageError(f"{since} is not before {'now' if until == '0m' else until}; give an earlier time")
     return begin, end

@@ -1,7 +1,7 @@
-"""How far the numbers of one window of readings are from those of another, and whether chance alone would do that.
+"""How far the features of one window of readings are from those of another, and whether that is only chance.
 
-With many readings every difference is "significant", so what decides is how large it is; with few, large differences
-come by chance, so both are asked for: a distance over the limit, and a p-value under it.
+With many readings every difference is "significant", so its size decides; with few, large differences
+happen by chance. So both are required: a distance over the limit, and a p-value under it.
 
 References
 - Kolmogorov 1933; Smirnov 1948: the largest distance between two distribution functions, its own effect size
@@ -24,17 +24,17 @@ from text_recognizer.feedback.statistics import FEATURES, Feature
 from text_recognizer.monitoring.reference import Values, Window
 
 LEAST = 30
-"""Values on either side under which nothing is said of a feature."""
+"""With fewer values on either side a feature is not judged."""
 BINS = 10
 CERTAIN = 0.01
-"""P-value under which a difference is no chance."""
+"""P-value under which a difference is not chance."""
 LIMIT = 0.3
-"""Largest distance between the distribution functions that is taken for ordinary; see docs/review/monitoring.md."""
+"""Largest distance between the distribution functions that counts as usual; see docs/review/monitoring.md."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Of the values of a feature: how many, their median, and the middle 80 % of them."""
+    """The values of a feature: their number, their median, and the range of the middle 80 %."""
 
     count: int
     median: float
@@ -46,10 +46,10 @@ class Summary:
 class Drift:
     """A feature in a window, beside the reference.
 
-    `distance`: Kolmogorov–Smirnov, 0 the same … 1 nothing in common. `p`: that chance alone would do that, corrected
-    for the number of features. `psi`: population stability index over tenths of the reference. `moved`: Wasserstein
-    distance in units of the reference's spread (its middle 80 %), with the sign of the change of the median. All of
-    these None where either side has too few values.
+    `distance`: Kolmogorov–Smirnov, 0 the same … 1 nothing in common. `p`: probability of such a distance by chance,
+    corrected for the number of features. `psi`: population stability index over tenths of the reference. `moved`:
+    Wasserstein distance in units of the reference's spread (its middle 80 %), with the sign of the change of the
+    median. All of these None where either side has too few values.
     """
 
     feature: Feature
@@ -66,7 +66,7 @@ class Drift:
 
 
 def compare(window: Window, reference: Window, shares: Mapping[str, float], least: int = LEAST) -> list[Drift]:
-    """Each feature of `window` beside that of `reference`, of which the modes are taken in `shares`."""
+    """Each feature of `window` beside that of `reference`, with modes of the reference weighted by `shares`."""
     found = []
     for feature in FEATURES:
         ours, theirs = window.all(feature.name), reference.of(feature.name, shares)
@@ -94,7 +94,7 @@ def _distances(ours: Values, theirs: Values) -> tuple[float, float, float, float
     """Distance, p-value of this feature alone, stability index, and how far it moved, as in `Drift`."""
     test = ks_2samp(ours, theirs, method="asymp")
     low, median, high = np.percentile(theirs, [10, 50, 90])
-    # A feature that is one number on nearly all pages still has a unit to move by.
+    # A feature with the same value on nearly all pages still needs a unit to move by.
     spread = max(float(high - low), float(np.std(theirs)), 1e-3 * max(1.0, abs(float(median))))
     moved = float(wasserstein_distance(ours, theirs)) / spread
     sign = np.sign(np.median(ours) - median) or np.sign(np.mean(ours) - np.mean(theirs))

@@ -1,8 +1,8 @@
-"""Look at a window of readings: what drifted, how well it was read, what people flagged, how long it took.
+"""Analyse a window of readings: drift, quality, flags and latency.
 
-Readings on which nobody said anything are kept only by chance (LOG_READINGS), those with feedback always. So where that
-share is known, all comparisons take of the readings with feedback the same share, picked by their number, and the
-number of all readings is estimated from it.
+Readings without feedback are stored at random (LOG_READINGS), those with feedback always. Where that share is known,
+comparisons use the same share of the readings with feedback, chosen by their id, and the number of all readings is
+estimated from it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WORST = 20  # lines that a report shows
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """How much there was on a day (UTC): readings that were kept, flags by kind, and corrections."""
+    """Counts of a day (UTC): stored readings, flags by kind, and corrections."""
 
     day: str
     readings: int
@@ -44,11 +44,12 @@ class Day:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What there is to say of a window of readings.
+    """The analysis of a window of readings.
 
-    `logged`: share of readings that are kept without feedback, None where it is not known. `compared`: the numbers of
-    those that are compared, of `model` alone; `shares` of their modes. `seconds`: of each mode, each stage's sorted
-    values. `flagged` and `corrected`: the newest first. `notes`: what a person must know to read the rest.
+    `logged`: share of readings that are stored without feedback, None where it is unknown. `compared`: the features of
+    the readings that are compared, only those of `model`; `shares` of their modes. `seconds`: for each mode the sorted
+    values of each stage. `flagged` and `corrected`: newest first. `notes`: what a person must know to understand the
+    rest.
     """
 
     since: datetime
@@ -75,7 +76,7 @@ class Findings:
 
     @property
     def all_readings(self) -> int | None:
-        """How many there were, kept or not, as far as it can be known."""
+        """Estimated number of readings, stored or not; None where it cannot be known."""
         without = self.readings - self.with_feedback
         if self.logged is None:
             return self.readings if without else None
@@ -91,7 +92,7 @@ def look(
     reference: Window | None = None,
     logged: float | None = None,
 ) -> Findings:
-    """Everything but the checks, which `rules.check` makes of it."""
+    """All findings but the checks, which `rules.check` adds."""
     held = [light(record) for record in records]
     models = Counter(record.reading.model for record in held)
     modes = Counter(record.reading.mode for record in held)
@@ -127,7 +128,7 @@ def look(
 
 
 def light(record: Record) -> Record:
-    """The record without the page of a reading that nobody said anything of: only its numbers are looked at."""
+    """The record without its page, unless it has feedback: otherwise only its statistics are needed."""
     if record.feedback or record.reading.page is None:
         return record
     return replace(record, reading=replace(record.reading, page=None))
@@ -136,7 +137,7 @@ def light(record: Record) -> Record:
 def is_sampled(record: Record, logged: float | None) -> bool:
     """Whether the reading belongs to a fair sample of all readings.
 
-    All of those without feedback, of the others as many as would have been kept without it.
+    All readings without feedback, and of the others as many as would have been stored without it.
     """
     if not record.feedback or logged is None or logged <= 0:
         return True
@@ -150,7 +151,7 @@ def _shares(records: Sequence[Record]) -> dict[str, float]:
 
 
 def _days(records: Sequence[Record], since: datetime, until: datetime) -> list[Day]:
-    """All days of the window, those on which nothing was read too; at most the last 92."""
+    """All days of the window, also those without readings; at most the last 92."""
     by_day: dict[str, list[Record]] = {}
     for record in records:
         by_day.setdefault(_day(record.reading.at), []).append(record)
@@ -180,7 +181,7 @@ def _seconds(records: Sequence[Record]) -> dict[str, dict[str, list[float]]]:
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """The percentile `share` (0 … 100), None of nothing."""
+    """The percentile `share` (0 … 100); None without values."""
     return float(np.percentile(np.asarray(values), share)) if len(values) else None
 
 
@@ -189,32 +190,32 @@ def _notes(found: Findings, sampled: int) -> Iterable[str]:
         return
     if found.logged == 0:
         yield (
-            "Only readings with feedback are kept here (LOG_READINGS is 0): people give feedback on what is wrong, so "
-            "nothing of this page holds for all readings."
+            "Only readings with feedback are stored here (LOG_READINGS is 0). People report what is wrong, so "
+            "nothing on this page holds for all readings."
         )
     elif found.logged is None and not found.readings - found.with_feedback:
         yield (
-            "All readings here have feedback: if the service keeps no others (LOG_READINGS), nothing of this page "
+            "All readings here have feedback: if the service stores no others (LOG_READINGS), nothing on this page "
             "holds for all readings."
         )
     elif found.logged is not None and found.logged < 1:
         yield (
-            f"A share of {found.logged:g} of all readings is kept, and all with feedback; comparisons count both in "
+            f"A share of {found.logged:g} of all readings is stored, and all with feedback; comparisons use both in "
             f"that proportion ({sampled} readings)."
         )
     others = {model: count for model, count in found.models.items() if model != found.model}
     if others:
         listed = ", ".join(f"{count} by {model}" for model, count in others.items())
-        yield f"Compared are the readings by {found.model}; left out of that are {listed}."
+        yield f"Comparisons use the readings by {found.model}; they leave out {listed}."
     if found.reference is None:
         yield (
-            f"There is no reference to compare with: the model {found.model} carries none, or is not here. Give "
-            "--reference, an earlier window or a bundle."
+            f"There is no reference to compare with: the model {found.model} has none, or is not installed. Give "
+            "--reference, an earlier period or a bundle."
         )
     elif found.reference.model and found.reference.model != found.model:
         yield f"The reference is of {found.reference.model}, the readings are by {found.model}: confidences may differ."
 
 
 def text_of(reading: Reading) -> str:
-    """What was read, where it was kept."""
+    """The text that was read, empty where it was not stored."""
     return "\n".join(str(line["text"]) for line in (reading.page or {}).get("lines", ()))

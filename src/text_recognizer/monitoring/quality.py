@@ -1,9 +1,8 @@
-"""How well pages were read, by what people said is written there: character error rates, and the worst lines.
+"""How well pages were read, judged by corrections: character error rates and the worst lines.
 
-People correct what is wrong and pass over what is right, so corrected pages are worse than all pages; and a line that
-nobody changed counts as right although nobody may have looked at it, so errors on a page are too few. Pages of which
-somebody said that all lines were looked at (`checked`) are free of the second.
-Errors are counted, and their intervals drawn over whole pages, by `evaluation.metrics`.
+People correct wrong pages and skip right ones, so corrected pages are worse than the average. An unchanged line counts
+as right although nobody may have checked it, so errors on a page are too few; pages that are `checked` do not have this
+second bias. `evaluation.metrics` counts errors and computes intervals over whole pages.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _normalise = Normalisation()
 
 @dataclass(frozen=True, slots=True)
 class CorrectedLine:
-    """A line as read and as a person says that it stands there; `index` of the page's lines."""
+    """A line as read and as a person corrected it; `index` among the page's lines."""
 
     record: Record
     index: int
@@ -29,7 +28,7 @@ class CorrectedLine:
 
     @property
     def rate(self) -> float:
-        """Character error rate, 1 where something was read and nothing is there."""
+        """Character error rate, 1 where something was read and there is no text."""
         length = len(_normalise(self.truth))
         return self.edits / length if length else float(self.edits > 0)
 
@@ -59,31 +58,33 @@ class Quality:
 
 
 def corrected_page(record: Record) -> CorrectedPage | None:
-    """What its latest correction says of a reading; None where there is none, or its text was not kept."""
-    said = record.correction
+    """A reading beside its latest correction; None without a correction, or where the page was not stored."""
+    correction = record.correction
     page = record.reading.page
-    if said is None or page is None:
+    if correction is None or page is None:
         return None
     read = [str(line["text"]) for line in page["lines"]]
-    if said.lines is None or len(said.lines) != len(read):
-        found = errors(said.text if said.text is not None else " ".join(said.lines or ()), " ".join(read))
-        return CorrectedPage(record, found.character_edits, found.characters, said.checked)
-    counts = [errors(theirs, ours) for ours, theirs in zip(read, said.lines, strict=True)]
+    if correction.lines is None or len(correction.lines) != len(read):
+        found = errors(
+            correction.text if correction.text is not None else " ".join(correction.lines or ()), " ".join(read)
+        )
+        return CorrectedPage(record, found.character_edits, found.characters, correction.checked)
+    counts = [errors(theirs, ours) for ours, theirs in zip(read, correction.lines, strict=True)]
     lines = tuple(
         CorrectedLine(record, i, ours, theirs, count.character_edits)
-        for i, (ours, theirs, count) in enumerate(zip(read, said.lines, counts, strict=True))
+        for i, (ours, theirs, count) in enumerate(zip(read, correction.lines, counts, strict=True))
     )
     edits, characters = sum(c.character_edits for c in counts), sum(c.characters for c in counts)
-    return CorrectedPage(record, edits, characters, said.checked, lines)
+    return CorrectedPage(record, edits, characters, correction.checked, lines)
 
 
 def corrected_pages(records: Iterable[Record]) -> list[CorrectedPage]:
-    """Of all records that have a correction."""
+    """Those of all records that have a correction."""
     return [page for page in map(corrected_page, records) if page is not None]
 
 
 def quality(pages: Sequence[CorrectedPage]) -> list[Quality]:
-    """For each model, the one with the most pages first."""
+    """Quality of each model, the one with the most pages first."""
     models: dict[str, list[CorrectedPage]] = {}
     for page in pages:
         models.setdefault(page.record.reading.model, []).append(page)

@@ -1,4 +1,4 @@
-"""What readings are compared with: the window that a bundle carries, or an earlier one of the same store."""
+"""The reference of a comparison: the window in a bundle, or an earlier one of the same store."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Numbers of readings: for each mode and each of `FEATURES` its values, in no order.
+    """Statistics of readings: the values of each of `FEATURES` in each mode, unordered.
 
-    `name`: what a person calls it. `model`: name@version where all readings are of one. `pages`: how many were read.
+    `name`: for people. `model`: name@version where all readings are of one. `pages`: number of pages.
     """
 
     name: str
@@ -39,10 +39,10 @@ class Window:
         return np.concatenate(parts) if parts else _NONE
 
     def of(self, feature: str, shares: Mapping[str, float]) -> Values:
-        """Values of a feature with its modes in these shares, as those of the window that it is compared with.
+        """Values of a feature with modes in these shares, those of the window that it is compared with.
 
-        A mode that this window does not have takes no part. Of a mode with more values than its share, evenly spaced
-        quantiles stand for all.
+        A mode that this window does not have is left out. A mode with more values than its share is represented by
+        evenly spaced quantiles.
         """
         there = {mode: self.modes.get(mode, {}).get(feature, _NONE) for mode, share in shares.items() if share > 0}
         there = {mode: np.sort(values) for mode, values in there.items() if len(values)}
@@ -65,7 +65,7 @@ def _thinned(values: Values, count: int) -> Values:
 
 
 def bundle_reference(bundle: Bundle) -> Window | None:
-    """The window that a bundle carries, None where it has none. Raises BundleInvalid where it is damaged."""
+    """The window in a bundle, None where it has none. Raises BundleInvalid where it is damaged."""
     if REFERENCE not in bundle.description.files:
         return None
     try:
@@ -88,7 +88,7 @@ def bundle_reference(bundle: Bundle) -> Window | None:
 
 
 def window_of(records: Iterable[Record], name: str) -> Window:
-    """The numbers of records."""
+    """The statistics of records."""
     found: dict[str, dict[str, list[float]]] = {}
     models: Counter[str] = Counter()
     for record in records:

@@ -1,6 +1,6 @@
-"""Findings for people (HTML, one file that asks for nothing else) and for programs (JSON).
+"""Findings for people (one self-contained HTML file) and for programs (JSON).
 
-Texts and comments come from strangers: the template escapes all of them, and the page forbids scripts and requests.
+Texts and comments come from strangers: the template escapes them all, and the page forbids scripts and requests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from text_recognizer.monitoring.monitor import PERCENTILES, STAGES, Findings, pe
 from text_recognizer.monitoring.quality import CorrectedLine
 
 FORMAT = 1
-"""Of the JSON; raised when a field changes its meaning or goes away. New fields may come at any time."""
+"""Of the JSON; raised when a field changes its meaning or is removed. New fields may be added at any time."""
 SIDE = 420  # pixels: longer side of a page in the gallery
 CROP = (56, 900)  # pixels: height of a line's crop, and its width at most
 GALLERY = 300  # flagged readings that a report shows
@@ -37,14 +37,14 @@ Pictures = Callable[[Reading], bytes]
 
 
 def verdict(found: Findings) -> tuple[str, str]:
-    """(`alert`, `quiet`, `unknown`, what that means in a sentence)."""
+    """(`alert`, `quiet` or `unknown`, and a sentence that explains it)."""
     fired = [check for check in found.checks if check.fired]
     judged = [check for check in found.checks if check.value is not None]
     if fired:
         names = ", ".join(check.rule for check in fired)
         return "alert", f"{len(fired)} of {len(found.checks)} rules fired: {names}"
     if not judged or (found.readings and len(judged) <= 1 < len(found.checks)):
-        return "unknown", "Too little to say whether anything is unusual"
+        return "unknown", "Too few readings to tell whether anything is unusual"
     silent = len(found.checks) - len(judged)
     of_all = f"; {silent} of {len(found.checks)} rules could not be judged" if silent else ""
     return "quiet", f"Nothing unusual{of_all}"
@@ -149,14 +149,14 @@ def _time(at: datetime) -> str:
 
 
 def _comments(record: Record) -> list[str]:
-    return [said.comment for said in record.feedback if said.comment]
+    return [one.comment for one in record.feedback if one.comment]
 
 
 # ----------------------------------------------------------------------------------------------------------- for people
 
 
 def to_html(found: Findings, pictures: Pictures, made: datetime, gallery: int = GALLERY) -> str:
-    """The report as one HTML page. Of the flagged readings the newest `gallery` are shown."""
+    """The report as one HTML page. It shows the newest `gallery` flagged readings."""
     environment = Environment(
         loader=PackageLoader("text_recognizer.monitoring"),
         autoescape=True,
@@ -199,7 +199,7 @@ def to_html(found: Findings, pictures: Pictures, made: datetime, gallery: int = 
 
 
 def _figure(value: float | None) -> str:
-    """Three digits that count, none after the point from a hundred on, an en dash for nothing."""
+    """Three significant digits, no decimals from 100 on, an en dash for None."""
     if value is None:
         return "–"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 0.001 or not value else "< 0.001"
@@ -222,7 +222,7 @@ def _when(at: datetime) -> str:
 
 
 def histogram(found: Findings, drift: Drift) -> dict[str, Any] | None:
-    """Points of two outlines on a field of 100 × 30, and what the axis goes from and to; None without both."""
+    """Points of two outlines on a field of 100 × 30, and the range of the axis; None without both."""
     if drift.distance is None or found.reference is None:
         return None
     ours = found.compared.all(drift.feature.name)
@@ -251,7 +251,7 @@ def _outline(heights: NDArray[np.float64]) -> str:
 
 
 def _columns(found: Findings) -> list[dict[str, Any]]:
-    """For each day its bars: x, width, and of readings and of each flag y and height, on a field of 100 × 40."""
+    """The bars of each day on a field of 100 × 40: x and width, and y and height of the readings and of each flag."""
     most = max((day.readings for day in found.days), default=0) or 1
     width = 100 / max(7, len(found.days))
     columns = []
@@ -286,7 +286,7 @@ def _shown(record: Record, pictures: Pictures) -> dict[str, Any]:
 
 
 def _thumbnail(reading: Reading, pictures: Pictures) -> str | None:
-    """The page as a small JPEG in a data URL; None where its image was not kept."""
+    """The page as a small JPEG in a data URL; None where its image was not stored."""
     try:
         rgb = load_image(pictures(reading)).rgb
     except TextRecognizerError:

@@ -1,4 +1,4 @@
-"""Rules that say when somebody must look: read from a file, tried on what was found in a window of readings.
+"""Rules that say when somebody must look: read from a file, applied to the findings of a window.
 
 References
 - Wilson 1927: interval of a share
@@ -29,7 +29,7 @@ _TITLES = {feature.name: feature.title for feature in FEATURES}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One table of the file. `do`: what a person is to do when it fires."""
+    """One table of the file. `do`: what a person should do when it fires."""
 
     kind: ClassVar[str]
     name: str
@@ -38,11 +38,11 @@ class Rule:
     do: str = ""
 
     def look(self, found: Findings) -> tuple[float | None, bool, str]:
-        """(value, whether it fires, what that means in words); the value is None where too little is there."""
+        """(value, whether it fires, an explanation); the value is None where there are too few readings."""
         raise NotImplementedError
 
     def _too_few(self, count: int, what: str = "readings") -> tuple[None, bool, str]:
-        return None, False, f"too little to say anything: {count} {what}, {self.least} are needed"
+        return None, False, f"too few to judge: {count} {what}, {self.least} are needed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class DriftRule(Rule):
 
     def look(self, found: Findings) -> tuple[float | None, bool, str]:
         if found.reference is None:
-            return None, False, "no reference to compare with: give --reference, an earlier window or a bundle"
+            return None, False, "no reference to compare with: give --reference, an earlier period or a bundle"
         drifts = [drift for drift in found.drifts if drift.feature.name in self.features and drift.distance is not None]
         counts = [drift.window.count if drift.window else 0 for drift in drifts]
         drifts = [drift for drift, count in zip(drifts, counts, strict=True) if count >= self.least]
@@ -78,7 +78,7 @@ class FallRule(Rule):
 
     def look(self, found: Findings) -> tuple[float | None, bool, str]:
         if found.reference is None:
-            return None, False, "no reference to compare with: give --reference, an earlier window or a bundle"
+            return None, False, "no reference to compare with: give --reference, an earlier period or a bundle"
         ours, theirs = found.compared.all(self.feature), found.reference.of(self.feature, found.shares)
         if min(len(ours), len(theirs)) < max(2, self.least):
             return self._too_few(min(len(ours), len(theirs)))
@@ -100,7 +100,7 @@ class FlaggedRule(Rule):
         count = found.flags[self.flag] if self.flag else len(found.flagged)
         readings = found.all_readings
         if readings is None:
-            return None, False, "the number of all readings is not known: only those with feedback are kept"
+            return None, False, "the number of all readings is unknown: only those with feedback are stored"
         if readings < self.least:
             return self._too_few(readings)
         count = min(count, readings)
@@ -141,7 +141,7 @@ class LatencyRule(Rule):
         if len(seconds) < self.least:
             return self._too_few(len(seconds))
         value = percentile(seconds, self.percentile) or 0.0
-        # How many of so many values may lie over the percentile by chance (binomial, 95 %).
+        # How many values may lie over the percentile by chance (binomial, 95 %).
         over = sum(second > self.limit for second in seconds)
         beyond = binomtest(over, len(seconds), 1 - self.percentile / 100, alternative="greater").pvalue < 0.025
         return value, beyond, f"{value:.2f} s {self.stage} at percentile {self.percentile:g}"
@@ -156,7 +156,7 @@ class VolumeRule(Rule):
     def look(self, found: Findings) -> tuple[float | None, bool, str]:
         readings = found.all_readings
         if found.logged == 0:
-            return None, False, "the number of all readings is not known: only those with feedback are kept"
+            return None, False, "the number of all readings is unknown: only those with feedback are stored"
         if readings is None:
             readings = found.readings
         return float(readings), readings < self.limit, f"{readings} readings"
@@ -176,17 +176,17 @@ def read_rules(path: Path | None = None) -> list[Rule]:
     except (OSError, UnicodeError) as error:
         raise UsageError(f"the rules {name} can't be read ({type(error).__name__}): give a TOML file") from None
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"the rules {name} are no TOML: {error}") from None
+        raise UsageError(f"the rules {name} are not TOML: {error}") from None
     rules = [_rule(name, rule, table) for rule, table in tables.items()]
     if not rules:
-        raise UsageError(f"the rules {name} hold no rule: write a table for each, as in docs/review/monitoring.md")
+        raise UsageError(f"the rules {name} contain no rule: write a table for each, as in docs/review/monitoring.md")
     return rules
 
 
 def _rule(file: str, name: str, table: Any) -> Rule:
     where = f"the rule '{name}' in {file}"
     if not isinstance(table, dict):
-        raise UsageError(f"'{name}' in {file} stands outside a rule: write it under a [name]")
+        raise UsageError(f"'{name}' in {file} is outside a rule: write it under a [name]")
     kind = _KINDS.get(str(table.get("kind")))
     if kind is None:
         raise UsageError(f"{where} has the kind {table.get('kind')!r}; give one of {', '.join(_KINDS)}")
@@ -214,7 +214,7 @@ def _feature(value: Any) -> bool:
 
 
 _A_FEATURE = f"one of {', '.join(_TITLES)}"
-# What a value may be, and how that is said.
+# What a value may be, and how messages describe that.
 _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "limit": (_number, "a number, 0 or more"),
     "least": (lambda v: isinstance(v, int) and _number(v) and v >= 1, "a whole number, 1 or more"),
@@ -233,11 +233,11 @@ def _and(names: Mapping[str, Any]) -> str:
 
 
 def check(rules: list[Rule], found: Findings) -> list[Check]:
-    """The outcome of each rule, in their order."""
+    """The outcome of each rule, in order."""
     checks = []
     for rule in rules:
         value, fired, words = rule.look(found)
-        value, fired = None if value is None else float(value), bool(fired)  # plain ones, whatever scipy gave
+        value, fired = None if value is None else float(value), bool(fired)  # plain Python values instead of numpy's
         message = f"{words}. {rule.do}" if fired and rule.do else words
         checks.append(
             Check(at=found.until, rule=rule.name, value=value, limit=rule.limit, fired=fired, message=message)

@@ -1,4 +1,4 @@
-"""Tell a webhook what fired: one JSON object whose `text` chat services show as it is."""
+"""Notify a webhook of rules that fired: one JSON object whose `text` chat services show."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from text_recognizer.feedback.record import Check
 from text_recognizer.monitoring.monitor import Findings
 
 FORMAT = 1
-"""Of the JSON; raised when a field changes its meaning or goes away."""
+"""Of the JSON; raised when a field changes its meaning or is removed."""
 SECONDS = 5.0  # for one attempt
 WAITS = (1.0, 3.0)  # seconds before each further attempt
 
 
-def tell(url: str, found: Findings, fired: Sequence[Check], waits: Sequence[float] = WAITS) -> None:
-    """POST the rules that fired. Raises OutputFailed where nobody took it.
+def notify(url: str, found: Findings, fired: Sequence[Check], waits: Sequence[float] = WAITS) -> None:
+    """POST the rules that fired. Raises OutputFailed if no attempt succeeded.
 
-    Tried again where the other side is down or busy. Redirects are not followed. The address may hold a secret, so
-    messages name its host alone.
+    Attempts are repeated while the other side is down or busy. Redirects are not followed. The address may hold a
+    secret, so messages name only its host.
     """
     host = urlsplit(url).hostname or "?"
     body = payload(found, fired)
@@ -44,11 +44,11 @@ def tell(url: str, found: Findings, fired: Sequence[Check], waits: Sequence[floa
                     break
             if wait is not None:
                 time.sleep(wait)
-    raise OutputFailed(f"the webhook at {host} was not told ({reason}); check its address")
+    raise OutputFailed(f"the webhook at {host} could not be notified ({reason}); check its address")
 
 
 def payload(found: Findings, fired: Sequence[Check]) -> dict[str, object]:
-    """What is sent; schema in docs/review/monitoring.md."""
+    """The JSON that is sent; schema in docs/review/monitoring.md."""
     lines = "\n".join(f"• {check.rule}: {check.message}" for check in fired)
     return {
         "format": FORMAT,

@@ -13,7 +13,7 @@ from text_recognizer.service import origins
 from text_recognizer.service.problems import RateLimited, Unauthorized
 from text_recognizer.service.settings import Settings
 
-REMEMBERED = 10_000  # clients; the one not seen for longest is forgotten first
+REMEMBERED = 10_000  # clients; the least recently seen is forgotten first
 WRONG_KEYS = 60.0  # a minute from one address; twenty at once
 
 
@@ -39,17 +39,17 @@ class Access:
             key = _digest(_sent(request))
             self._check_key(client, key)
             client = key
-            # Enough to tell keys apart, and not the digest that a key could be guessed by.
+            # Enough to distinguish keys, but not the digest that a key could be guessed from.
             request.state.owner = hashlib.sha256(b"owner" + key).hexdigest()[:16]
         if self._rate is not None:
             self._rate.spend(client)
 
     def _check_key(self, client: bytes, key: bytes) -> None:
-        # Who used a key from here before is not locked out by others behind the same address; a new one waits, since
-        # otherwise guesses would be answered without limit.
+        # A client whose key was accepted before is not locked out by others at the same address; a new one waits, or
+        # guesses would be unlimited.
         if (client, key) not in self._welcome:
             self._wrong.check(client)
-            # All of them are compared, whichever fits.
+            # Compare with all keys, so that the time reveals nothing.
             if not sum([hmac.compare_digest(key, known) for known in self._keys]):
                 self._wrong.spend(client)
                 raise Unauthorized("send an API key that is known here, as 'Authorization: Bearer KEY'")

@@ -1,12 +1,12 @@
 """The service as an AWS Lambda function: `handler` answers function URLs, API Gateway (REST, HTTP) and direct calls.
 
-Looking `handler` up starts the application and loads the model: the runtime does that while Lambda starts an instance,
-before the clock of the first request runs. An instance has one request at a time, so the application's event loop runs
-while there is one, and stands still between them as the whole process does.
+The first access to `handler` starts the application and loads the model. The runtime does that while Lambda starts an
+instance, before the first request is timed. An instance handles one request at a time: the application's event loop
+runs during a request and is frozen between requests, like the whole process.
 
 A direct call, as `aws lambda invoke` makes it, sends the body of the original contract, `{"image_url": …}` or
-`{"image": "data:…"}`, with `"mode"` and `"api_key"` where needed, and gets what the application answers: `{"pred": …}`,
-or the problem document.
+`{"image": "data:…"}`, with `"mode"` and `"api_key"` where needed, and returns the application's answer: `{"pred": …}`
+or a problem document.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from text_recognizer.service.settings import FEEDBACK_OFF, PREFIX, Settings
 log = logging.getLogger(__name__)
 
 LIMIT = 6 * 2**20
-"""Bytes of an event and of an answer, as JSON, that Lambda carries."""
-_START_SECONDS = 9.0  # Lambda ends what has not started in ten, and begins again
+"""Largest event and answer of Lambda, bytes of JSON."""
+_START_SECONDS = 9.0  # Lambda stops an instance that has not started within ten, and starts another
 _ORIGINAL = ("image_url", "image")
 _SEND = 'send {"image_url": …} or {"image": "data:…"}'
 
 
 class Function:
-    """The application with `settings`, started and with its model loaded; called with each event and its context."""
+    """The started application with its model loaded; called with each event and its context."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        # Nothing can be written there but what is gone with the instance.
+        # Files that are written there are lost with the instance.
         known = settings is not None or os.environ.get(f"{PREFIX}FEEDBACK", "").strip()
         app = create_app(settings if known else Settings.from_environment(feedback=FEEDBACK_OFF))
-        # Mangum would start and stop the application with every event; this starts it once and for good.
+        # Mangum would start and stop the application for every event; this starts it once.
         self._mangum = Mangum(app, lifespan="off", text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE])
         self._lifespan = LifespanCycle(app, "on")
         self._lifespan.__enter__()
@@ -54,34 +54,34 @@ class Function:
             asyncio.get_event_loop().run_until_complete(asyncio.sleep(0.005))
 
     def stop(self) -> None:
-        """End the application; Lambda never asks for it, it freezes an instance and later ends it."""
+        """End the application, for tests: Lambda only freezes an instance and later kills it."""
         self._lifespan.__exit__(None, None, None)
 
     def __call__(self, event: Any, context: Any = None) -> dict[str, Any]:
-        """The answer to `event`, in the shape that its sender expects."""
+        """The answer to `event`, in the form that its sender expects."""
         if not isinstance(event, dict):
-            return _problem(RequestError(f"the event is no object; {_SEND}"))
+            return _problem(RequestError(f"the event is not an object; {_SEND}"))
         if "requestContext" not in event:
             return self._direct(event, context)
         try:
             _check_size(event.get("body"))
             answer: dict[str, Any] = self._mangum(_without_stage(event), context)
             if len(json.dumps(answer)) > LIMIT:
-                raise TooLarge("the answer is larger than the 6 MB that Lambda carries; ask for format=text")
+                raise TooLarge("the answer is larger than Lambda's limit of 6 MB; request format=text")
         except RequestError as error:
             return _as_answer(_problem(error))
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            # Nothing that AWS sends; a client's mistake never gets here as an exception.
-            log.warning("event not understood: %s: %s", type(error).__name__, error)
+            # AWS sends no such event; mistakes of clients never raise here.
+            log.warning("unknown event: %s: %s", type(error).__name__, error)
             return _as_answer(
-                _problem(RequestError("the event is of no known kind; send one of a function URL or of API Gateway"))
+                _problem(RequestError("the event is of an unknown kind; send one of a function URL or of API Gateway"))
             )
         return answer
 
     def _direct(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """`event` as the body of a request to `/`."""
         if not any(name in event for name in _ORIGINAL):
-            return _problem(RequestError(f"the event holds no image; {_SEND}"))
+            return _problem(RequestError(f"the event has no image; {_SEND}"))
         headers = {"content-type": "application/json"}
         if "api_key" in event:
             headers["authorization"] = f"Bearer {event['api_key']}"
@@ -103,16 +103,16 @@ class Function:
 
 
 def _check_size(body: str | None) -> None:
-    """Raises `TooLarge`. Lambda refuses such an event itself, in words that say nothing of images; emulators do not."""
+    """Raises `TooLarge`. Lambda's own refusal does not mention images, and emulators accept such events."""
     if body is not None and len(body) > LIMIT:
         raise TooLarge(
-            "the request is larger than the 6 MB that Lambda carries, which is 4.5 MB of image; scale the image down, "
+            "the request is larger than Lambda's limit of 6 MB, which is 4.5 MB of image; scale the image down, "
             "save it as JPEG, or send its address as image_url"
         )
 
 
 def _without_stage(event: dict[str, Any]) -> dict[str, Any]:
-    """An HTTP API with a named stage puts it before the path: /prod/v1/read."""
+    """The event without the stage that HTTP APIs put before the path: /prod/v1/read."""
     context = event["requestContext"]
     stage, http = context.get("stage"), context.get("http")
     if stage in (None, "", "$default") or not isinstance(http, Mapping):
@@ -139,7 +139,7 @@ def _as_answer(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> Function:
-    """`handler` is made when the runtime first asks for it, which is while Lambda starts an instance."""
+    """Create `handler` when the runtime first accesses it, while Lambda starts an instance."""
     if name != "handler":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = made = Function()

@@ -1,4 +1,4 @@
-"""What all addresses of the service share."""
+"""Shared by all addresses of the service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from text_recognizer.service.workers import Workers, while_client_waits
 
 
 class Context:
-    """The parts of a service with `settings`, and what reading a page takes, whichever address is called.
+    """The parts of a service with `settings`, and how its addresses read a page.
 
     Raises `UsageError` where the settings name a store of feedback that cannot be used.
     """
@@ -35,7 +35,7 @@ class Context:
 
     @asynccontextmanager
     async def running(self, _: object) -> AsyncIterator[None]:
-        """From the start of the application to its end."""
+        """The lifespan of the application."""
         self.engine.start()
         self.feedback.start()
         try:

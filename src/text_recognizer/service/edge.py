@@ -1,4 +1,4 @@
-"""The outermost layer: it numbers requests, counts them, and answers every error with a problem document."""
+"""The outermost layer: request ids, metrics, and a problem document for every error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from text_recognizer.service.metrics import Metrics
 from text_recognizer.service.problems import Broken, RequestError, problem, unserved
 
 log = logging.getLogger(__name__)
-_GONE = 499  # in the metrics only: the client does not wait for an answer
+_GONE = 499  # in the metrics only: the client has disconnected
 
 
 class Edge:
@@ -52,7 +52,7 @@ class Edge:
         except Exception:
             log.exception("request %s failed", request_id)
             if status:
-                raise  # the answer has begun: all that is left is to break the connection
+                raise  # the answer has begun: only the connection can be closed
             self._metrics.refused.labels(Broken.code).inc()
             await problem(Broken(), request_id)(scope, receive, numbered)
         finally:

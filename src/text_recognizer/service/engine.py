@@ -1,9 +1,9 @@
 """The work behind the service: a bounded queue of pages, and threads that lay them out and read their lines.
 
 A page is first laid out (decoded, its lines found and cut out), then its lines go into one pool with those of other
-pages, from which batches are read. Each thread takes whichever step is due; ONNX Runtime runs on that thread alone, so
-that as many steps run at once as there are cores. Steps are short: between two of them the engine notices that a client
-has gone or that a deadline is over, and drops what is left.
+pages, from which batches are read. Each thread takes the next step; ONNX Runtime runs on that thread alone, so as many
+steps run at once as there are cores. Steps are short: between them the engine notices that a client has gone or a
+deadline is over, and drops the rest of that page.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ from text_recognizer.service.settings import Settings
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-BATCH = 8  # lines; on one core more of them cost more each (docs/serve/service.md), and let others wait
+BATCH = 8  # lines; on one core larger batches cost more per line (docs/serve/service.md), and let others wait
 PUNCTUAL = 0.8  # share of the time until its deadline that a page may be expected to take
-LEARNING = 0.3  # how much the latest page counts in what the next ones are expected to take
-STUCK = 3.0  # a step that takes this many deadlines will not end any more
+LEARNING = 0.3  # weight of the latest page in the running mean of costs
+STUCK = 3.0  # a step that takes this many deadlines will never end
 STOP_SECONDS = 10.0  # that the steps in hand have, all together, when the service stops
 RETRY_SECONDS = 5.0  # between attempts to load a model that cannot be loaded
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where lines were found on an image of this size; some of them may turn out to say nothing."""
+    """Outlines of the lines that were found on an image of this size; some of them may turn out to be empty."""
 
     width: int
     height: int
@@ -58,14 +58,14 @@ class Layout:
 
 @dataclass(eq=False)
 class Job:
-    """A page on its way. Threads fill it, the coroutine that submitted it waits for it."""
+    """A page in progress. Threads fill it, the coroutine that submitted it waits for it."""
 
     image: bytes
     mode: Mode
     deadline: float  # of time.monotonic()
     loop: asyncio.AbstractEventLoop
     forget: Callable[[Job], None]
-    language: str | None = None  # asked for; once the page is laid out, the one that it is read in
+    language: str | None = None  # requested; after the layout, the one that the page is read in
     came: float = field(default_factory=time.monotonic)
     page: asyncio.Future[Page] = field(init=False)
     laid_out: asyncio.Future[Layout] = field(init=False)
@@ -83,11 +83,11 @@ class Job:
 
     def __post_init__(self) -> None:
         self.page, self.laid_out = self.loop.create_future(), self.loop.create_future()
-        for future in (self.page, self.laid_out):  # whoever gave up does not want to hear of errors
+        for future in (self.page, self.laid_out):  # a caller that gave up must not log errors
             future.add_done_callback(lambda f: f.cancelled() or f.exception())
 
     def drop(self) -> None:
-        """Nobody waits for it any more; what is not read yet never will be."""
+        """Give the page up: lines that are not read yet never will be."""
         self.forget(self)
 
     async def wait(self) -> Page:
@@ -95,7 +95,7 @@ class Job:
         return await self._in_time(_of(self.page))
 
     async def wait_for_layout(self) -> Layout:
-        """Where the lines are, as soon as it is clear that the image can be read. Raises as `wait` does."""
+        """The outlines of the lines, as soon as they are known. Raises as `wait` does."""
         return await self._in_time(_of(self.laid_out))
 
     async def stream(self) -> AsyncIterator[Line]:
@@ -116,11 +116,11 @@ class Job:
         except TimeoutError:
             self.drop()
             raise DeadlineExceeded(
-                "the page could not be read in time; try again later, a smaller image, or mode=fast"
+                "the page could not be read in time; try again later, with a smaller image, or with mode=fast"
             ) from None
 
     def timings(self) -> dict[str, float]:
-        """Seconds, to a millisecond."""
+        """Seconds, rounded to milliseconds."""
         spans = {
             "queued": self.began - self.came,
             "layout": self.found - self.began,
@@ -131,40 +131,40 @@ class Job:
 
     # ------------------------------------------------------------------------------------- called by the threads
 
-    def tell_layout(self, layout: Layout) -> None:
+    def report_layout(self, layout: Layout) -> None:
         def end() -> None:
             if not self.laid_out.done():
                 self.laid_out.set_result(layout)
 
-        self._tell(end)
+        self._call(end)
 
-    def tell_line(self, index: int, line: Line) -> None:
-        self._tell(lambda: self.lines.put_nowait((index, line)))
+    def report_line(self, index: int, line: Line) -> None:
+        self._call(lambda: self.lines.put_nowait((index, line)))
 
-    def tell_page(self, page: Page) -> None:
+    def report_page(self, page: Page) -> None:
         def end() -> None:
             self.lines.put_nowait(None)
             if not self.page.done():
                 self.page.set_result(page)
 
-        self._tell(end)
+        self._call(end)
 
-    def tell_failure(self, error: TextRecognizerError) -> None:
+    def report_failure(self, error: TextRecognizerError) -> None:
         def end() -> None:
             for future in (self.laid_out, self.page):
                 if not future.done():
                     future.set_exception(error)
             self.lines.put_nowait(None)
 
-        self._tell(end)
+        self._call(end)
 
-    def _tell(self, what: Callable[[], object]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody listens
+    def _call(self, what: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
             self.loop.call_soon_threadsafe(what)
 
 
 class Engine:
-    """Reads pages with `settings.reading_threads` threads. `start` it before, `stop` it after."""
+    """Reads pages with `settings.reading_threads` threads; `start` and `stop` it."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
@@ -177,24 +177,24 @@ class Engine:
         self._lines: deque[tuple[Job, int]] = deque()
         self._busy: dict[int, float] = {}  # thread → when its step began
         self._steps = 0  # begun so far
-        self._costs: dict[Mode, float] = {"fast": 0.5, "accurate": 1.0}  # seconds of a thread for a page, running means
+        self._costs: dict[Mode, float] = {"fast": 0.5, "accurate": 1.0}  # thread seconds for a page, running means
         self._closing = threading.Event()
 
     # --------------------------------------------------------------------------------------------- for the service
 
     def start(self) -> None:
-        """Returns at once; `ready` tells when the model is loaded and warm."""
+        """Start the threads and return at once; `ready` is true when the model is loaded and warm."""
         cv2.setNumThreads(1)  # the threads here are the parallelism
         heap.share_one()
-        # Pillow warns of oddities in files that it reads well all the same, and Python remembers each warning for good.
+        # Pillow warns about oddities in files that it can read, and Python stores each warning forever.
         warnings.filterwarnings("ignore", module="PIL")
         self._start(self._keep_model, "model")
-        self._start(partial(heap.give_back, lambda: self._steps, self._closing), "memory")
+        self._start(partial(heap.return_free, lambda: self._steps, self._closing), "memory")
         for number in range(self.settings.reading_threads):
             self._start(self._work, f"reader-{number}")
 
     def stop(self) -> None:
-        """Ends the threads after the steps they are at; pages that still wait are told so."""
+        """End the threads after their current steps; pages that still wait fail with `NotReady`."""
         self._closing.set()
         with self._changed:
             left = [*self._waiting, *self._working]
@@ -213,13 +213,13 @@ class Engine:
 
     @property
     def stuck(self) -> bool:
-        """Whether no thread has come back for so long that only a new process will help."""
+        """Whether all threads hang for so long that only a new process will help."""
         late = time.monotonic() - STUCK * self.settings.deadline
         busy = list(self._busy.values())
         return len(busy) == self.settings.reading_threads and all(began < late for began in busy)
 
     def submit(self, image: bytes, mode: Mode, deadline: float, language: str | None = None) -> Job:
-        """Puts an encoded image into the queue, from within an event loop.
+        """Put an encoded image into the queue, from within an event loop.
 
         Raises `NotReady`, `Overloaded`, `LanguageUnknown`.
         """
@@ -241,13 +241,13 @@ class Engine:
         return job
 
     def _left(self, job: Job) -> float:
-        """Seconds of a thread that a page will take from now on."""
+        """Thread seconds that a page will still take."""
         return max(0.1 * self._costs[job.mode], self._costs[job.mode] - job.cost)
 
     def _is_late(self, job: Job, ahead: float) -> bool:
-        """Whether a page would miss its deadline behind others that take `ahead` seconds of threads.
+        """Whether a page would miss its deadline behind others that take `ahead` thread seconds.
 
-        Such a page is refused at once: waiting in vain is worse, and it would cost those that can be answered in time.
+        Such a page is refused at once: waiting in vain is worse, and would delay pages that can be answered in time.
         """
         seconds = (ahead + self._costs[job.mode]) / self.settings.reading_threads
         return ahead > 0 and seconds > PUNCTUAL * (job.deadline - time.monotonic())
@@ -257,24 +257,24 @@ class Engine:
         return Overloaded("too many pages wait to be read; try again later", retry_after=min(60.0, wait))
 
     def _learn(self, job: Job) -> None:
-        """From what a page took: pages that will be late now, since pages take longer than expected, are refused."""
+        """Learn the cost of a page from one that is done, and refuse waiting pages that will now be late."""
         late: list[tuple[Job, float]] = []
         with self._changed:
             self._costs[job.mode] += LEARNING * (job.cost - self._costs[job.mode])
             ahead = sum(map(self._left, self._working))
-            kept: deque[Job] = deque()
+            in_time: deque[Job] = deque()
             for waiting in self._waiting:
                 if self._is_late(waiting, ahead):
                     late.append((waiting, ahead))
                 else:
-                    kept.append(waiting)
+                    in_time.append(waiting)
                     ahead += self._costs[waiting.mode]
-            self._waiting = kept
+            self._waiting = in_time
         for refused, ahead in late:
             self._fail(refused, self._overloaded(ahead))
 
     def statistics(self, image: LoadedImage, page: Page) -> dict[str, float]:
-        """The numbers of an image and of what was read on it, as those of a job."""
+        """The statistics of an image and its page, as those of a job."""
         reader = self.reader
         wording = Wording("") if reader is None else self._wordings[reader]
         return {**image_statistics(image.gray), **page_statistics(page, wording)}
@@ -299,7 +299,7 @@ class Engine:
             self._count()
             try:
                 step()
-            except Exception:  # steps answer for their pages themselves; a thread must outlive whatever happens
+            except Exception:  # steps report the failures of their pages; a thread must survive any other
                 log.exception("a step of reading failed")
             finally:
                 self._busy.pop(me, None)
@@ -307,9 +307,9 @@ class Engine:
                 self._count()
 
     def _next_step(self) -> Callable[[], None] | None:
-        """What is due, taken out of the queues; called with the lock."""
+        """The next step, taken out of the queues; called with the lock."""
         reader = self.reader
-        # Lines of several pages fill a batch; but no more pages are begun than that takes.
+        # Lines of several pages fill a batch; no more pages are begun than that needs.
         if self._waiting and reader is not None and len(self._lines) < BATCH:
             job = self._waiting.popleft()
             self._working.add(job)
@@ -328,7 +328,7 @@ class Engine:
         return partial(self._read, batch)
 
     def _forget(self, job: Job) -> None:
-        """Takes a page out that nobody waits for; one that is done already is left as it is."""
+        """Remove a page that nobody waits for, unless it is done already."""
         with self._changed:
             if job in self._working:
                 self._working.discard(job)
@@ -361,7 +361,9 @@ class Engine:
         job.reader = reader
         job.missing = len(job.layout.crops)
         job.read = [None] * job.missing
-        job.tell_layout(Layout(job.layout.width, job.layout.height, tuple(polygon for polygon, _ in job.layout.places)))
+        job.report_layout(
+            Layout(job.layout.width, job.layout.height, tuple(polygon for polygon, _ in job.layout.places))
+        )
         if not job.missing:
             self._finish(job)
             return
@@ -379,7 +381,7 @@ class Engine:
             crops = [layout.crops[index] for job, index in batch if (layout := layouts[job]) is not None]
             readings = reader.recognizer.in_language(jobs[0].language).read_lines(crops, jobs[0].mode)
         except Exception:
-            if len(jobs) > 1:  # one page must not cost the others theirs
+            if len(jobs) > 1:  # one page must not fail the others
                 for job in jobs:
                     self._read([item for item in batch if item[0] is job])
                 return
@@ -400,7 +402,7 @@ class Engine:
                 job.missing -= 1
                 if not job.missing:
                     finished.append(job)
-            job.tell_line(index, line)
+            job.report_line(index, line)
         for job in finished:
             self._finish(job)
 
@@ -425,14 +427,14 @@ class Engine:
         timings = job.timings()
         for stage in ("queued", "layout", "recognition"):
             counts.stages.labels(stage).observe(timings[stage])
-        job.tell_page(page)
+        job.report_page(page)
 
     def _fail(self, job: Job, error: TextRecognizerError) -> None:
         with self._changed:
             self._working.discard(job)
             self._lines = deque(item for item in self._lines if item[0] is not job)
         job.image = b""
-        job.tell_failure(error)
+        job.report_failure(error)
 
     def _count(self) -> None:
         self.metrics.waiting.set(len(self._waiting))
@@ -441,7 +443,7 @@ class Engine:
     # --------------------------------------------------------------------------------------------------- the model
 
     def _keep_model(self) -> None:
-        """Loads the model, and a newly promoted one beside it; pages that were begun end with the model they have."""
+        """Load the model, and later newly promoted ones; pages in progress finish with the model they began with."""
         settings = self.settings
         seen = self._registry_state()
         while not self._load():
@@ -463,7 +465,7 @@ class Engine:
         return status.st_mtime_ns, status.st_ino
 
     def _load(self) -> bool:
-        """Whether the model that the settings name is the one that reads, after this."""
+        """Load the model that the settings name, if it is not loaded. Returns whether it reads from now on."""
         before = self.reader
         try:
             if before is not None and self._names(before):
@@ -491,12 +493,12 @@ class Engine:
 
 
 async def _of(future: asyncio.Future[T]) -> T:
-    # Shielded: who waits in vain must not cancel what others wait for.
+    # Shielded: a caller that gives up must not cancel what others wait for.
     return await asyncio.shield(future)
 
 
 def _warm(reader: Reader) -> None:
-    """Loads all that reading needs, so that the model's files may go away afterwards."""
+    """Load all that reading needs, so that the model's files may be removed afterwards."""
     page = np.full((200, 480), 235, np.uint8)
     cv2.putText(page, "the quick brown fox", (30, 110), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 1.3, 40, 2, cv2.LINE_AA)
     reader.lay_out(page)

@@ -36,13 +36,13 @@ from text_recognizer.service.problems import (
     RequestError,
     UnknownRequest,
 )
-from text_recognizer.service.readings_log import Complaints, ReadingsLog
+from text_recognizer.service.readings_log import Failures, ReadingsLog
 from text_recognizer.service.recent import Recent, Remembered
 from text_recognizer.service.settings import FEEDBACK_OFF, Settings
 from text_recognizer.service.workers import Workers
 
 if TYPE_CHECKING:
-    from text_recognizer.feedback.store import Kept, Store
+    from text_recognizer.feedback.store import Store, StoredFeedback
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -82,11 +82,11 @@ class FeedbackService:
 
             self._store = Store.open(settings.feedback, settings.feedback_images)
         self._recent = Recent(settings.remember_seconds if self._store else 0, settings.remember_bytes)
-        self._complain = Complaints(metrics)
-        self._log = ReadingsLog(self._store, settings.log_keep, self._complain) if self._store else None
+        self._failures = Failures(metrics)
+        self._log = ReadingsLog(self._store, settings.log_keep, self._failures) if self._store else None
         self._workers = Workers("feedback", STORE_THREADS, STORE_WAITING - STORE_THREADS)
         self._decoding = threading.Lock()  # a page takes hundreds of megabytes while it is decoded
-        self._used = 0  # bytes of the store, as measured last and stored since
+        self._used = 0  # bytes of the store, as last measured, and stored since
         self._tasks: set[asyncio.Task[None]] = set()
         self._alerts_at = -ALERTS_SECONDS
         self._alerts: asyncio.Task[None] | None = None
@@ -126,7 +126,7 @@ class FeedbackService:
         self._metrics.remembered.set(self._recent.bytes)
         if sample(request_id) < self._settings.log_readings:
             if self._is_full():
-                self._complain("log", "the store is full: see TEXT_RECOGNIZER_FEEDBACK_BYTES")
+                self._failures("log", "the store is full: see TEXT_RECOGNIZER_FEEDBACK_BYTES")
                 return
             await self._log.keep(reading)
             self._used += reading.size
@@ -142,13 +142,15 @@ class FeedbackService:
         sent = _parsed(content)
         feedback = _checked(sent)
         if self._is_full():
-            self._complain("flag", "the store is full: see TEXT_RECOGNIZER_FEEDBACK_BYTES")
+            self._failures("flag", "the store is full: see TEXT_RECOGNIZER_FEEDBACK_BYTES")
             raise FeedbackFull("no more feedback can be stored; its operator can delete some, or allow more")
         known = self._recent.get(owner, feedback.request_id)
         if image is None and self._recent.is_reused(owner, feedback.request_id):
-            raise UnknownRequest("several images came under this request id; send image and page with the feedback")
+            raise UnknownRequest(
+                "several images were read under this request id; send image and page with the feedback"
+            )
 
-        def keep() -> Kept | None:
+        def store_feedback() -> StoredFeedback | None:
             if known is not None:
                 return store.flag(feedback, known.reading(), known.image, owner)
             if image is None and sent.page is None:
@@ -166,22 +168,22 @@ class FeedbackService:
             )
 
         try:
-            kept = await self._do("flag", keep)
+            stored = await self._do("flag", store_feedback)
         except FeedbackRejected as error:
             raise FeedbackRefused(str(error)) from None
-        if kept is None:
+        if stored is None:
             raise UnknownRequest("this request is unknown or forgotten; send the image and the page with the feedback")
-        if kept.new:
+        if stored.new:
             self._used += len(image or b"") + (known.size if known is not None else 0)
             self._metrics.feedback.labels(_kind(feedback)).inc()
         answer = schema.FeedbackAnswer(
-            id=kept.feedback.id,
-            request_id=kept.feedback.request_id,
-            image_kept=kept.image_kept,
-            page_kept=kept.page_kept,
-            outside_alphabet=self._outside_alphabet(kept.feedback),
+            id=stored.feedback.id,
+            request_id=stored.feedback.request_id,
+            image_kept=stored.image_kept,
+            page_kept=stored.page_kept,
+            outside_alphabet=self._outside_alphabet(stored.feedback),
         )
-        return answer, kept.new
+        return answer, stored.new
 
     async def delete(self, request_id: str, owner: str) -> None:
         """Delete all that is stored of a reading. Raises `FeedbackOff`, `UnknownRequest`, `FeedbackAway`."""
@@ -238,7 +240,7 @@ class FeedbackService:
         try:
             self._metrics.alerts.checks = await self._do("alerts", store.latest_checks)
         except FeedbackAway:
-            self._metrics.alerts.checks = []  # what was true earlier may have changed
+            self._metrics.alerts.checks = []  # earlier alerts may have ended
         finally:
             self._alerts_at, self._alerts = time.monotonic(), None
 
@@ -282,11 +284,11 @@ class FeedbackService:
         try:
             return await self._workers.run(work, deadline=time.monotonic() + seconds)
         except Overloaded:
-            self._complain(operation, "too many operations wait for the store")
+            self._failures(operation, "too many operations wait for the store")
         except DeadlineExceeded:
-            self._complain(operation, f"not finished after {seconds:g} s")
+            self._failures(operation, f"not finished after {seconds:g} s")
         except FeedbackUnavailable as error:
-            self._complain(operation, error)
+            self._failures(operation, error)
         raise FeedbackAway("feedback cannot be stored now; nothing was stored, try again", RETRY_AFTER)
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:

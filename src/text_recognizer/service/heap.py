@@ -1,4 +1,4 @@
-"""Memory of the C library: one heap for all threads, and free memory given back to the system."""
+"""The heap of the C library: one for all threads, and free memory returned to the system."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-TRIM_SECONDS = 5.0  # between two looks for free memory; giving it back takes some hundredths of a second
+TRIM_SECONDS = 5.0  # between two checks; returning memory takes some hundredths of a second
 _M_ARENA_MAX = -8  # of malloc.h
 
 
 def share_one() -> None:
-    """Let the threads that start from now on share one heap, where the C library is glibc.
+    """Let threads that start from now on share one heap (glibc only).
 
-    By default each thread has a heap of its own, and other threads cannot use what was freed there.
+    By default each thread has its own heap, and other threads cannot use what it freed.
     """
     if "MALLOC_ARENA_MAX" not in os.environ:
         with suppress(AttributeError):
             _c_library().mallopt(_M_ARENA_MAX, 1)
 
 
-def give_back(steps: Callable[[], int], closing: threading.Event) -> None:
-    """Give free memory back while `steps`, a count of the work done, changes; returns when `closing` is set.
+def return_free(steps: Callable[[], int], closing: threading.Event) -> None:
+    """Return free memory while `steps`, a count of the work done, changes; ends when `closing` is set.
 
     Pages of all sizes leave holes in the heap, which glibc retains: 300 MB were resident and 70 in use.
     """
@@ -37,7 +37,7 @@ def give_back(steps: Callable[[], int], closing: threading.Event) -> None:
 
 
 def _c_library() -> Any:
-    """The C library; functions that only glibc has raise AttributeError elsewhere."""
+    """The C library; functions of glibc raise AttributeError elsewhere."""
     with suppress(OSError, TypeError):
         return ctypes.CDLL(None)
     return None

@@ -1,4 +1,4 @@
-"""From a request to the bytes of an image: counted while they come in, never kept on disk, never taken for a path."""
+"""The bytes of an image from a request: counted as they arrive, never written to disk, never taken for a path."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RAW = ("image/", "application/octet-stream")
 FETCHES = 32  # at the same time; each waits for another server
 IMAGE_VALUES, FEEDBACK_VALUES = 1000, 300_000  # in the JSON of an image, and of feedback with its page
 MAX_FEEDBACK = 8 * 2**20  # bytes of the JSON of feedback
-# What is taken of a body that is too large and thrown away, so that a client that only then listens hears of it.
+# A body that is too large is read and discarded up to here, so that clients that send first also get the answer.
 DRAINED_BYTES, DRAINED_SECONDS = 64 * 2**20, 5.0
 # How files of images and PDFs begin: /v1/image passes on nothing else, so it is no way to other content of a network.
 _PAGES = re.compile(
@@ -42,14 +42,14 @@ _PAGES = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An encoded image, and what its sender calls it."""
+    """An encoded image, and the name that its sender gave it."""
 
     data: bytes
     source: str = ""
 
 
 class Inputs:
-    """Takes images out of requests."""
+    """Extracts images from requests."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
@@ -84,7 +84,7 @@ class Inputs:
                         parts.clear()
                         await self._refuse_large(request)
                     if self._held > self._settings.max_buffered:
-                        raise Overloaded("too many images are coming in at once; try again later", retry_after=2)
+                        raise Overloaded("too many images are arriving at once; try again later", retry_after=2)
         except BaseException as error:
             self._hold(-size)
             if isinstance(error, TimeoutError):
@@ -93,7 +93,7 @@ class Inputs:
         return b"".join(parts)
 
     def release(self, body: bytes) -> None:
-        """What `body` gave is needed no more."""
+        """Release a body that `body` returned."""
         self._hold(-len(body))
 
     def _hold(self, size: int) -> None:
@@ -101,7 +101,7 @@ class Inputs:
         self._metrics.buffered.set(self._held)
 
     async def _refuse_large(self, request: Request, expected: bool = False) -> None:
-        if not expected:  # whoever waits for "100 Continue" has sent nothing and listens
+        if not expected:  # a client that waits for "100 Continue" has sent nothing and listens
             with suppress(TimeoutError, ClientDisconnect):
                 async with asyncio.timeout(DRAINED_SECONDS):
                     size = 0
@@ -125,11 +125,11 @@ class Inputs:
                 raise RequestError("the body is empty; send the bytes of an image")
             return Image(body)
         raise WrongMediaType(
-            f"send the image with Content-Type image/jpeg (or what it is), in a form as {forms.MULTIPART}, or as {JSON}"
+            f"send the image with Content-Type image/jpeg (or its type), in a form as {forms.MULTIPART}, or as {JSON}"
         )
 
     async def original(self, body: bytes, deadline: float) -> Image:
-        """The image in a request of the original contract: JSON whatever its media type says, at times in a string."""
+        """The image in a request of the original contract: JSON of any media type, sometimes inside a string."""
         content = await self._parsed(body, IMAGE_VALUES)
         if isinstance(content, str):
             content = await self._parsed(content.encode(errors="replace"), IMAGE_VALUES)
@@ -151,7 +151,7 @@ class Inputs:
             raise RequestError(f'"{key}" is not a string')
         if key == "image_url":
             return Image(await self._fetched(value, deadline), value)
-        # A string never names a file here: what is not a data URL is refused before anything looks at it.
+        # A string never names a file here: anything but a data URL is refused.
         if not value.startswith("data:"):
             raise RequestError('"image" is not a data URL; it should look like data:image/png;base64,…')
         return Image(await self._parsers.run(web.fetch, value, self._settings.max_bytes))

@@ -1,4 +1,4 @@
-"""What serving over HTTP has in common, whatever is served: a socket, the log, enough files, an end on SIGTERM."""
+"""Shared by the service and the web page: the socket, the log, the limit of open files, and the end on SIGTERM."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from uvicorn.config import LOGGING_CONFIG
 from text_recognizer.errors import UsageError
 
 OPTIONS: Mapping[str, Any] = {
-    "http": "text_recognizer.service.protocol:ImpatientProtocol",
+    "http": "text_recognizer.service.protocol:TimeoutProtocol",
     "ws": "none",
     "server_header": False,
-    "proxy_headers": False,  # else every program of this machine could name any client
+    "proxy_headers": False,  # otherwise any program on this machine could fake a client's address
 }
-"""Of `uvicorn.Config`."""
+"""Options of `uvicorn.Config`."""
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that waits for connections; its address is printed. Raises `UsageError` where that can't be."""
+    """A listening socket; its address is printed. Raises `UsageError` where the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         sock = socket.create_server((host, port), family=family, backlog=2048)
@@ -37,9 +37,9 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def run(config: uvicorn.Config, sock: socket.socket) -> int:
-    """Serve in this process until it is told to stop. Returns the exit status."""
+    """Serve in this process until it is stopped. Returns the exit status."""
     server = uvicorn.Server(config)
-    # uvicorn finishes what it took, and then raises the signal that told it to once more: that is no failure.
+    # uvicorn finishes its requests, and then raises the signal again: that is not a failure.
     signal.signal(signal.SIGTERM, _end)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[sock])
@@ -51,7 +51,7 @@ def _end(*_: Any) -> None:
 
 
 def raise_limit_of_files() -> None:
-    """Each client is a file; the usual 1024 are few where many of them are slow."""
+    """Each connection needs a file; the usual 1024 are too few for many slow clients."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -60,7 +60,7 @@ def raise_limit_of_files() -> None:
 
 
 def logging() -> dict[str, Any]:
-    """uvicorn's, with what this package says beside it."""
+    """uvicorn's configuration of logging, with this package's messages."""
     config = copy.deepcopy(LOGGING_CONFIG)
     config["loggers"]["text_recognizer"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
     return config

@@ -1,4 +1,4 @@
-"""What Prometheus is told, in a registry of its own for each application."""
+"""The metrics for Prometheus, in a separate registry for each application."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from text_recognizer.feedback.statistics import FEATURES
 
 SECONDS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 60)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
-# With several processes prometheus_client keeps the numbers in files there, and one answer tells of all of them.
+# With several processes prometheus_client stores the numbers in files there, and one answer covers all of them.
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
-# Of what a reading's numbers are counted, and where the buckets end.
+# The statistics of readings that are counted, and the upper ends of their buckets.
 STATISTICS: dict[str, tuple[float, ...]] = {
     "brightness": SHARES,
     "contrast": (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8),
@@ -42,22 +42,22 @@ STATISTICS: dict[str, tuple[float, ...]] = {
 
 
 class Alerts(Collector):
-    """A figure for each rule of monitoring, as it was when the rules were last looked at."""
+    """A gauge for each rule of monitoring, with the outcome of its last check."""
 
     def __init__(self) -> None:
         self.checks: Sequence[Check] = ()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        told = GaugeMetricFamily(
+        family = GaugeMetricFamily(
             "text_recognizer_alert", "1 where a rule of monitoring found something amiss", labels=["rule"]
         )
         for rule, fired in {check.rule: check.fired for check in self.checks}.items():
-            told.add_metric([rule], float(fired))
-        yield told
+            family.add_metric([rule], float(fired))
+        yield family
 
 
 class Metrics:
-    """All that is counted; names are in docs/serve/service.md."""
+    """All metrics of a service; docs/serve/service.md lists their names."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -82,22 +82,22 @@ class Metrics:
         }
         self.batch = self._histogram("batch_lines", "Lines read at once", (1, 2, 4, 8, 16, 32))
         self.batch_pages = self._histogram("batch_pages", "Pages whose lines were read at once", (1, 2, 4, 8, 16))
-        self.dropped = self._counter("dropped", "Pages given up, as their client went away or their time was over")
+        self.dropped = self._counter("dropped", "Pages given up because the client disconnected or the deadline passed")
         self.waiting = self._gauge("queue_pages", "Pages that wait for a thread")
         self.working = self._gauge("working_pages", "Pages being laid out or read")
         self.buffered = self._gauge("buffered_bytes", "Bytes of bodies held")
         self.model = self._gauge("model_info", "1 for the model that reads", "name", "version", how="liveall")
         self.reloads = self._counter("model_reloads", "Changes of the model while running", "outcome")
-        self.feedback = self._counter("feedback", "Feedback kept, by its flag, or correction or comment", "flag")
+        self.feedback = self._counter("feedback", "Feedback stored, by its flag, or correction or comment", "flag")
         self.feedback_failures = self._counter(
-            "feedback_failures", "What the store of feedback could not do, or not in time", "operation"
+            "feedback_failures", "Operations of the store of feedback that failed or took too long", "operation"
         )
         self.remembered = self._gauge("remembered_bytes", "Bytes of readings in memory, for feedback on them")
         self.alerts = Alerts()
         self.registry.register(self.alerts)
 
     def observe(self, statistics: Mapping[str, float]) -> None:
-        """Counts the numbers of a page (`feedback.statistics`) that it has."""
+        """Count the statistics of a page (`feedback.statistics`)."""
         for name, histogram in self.statistics.items():
             if name in statistics:
                 histogram.observe(statistics[name])
@@ -118,7 +118,7 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """In Prometheus' text format."""
+        """The metrics in Prometheus' text format."""
         registry = self.registry
         if SHARED in os.environ:
             registry = CollectorRegistry()

@@ -1,6 +1,6 @@
 """Errors as clients see them: RFC 9457 problem documents, whose type carries the project's error code.
 
-Details of the failure go to the log. A client gets no stack trace and no path, but the id of its request.
+Details of a failure go to the log. A client gets the id of its request, but no stack trace and no path.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class RequestError(TextRecognizerError):
 
 
 class Unauthorized(RequestError):
-    """No API key, or one that is not known."""
+    """No API key, or an unknown one."""
 
     status = 401
     code = "unauthorized"
@@ -45,7 +45,7 @@ class ForeignPage(RequestError):
 
 
 class UnknownRequest(RequestError):
-    """The reading is not known."""
+    """The reading is unknown."""
 
     status = 404
     code = "unknown-request"
@@ -66,7 +66,7 @@ class FeedbackRefused(RequestError):
 
 
 class LanguageUnknown(RequestError):
-    """A language that the model cannot be told to read."""
+    """A language that the model does not read."""
 
     status = 422
     code = "language-unknown"
@@ -80,7 +80,7 @@ class FeedbackAway(RequestError):
 
 
 class FeedbackFull(RequestError):
-    """The store of feedback holds as much as it may."""
+    """The store of feedback is full."""
 
     status = 507
     code = "feedback-full"
@@ -153,7 +153,7 @@ _UNSERVED = {
 
 def problem(error: TextRecognizerError, request_id: str) -> Response:
     """The answer that reports `error` to a client."""
-    told = described(error, request_id)
+    document = described(error, request_id)
     headers = {}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
@@ -161,20 +161,20 @@ def problem(error: TextRecognizerError, request_id: str) -> Response:
         headers["Connection"] = "close"  # the rest of the body is not read
     if isinstance(error, RequestError) and error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    return Response(json.dumps(told), told["status"], headers, MEDIA_TYPE)
+    return Response(json.dumps(document), document["status"], headers, MEDIA_TYPE)
 
 
 def described(error: TextRecognizerError, request_id: str) -> dict[str, Any]:
     """The problem document of `error`."""
     if isinstance(error, ImageRejected):
         return body(422, error.code, str(error), request_id)
-    # The model, the disk, the arguments: nothing that a client can correct, and the message may name a path.
+    # A client cannot correct the model, the disk or the arguments, and the message may name a path.
     known = error if isinstance(error, RequestError) else Broken()
     return body(known.status, known.code, str(known), request_id)
 
 
 def unserved(error: HTTPException, request_id: str) -> Response:
-    """The answer where no route serves a request, or not by its method."""
+    """The answer where no route serves a request or its method."""
     code, detail = _UNSERVED.get(error.status_code, ("bad-request", "the request cannot be understood"))
     return document(error.status_code, code, detail, request_id, dict(error.headers or {}))
 

@@ -1,4 +1,4 @@
-"""Keeps readings in the store before they are answered: one thread, and one transaction for all that wait."""
+"""Stores readings before they are answered: one thread, and one transaction for all that wait."""
 
 from __future__ import annotations
 
@@ -19,41 +19,43 @@ from text_recognizer.service.settings import LogKeep
 if TYPE_CHECKING:
     from text_recognizer.feedback.store import Store
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 2.0
-"""How long an answer waits until its reading is kept; then it goes out all the same."""
+"""How long an answer waits until its reading is stored; then it is sent anyway."""
 AT_ONCE = 64  # readings in a transaction
-WAITING, WAITING_BYTES = 1000, 64 * 2**20  # that wait for a store that is away; what comes then is not kept
+WAITING, WAITING_BYTES = 1000, 64 * 2**20  # may wait while the store is unavailable; further readings are not stored
 RETRY_SECONDS = 1.0
-GIVE_UP_SECONDS = 60.0  # after which a reading that cannot be kept is let go
-COMPLAIN_SECONDS = 60.0  # between two lines in the log about the same
+GIVE_UP_SECONDS = 60.0  # after which a reading that cannot be stored is dropped
+COMPLAIN_SECONDS = 60.0  # between two log lines about the same operation
 
 
 @dataclass(eq=False)
 class _Entry:
     reading: Remembered
     loop: asyncio.AbstractEventLoop
-    kept: asyncio.Future[None] = field(init=False)
+    stored: asyncio.Future[None] = field(init=False)
     came: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.kept = self.loop.create_future()
+        self.stored = self.loop.create_future()
 
     def is_of(self, request_id: str, owner: str) -> bool:
         return (self.reading.request_id, self.reading.owner) == (request_id, owner)
 
-    def tell(self) -> None:
-        def end() -> None:
-            if not self.kept.done():
-                self.kept.set_result(None)
+    def release(self) -> None:
+        """Let the answer go out; for threads other than the loop's."""
 
-        with suppress(RuntimeError):  # the loop is closed: nobody listens
+        def end() -> None:
+            if not self.stored.done():
+                self.stored.set_result(None)
+
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
             self.loop.call_soon_threadsafe(end)
 
 
-class Complaints:
-    """Says in the log and in /metrics that an operation failed; in the log once in a while."""
+class Failures:
+    """Report failed operations in /metrics, and in the log at most once a minute for each operation."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -61,21 +63,21 @@ class Complaints:
 
     def __call__(self, operation: str, error: object) -> None:
         self._metrics.feedback_failures.labels(operation).inc()
-        self.tell(operation, error)
+        self.log(operation, error)
 
-    def tell(self, operation: str, error: object) -> None:
-        """In the log alone."""
+    def log(self, operation: str, error: object) -> None:
+        """Report in the log only."""
         now = time.monotonic()
         if now - self._last.get(operation, -COMPLAIN_SECONDS) >= COMPLAIN_SECONDS:
             self._last[operation] = now
-            log.warning("feedback: %s: %s", operation, error)
+            logger.warning("feedback: %s: %s", operation, error)
 
 
 class ReadingsLog:
-    """`start` it before, `stop` it after. A store that is away costs readings nothing but their place in it."""
+    """A queue of readings for the store; `start` and `stop` it. An unavailable store delays and fails no reading."""
 
-    def __init__(self, store: Store, keep: LogKeep, complain: Complaints) -> None:
-        self._store, self._keep, self._complain = store, keep, complain
+    def __init__(self, store: Store, keep: LogKeep, failures: Failures) -> None:
+        self._store, self._keep, self._failures = store, keep, failures
         self._changed = threading.Condition()
         self._waiting: deque[_Entry] = deque()
         self._bytes = 0
@@ -88,7 +90,7 @@ class ReadingsLog:
         self._thread.start()
 
     def stop(self) -> None:
-        """After one more attempt to keep what waits."""
+        """End the thread after one more attempt to store what waits."""
         self._closing.set()
         with self._changed:
             self._changed.notify_all()
@@ -96,7 +98,7 @@ class ReadingsLog:
             self._thread.join(timeout=10)
 
     async def keep(self, reading: Remembered) -> None:
-        """Returns when `reading` is kept, or after `WAIT_SECONDS`; at once where the store is away."""
+        """Return when `reading` is stored, or after `WAIT_SECONDS`; at once while the store is unavailable."""
         entry = _Entry(reading, asyncio.get_running_loop())
         with self._changed:
             room = len(self._waiting) < WAITING and self._bytes + reading.size <= WAITING_BYTES
@@ -106,28 +108,30 @@ class ReadingsLog:
                 self._changed.notify_all()
             away = self._away
         if not room or away:
-            self._complain("log", "readings are answered before they are kept, or are not kept: the store is away")
+            self._failures(
+                "log", "readings are answered before they are stored, or are not stored: the store is unavailable"
+            )
             return
         try:
-            await asyncio.wait_for(asyncio.shield(entry.kept), WAIT_SECONDS)
+            await asyncio.wait_for(asyncio.shield(entry.stored), WAIT_SECONDS)
         except TimeoutError:
-            self._complain("log", f"a reading was answered before it was kept: {WAIT_SECONDS:g} s did not do")
+            self._failures("log", f"a reading was answered before it was stored: that took over {WAIT_SECONDS:g} s")
 
     def forget(self, request_id: str, owner: str) -> None:
-        """Afterwards the reading of this request is in the store or never will be; for threads other than the loop's.
+        """Settle a reading: afterwards it is stored or never will be. For threads other than the loop's.
 
-        Raises `FeedbackUnavailable` where the store does not come to an end with it.
+        Raises `FeedbackUnavailable` where the store does not finish in time.
         """
         with self._changed:
             for entry in [entry for entry in self._waiting if entry.is_of(request_id, owner)]:
                 self._waiting.remove(entry)
                 self._bytes -= entry.reading.size
-                entry.tell()
+                entry.release()
             ended = self._changed.wait_for(
                 lambda: not any(entry.is_of(request_id, owner) for entry in self._writing), timeout=5
             )
         if not ended:
-            raise FeedbackUnavailable("the reading is just being kept; try again")
+            raise FeedbackUnavailable("the reading is being stored; try again")
 
     def _work(self) -> None:
         while True:
@@ -140,16 +144,16 @@ class ReadingsLog:
                     entry = self._waiting.popleft()
                     self._bytes -= entry.reading.size
                     self._writing.append(entry)
-            kept = self._write()
+            written = self._write()
             with self._changed:
-                self._away = not kept
+                self._away = not written
                 late = time.monotonic() - GIVE_UP_SECONDS
-                again = [] if kept else [entry for entry in self._writing if entry.came > late]
+                again = [] if written else [entry for entry in self._writing if entry.came > late]
                 self._waiting.extendleft(reversed(again))
                 self._bytes += sum(entry.reading.size for entry in again)
                 self._writing = []
                 self._changed.notify_all()
-            if not kept and self._closing.wait(RETRY_SECONDS):
+            if not written and self._closing.wait(RETRY_SECONDS):
                 return
 
     def _write(self) -> bool:
@@ -159,11 +163,11 @@ class ReadingsLog:
                 for entry in self._writing
             )
         except FeedbackUnavailable as error:
-            self._complain.tell("log", error)
+            self._failures.log("log", error)
             return False
-        except Exception:  # the thread must outlive whatever happens
-            log.exception("readings could not be kept")
+        except Exception:  # the thread must survive any error
+            logger.exception("readings could not be stored")
             return False
         for entry in self._writing:
-            entry.tell()
+            entry.release()
         return True

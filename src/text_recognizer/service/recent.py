@@ -1,4 +1,4 @@
-"""What was read a short while ago: in memory alone, so that feedback finds its page and image and nothing is kept."""
+"""Recent readings, in memory only: feedback finds its page and image, and nothing is stored without feedback."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from text_recognizer.formats.json_lines import to_dict
 from text_recognizer.page import Mode, Page
 from text_recognizer.service.settings import LogKeep
 
-REUSED = 10_000  # ids that are known to be reused
-_POINT_BYTES, _ITEM_BYTES = 110, 400  # as Python keeps a point, and a line or a word without its points
+REUSED = 10_000  # ids known to be reused, at most
+_POINT_BYTES, _ITEM_BYTES = 110, 400  # memory of a point, and of a line or a word without its points
 
 
 @dataclass(frozen=True)
 class Remembered:
-    """A page that was read and the encoded image that it was read from."""
+    """A page and the encoded image that it was read from."""
 
     request_id: str
     page: Page
@@ -35,14 +35,14 @@ class Remembered:
 
     @cached_property
     def size(self) -> int:
-        """About the bytes that it takes."""
+        """Bytes of memory, estimated."""
         lines = self.page.lines
         words = [word for line in lines for word in line.words]
         points = sum(len(line.polygon) + len(line.baseline) for line in lines) + sum(len(w.polygon) for w in words)
         return len(self.image) + _POINT_BYTES * points + _ITEM_BYTES * (1 + len(lines) + len(words))
 
     def reading(self, keep: LogKeep = "images") -> Reading:
-        """What is kept of it. How its sender called the image is not."""
+        """The reading to store. It lacks the name that the sender gave the image."""
         return Reading(
             request_id=self.request_id,
             at=self.at,
@@ -57,16 +57,16 @@ class Remembered:
 
 
 class Recent:
-    """The readings of the last `seconds`, at most `most` bytes of them, the latest; for one thread."""
+    """The latest readings, of at most `seconds` and at most `most` bytes. For one thread."""
 
     def __init__(self, seconds: float, most: int) -> None:
         self._seconds, self._most = seconds, most
         self._readings: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
-        self._reused: OrderedDict[tuple[str, str], float] = OrderedDict()  # ids that several images came under
+        self._reused: OrderedDict[tuple[str, str], float] = OrderedDict()  # ids that several images were read under
         self.bytes = 0
 
     def add(self, reading: Remembered) -> None:
-        """Remember `reading`; an id that came with another image before stands for none of them."""
+        """Remember `reading`; an id that was used with another image before is ambiguous, and finds none of them."""
         key = reading.owner, reading.request_id
         there = self._readings.get(key)
         if (there is not None and there.image != reading.image) or self.is_reused(*key):
@@ -84,18 +84,18 @@ class Recent:
         return self._readings.get((owner, request_id))
 
     def is_reused(self, owner: str, request_id: str) -> bool:
-        """Whether several images came under this id, so that it does not say which one is meant."""
+        """Whether several images were read under this id, so that it is ambiguous."""
         return (owner, request_id) in self._reused
 
     def forget(self, owner: str, request_id: str) -> bool:
-        """Whether it was remembered until now."""
+        """Remove a reading. Returns whether it was there."""
         reading = self._readings.pop((owner, request_id), None)
         if reading is not None:
             self.bytes -= reading.size
         return reading is not None
 
     def forget_old(self) -> None:
-        """Drop the expired readings, and the oldest of those that are too many."""
+        """Drop expired readings, and the oldest while there are too many."""
         oldest = time.monotonic() - self._seconds
         while self._readings:
             key, reading = next(iter(self._readings.items()))

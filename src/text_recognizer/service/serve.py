@@ -1,4 +1,4 @@
-"""`text-recognizer serve`: uvicorn around the application, until the process is told to stop."""
+"""`text-recognizer serve`: uvicorn with the application, until the process is stopped."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def serve(given: Mapping[str, Any], application: str = "text_recognizer.service.app:create_app") -> int:
-    """Serve with the settings of the environment and, before them, those `given`. Returns the exit status.
+    """Serve with the settings of the environment; those `given` override them. Returns the exit status.
 
-    `application` names what makes the application: the service alone, or with something around it.
+    `application` names the factory of the application: the service alone, or with the web page.
     """
     settings = Settings.from_environment(**given)
     check_device(settings.device)
-    Bundle.open(resolve(settings.model))  # an error now and here, not in the log of a service that is never ready
-    # The application, in this process or in others, reads the settings anew.
+    Bundle.open(resolve(settings.model))  # fail here, not in the log of a service that is never ready
+    # The application reads the settings again, in this process or in others.
     os.environ.update({PREFIX + name.upper(): str(value) for name, value in given.items()})
     raise_limit_of_files()
     config = uvicorn.Config(
@@ -35,7 +35,7 @@ def serve(given: Mapping[str, Any], application: str = "text_recognizer.service.
         factory=True,
         workers=settings.workers,
         log_config=logging(),
-        timeout_graceful_shutdown=int(settings.deadline) + 5,  # what was taken is finished
+        timeout_graceful_shutdown=int(settings.deadline) + 5,  # requests in progress are finished
         timeout_worker_healthcheck=30,
         **{**OPTIONS, "proxy_headers": bool(settings.trusted_proxies)},
         forwarded_allow_ips=list(settings.trusted_proxies),

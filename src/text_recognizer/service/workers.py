@@ -1,7 +1,7 @@
-"""Threads for short work beside the event loop, which neither outlive the process nor hold work for clients that left.
+"""Threads for short work beside the event loop; they end with the process, and drop work of clients that left.
 
-The threads of `asyncio.to_thread` are joined when the process ends, so that one stuck call keeps it alive after
-SIGTERM; and what waits for them waits without limit. These are daemons, and their queue is bounded.
+The threads of `asyncio.to_thread` are joined when the process ends, so one stuck call keeps it alive after
+SIGTERM, and their queue is unbounded. These are daemons, and their queue is bounded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Task = tuple["Future[Any]", Callable[[], Any]]
 
 
 class Workers:
-    """`threads` daemon threads, started when they are needed, before which at most `waiting` calls may wait."""
+    """`threads` daemon threads, started when needed, with a queue of at most `waiting` calls."""
 
     def __init__(self, name: str, threads: int, waiting: int = 64) -> None:
         self._name, self._most, self._waiting = name, threads, waiting
@@ -73,7 +73,7 @@ class Workers:
                 future.set_exception(error)
             else:
                 future.set_result(result)
-            del future, work  # they hold a body
+            del future, work  # they hold a request's body
 
 
 async def while_client_waits(request: Request, work: Coroutine[Any, Any, T]) -> T:
