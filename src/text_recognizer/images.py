@@ -1,7 +1,7 @@
-"""The one door for pixels: path, URL, bytes, file object, PIL image or array in; one known kind of image out.
+"""The only entry for pixels: a path, URL, bytes, file object, PIL image or array becomes one known kind of image.
 
-What comes from outside is not trusted. Only the formats below are tried; the size in the header is checked before
-anything is decoded; whatever a decoder says about damaged bytes becomes one `ImageRejected` of one line.
+Input is not trusted. Only the formats below are tried; the size in the header is checked before decoding; whatever a
+decoder raises on damaged bytes becomes an `ImageRejected` with a message of one line.
 """
 
 import os
@@ -25,12 +25,12 @@ from text_recognizer.tone import dark_on_light
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF", "HEIF")
 MAX_BYTES = 64 * 2**20
-MAX_PIXELS = 64_000_000  # A3 at 500 dpi, a 50-megapixel phone; some 10 bytes a pixel while it is decoded
+MAX_PIXELS = 64_000_000  # A3 at 500 dpi, a 50-megapixel phone; about 10 bytes a pixel while decoding
 MAX_SIDE = 32_000  # OpenCV's warps address pixels with 16 bits
 MAX_SCANS = 50  # of a progressive JPEG; encoders write about ten, and each scan takes time for all pixels
-MAX_FRAMES = 4  # directories of a TIFF that are looked at: a page, its thumbnail, its mask
+MAX_FRAMES = 4  # directories of a TIFF that are read: a page, its thumbnail, its mask
 MAX_ENTRIES, MAX_NUMBERS = 1024, 400_000  # of a directory, and numbers in one entry
-MIN_SIDE = 8  # nobody can read writing that is lower than this
+MIN_SIDE = 8  # smaller writing is unreadable
 
 _KINDS = "PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000, AVIF or HEIC"
 _BYTE_ORDERS = {b"II": "<", b"MM": ">"}
@@ -62,7 +62,7 @@ _UPRIGHT = {  # by EXIF's orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Things that people take for images, by how their bytes begin (offset, bytes).
+# Files that people mistake for images, by their first bytes (offset, bytes, message).
 _NOT_IMAGES = (
     (0, b"%PDF", "a PDF, which holds pages; read it with `text-recognizer read` or `read_pages`"),
     (0, b"<svg", "an SVG drawing; export it as PNG"),
@@ -140,12 +140,12 @@ def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = Fal
 
 
 def read_bytes(source: str | Path | bytes | bytearray | memoryview | BinaryIO, max_bytes: int = MAX_BYTES) -> bytes:
-    """The encoded image behind a path, a `data:`, `http:` or `https:` URL, bytes or a binary file object.
+    """The encoded image of a path, a `data:`, `http:` or `https:` URL, bytes or a binary file object.
 
-    Raises `ImageRejected` where it cannot be had, is empty, or is larger than `max_bytes`.
+    Raises `ImageRejected` where it cannot be read, is empty, or is larger than `max_bytes`.
     """
     if isinstance(source, str) and source.startswith(("data:", "http://", "https://")):
-        from text_recognizer.web import fetch  # late: sockets and TLS are for those who give a URL
+        from text_recognizer.web import fetch  # late: only URLs need sockets and TLS
 
         data = fetch(source, max_bytes)
     elif isinstance(source, bytes | bytearray | memoryview):
@@ -173,7 +173,7 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
         with path.open("rb") as stream:
             if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 return stream.read(max_bytes + 1)
-            parts, size = [], 0  # a pipe gives what it has, not what was asked for
+            parts, size = [], 0  # a pipe may return less than was requested
             while size <= max_bytes and (part := stream.read(min(1 << 20, max_bytes + 1 - size))):
                 parts.append(part)
                 size += len(part)
@@ -196,7 +196,7 @@ def _decode(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
 
 @contextmanager
 def _decoding(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
-    """The image in `data`, not decoded yet, of a known kind and size; what is wrong with it is `ImageRejected`."""
+    """The image in `data`, not decoded yet, of a known kind and size. Raises `ImageRejected`."""
     with _refusing_damage():
         _check_cost(data)
         try:
@@ -252,7 +252,7 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def _check_cost(data: bytes) -> None:
-    """Refuse what takes time or memory out of proportion to its bytes, before a decoder sees it."""
+    """Refuse files that would cost time or memory out of proportion to their size, before decoding."""
     if data[:2] == b"\xff\xd8":
         if data.count(b"\xff\xda") > MAX_SCANS:  # compressed pixels never hold this marker
             raise ImageRejected(f"a JPEG of more than {MAX_SCANS} scans; export it again")
@@ -271,7 +271,7 @@ def _check_cost(data: bytes) -> None:
 
 
 def is_bounded(data: bytes, place: int | None = None) -> bool:
-    """Whether a directory of a TIFF, or of EXIF, names not much more bytes than there are; the first, or at `place`.
+    """Whether a directory of a TIFF or EXIF, the first or that at `place`, refers to few more bytes than there are.
 
     Each entry may name all bytes of the file, and Pillow copies them for each: 18 MiB would become a terabyte.
     """
@@ -325,23 +325,23 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
         return _from_array(np.asarray(image), max_pixels=image.width * image.height)
     if image.has_transparency_data:
         image = _on_paper(image.convert("RGBA"))
-    # No copy that is not needed: a page may have 64 million pixels.
+    # Avoid copies: a page may have 64 million pixels.
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's number, 1…8. Damaged EXIF says nothing about the pixels: then they are taken as they lie."""
-    image.info.pop("Raw profile type exif", None)  # EXIF in a text of PNG, which nothing bounds
+    """EXIF's orientation, 1…8; 1 where EXIF is missing or damaged."""
+    image.info.pop("Raw profile type exif", None)  # EXIF in a text chunk of PNG, which has no limit
     if not is_bounded((image.info.get("exif") or b"").removeprefix(b"Exif\0\0")):
         return 1
     with suppress(Exception):
-        told = image.getexif().get(ExifTags.Base.Orientation, 1)
-        return int(told) if told in range(1, 9) else 1
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return int(value) if value in range(1, 9) else 1
     return 1
 
 
 def _dpi(image: Image.Image) -> float | None:
-    """Pixels an inch where the file says it as scanners do; cameras and screens say 72 or 96 whatever the paper is."""
+    """Pixels per inch where the value is plausible: cameras and screens write 72 or 96, whatever the paper."""
     with suppress(Exception):
         across, down = (float(number) for number in image.info["dpi"])
         if 100 <= across <= 2400 and abs(across - down) < 0.01 * across:
@@ -350,7 +350,7 @@ def _dpi(image: Image.Image) -> float | None:
 
 
 def _on_paper(image: Image.Image) -> Image.Image:
-    """RGBA → RGB over white, or over black where white would hide the ink (white strokes on nothing)."""
+    """RGBA → RGB over white, or over black where white would hide white strokes."""
     alpha = image.getchannel("A")
     paper = Image.new("RGB", image.size, "white")
     paper.paste(image, mask=alpha)
@@ -362,7 +362,7 @@ def _on_paper(image: Image.Image) -> Image.Image:
 
 
 def _from_array(array: NDArray[Any], max_pixels: int) -> NDArray[np.uint8]:
-    """Array of any known kind → rgb uint8 (H, W, 3). 16 bits and floats are brought to 0…255."""
+    """Array of any known kind → rgb uint8 (H, W, 3). 16 bits and floats are scaled to 0…255."""
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
@@ -374,7 +374,7 @@ def _from_array(array: NDArray[Any], max_pixels: int) -> NDArray[np.uint8]:
         array = array.astype(np.uint8) * 255
     elif array.dtype.kind in "iuf" and array.dtype != np.uint8:
         array = np.nan_to_num(array.astype(np.float32), nan=0.0, posinf=65535.0, neginf=0.0)
-        # Scanners put 10, 12 or 14 bits into 16 without saying so: take the least range that holds the image.
+        # Scanners store 10, 12 or 14 bits in 16 without a note: take the smallest range that holds the image.
         top = float(array.max(initial=0.0))
         ranges = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
         full = next((r for r in ranges if top <= r), top)

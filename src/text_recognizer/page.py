@@ -136,7 +136,7 @@ class Page:
         Raises `UsageError` for an unknown ending, `OutputFailed`, `ImageRejected`, and ValueError for a PDF without
         an image.
         """
-        # By name: those who write pages and decode images know this module, not the other way round.
+        # Imported by name: formats and images depend on this module, not the other way round.
         document = import_module("text_recognizer.formats.document")
         if image is not None and not isinstance(image, Picture):
             images = import_module("text_recognizer.images")

@@ -1,9 +1,9 @@
 """Find models by name: a folder of bundles that never change, and the aliases `staging` and `production`.
 
     models/NAME/VERSION/      a bundle as `stage` wrote it
-    models/registry.json      which model each alias meant, when, and why: nothing in it is ever taken out
+    models/registry.json      the history of each alias, with times and reasons; entries are never removed
 
-`Reader("production")` finds its bundle here; `promotion/registrar.py` changes what is here.
+`Reader("production")` finds its bundle here; `promotion/registrar.py` changes the registry.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from text_recognizer.errors import BundleInvalid, UsageError
 
 ENVIRONMENT = "TEXT_RECOGNIZER_MODELS"
 ALIASES = ("staging", "production")
-DEFAULT = "default"  # the model that ships
+DEFAULT = "default"  # the shipped model
 REGISTRY = "registry.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -40,7 +40,7 @@ class Model:
 
 
 class Registry:
-    """The models in one folder; TEXT_RECOGNIZER_MODELS, else `models` in the working directory, unless one is given."""
+    """The models in `folder`; by default TEXT_RECOGNIZER_MODELS, or `models` in the working directory."""
 
     def __init__(self, folder: Path | str | None = None) -> None:
         self.folder = Path(folder or os.environ.get(ENVIRONMENT) or "models")
@@ -57,7 +57,7 @@ class Registry:
         return sorted(found, key=lambda m: m.name)
 
     def find(self, name: str) -> Model:
-        """The model NAME@VERSION, NAME (its newest version) or of an alias. Raises BundleInvalid if there is none."""
+        """The model of NAME@VERSION, NAME (its newest version) or an alias. Raises BundleInvalid if there is none."""
         if name in ALIASES:
             entry = self.current(name)
             if entry is None:
@@ -80,13 +80,13 @@ class Registry:
         raise BundleInvalid(f"there is no model '{name}' in {self.folder.absolute()} (known: {known}).")
 
     def history(self, alias: str) -> list[dict[str, Any]]:
-        """What `alias` meant, oldest first: promotions (model, sha256, at, reason, gate) and rollbacks."""
+        """The history of `alias`, oldest first: promotions (model, sha256, at, reason, gate) and rollbacks."""
         if alias not in ALIASES:
             raise UsageError(f"there is no alias '{alias}'; give one of: {', '.join(ALIASES)}")
         return list(self._read().get(alias, []))
 
     def current(self, alias: str) -> dict[str, Any] | None:
-        """The promotion that `alias` stands on."""
+        """The promotion that is in effect for `alias`."""
         return next(reversed(standing(self.history(alias))), None)
 
     def _read(self) -> dict[str, list[dict[str, Any]]]:
@@ -98,14 +98,14 @@ class Registry:
         except (OSError, ValueError) as error:
             raise BundleInvalid(f"{file} can't be read ({type(error).__name__}): restore it from a copy.") from error
         if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
-            raise BundleInvalid(f"{file} is no registry of models: restore it from a copy.")
+            raise BundleInvalid(f"{file} is not a registry of models: restore it from a copy.")
         return content
 
 
 def resolve(model: Path | str | None = None) -> Path:
-    """The folder of a bundle: of a path, an alias, NAME or NAME@VERSION; of the shipped one for None or "default".
+    """The folder of a bundle, by path, alias, NAME or NAME@VERSION; None and "default" mean the shipped one.
 
-    A string that names a folder with a bundle means that folder. Raises BundleInvalid.
+    A string that is the path of a bundle means that folder. Raises BundleInvalid.
     """
     if model is None or model == DEFAULT:
         return SHIPPED
@@ -124,7 +124,7 @@ def resolve(model: Path | str | None = None) -> Path:
 
 
 def standing(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The promotions that rollbacks left standing."""
+    """The promotions that were not rolled back."""
     stack: list[dict[str, Any]] = []
     for entry in history:
         if entry.get("rollback"):

@@ -97,9 +97,9 @@ def _band(gray: Gray, part: Gray) -> Gray:
 def is_light_on_dark(gray: Gray) -> bool:
     """Whether `gray`, uint8 (H, W), shows light writing on a dark ground, such as an inverted scan or a blackboard.
 
-    The mean brightness cannot tell: a letter photographed on a dark table is mostly dark. So look at the thin things.
-    Where strokes lie, the median of the neighbourhood is the ground; ink stands out from it to one side. The bright
-    and the dark parts of the image vote apart, so that the grain of a table does not outvote the paper on it.
+    The mean brightness does not decide: a letter photographed on a dark table is mostly dark. Strokes are thin, so the
+    median of their neighbourhood is the ground, and ink differs from it to one side. The bright and the dark parts of
+    the image vote separately, so that the grain of a table does not outvote the paper on it.
     """
     scale = min(1.0, 800 / max(gray.shape), math.sqrt(0.3e6 / gray.size))
     if scale < 1:

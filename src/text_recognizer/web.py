@@ -1,9 +1,9 @@
-"""Bytes behind a `data:`, `http:` or `https:` URL that a stranger may have given.
+"""Fetch the bytes of a `data:`, `http:` or `https:` URL from an untrusted source.
 
-The threat is a URL that makes this machine talk to what only it can reach: cloud metadata, a database, a printer. So
-the name is resolved once, every address must be a public one, the connection goes to that very address (no second
-look-up that could answer otherwise), and each redirect starts from the beginning. Proxies of the environment are
-not used. Size and total time are capped, also against a server that sends one byte at a time.
+The threat is a URL that makes this machine talk to hosts that only it can reach: cloud metadata, a database, a printer.
+So the name is resolved once, every address must be public, the connection goes to that very address (a second lookup
+could answer differently), and each redirect is checked in the same way. Proxies of the environment are not used. Size
+and total time are limited, also against a server that sends one byte at a time.
 """
 
 import base64
@@ -25,7 +25,7 @@ from text_recognizer.errors import ImageRejected
 
 MAX_SECONDS = 20.0
 MAX_REDIRECTS = 3
-MAX_LENGTH = 8192  # characters of an address: putting a host into ASCII takes time
+MAX_LENGTH = 8192  # characters of a URL: encoding a host in ASCII takes time
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def _matches(host: str, pattern: str) -> bool:
 
 
 def fetch(url: str, max_bytes: int, seconds: float = MAX_SECONDS, rules: Rules = ANYWHERE) -> bytes:
-    """At most `max_bytes` + 1 bytes of what `url` holds, within `seconds`. Raises `ImageRejected`."""
+    """The content of `url`, at most `max_bytes` + 1 bytes, within `seconds`. Raises `ImageRejected`."""
     if url.startswith("data:"):
         return _data_url(url, max_bytes)
     end = time.monotonic() + seconds
@@ -92,7 +92,7 @@ def _data_url(url: str, max_bytes: int) -> bytes:
 
 
 def _unescaped(text: bytes, piece: int = 1 << 16) -> bytes:
-    """`text` with %41 as A; piece by piece, since the standard function makes an object of every escape."""
+    """`text` with %41 as A, in pieces, since the standard function creates an object for every escape."""
     out, at = bytearray(), 0
     while at < len(text):
         end = at + piece
@@ -105,18 +105,18 @@ def _unescaped(text: bytes, piece: int = 1 << 16) -> bytes:
 
 
 def get(url: str, max_bytes: int, end: float, seconds: float, rules: Rules) -> bytes | str:
-    """The body, or where a redirect points. `end`: of time.monotonic(), `seconds` after the first request began."""
-    scheme, host, port, target = _taken_apart(url)
+    """The body, or the target of a redirect. `end`: in time.monotonic(), `seconds` after the first request began."""
+    scheme, host, port, target = _split(url)
     rules.check(scheme, host, port)
     late = threading.Event()
     connection = http.client.HTTPConnection(host, port)
-    connection.auto_open = 0  # never a second connection, which would look the name up again
+    connection.auto_open = 0  # never a second connection, which would resolve the name again
     watchdog, handle = None, None
     try:
         find = named_addresses if rules.may_be_private(host) else public_addresses
-        sock = _connected(find(host, port, _left(end)), port, end)
-        # The time-out of a socket counts from byte to byte; the watchdog's counts for the whole answer. It holds a
-        # second handle, since TLS takes the first one away.
+        sock = _connect(find(host, port, _left(end)), port, end)
+        # A socket's timeout applies to each byte; the watchdog's applies to the whole answer. It needs a second
+        # handle, since TLS takes over the first.
         handle = sock.dup()
         watchdog = threading.Timer(_left(end), _hang_up, [handle, late])
         watchdog.daemon = True
@@ -150,10 +150,10 @@ def get(url: str, max_bytes: int, end: float, seconds: float, rules: Rules) -> b
             handle.close()
 
 
-def _taken_apart(url: str) -> tuple[str, str, int, str]:
+def _split(url: str) -> tuple[str, str, int, str]:
     """Scheme, host in ASCII, port, and path with query. Raises `ImageRejected`."""
     try:
-        # What browsers, proxies and Python understand in different ways is not understood at all.
+        # Refuse what browsers, proxies and Python parse differently.
         if len(url) > MAX_LENGTH or re.search(r"[\x00-\x1f\x7f\\]", url):
             raise ValueError
         parts = urlsplit(url)
@@ -170,8 +170,8 @@ def _taken_apart(url: str) -> tuple[str, str, int, str]:
     return parts.scheme, host, port or (443 if parts.scheme == "https" else 80), target
 
 
-def _connected(addresses: list[str], port: int, end: float) -> socket.socket:
-    """To the first address that takes the connection."""
+def _connect(addresses: list[str], port: int, end: float) -> socket.socket:
+    """A connection to the first address that accepts one."""
     for position, address in enumerate(addresses, 1):
         last = position == len(addresses)
         try:
@@ -193,9 +193,9 @@ def _left(end: float) -> float:
 
 
 def public_addresses(host: str, port: int, seconds: float = MAX_SECONDS) -> list[str]:
-    """The addresses of `host`, if all of them are public ones. Raises `ImageRejected`, `TimeoutError`."""
-    addresses = list(dict.fromkeys(_looked_up(host, port, seconds)))
-    # One message for both: whether a name exists inside is nobody's business.
+    """The addresses of `host`, if all of them are public. Raises `ImageRejected`, `TimeoutError`."""
+    addresses = list(dict.fromkeys(_resolve(host, port, seconds)))
+    # One message for both: it must not reveal whether an internal name exists.
     if not addresses or not all(is_public(address) for address in addresses):
         raise ImageRejected(f"{host!r} has no public address; check the URL, or download the image and give the file")
     return addresses
@@ -203,14 +203,14 @@ def public_addresses(host: str, port: int, seconds: float = MAX_SECONDS) -> list
 
 def named_addresses(host: str, port: int, seconds: float = MAX_SECONDS) -> list[str]:
     """The addresses of a host that the operator named; never those of cloud metadata. Raises as `public_addresses`."""
-    addresses = list(dict.fromkeys(_looked_up(host, port, seconds)))
+    addresses = list(dict.fromkeys(_resolve(host, port, seconds)))
     if not addresses or any(ipaddress.ip_address(a.partition("%")[0]).is_link_local for a in addresses):
         raise ImageRejected(f"{host!r} has no address that may be fetched; check the URL, or send the image itself")
     return addresses
 
 
-def _looked_up(host: str, port: int, seconds: float) -> list[str]:
-    """What the resolver says, nothing where there is no such host. Resolvers know no time-out: hence the thread."""
+def _resolve(host: str, port: int, seconds: float) -> list[str]:
+    """Addresses of `host`, none if it is unknown. The resolver has no timeout, hence the thread."""
     answers: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
 
     def look_up() -> None:
@@ -226,9 +226,9 @@ def _looked_up(host: str, port: int, seconds: float) -> list[str]:
         raise TimeoutError from None
 
 
-# IPv6 that is in use for the public internet, and what in it leads somewhere else: tunnels that carry an IPv4 address
-# (Teredo, 6to4), protocol assignments, documentation. NAT64 (64:ff9b::/96 and 64:ff9b:1::/48), IPv4-compatible and
-# translated addresses lie outside of 2000::/3 already.
+# The IPv6 range of the public internet, and exceptions in it: tunnels that carry an IPv4 address (Teredo, 6to4),
+# protocol assignments, documentation. NAT64 (64:ff9b::/96 and 64:ff9b:1::/48), IPv4-compatible and
+# translated addresses are outside 2000::/3 anyway.
 _GLOBAL_V6 = ipaddress.ip_network("2000::/3")
 _NOT_PUBLIC = tuple(
     map(
@@ -238,14 +238,14 @@ _NOT_PUBLIC = tuple(
             "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
             "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
             "203.0.113.0/24", "224.0.0.0/3",
-            "168.63.129.16/32",  # Azure's virtual machines reach their host by this one
+            "168.63.129.16/32",  # the host of Azure's virtual machines
         ),
     )
 )  # fmt: skip
 
 
 def is_public(address: str) -> bool:
-    """Python's own `is_global` has changed its mind from release to release, so the ranges stand here as well."""
+    """Whether an address is public. `is_global` differs between Python releases, so the ranges are listed here too."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
@@ -258,5 +258,5 @@ def is_public(address: str) -> bool:
 
 def _hang_up(handle: socket.socket, late: threading.Event) -> None:
     late.set()
-    with suppress(OSError):  # it was over already
+    with suppress(OSError):  # already closed
         handle.shutdown(socket.SHUT_RDWR)

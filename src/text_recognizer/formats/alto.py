@@ -1,4 +1,4 @@
-"""ALTO 4.3, the Library of Congress's XML of a page's layout and text: what eScriptorium, kraken and libraries take.
+"""ALTO 4.3, the Library of Congress's XML of a page's layout and text, for eScriptorium, kraken and libraries.
 
 Confidences are the Strings' WC and the Page's PC; ALTO has no place for other readings of a whole line.
 """
@@ -96,7 +96,7 @@ def _box(points: Pixels) -> dict[str, object]:
 
 
 def _points(points: Pixels) -> str:
-    # Blanks alone, though the standard also has "x,y": it is what kraken and eScriptorium write and read.
+    # Only blanks, although the standard also allows "x,y": kraken and eScriptorium read and write them.
     return " ".join(f"{x} {y}" for x, y in points)
 
 

@@ -1,4 +1,4 @@
-"""Documents of many pages: written page by page into a stream, or whole into files."""
+"""Documents of many pages, written page by page to a stream or to files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from text_recognizer.formats.format import About, Format, Sheet, Writer
 from text_recognizer.page import Page, Picture
 
 FOLDERS = ("alto", "page")
-"""Formats that have a file for each page, and METS for the whole."""
+"""Formats with a file for each page, and METS for the whole."""
 
 
 def open_document(name: str, out: BinaryIO, about: About = About()) -> Writer:  # noqa: B008, it is frozen
-    """A writer of format `name` into `out`. Of `FOLDERS` it writes a ZIP."""
+    """A writer of format `name` to `out`; a ZIP for those of `FOLDERS`."""
     match name:
         case "text":
             return several.Text(out, about)
@@ -39,14 +39,14 @@ def open_document(name: str, out: BinaryIO, about: About = About()) -> Writer:  
 
 
 def document_suffix(chosen: Format) -> str:
-    """What the name of a document of several pages ends with."""
+    """The file suffix of a document of several pages."""
     return {"json": ".jsonl", "alto": ".mets.xml", "page": ".mets.xml"}.get(chosen.name, chosen.suffix)
 
 
 def ending(name: str, names: Iterable[str], pages: int) -> str:
-    """What the name of a file ends with that is written beside those of other formats, `names` in all.
+    """The file suffix of format `name` among files of all formats in `names`.
 
-    ALTO and PAGE are both .xml, so together they name themselves.
+    ALTO and PAGE both use .xml, so together their suffixes have the format's name.
     """
 
     def of(other: str) -> str:
@@ -63,9 +63,9 @@ def document_type(chosen: Format) -> str:
 
 
 class DocumentFile:
-    """A document that becomes the file `path` when it is closed: until then nothing is there, or what was before.
+    """A document that becomes the file `path` when it is closed; until then an earlier file stays.
 
-    Use it in `with`; an exception removes what was begun. Files of pages, of `FOLDERS`, are put beside `path`.
+    Use it in `with`; an exception removes the unfinished file. Page files of `FOLDERS` are written beside `path`.
     Raises `OutputFailed`.
     """
 
@@ -92,7 +92,7 @@ class DocumentFile:
             self._writer.add(sheet)
 
     def close(self) -> None:
-        """Write the end, and move the file into its place."""
+        """Write the end, and move the file to its path."""
         with _refusing(self.path):
             self._writer.close()
             if self._fresh is not None:
@@ -143,14 +143,14 @@ def save_page(page: Page, path: Path, name: str | None, picture: Picture | None,
 
 
 def write_file(path: Path, document: bytes) -> None:
-    """Write a file, whole or not at all. Raises `OutputFailed`."""
+    """Write a complete file or nothing. Raises `OutputFailed`."""
     with _refusing(path):
         _put(path, document)
 
 
 def format_of(path: Path) -> str:
-    """The name of the format that a file's ending tells. Raises `UsageError` for an unknown one."""
-    # Of ALTO and PAGE, both .xml, ALTO is the first.
+    """The name of the format with the suffix of `path`. Raises `UsageError` for an unknown one."""
+    # .xml means ALTO, which comes before PAGE.
     endings = {get_format(name).suffix: name for name in reversed(NAMES)} | {".jsonl": "json"}
     for ending in sorted(endings, key=len, reverse=True):
         if path.name.lower().endswith(ending):
@@ -166,7 +166,7 @@ def _put(path: Path, data: bytes) -> None:
 
 @contextmanager
 def _refusing(path: Path) -> Iterator[None]:
-    """Turns what the disk says into `OutputFailed`."""
+    """Turn errors of the disk into `OutputFailed`."""
     try:
         yield
     except OSError as error:

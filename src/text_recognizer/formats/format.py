@@ -1,4 +1,4 @@
-"""What a format is: a name, the ending of its files, and a function from a page to bytes."""
+"""A format: a name, a file suffix, and a function from a page to bytes."""
 
 from __future__ import annotations
 

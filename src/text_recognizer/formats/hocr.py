@@ -1,4 +1,4 @@
-"""hOCR 1.2, text in HTML with its places in `title`: what Tesseract writes and OCRmyPDF, gImageReader and others take.
+"""hOCR 1.2, text in HTML with positions in `title`, as Tesseract writes it, for OCRmyPDF, gImageReader and others.
 
 Other readings of a line are left out: programs that know only the main classes would take them for more text.
 """
@@ -17,7 +17,7 @@ from text_recognizer.page import Block, Line, Page, Picture
 from text_recognizer.version import __version__
 
 STEEP = 45.0
-"""Degrees from which on a line is told by its angle: a baseline as y over x says nothing of one that runs upwards."""
+"""Degrees from which on a line has `textangle`: a slope cannot describe a vertical line."""
 
 _FLOATS = {"table": "ocr_table", "margin": "ocr_textfloat"}
 """What stands beside the flow of text; everything else is areas of it."""
@@ -105,7 +105,7 @@ def _direction(baseline: Pixels, shape: Pixels) -> list[str]:
         return [f"textangle {angle % 360:.1f}"]
     left, _, _, bottom = box(shape)
     slope = (y1 - y0) / (x1 - x0)
-    # The polynomial that hOCR asks for: the straight line through the middle of the baseline along its chord.
+    # The polynomial that hOCR requires: the straight line through the middle of the baseline along its chord.
     middle_x = sum(x for x, _ in baseline) / len(baseline)
     middle_y = sum(y for _, y in baseline) / len(baseline)
     return [f"baseline {slope:.4f} {middle_y + slope * (left - middle_x) - bottom:.1f}"]

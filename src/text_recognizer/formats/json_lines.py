@@ -1,4 +1,4 @@
-"""JSON: one object a page on one line, so that several pages make JSON Lines. Schema in docs/cli.md."""
+"""JSON: one object on one line for each page, so several pages are JSON Lines. Schema in docs/cli.md."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -8,11 +8,11 @@ from text_recognizer.formats.format import Format
 from text_recognizer.page import Block, BlockKind, Line, Page, Picture, Point, Polygon, Word
 
 VERSION = 1
-"""Raised when a field changes its meaning or goes away; new fields may come at any time."""
+"""Raised when a field changes its meaning or is removed; new fields may be added at any time."""
 
 
 def to_dict(page: Page, source: str = "") -> dict[str, Any]:
-    """The page as plain lists and dicts. Places are [x, y] in pixels of the image, to a tenth."""
+    """The page as plain lists and dicts. Points are [x, y] in pixels of the image, rounded to tenths."""
     return {
         "format": VERSION,
         "source": source,
@@ -51,7 +51,7 @@ def line_to_dict(line: Line) -> dict[str, Any]:
 
 
 def from_dict(answer: dict[str, Any]) -> Page:
-    """The page that `to_dict` wrote. Raises KeyError, TypeError or ValueError where it is another kind of object."""
+    """The page that `to_dict` wrote. Raises KeyError, TypeError or ValueError for another kind of object."""
     lines = tuple(line_from_dict(line) for line in answer["lines"])
     return Page(
         width=int(answer["width"]),
@@ -96,12 +96,12 @@ def line_from_dict(answer: dict[str, Any]) -> Line:
 def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
     """`to_dict` as one line of UTF-8."""
     written = json.dumps(to_dict(page, source), ensure_ascii=False, allow_nan=False) + "\n"
-    # A file's name may hold bytes that are no UTF-8; Python has them as half characters, which JSON can only escape.
+    # A file name may hold bytes that are not UTF-8; Python has them as surrogates, which JSON can only escape.
     return written.encode(errors="backslashreplace")
 
 
 def points(places: Iterable[Point]) -> list[list[float]]:
-    """Places as they stand in `to_dict`."""
+    """Points as in `to_dict`."""
     return [[round(float(x), 1), round(float(y), 1)] for x, y in places]
 
 

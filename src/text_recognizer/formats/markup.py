@@ -1,4 +1,4 @@
-"""What the formats made of XML share: text that XML can hold, and documents in one namespace."""
+"""Shared by the XML formats: text that XML can hold, and documents in one namespace."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def clean(text: str) -> str:
-    """`text` with a replacement character for each one that XML 1.0 cannot hold: control and half characters."""
+    """`text` with a replacement character for each one that XML 1.0 forbids: control characters and surrogates."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def add(
     parent: ET.Element, tag: str, attributes: Mapping[str, object] | None = None, text: str | None = None
 ) -> ET.Element:
-    """A new last child of `parent`; what is None among its `attributes` is left out."""
+    """A new last child of `parent`; attributes that are None are left out."""
     known = {name: clean(str(value)) for name, value in (attributes or {}).items() if value is not None}
     child = ET.SubElement(parent, tag, known)
     if text is not None:

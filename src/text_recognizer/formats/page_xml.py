@@ -1,4 +1,4 @@
-"""PAGE XML of 2019-07-15, PRImA's format of layout and text: what Transkribus, eScriptorium and OCR-D take.
+"""PAGE XML of 2019-07-15, PRImA's format of layout and text, for Transkribus, eScriptorium and OCR-D.
 
 Other readings of a line are its further TextEquivs, in the order of their `index`.
 """

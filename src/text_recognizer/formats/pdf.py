@@ -1,6 +1,6 @@
-"""PDF to search and to copy from: the picture of each page, and with it each word, unseen, at its place.
+"""Searchable PDF: the picture of each page, and over it each word as invisible text at its position.
 
-What is made of pictures is PDF/A-2b. A page that lies on a side or its head is shown turned.
+Documents made of pictures are PDF/A-2b. A page that is rotated by 90 or 180 degrees is shown upright.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from text_recognizer.formats.shapes import file_name
 from text_recognizer.page import Page, Picture
 
 A4 = 297 / 25.4 * 72
-"""Points of the longer side where nothing says how large the paper is."""
+"""Points of the longer side where the size of the paper is unknown."""
 
 LONGEST = 14_400
-"""Points of a side that a PDF may have."""
+"""Largest side of a PDF's page, points."""
 
 # EXIF's orientation: from the unit square in which PDF draws a picture (u right, v up) to the upright page's, as
 # (a, b, c, d, e, f) of x = a·u + c·v + e, y = b·u + d·v + f.
@@ -35,7 +35,7 @@ _UPRIGHT = {
 
 
 def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """A document of one page, as large as the paper if `picture` tells, else with A4's longer side.
+    """A document of one page, as large as the paper if `picture` has a `dpi`, else with A4's longer side.
 
     Raises ValueError without `picture`.
     """
@@ -81,7 +81,7 @@ class PictureWriter:
         file, now = self._file, pdf_file.now()
         kids = " ".join(f"{kid} 0 R" for kid in self._kids)
         file.add(f"<< /Type /Pages /Count {len(self._kids)} /Kids [{kids}] >>", self._pages)
-        told = {
+        about = {
             "Title": pdf_text.extractable(self._about.title),
             "Creator": pdf_text.extractable(f"{pdf_file.PRODUCER}, model {self._model}"),
             "Producer": pdf_file.PRODUCER,
@@ -92,14 +92,14 @@ class PictureWriter:
             f"/DestOutputProfile {profile} 0 R >>"
         )
         metadata = file.add_stream(
-            "/Type /Metadata /Subtype /XML", pdf_file.xmp(told, now, self._about.language), compress=False
+            "/Type /Metadata /Subtype /XML", pdf_file.xmp(about, now, self._about.language), compress=False
         )
         language = f"/Lang {pdf_file.string(self._about.language)} " if self._about.language else ""
         root = file.add(
             f"<< /Type /Catalog /Pages {self._pages} 0 R /Metadata {metadata} 0 R /OutputIntents [{intent}] {language}"
             "/ViewerPreferences << /DisplayDocTitle true >> >>"
         )
-        file.finish(root, file.add(pdf_file.info(told, now)))
+        file.finish(root, file.add(pdf_file.info(about, now)))
 
 
 def open_document(out: BinaryIO, about: About) -> Writer:

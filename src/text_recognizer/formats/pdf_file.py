@@ -18,7 +18,7 @@ PRODUCER = f"text-recognizer {__version__}"
 
 
 class PdfFile:
-    """Writes PDF 1.7 to `out`; of what was written, only the places of the objects stay in memory."""
+    """Writes PDF 1.7 to `out`; only the offsets of the objects stay in memory."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out, self._at, self._places = out, 0, [0]
@@ -26,7 +26,7 @@ class PdfFile:
         self._put(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
 
     def reserve(self) -> int:
-        """The number of an object that is written later."""
+        """The number of an object that will be written later."""
         self._places.append(0)
         return len(self._places) - 1
 

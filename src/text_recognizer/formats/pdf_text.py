@@ -1,7 +1,7 @@
-"""The text that a PDF hides: each word, unseen, at its place, and the font that it is in.
+"""The invisible text of a PDF: each word at its position, and its font.
 
-The text comes in reading order. Each word runs along its part of the line's baseline, on slanted lines too, as wide as
-it is on the paper; so what a viewer marks is what was written.
+The text is in reading order. Each word follows its part of the line's baseline and is as wide as on the paper, so a
+viewer highlights what was written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from text_recognizer.formats.shapes import words_of
 from text_recognizer.page import Line, Page, Point
 
 FONT = "TextRecognizerUnseen"
-"""How content streams call the font."""
+"""The name of the font in content streams."""
 
 # One box for every character, made by tools/unseen_font.py: its width, ascent and descent as shares of the size.
 WIDTH, ASCENT, DESCENT = 0.5, 0.8, -0.2
@@ -31,7 +31,7 @@ def font_file() -> bytes:
 
 @cache
 def to_unicode() -> bytes:
-    """The CMap that leads from codes to characters: each code is its character's number."""
+    """The CMap from codes to characters: each code is its character's number."""
     # A range may not go beyond its last byte, and a block holds at most a hundred ranges; half characters are left out.
     rows = [row for row in range(256) if not 0xD8 <= row < 0xE0]
     blocks = [rows[start : start + 100] for start in range(0, len(rows), 100)]

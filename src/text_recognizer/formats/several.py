@@ -1,4 +1,4 @@
-"""One document of several pages, put together from what single pages are written as, one page at a time."""
+"""One document of several pages, combined from documents of single pages, one page at a time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Parts:
 
 
 class JsonLines:
-    """An object a page, with the page's number as `page`."""
+    """An object for each page, with the page's number as `page`."""
 
     def __init__(self, out: BinaryIO, about: About) -> None:
         self._out = out
@@ -65,7 +65,7 @@ class JsonLines:
 
 
 class Table:
-    """The rows of all pages below one head; of a TSV, the second column counts the pages."""
+    """The rows of all pages below one head; in a TSV, the second column is the page's number."""
 
     def __init__(self, name: str, out: BinaryIO) -> None:
         self._format, self._out, self._begun = get_format(name), out, False

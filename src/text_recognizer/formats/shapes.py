@@ -1,4 +1,4 @@
-"""Places as the standards want them: whole pixels inside the image, and words only where they make up the line."""
+"""Coordinates as the standards require them: whole pixels inside the image, and words only where they form the line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Pixels = list[tuple[int, int]]
 
 
 def pixels(points: Iterable[Point], page: Page) -> Pixels:
-    """Points as whole pixels inside the image; what is no number, and what stays where it was, is left out."""
+    """Points as whole pixels inside the image, without non-finite and repeated ones."""
     found: Pixels = []
     for x, y in points:
         if math.isfinite(x) and math.isfinite(y):
@@ -24,7 +24,7 @@ def pixels(points: Iterable[Point], page: Page) -> Pixels:
 
 
 def outline(place: Line | Word, page: Page) -> Pixels:
-    """The polygon of a line or word, at least four corners where it has no area; the whole image where it has none."""
+    """The polygon of a line or word; its bounding box where it has no area, the whole image where it has no points."""
     found = pixels(place.polygon, page)
     if not found and isinstance(place, Line):
         found = pixels([*(point for word in place.words for point in word.polygon), *place.baseline], page)
@@ -46,28 +46,28 @@ def contains(area: Area, point: Point) -> bool:
 
 
 def corners(box: tuple[int, int, int, int]) -> Pixels:
-    """Of a box, clockwise from its left top."""
+    """Corners of a box, clockwise from its top left."""
     left, top, right, bottom = box
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
 def words_of(line: Line) -> tuple[Word, ...]:
-    """The words of `line` where together they say what it says, else none."""
+    """The words of `line` if together they are its text, else none."""
     return line.words if [word.text for word in line.words] == line.text.split() else ()
 
 
 def share(confidence: float) -> float:
-    """A confidence as the standards allow it: 0…1, to four digits."""
+    """A confidence within 0…1, rounded to four digits."""
     return round(min(max(confidence, 0.0), 1.0), 4) if math.isfinite(confidence) else 0.0
 
 
 def mean_confidence(page: Page) -> float:
-    """Of the lines of a page that has some."""
+    """Mean confidence of the lines of a page that has some."""
     return share(sum(share(line.confidence) for line in page.lines) / len(page.lines))
 
 
 def file_name(source: str) -> str:
-    """What the image's file is called, of a path or an address; "image" where it has no name."""
+    """The file name in a path or URL; "image" where there is none."""
     if source in ("", "-") or source.startswith("data:"):
         return "image"
     if source.startswith(("http://", "https://")):

@@ -21,7 +21,7 @@ WORD_COLUMNS = (
 
 
 def write_lines(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """A head, and a row a line; the box is the one around the line's polygon."""
+    """A head, and a row for each line with the bounding box of its polygon."""
     rows = [
         (harmless(source), number, *_box(outline(line, page)), share(line.confidence), harmless(line.text))
         for number, line in enumerate(page.lines, 1)
@@ -30,9 +30,9 @@ def write_lines(page: Page, source: str = "", picture: Picture | None = None) ->
 
 
 def write_words(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """A head, and rows of levels: 1 page, 2 block, 3 paragraph, 4 line, 5 word. `conf` is 0…100, -1 but for words.
+    """A head, and rows of levels: 1 page, 2 block, 3 paragraph, 4 line, 5 word. `conf` is 0…100 for words, else -1.
 
-    A line whose words have no places is one word.
+    A line whose words have no positions is one word.
     """
     whole = (0, 0, page.width, page.height)
     rows: list[tuple[object, ...]] = [(1, 1, 0, 0, 0, 0, *whole, -1, "")]
@@ -45,7 +45,7 @@ def write_words(page: Page, source: str = "", picture: Picture | None = None) ->
                 rows.append((4, *place, number, 0, *_box(outline(line, page)), -1, ""))
                 words: tuple[Line | Word, ...] = words_of(line) or (line,)
                 for nth, word in enumerate(words, 1):
-                    # No quotes in this form: what would end the field or the row becomes a blank.
+                    # This form has no quotes: what would end the field or the row becomes a blank.
                     text = harmless(" ".join(word.text.split()))
                     known = (*_box(outline(word, page)), round(100 * share(word.confidence), 2), text)
                     rows.append((5, *place, number, nth, *known))
@@ -82,7 +82,7 @@ def _cell(page: Page, number: int | None) -> str:
 
 
 def harmless(text: str) -> str:
-    """`text` as a cell that a spreadsheet takes for text: an apostrophe goes before what it would compute.
+    """`text` as a cell that a spreadsheet takes for text: formulas get an apostrophe in front.
 
     Numbers such as "-5" and signs alone, such as a dash, stay as they are.
     """

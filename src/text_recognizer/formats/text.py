@@ -1,11 +1,11 @@
-"""Plain text: one line of writing a line, UTF-8. A blank page gives nothing at all."""
+"""Plain text: each text line on its own line, UTF-8. A blank page is empty."""
 
 from text_recognizer.formats.format import Format
 from text_recognizer.page import Page, Picture
 
 
 def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """The lines of `page`, each ended by a line feed."""
+    """The lines of `page`, each with a line feed at its end."""
     return (page.text + "\n").encode(errors="replace") if page.lines else b""
 
 
