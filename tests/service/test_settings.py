@@ -16,7 +16,7 @@ def test_every_setting_has_a_variable_that_is_read():
         "deadline": 5.5, "max_bytes": 1000, "max_pixels": 2000, "max_buffered": 3000, "api_keys": ("a", "b"),
         "rate_limit": 60.0, "require_keys": True, "trusted_proxies": ("10.0.0.0/8", "::1"),
         "hosts": ("pages.intranet",),
-        "cors": ("https://a.org", "*"), "image_urls": "allow-list",
+        "cors": ("https://a.org", "*"), "frames": ("https://pages.example",), "image_urls": "allow-list",
         "allowed_hosts": ("a.org", "*.b.org"),
         "private_hosts": ("files.intranet",), "feedback_bytes": 5000, "feedback_days": 90.0,
         "image_url_http": True, "image_url_ports": (443, 8443), "fetch_seconds": 1.5, "page": False,
