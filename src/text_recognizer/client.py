@@ -96,8 +96,7 @@ class _Flows:
             attempt += 1
 
     def _page_flow(self, image: Source, **params: str | None) -> Flow[httpx.Response]:
-        request = {"params": _given(params), "headers": _numbered(), **_content(image)}
-        return (yield from self._answer_flow("POST", "/v1/read", **request))
+        return (yield from self._answer_flow("POST", "/v1/read", **_request(image, **params)))
 
     def _read_flow(self, image: Source, mode: Mode, language: str | None) -> Flow[Answer]:
         return _answer((yield from self._page_flow(image, mode=mode, language=language)).json())
@@ -161,11 +160,7 @@ class Client(_Flows):
 
     def stream(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> Iterator[Line]:
         """The lines of the page as they are read. Raises as `read` does; after the first line nothing is retried."""
-        content = {
-            "params": _given({"mode": mode, "stream": "true", "language": language}),
-            "headers": _numbered(),
-            **_content(image),
-        }
+        content = _request(image, mode=mode, stream="true", language=language)
         attempt = 0
         while True:
             events = _Events()
@@ -275,11 +270,7 @@ class AsyncClient(_Flows):
 
     async def stream(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> AsyncIterator[Line]:
         """See `Client.stream`."""
-        content = {
-            "params": _given({"mode": mode, "stream": "true", "language": language}),
-            "headers": _numbered(),
-            **_content(image),
-        }
+        content = _request(image, mode=mode, stream="true", language=language)
         attempt = 0
         while True:
             events = _Events()
@@ -355,14 +346,10 @@ class AsyncClient(_Flows):
 # ---------------------------------------------------------------------------------------------- requests and answers
 
 
-def _given(params: Mapping[str, str | None]) -> dict[str, str]:
-    """Parameters that have a value."""
-    return {name: value for name, value in params.items() if value is not None}
-
-
-def _numbered() -> dict[str, str]:
-    """One request id for all attempts: a service that stores readings stores this one once."""
-    return {"X-Request-ID": uuid.uuid4().hex}
+def _request(image: Source, **params: str | None) -> dict[str, Any]:
+    """A request to read `image`. All attempts have one id: a service that stores readings stores this one once."""
+    given = {name: value for name, value in params.items() if value is not None}
+    return {"params": given, "headers": {"X-Request-ID": uuid.uuid4().hex}, **_content(image)}
 
 
 def _content(image: Source) -> dict[str, Any]:

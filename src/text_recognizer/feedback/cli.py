@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
 def add_command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
-    run: Callable[[argparse.Namespace], int],
+    run: Callable[..., int],
     purpose: str,
     **words: Any,
 ) -> argparse.ArgumentParser:
@@ -77,7 +77,7 @@ def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser = add_command(commands, "list", _list, "list readings with feedback, newest first", epilog=TIMES)
     parser.add_argument("--since", metavar="TIME", help="readings from this time on")
     parser.add_argument("--model", metavar="NAME", help="readings by NAME or NAME@VERSION")
-    parser.add_argument("--limit", type=_count, default=20, metavar="N", help="at most N readings (20); 0: all")
+    parser.add_argument("--limit", type=count, default=20, metavar="N", help="at most N readings (20); 0: all")
     parser.add_argument("--all", action="store_true", help="stored readings without feedback too")
     parser.add_argument("--json", action="store_true", help="one complete JSON object a line")
 
@@ -235,7 +235,7 @@ def _add_annotate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     parser.add_argument(
         "--least-certain",
-        type=_count,
+        type=count,
         metavar="N",
         help="instead the N stored readings that are least certain and unlike each other",
     )
@@ -287,7 +287,8 @@ def _import(options: argparse.Namespace) -> int:
     return 0
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A number of an argument, 0 or more."""
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError("give 0 or more")

@@ -19,7 +19,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import QueuePool
 
-from text_recognizer.errors import ExtraMissing, FeedbackUnavailable, TextRecognizerError, UsageError, install_hint
+from text_recognizer.errors import ExtraMissing, FeedbackUnavailable, UsageError, install_hint
+from text_recognizer.feedback.failures import unavailable
 from text_recognizer.feedback.tables import METADATA, SCHEMA, VERSION
 
 BUSY_SECONDS = 5.0
@@ -110,18 +111,9 @@ class Database:
                 f"the tables of {self.name} have version {version}, and this program needs version {VERSION}; {what}"
             )
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except TextRecognizerError:
-            raise
-        except (exc.DBAPIError, exc.TimeoutError, OSError) as error:
-            cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
-            reason = " ".join(str(cause).split()) or type(cause).__name__
-            raise FeedbackUnavailable(
-                f"the feedback in {self.name} cannot be used ({reason}); check it and try again"
-            ) from error
+    def _errors(self) -> AbstractContextManager[None]:
+        what = f"the feedback in {self.name} cannot be used"
+        return unavailable(what, exc.DBAPIError, exc.TimeoutError, OSError)
 
 
 class Sqlite(Database):

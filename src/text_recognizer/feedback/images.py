@@ -6,8 +6,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from fsspec.core import split_protocol, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import known_implementations
 
-from text_recognizer.errors import ExtraMissing, FeedbackUnavailable, TextRecognizerError, UsageError
+from text_recognizer.errors import ExtraMissing, UsageError
+from text_recognizer.feedback.failures import unavailable
 
 # Feedback waits for its image: an error after some seconds is better than botocore's minutes.
 _S3 = {"config_kwargs": {"connect_timeout": 3, "read_timeout": 10, "retries": {"max_attempts": 1}}}
@@ -126,17 +126,9 @@ class Images:
                 self._found = fs, str(root)
             return self._found
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except TextRecognizerError:
-            raise
-        except Exception as error:  # each file system raises its own errors
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-            raise FeedbackUnavailable(
-                f"images cannot be stored at or read from {self.address} ({reason}); check it and try again"
-            ) from error
+    def _errors(self) -> AbstractContextManager[None]:
+        # Each file system raises its own errors.
+        return unavailable(f"images cannot be stored at or read from {self.address}", Exception)
 
 
 def _private(path: str, flags: int) -> int:

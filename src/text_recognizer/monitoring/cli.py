@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.errors import Alert, BundleInvalid, DataInvalid, OutputFailed, TextRecognizerError, UsageError
+from text_recognizer.feedback.cli import add_command, count, open_store
 from text_recognizer.feedback.record import Check, Record
 from text_recognizer.feedback.store import Store
 from text_recognizer.feedback.times import TIMES, moment
@@ -30,8 +31,8 @@ WEBHOOK = "TEXT_RECOGNIZER_WEBHOOK"
 def main(argv: Sequence[str]) -> int:
     """Command line of `text-recognizer monitor`; raises `Alert` where a rule of `check` fires."""
     options = _parser().parse_args(argv)
-    now = datetime.now(UTC)
-    return _report(options, now) if options.command == "report" else _check(options, now)
+    run: Callable[[argparse.Namespace, datetime], int] = options.run
+    return run(options, datetime.now(UTC))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,29 +42,20 @@ def _parser() -> argparse.ArgumentParser:
         epilog=TIMES,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    report = commands.add_parser(
-        "report",
-        help="drift, errors, flags, latency and volume, as a page for people or as JSON",
-        description="Report on the readings of a period. Without --html and --json only the verdict is printed.",
-        epilog=TIMES,
+    report = add_command(
+        commands, "report", _report, "report drift, errors, flags, latency and volume of a period", epilog=TIMES
     )
     report.add_argument("--html", type=Path, metavar="FILE", help="write the report as a web page")
     report.add_argument("--json", type=Path, metavar="FILE", help="write the findings as JSON")
     report.add_argument(
-        "--gallery", type=_count, default=300, metavar="N", help="flagged readings in the report, newest first (300)"
+        "--gallery", type=count, default=300, metavar="N", help="flagged readings in the report, newest first (300)"
     )
     _add_window(report, "7d")
-    checking = commands.add_parser(
-        "check",
-        help="exit status 10 if a rule fires",
-        description="Check the readings of a period against rules, print a line for each, store the outcome for "
-        "/metrics, and end with exit status 10 if one fires.",
-        epilog=TIMES,
+    checking = add_command(
+        commands, "check", _check, "check a period against rules; exit status 10 if a rule fires", epilog=TIMES
     )
     checking.add_argument(
-        "--webhook",
-        metavar="URL",
-        help=f"POST fired rules to this URL as JSON with a `text`; default: {WEBHOOK}",
+        "--webhook", metavar="URL", help=f"POST fired rules to this URL as JSON with a `text`; default: {WEBHOOK}"
     )
     _add_window(checking, "1d")
     return parser
@@ -82,21 +74,12 @@ def _add_window(parser: argparse.ArgumentParser, since: str) -> None:
     parser.add_argument(
         "--logged", type=float, metavar="SHARE", help=f"share of readings that are stored without feedback ({LOGGED})"
     )
-    parser.add_argument("--store", metavar="PLACE", help="folder or database; default: TEXT_RECOGNIZER_FEEDBACK")
-    parser.add_argument("--images", metavar="PLACE", help="its images; default: TEXT_RECOGNIZER_FEEDBACK_IMAGES")
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("give 0 or more")
-    return number
 
 
 def _report(options: argparse.Namespace, now: datetime) -> int:
     from text_recognizer.monitoring.report import to_dict, to_html, verdict
 
-    store = Store.from_environment(options.store, options.images)
+    store = open_store(options)
     found, checks = _look(options, store, now)
     if options.html:
         _write(options.html, to_html(found, store.image, now, options.gallery))
@@ -113,7 +96,7 @@ def _check(options: argparse.Namespace, now: datetime) -> int:
     webhook = options.webhook or os.environ.get(WEBHOOK, "").strip()
     if webhook and urlsplit(webhook).scheme not in ("http", "https"):
         raise UsageError("the webhook is not an http(s) address; check it")
-    store = Store.from_environment(options.store, options.images)
+    store = open_store(options)
     found, checks = _look(options, store, now)
     for outcome in checks:
         print(_line(outcome))
