@@ -7,14 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
 from text_recognizer import formats
-from text_recognizer.batch.read import Options, read_batch, stopping
+from text_recognizer.batch.read import Options, Summary, read_batch, stopping
 from text_recognizer.devices import CPU, DEVICE_HELP
 from text_recognizer.documents import PDF_DPI, PageReference, find_pages
-from text_recognizer.errors import UsageError
+from text_recognizer.errors import ExtraMissing, UsageError, install_hint
 from text_recognizer.page import Mode
 
 
@@ -29,9 +30,13 @@ def main(argv: list[str]) -> int:
     if args.jobs is not None and args.jobs < 1:
         raise UsageError("--jobs is a count of processes: give 1 or more")
     options = Options(
-        output=args.output, formats=names, mode=cast("Mode", args.mode), bundle=args.model, language=args.language,
-        jobs=args.jobs, device=args.device, resume=args.resume or args.watch, retry=args.retry,
+        output=Path(args.output), formats=names, mode=cast("Mode", args.mode), bundle=args.model,
+        language=args.language, jobs=args.jobs, device=args.device, resume=args.resume or args.watch, retry=args.retry,
     )  # fmt: skip
+    if "://" in args.output and not args.ray:
+        raise UsageError(f"--output {args.output} is not a folder; give one, or read with --ray")
+    if args.ray and args.watch:
+        raise UsageError("--ray reads what is there; give --watch without it")
     given = {"pages": args.pages, "password": args.password, "dpi": args.dpi, "frames": args.frames}
     with stopping() as stopped:
         if args.watch:
@@ -41,9 +46,21 @@ def main(argv: list[str]) -> int:
             listed = list(find_pages(args.sources, **given))
             found, total = iter(listed), len(listed)
         with _progress(total) as report:
-            summary = read_batch(found, options, report, stopped)
+            if args.ray:
+                summary = _read_on_ray(found, options, args.output, args.ray, report, stopped)
+            else:
+                summary = read_batch(found, options, report, stopped)
     print(summary, file=sys.stderr)
     return next(iter(summary.statuses), 0)
+
+
+def _read_on_ray(found: Iterator[PageReference], options: Options, output: str, address: str, *rest: Any) -> Summary:
+    # By name: no reading path imports Ray.
+    try:
+        ray = import_module("text_recognizer.integrations.ray")
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(f"--ray needs the package '{error.name}'; {install_hint('ray')}") from None
+    return cast("Summary", ray.read_ray(found, options, output, address, *rest))
 
 
 def _watched(sources: list[str], stopped: Callable[[], bool], given: dict[str, Any]) -> Iterator[PageReference]:
@@ -108,7 +125,9 @@ def _parser() -> argparse.ArgumentParser:
         help="images, PDFs, TIFFs, ZIP or CBZ archives, folders, globs in quotes, @FILE with one source a line, URLs, "
         "IIIF manifests",
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="folder for the results; with --ray, any fsspec address"
+    )
     parser.add_argument(
         "--format", default="text", help=f"one or more, comma separated, of {', '.join(formats.NAMES)} (%(default)s)"
     )
@@ -122,6 +141,11 @@ def _parser() -> argparse.ArgumentParser:
         "--retry", type=int, default=1, metavar="N", help="tries after an unexpected error (%(default)s)"
     )
     parser.add_argument("--watch", action="store_true", help="read files as they come into the folders, until stopped")
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="read on a Ray cluster, 'local' for one on this machine; a file a page (needs the 'ray' extra)",
+    )
     parser.add_argument("--pages", metavar="RANGES", help="which pages of each document, such as 1-3,7,10-")
     parser.add_argument("--password", help="of encrypted PDFs")
     parser.add_argument("--dpi", type=float, default=PDF_DPI, help="at which PDF pages are drawn (%(default)s)")
