@@ -31,6 +31,13 @@ def test_text_is_what_is_read_from_the_picture():
     assert text_recognizer.read(ROOT / "samples" / "page.png").text == text.rstrip("\n")
 
 
+def test_error_rates_are_those_of_the_results():
+    results = (ROOT / "docs" / "measure" / "results.md").read_text("utf-8")
+    rates = re.findall(r"\b[\d.]+ %", README)
+    assert len(rates) >= 6
+    assert [rate for rate in rates if not re.search(rf"(?<![\d.]){re.escape(rate)}", results)] == []
+
+
 def test_make_targets_are_there():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", "\n".join(blocks("sh")), re.MULTILINE):
