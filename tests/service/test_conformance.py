@@ -12,8 +12,9 @@ from text_recognizer import formats
 
 KEY = {"Authorization": "Bearer a-key"}
 OPERATIONS = [
-    ("/v1/read", "POST"), ("/", "POST"), ("/v1/feedback", "POST"), ("/v1/feedback/{request_id}", "DELETE"),
-    ("/v1/models", "GET"), ("/healthz", "GET"), ("/readyz", "GET"), ("/metrics", "GET"),
+    ("/v1/read", "POST"), ("/v1/image", "POST"), ("/", "POST"), ("/v1/feedback", "POST"),
+    ("/v1/feedback/{request_id}", "DELETE"), ("/v1/models", "GET"), ("/healthz", "GET"), ("/readyz", "GET"),
+    ("/metrics", "GET"),
 ]  # fmt: skip
 
 

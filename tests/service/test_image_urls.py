@@ -33,7 +33,7 @@ def images(picture):
                     while True:
                         self.wfile.write(b"x")
                         time.sleep(0.05)
-                self.wfile.write(bytes(3_000_000) if self.path == "/big" else picture)
+                self.wfile.write({"/big": bytes(3_000_000), "/text": b"<html>"}.get(self.path, picture))
             except OSError:
                 pass
 
@@ -80,6 +80,19 @@ def test_image_behind_an_address_is_read(fetching, images):
     )
 
 
+@pytest.mark.usefixtures("reachable")
+def test_bytes_of_an_image_are_returned_and_of_nothing_else(fetching, images, picture):
+    address = f"http://127.0.0.1:{images.server_port}"
+    answer = fetching.http.post("/v1/image", json={"image_url": f"{address}/page.png"})
+    assert answer.content == picture
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"] == "attachment"
+    assert "larger than" in refusal(fetching, f"{address}/big", "/v1/image")
+    assert "neither an image" in refusal(fetching, f"{address}/text", "/v1/image")
+    for body in ({"image": "data:,"}, [], {"image_url": 1}, {"image_url": f"{address}/page.png", "more": 1}):
+        assert fetching.http.post("/v1/image", json=body).status_code == 400
+
+
 INSIDE = [
     "127.0.0.1", "localhost", "LOCALHOST.", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "017700000001", "127.1",
     "0", "0.0.0.0", "①②⑦.⓪.⓪.①", "127。0。0。1", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]",
@@ -110,7 +123,7 @@ def test_inside_is_refused_in_all_its_spellings(fetching, images, host):
         "http://[::1/", "http://127.0.0.1:99999{}/", "http://127.0.0.1:x{}/", "jar:http://127.0.0.1:{}/!/", "",
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("path", ["/", "/v1/read"])
+@pytest.mark.parametrize("path", ["/", "/v1/read", "/v1/image"])
 def test_tricks_with_urls_lead_nowhere(fetching, images, url, path):
     before = len(images.asked)
     refusal(fetching, url.format(images.server_port), path)
