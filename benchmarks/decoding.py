@@ -25,7 +25,7 @@ from text_recognizer.description import Decoding
 from text_recognizer.evaluation.metrics import edits
 from text_recognizer.recognition.decoding import Scores, best_path, ctc_scores
 from text_recognizer.recognition.recognizer import EncodedLine, Recognizer
-from text_recognizer.training.stage import calibration_lines
+from text_recognizer.training.data import calibration_lines
 
 
 @dataclass(frozen=True)

@@ -436,3 +436,14 @@ class RenderedLines(L.LightningDataModule):
     def _place(self) -> tuple[int, int]:
         """This process and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+def calibration_lines(
+    unipen: Path, texts: Path | None, height: int = 48, alphabet: str = ALPHABET
+) -> list[tuple[NDArray[np.uint8], str]]:
+    """Lines of held-out writers other than those of the evaluation sets (another seed), and their texts."""
+    renderer = LineRenderer(
+        unipen, None, texts, split="heldout", height=height, variation=0.0, max_width=1400, alphabet=alphabet
+    )
+    rng = np.random.default_rng(7_777)
+    return [renderer.sample(rng, 0.3) for _ in range(600)]

@@ -233,7 +233,7 @@ def main(argv: list[str]) -> int:
 
         leave_out = [line.text for page in load_set(args.leave_out).pages for line in page.lines]
     if args.unipen is not None:
-        from text_recognizer.training.stage import calibration_lines
+        from text_recognizer.training.data import calibration_lines
 
         leave_out += [text for _, text in calibration_lines(args.unipen, args.texts)]
     write(estimate(wording(args.texts, args.everyday, leave_out=leave_out), args.order, args.most), args.out)

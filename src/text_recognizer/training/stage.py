@@ -41,9 +41,8 @@ from text_recognizer.recognition.identify import write_table
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import WIDTH_SCALE, normalise_line
 from text_recognizer.recognition.recognizer import Recognizer, width_batches
-from text_recognizer.synthesis.sources.alphabet import ALPHABET
 from text_recognizer.synthesis.sources.text import lines_by_language
-from text_recognizer.training.data import Codec, LineRenderer, collate
+from text_recognizer.training.data import Codec, calibration_lines, collate
 from text_recognizer.training.export import FORMATS, DecoderGraph, EncoderGraph, Format, write_formats
 from text_recognizer.training.language_model import extend
 from text_recognizer.training.models import recognizer as model
@@ -249,17 +248,6 @@ def calibrate(
     centres = [float(x[b].mean()) for b in bins]
     fitted = isotonic_regression([float(y[b].mean()) for b in bins], weights=[len(b) for b in bins]).x
     return Calibration(raw=tuple(round(c, 5) for c in centres), right=tuple(round(float(v), 4) for v in fitted))
-
-
-def calibration_lines(
-    unipen: Path, texts: Path | None, height: int = 48, alphabet: str = ALPHABET
-) -> list[tuple[NDArray[np.uint8], str]]:
-    """Lines of held-out writers other than those of the evaluation sets (another seed), and their texts."""
-    renderer = LineRenderer(
-        unipen, None, texts, split="heldout", height=height, variation=0.0, max_width=1400, alphabet=alphabet
-    )
-    rng = np.random.default_rng(7_777)
-    return [renderer.sample(rng, 0.3) for _ in range(600)]
 
 
 @dataclass(frozen=True, kw_only=True)
