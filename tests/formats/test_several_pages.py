@@ -156,6 +156,14 @@ def test_tei_links_every_line_to_its_place(page, slanted, blank):
     assert graphics == ["scan.pdf#page=1", "scan.pdf#page=2", "scan.pdf#page=3"]
 
 
+def test_word_gets_headings_and_tables(divided):
+    document = docx.Document(io.BytesIO(formats.get_format("docx").write(divided)))
+    assert [p.text for p in document.paragraphs if p.style.name.startswith("Heading")] == ["Minutes"]
+    cells = [[cell.text for cell in row.cells] for row in document.tables[0].rows]
+    assert cells == [["Item", "Qty", "Price"], ["Apples", "", "$0.50"]]
+    assert "Name: Mary" in [p.text for p in document.paragraphs]
+
+
 def test_word_gets_a_page_for_each_page(page, blank, slanted):
     document = docx.Document(io.BytesIO(written("docx", [page, blank, slanted])))
     assert document.core_properties.title == "scan"

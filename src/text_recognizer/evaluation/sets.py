@@ -35,8 +35,8 @@ def load_set(path: Path, line_types: tuple[str, ...] = ("Handwritten",)) -> Eval
         raise DataInvalid(f"{path} does not exist: give a folder, or a .jsonl manifest.")
     elif (path / "transcripts.json").is_file():
         _transcripts(path / "transcripts.json", found)
-    elif any(path.glob("*.jsonl")):
-        for manifest in sorted(path.glob("*.jsonl")):
+    elif manifests := [file for file in sorted(path.glob("*.jsonl")) if _is_manifest(file)]:
+        for manifest in manifests:
             _manifest(manifest, found)
     elif any(path.glob("*.xml")):
         for xml in sorted(path.glob("*.xml")):
@@ -47,6 +47,14 @@ def load_set(path: Path, line_types: tuple[str, ...] = ("Handwritten",)) -> Eval
         reason = f" ({found.skipped[0]})" if found.skipped else ""
         raise DataInvalid(f"{path} holds no readable set{reason}: see docs/cli.md for the known forms.")
     return found
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether a `.jsonl` file lists lines of images. Beside transcripts it may hold anything else about the images."""
+    if not any(path.parent.glob("*.txt")):
+        return True
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        return any('"image"' in line for line in lines)
 
 
 def _manifest(path: Path, found: EvaluationSet) -> None:

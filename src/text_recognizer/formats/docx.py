@@ -1,7 +1,8 @@
-"""Word: the text alone, a paragraph a page with its line breaks, each page on a page of its own."""
+"""Word: headings, paragraphs with their line breaks, and tables; each page on a page of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from typing import BinaryIO
 
@@ -9,10 +10,11 @@ import docx
 from docx.enum.text import WD_BREAK
 from docx.oxml.ns import qn
 
+from text_recognizer.formats.blocks import blocks_of, grid
 from text_recognizer.formats.format import About, Format, Sheet, Writer
 from text_recognizer.formats.markup import clean
 from text_recognizer.formats.shapes import file_name
-from text_recognizer.page import Page, Picture
+from text_recognizer.page import Block, Page, Picture
 from text_recognizer.version import __version__
 
 _LONGEST_PROPERTY = 255
@@ -37,13 +39,32 @@ class DocxWriter:
         if self._count:
             self._document.add_paragraph().add_run().add_break(WD_BREAK.PAGE)
         self._count += 1
-        if sheet.page.lines:
-            # What is written as one paragraph stays one; a line break is where the paper has one.
-            run = self._document.add_paragraph().add_run()
-            for number, line in enumerate(sheet.page.lines):
-                if number:
-                    run.add_break()
-                run.add_text(clean(line.text))
+        self._add(blocks_of(sheet.page), sheet.page)
+
+    def _add(self, blocks: Sequence[Block], page: Page) -> None:
+        for block in blocks:
+            texts = [clean(line.text) for line in page.lines[block.start : block.stop]]
+            if block.kind == "column":
+                self._add(block.blocks, page)
+            elif block.kind == "table":
+                self._add_table(grid(block, page), page)
+            elif block.kind == "heading":
+                self._document.add_heading(" ".join(texts), level=2)
+            elif block.kind == "row":
+                self._document.add_paragraph(" ".join(texts))
+            else:
+                # What is written as one paragraph stays one; a line break is where the paper has one.
+                run = self._document.add_paragraph().add_run()
+                for number, text in enumerate(texts):
+                    if number:
+                        run.add_break()
+                    run.add_text(text)
+
+    def _add_table(self, rows: Sequence[Sequence[int | None]], page: Page) -> None:
+        table = self._document.add_table(len(rows), len(rows[0]), style="Table Grid")
+        for row, cells in zip(table.rows, rows, strict=True):
+            for cell, number in zip(row.cells, cells, strict=True):
+                cell.text = "" if number is None else clean(page.lines[number].text)
 
     def close(self) -> None:
         self._document.save(self._out)
