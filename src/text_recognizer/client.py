@@ -51,6 +51,16 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class PageResult:
+    """A page of a document: its number from 1 and how many there are, and the answer, or the error in its place."""
+
+    number: int
+    count: int
+    answer: Answer | None = None
+    error: TextRecognizerError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """What the service stored of feedback. `outside_alphabet`: characters that are not in the model's alphabet."""
 
@@ -179,6 +189,37 @@ class Client(_Flows):
             time.sleep(pause)
             attempt += 1
 
+    def read_pages(
+        self,
+        document: Source,
+        mode: Mode = "accurate",
+        language: str | None = None,
+        *,
+        pages: str | None = None,
+        password: str | None = None,
+    ) -> Iterator[PageResult]:
+        """The pages of a PDF, TIFF or ZIP, each as soon as it is read; `pages`: such as "1-3,7,10-".
+
+        A page that cannot be read comes with its `error`, and the others are still read. After the first page nothing
+        is retried. Raises as `read` does where the document cannot be read, or the connection breaks.
+        """
+        content = _document_content(document, mode, language, pages, password)
+        attempt = 0
+        while True:
+            lines = _Lines()
+            try:
+                with self._http.stream("POST", "/v1/read", **content) as answer:
+                    if answer.is_success:
+                        for text in answer.iter_lines():
+                            yield lines.page(text)
+                        return
+                    answer.read()
+                    pause = self._pause(attempt, answer)
+            except httpx.TransportError as error:
+                pause = self._pause(self._retries if lines.begun else attempt, error)
+            time.sleep(pause)
+            attempt += 1
+
     def feedback(
         self,
         reading: Answer | str,
@@ -289,6 +330,33 @@ class AsyncClient(_Flows):
             await asyncio.sleep(pause)
             attempt += 1
 
+    async def read_pages(
+        self,
+        document: Source,
+        mode: Mode = "accurate",
+        language: str | None = None,
+        *,
+        pages: str | None = None,
+        password: str | None = None,
+    ) -> AsyncIterator[PageResult]:
+        """See `Client.read_pages`."""
+        content = _document_content(document, mode, language, pages, password)
+        attempt = 0
+        while True:
+            lines = _Lines()
+            try:
+                async with self._http.stream("POST", "/v1/read", **content) as answer:
+                    if answer.is_success:
+                        async for text in answer.aiter_lines():
+                            yield lines.page(text)
+                        return
+                    await answer.aread()
+                    pause = self._pause(attempt, answer)
+            except httpx.TransportError as error:
+                pause = self._pause(self._retries if lines.begun else attempt, error)
+            await asyncio.sleep(pause)
+            attempt += 1
+
     async def feedback(
         self,
         reading: Answer | str,
@@ -371,6 +439,14 @@ def _content(image: Source) -> dict[str, Any]:
     else:
         raise UsageError(f"cannot send a {type(image).__name__}; give a path, a URL, bytes or a binary file")
     return {"files": {"image": (name, data, "application/octet-stream")}}
+
+
+def _document_content(
+    document: Source, mode: Mode, language: str | None, pages: str | None, password: str | None
+) -> dict[str, Any]:
+    params = _given({"mode": mode, "language": language, "pages": pages})
+    headers = _numbered() | ({"X-Document-Password": password} if password else {})
+    return {"params": params, "headers": headers, **_content(document)}
 
 
 def _answer(content: dict[str, Any]) -> Answer:
@@ -475,3 +551,19 @@ class _Events:
     def check_end(self) -> None:
         if not self._ended:
             raise ServiceError("the connection broke before the page was complete; read it again")
+
+
+class _Lines:
+    """The answer to a document, a line of JSON for each page; to an image, its page alone."""
+
+    def __init__(self) -> None:
+        self.begun = False
+
+    def page(self, text: str) -> PageResult:
+        """The page in a line."""
+        content = json.loads(text)
+        number, count = int(content.get("page", 1)), int(content.get("count", 1))
+        self.begun = True
+        if "problem" in content:
+            return PageResult(number, count, error=_error(content["problem"]))
+        return PageResult(number, count, answer=_answer(content))

@@ -206,6 +206,7 @@ def find_pages(
     password: str | None = None,
     dpi: float = PDF_DPI,
     frames: bool = False,
+    member_bytes: int = MAX_DOCUMENT_BYTES,
 ) -> Iterator[PageReference]:
     """Find the pages of one or several sources, in order, without decoding them.
 
@@ -218,11 +219,12 @@ def find_pages(
         password: of encrypted PDFs.
         dpi: pixels per inch at which PDF pages are drawn.
         frames: whether each frame of an animation is a page; by default only the first one is.
+        member_bytes: largest size of a file in an archive, unpacked.
 
     Raises `UsageError` for a malformed `pages`. A source that cannot be opened yields a reference whose `load` raises.
     """
     wanted = page_numbers(pages) if pages else None
-    options = _Options(wanted, password, dpi, frames)
+    options = _Options(wanted, password, dpi, frames, member_bytes)
     one = isinstance(sources, str | Path | bytes | bytearray | memoryview) or hasattr(sources, "read")
     listed = [cast("Given", sources)] if one else cast("Iterable[Given]", sources)
     used: dict[PurePosixPath, int] = {}
@@ -266,6 +268,7 @@ class _Options:
     password: str | None
     dpi: float
     frames: bool
+    member_bytes: int
 
     def numbers(self, count: int) -> Iterator[int]:
         """The wanted numbers among 1…count, in the order of the document."""
@@ -394,7 +397,7 @@ def _of_archive(source: Source, name: str, inside: PurePosixPath, options: _Opti
         where = inside.with_suffix("") / _safe(path)
         member = replace(source, member=info.filename)
         shown = f"{name}/{path}"
-        if info.file_size > MAX_DOCUMENT_BYTES:
+        if info.file_size > options.member_bytes:
             problem = f"{info.file_size / 2**20:.0f} MiB when unpacked, more than is read; unpack the archive"
             yield _refused(shown, where.with_suffix(""), problem)
             continue

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from text_recognizer.page import Mode, Page
 from text_recognizer.service.access import Access
+from text_recognizer.service.documents import Documents
 from text_recognizer.service.engine import Engine, Job
 from text_recognizer.service.feedback import FeedbackService
 from text_recognizer.service.inputs import Image, Inputs
@@ -32,6 +33,7 @@ class Context:
         self.writers = Workers("write", 2)
         self.access = Access(settings)
         self.feedback = FeedbackService(settings, self.metrics, self.engine)
+        self.documents = Documents(settings, self.engine, self.feedback)
 
     @asynccontextmanager
     async def running(self, _: object) -> AsyncIterator[None]:

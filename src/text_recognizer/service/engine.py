@@ -60,7 +60,7 @@ class Layout:
 class Job:
     """A page in progress. Threads fill it, the coroutine that submitted it waits for it."""
 
-    image: bytes
+    image: bytes | LoadedImage
     mode: Mode
     deadline: float  # of time.monotonic()
     loop: asyncio.AbstractEventLoop
@@ -218,8 +218,8 @@ class Engine:
         busy = list(self._busy.values())
         return len(busy) == self.settings.reading_threads and all(began < late for began in busy)
 
-    def submit(self, image: bytes, mode: Mode, deadline: float, language: str | None = None) -> Job:
-        """Put an encoded image into the queue, from within an event loop.
+    def submit(self, image: bytes | LoadedImage, mode: Mode, deadline: float, language: str | None = None) -> Job:
+        """Put an image, encoded or decoded, into the queue, from within an event loop.
 
         Raises `NotReady`, `Overloaded`, `LanguageUnknown`.
         """

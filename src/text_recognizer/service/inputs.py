@@ -28,7 +28,7 @@ from text_recognizer.service.settings import Settings
 from text_recognizer.service.workers import Workers
 
 JSON = "application/json"
-RAW = ("image/", "application/octet-stream")
+RAW = ("image/", "application/octet-stream", "application/pdf", "application/zip")
 FETCHES = 32  # at the same time; each waits for another server
 IMAGE_VALUES, FEEDBACK_VALUES = 1000, 300_000  # in the JSON of an image, and of feedback with its page
 MAX_FEEDBACK = 8 * 2**20  # bytes of the JSON of feedback
@@ -95,6 +95,10 @@ class Inputs:
     def release(self, body: bytes) -> None:
         """Release a body that `body` returned."""
         self._hold(-len(body))
+
+    def hold(self, body: bytes) -> None:
+        """`body` is needed for longer than its request's context; `release` it once more."""
+        self._hold(len(body))
 
     def _hold(self, size: int) -> None:
         self._held += size

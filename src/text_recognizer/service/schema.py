@@ -169,7 +169,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def text_formats() -> dict[str, Any]:
     """The media types of all formats of a page but JSON."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"application/zip": _BYTES, "application/x-ndjson": {"schema": PAGES}}
     for chosen in map(formats.get_format, formats.NAMES):
         binary = {"format": "binary"} if chosen.is_binary else {}
         found[chosen.media_type.partition(";")[0]] = {"schema": {"type": "string", **binary}}
@@ -182,6 +182,17 @@ EVENT = {
     "problem",
     "properties": {"event": {"enum": ["layout", "line", "page", "problem"]}, "data": {"type": "string"}},
     "required": ["event", "data"],
+}
+PAGES = {
+    "type": "object",
+    "description": "Of a document, a line for each page: the page as JSON, or the problem that kept it from being read",
+    "properties": {
+        "page": {"type": "integer", "description": "Its number, from 1"},
+        "count": {"type": "integer", "description": "Pages of its document"},
+        "picture": {"type": "string", "description": "A data URL of what was read, with `pictures=true`"},
+        "problem": {"type": "object", "description": "A problem document"},
+    },
+    "required": ["page", "count"],
 }
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 READ_BODY = {
@@ -196,6 +207,8 @@ READ_BODY = {
         },
         "application/json": {"schema": {"oneOf": [DataUrl.model_json_schema(), ImageUrl.model_json_schema()]}},
         "image/*": _BYTES,
+        "application/pdf": _BYTES,
+        "application/zip": _BYTES,
         "application/octet-stream": _BYTES,
     },
 }

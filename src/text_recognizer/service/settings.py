@@ -73,6 +73,10 @@ class Settings(BaseModel):
     deadline: Seconds = Field(30.0, description="seconds from a request's headers to its answer; then 504")
     max_bytes: Bytes = Field(ByteSize(20 * MIB), description="of a request's body, and of an image behind an address")
     max_pixels: Positive = Field(40_000_000, description="of an image, by its header")
+    max_pages: Positive = Field(
+        100,
+        description="of a document; a longer one is refused unless `pages` chooses no more. Each may take `DEADLINE`",
+    )
     max_buffered: Bytes = Field(
         ByteSize(256 * MIB), description="of all bodies held at once; a request beyond it is answered 429"
     )

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import JSONResponse, StreamingResponse
 
 from text_recognizer import formats
+from text_recognizer.documents import PageReference
 from text_recognizer.errors import TextRecognizerError
+from text_recognizer.formats.document import document_type
 from text_recognizer.formats.json_lines import line_to_dict, points, to_dict
 from text_recognizer.images import to_picture
 from text_recognizer.page import Mode, Page
 from text_recognizer.service import schema
 from text_recognizer.service.context import Context
+from text_recognizer.service.documents import MEDIA_TYPE, Wanted
 from text_recognizer.service.engine import Job
 from text_recognizer.service.feedback import FeedbackService
 from text_recognizer.service.inputs import Image
-from text_recognizer.service.problems import described
+from text_recognizer.service.problems import RequestError, described
 from text_recognizer.service.workers import while_client_waits
 
 
@@ -55,9 +59,31 @@ def router(context: Context) -> APIRouter:
             ),
         ] = None,
         stream: Annotated[bool, Query(description="Send lines as they are read, as server-sent events")] = False,
+        pages: Annotated[
+            str | None, Query(description="Of a document, which pages to read, such as 1-3,7,10-", max_length=200)
+        ] = None,
+        pictures: Annotated[bool, Query(description="Send the picture of each page of a document with it")] = False,
+        pdfa: Annotated[bool, Query(description="A PDF is PDF/A-2b, if need be made of pictures of its pages")] = False,
+        password: Annotated[
+            str | None, Header(alias="X-Document-Password", description="Of an encrypted PDF", max_length=200)
+        ] = None,
     ) -> Response:
         async with context.body(request) as (content, deadline):
             image = await while_client_waits(request, context.inputs.image(request, content, deadline))
+            wanted = Wanted(
+                mode=mode,
+                language=language,
+                format=format,
+                pages=pages,
+                password=password,
+                pictures=pictures,
+                pdf_a=pdfa,
+            )
+            found = await while_client_waits(request, context.documents.find(image, wanted, deadline))
+            if found is not None:
+                if stream:
+                    raise RequestError("a document is streamed page by page without `stream`; leave it out")
+                return await _document(context, request, content, found, wanted)
             if stream:
                 return await _stream(context, request, image, mode, deadline, language)
             page, job = await context.read(request, image, mode, deadline, language)
@@ -102,6 +128,30 @@ def router(context: Context) -> APIRouter:
         return Response(found.data, headers=headers, media_type="application/octet-stream")
 
     return routes
+
+
+async def _document(
+    context: Context, request: Request, content: bytes, pages: list[PageReference], wanted: Wanted
+) -> Response:
+    """A line of JSON for each page as soon as it is read, or the whole document in another format."""
+    documents = context.documents
+    if wanted.format != "json":
+        written, failed = await while_client_waits(request, documents.document(pages, wanted))
+        headers = {"X-Failed-Pages": ",".join(str(page.number) for page in failed)} if failed else {}
+        media_type = document_type(formats.get_format(wanted.format))
+        return Response(written, headers=headers, media_type=media_type)
+    context.inputs.hold(content)
+
+    async def lines() -> AsyncIterator[bytes]:
+        read = documents.read(pages, wanted)
+        try:
+            async with aclosing(read):
+                async for line in documents.lines(read, wanted, request.state.id, request.state.owner):
+                    yield line
+        finally:
+            context.inputs.release(content)
+
+    return StreamingResponse(lines(), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
 async def _stream(

@@ -1,0 +1,189 @@
+"""Documents of several pages: a page is read when it is its turn, and the answer grows with the pages that are read."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from io import BytesIO
+from itertools import islice
+from typing import Any
+
+from text_recognizer import formats
+from text_recognizer.documents import PageReference, find_pages
+from text_recognizer.errors import ImageRejected, TextRecognizerError, UsageError
+from text_recognizer.formats.document import open_document
+from text_recognizer.formats.json_lines import to_dict
+from text_recognizer.images import LoadedImage
+from text_recognizer.page import Mode, Page
+from text_recognizer.service.engine import Engine, Job
+from text_recognizer.service.feedback import FeedbackService
+from text_recognizer.service.inputs import Image
+from text_recognizer.service.problems import Broken, Overloaded, RequestError, described
+from text_recognizer.service.settings import Settings
+from text_recognizer.service.workers import Workers
+from text_recognizer.sheets import about_document, make_sheet
+
+MEDIA_TYPE = "application/x-ndjson"
+PATIENCE = 0.5  # seconds before a page comes again that found the queue full
+_HEADS = (b"PK\x03\x04", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a client asks for; fields as those of `/v1/read`."""
+
+    mode: Mode
+    language: str | None = None
+    format: str = "json"
+    pages: str | None = None
+    password: str | None = None
+    pictures: bool = False
+    pdf_a: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPage:
+    """A page of a document, or the error that stands in its place."""
+
+    reference: PageReference
+    image: LoadedImage | None = None
+    page: Page | None = None
+    job: Job | None = None
+    error: TextRecognizerError | None = None
+
+
+class Documents:
+    """Reads documents with the engine. A few pages of each are in hand at a time, so that others get their turn."""
+
+    def __init__(self, settings: Settings, engine: Engine, feedback: FeedbackService) -> None:
+        self._settings, self._engine, self._feedback = settings, engine, feedback
+        self._workers = Workers("documents", 2)
+
+    async def find(self, image: Image, wanted: Wanted, deadline: float) -> list[PageReference] | None:
+        """The pages of a PDF, an archive or a TIFF of several pages; None for an image.
+
+        Raises `ImageRejected`: it cannot be opened, or has more pages than are read; `RequestError` for `pages` that
+        name none.
+        """
+        if not (image.data[:1024].lstrip()[:5] == b"%PDF-" or image.data.startswith(_HEADS)):
+            return None
+        try:
+            found: list[PageReference] = await self._workers.run(self._found, image, wanted, deadline=deadline)
+        except UsageError as error:
+            raise RequestError(str(error)) from None
+        if len(found) == 1 and found[0].kind == "image" and found[0].source.member is None:
+            return None
+        if found and all(page.kind == "refused" for page in found):
+            raise ImageRejected(found[0].problem)
+        if not found:
+            raise ImageRejected(f"none of the pages {wanted.pages} is in the document; choose others")
+        return found
+
+    def _found(self, image: Image, wanted: Wanted) -> list[PageReference]:
+        most = self._settings.max_pages
+        pages = find_pages(
+            image.data, pages=wanted.pages, password=wanted.password, member_bytes=self._settings.max_bytes
+        )
+        found = list(islice(pages, most + 1))
+        if len(found) > most:
+            raise ImageRejected(f"more than {most} pages; send the document again for each part, with ?pages=1-{most}")
+        # The document came as bytes and has no name but the one that its sender gives it.
+        inside = (page.name.removeprefix("page").removeprefix("/") for page in found)
+        names = (f"{image.source}/{name}" if name and image.source else name or image.source for name in inside)
+        return [replace(page, name=name) for page, name in zip(found, names, strict=True)]
+
+    async def read(self, pages: list[PageReference], wanted: Wanted) -> AsyncGenerator[ReadPage, None]:
+        """The pages in order, each as soon as it and those before it are read. Nothing is retried for long."""
+        ahead = self._settings.reading_threads
+        coming: deque[asyncio.Task[ReadPage]] = deque()
+        left = iter(pages)
+        try:
+            while True:
+                coming.extend(
+                    asyncio.create_task(self._read(page, wanted)) for page in islice(left, ahead - len(coming))
+                )
+                if not coming:
+                    return
+                yield await coming.popleft()
+        finally:
+            for task in coming:
+                task.cancel()
+            await asyncio.gather(*coming, return_exceptions=True)
+
+    async def _read(self, reference: PageReference, wanted: Wanted) -> ReadPage:
+        job = None
+        deadline = time.monotonic() + self._settings.deadline
+        try:
+            image = await self._workers.run(self._load, reference, deadline=deadline)
+            while job is None:
+                try:
+                    job = self._engine.submit(image, wanted.mode, deadline, wanted.language)
+                except Overloaded:
+                    if time.monotonic() + PATIENCE > deadline:
+                        raise
+                    await asyncio.sleep(PATIENCE)
+            return ReadPage(reference, image, await job.wait(), job)
+        except TextRecognizerError as error:
+            return ReadPage(reference, error=error)
+        finally:
+            if job is not None:
+                job.drop()
+
+    def _load(self, reference: PageReference) -> LoadedImage:
+        return reference.load(max_pixels=self._settings.max_pixels)
+
+    async def lines(
+        self, read: AsyncIterator[ReadPage], wanted: Wanted, request_id: str, owner: str
+    ) -> AsyncIterator[bytes]:
+        """A line of JSON for each page: its number, and the page or the problem."""
+        async for found in read:
+            reference = found.reference
+            answer: dict[str, Any] = {"page": reference.number, "count": reference.count}
+            own_id = f"{request_id[:56]}.{reference.document}.{reference.number}"
+            if found.page is None or found.image is None or found.job is None:
+                answer |= {"source": reference.name, "problem": described(found.error or Broken(), own_id)}
+            else:
+                answer |= to_dict(found.page, reference.name)
+                answer |= {"request_id": own_id, "timings": found.job.timings()}
+                if wanted.pictures or self._feedback.open:
+                    picture = await self._workers.run(reference.picture, found.image)
+                    with suppress(TextRecognizerError):  # feedback is away: reading goes on
+                        await self._feedback.remember(own_id, owner, found.page, found.job, picture.data)
+                    if wanted.pictures:
+                        kind = "jpeg" if picture.data[:2] == b"\xff\xd8" else "png"
+                        answer["picture"] = f"data:image/{kind};base64,{base64.b64encode(picture.data).decode()}"
+            yield json.dumps(answer, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+
+    async def document(self, pages: list[PageReference], wanted: Wanted) -> tuple[bytes, list[PageReference]]:
+        """The whole in the format that is wanted, and the pages that are not in it since they could not be read.
+
+        Raises the first of their errors where none could be read.
+        """
+        chosen = formats.get_format(wanted.format)
+        out, failed, writer, first_error = BytesIO(), list[PageReference](), None, None
+        about = await self._workers.run(self._about, pages, wanted)
+        async for found in self.read(pages, wanted):
+            if found.page is None:
+                failed.append(found.reference)
+                first_error = first_error or found.error
+                continue
+            if writer is None:
+                writer = open_document(chosen.name, out, replace(about, language=about.language or found.page.language))
+            sheet = await self._workers.run(make_sheet, found.reference, found.image, found.page, (chosen.name,), about)
+            if about.original is None:
+                sheet = replace(sheet, number=pages.index(found.reference) + 1)
+            await self._workers.run(writer.add, sheet)
+        if writer is None:
+            raise first_error or Broken()
+        await self._workers.run(writer.close)
+        return out.getvalue(), failed
+
+    def _about(self, pages: list[PageReference], wanted: Wanted) -> formats.About:
+        alone = all(page.document == pages[0].document for page in pages)
+        return about_document(pages[0], keep_pdf=alone and wanted.format == "pdf", pdf_a=wanted.pdf_a)

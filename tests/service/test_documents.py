@@ -1,0 +1,154 @@
+"""Documents of several pages: read page by page, answered as lines of JSON or as one document."""
+
+import io
+import json
+import zipfile
+
+import pikepdf
+import pypdfium2 as pdfium
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+from reportlab.lib.pdfencrypt import StandardEncryption
+from reportlab.pdfgen import canvas
+
+from text_recognizer.client import Client
+from text_recognizer.errors import ImageRejected
+
+
+def word(text):
+    image = Image.new("L", (360, 160), 255)
+    ImageDraw.Draw(image).text((80, 60), text, font=ImageFont.load_default(36), fill=0)
+    return image
+
+
+def encoded(image, kind="PNG", **options):
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def several(kind, *texts):
+    first, *others = map(word, texts)
+    options = {"resolution": 200.0, "title": "Parish register"} if kind == "PDF" else {}
+    return encoded(first, kind, save_all=True, append_images=others, **options)
+
+
+def archive(**members):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, data in members.items():
+            made.writestr(name.replace("_", "."), data)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def service(running):
+    with running(max_pages=3, threads=2, max_bytes=2**20) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def http(service):
+    return service.http
+
+
+def read(http, data, **params):
+    return http.post("/v1/read", params={"mode": "fast", **params}, files={"image": ("box.pdf", data)})
+
+
+def lines(answer):
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+@pytest.mark.parametrize("kind", ["PDF", "TIFF"])
+def test_document_is_a_line_of_json_for_each_page(http, kind):
+    found = lines(read(http, several(kind, "letter", "paper")))
+    assert [(page["page"], page["count"], page["source"]) for page in found] == [(1, 2, "box.pdf"), (2, 2, "box.pdf")]
+    if kind == "TIFF":
+        assert [page["text"] for page in found] == ["letter", "paper"]
+    assert len({page["request_id"] for page in found}) == 2
+    assert found[0]["timings"]["total"] > 0
+    assert "picture" not in found[0]
+
+
+def test_pages_are_chosen_and_come_with_their_pictures(http):
+    (page,) = lines(read(http, several("PDF", "letter", "paper", "page", "word"), pages="2", pictures="true"))
+    assert page["page"] == 2
+    assert page["picture"].startswith("data:image/jpeg;base64,")
+
+
+def test_page_that_cannot_be_read_stands_as_its_problem_among_the_others(http):
+    box = archive(a_png=encoded(word("letter")), b_png=b"rubbish", c_zip=archive(x_png=b""))
+    good, bad, nested = lines(read(http, box))
+    assert good["text"] == "letter"
+    assert good["source"] == "box.pdf/a.png"
+    assert (bad["problem"]["code"], bad["problem"]["status"]) == ("image-rejected", 422)
+    assert "inside an archive" in nested["problem"]["detail"]
+    answer = read(http, box, format="text")
+    assert (answer.text, answer.headers["x-failed-pages"]) == ("letter\n", "1,1")
+
+
+def test_image_in_one_page_is_answered_as_before(http):
+    answer = read(http, encoded(word("letter"), "TIFF"))
+    assert answer.json()["text"] == "letter"
+
+
+@pytest.mark.parametrize(
+    ("data", "params", "status", "words"),
+    [
+        (several("PDF", "a", "b", "c", "d"), {}, 422, "more than 3 pages"),
+        (several("PDF", "a", "b"), {"pages": "0"}, 400, "1-3,7,10-"),
+        (several("PDF", "a", "b"), {"pages": "7"}, 422, "choose others"),
+        (several("PDF", "a", "b"), {"stream": "true"}, 400, "leave it out"),
+        (b"%PDF-1.7 rubbish", {}, 422, "damaged PDF"),
+        (archive(a_png=bytes(2**21)), {}, 422, "when unpacked"),
+    ],
+    ids=["long", "malformed", "missing", "stream", "damaged", "bomb"],
+)
+def test_document_that_is_not_read_is_a_problem(http, data, params, status, words):
+    answer = read(http, data, **params)
+    assert answer.status_code == status
+    assert words in answer.json()["detail"]
+
+
+def test_encrypted_pdf_is_read_with_its_password(http):
+    out = io.BytesIO()
+    made = canvas.Canvas(out, encrypt=StandardEncryption("secret"))
+    made.showPage()
+    made.save()
+    assert "encrypted" in read(http, out.getvalue()).json()["detail"]
+    answer = http.post(
+        "/v1/read?mode=fast", content=out.getvalue(),
+        headers={"Content-Type": "application/pdf", "X-Document-Password": "secret"},
+    )  # fmt: skip
+    assert [page["text"] for page in lines(answer)] == [""]
+
+
+def test_document_comes_in_other_formats_too(http):
+    data = several("PDF", "letter", "paper")
+    answer = read(http, data, format="pdf")
+    assert answer.headers["content-type"] == "application/pdf"
+    assert [bool(page.get_textpage().get_text_range()) for page in pdfium.PdfDocument(answer.content)] == [True, True]
+    assert pdfium.PdfDocument(answer.content).get_metadata_dict()["Title"] == "Parish register"
+    archived = read(http, data, format="pdf", pdfa="true")
+    with pikepdf.open(io.BytesIO(archived.content)) as pdf, pdf.open_metadata() as metadata:
+        assert (len(pdf.pages), metadata.pdfa_status) == (2, "2B")
+    assert read(http, data, format="text").text.count("\f") == 1
+    alto = read(http, data, format="alto")
+    assert alto.headers["content-type"] == "application/zip"
+    names = zipfile.ZipFile(io.BytesIO(alto.content)).namelist()
+    assert sorted(names) == ["mets-001.xml", "mets-002.xml", "mets.xml"]
+
+
+def test_client_yields_the_pages_of_a_document(service):
+    with Client(service.url, retries=0) as client:
+        box = archive(a_tif=several("TIFF", "letter", "paper"), b_png=b"rubbish")
+        first, second, third = client.read_pages(box, "fast")
+        assert [first.answer.page.text, second.answer.page.text] == ["letter", "paper"]
+        assert (second.number, second.count) == (2, 2)
+        assert isinstance(third.error, ImageRejected)
+        with pytest.raises(ImageRejected, match="more than 3"):
+            list(client.read_pages(several("TIFF", *"abcd"), "fast"))
+        assert [page.answer.page.text for page in client.read_pages(encoded(word("letter")), "fast")] == ["letter"]
