@@ -71,7 +71,7 @@ class Page:
     """The lines of an image of `width` × `height` pixels, in reading order. A blank page has none.
 
     `blocks` say which lines belong together; they contain each line once, in order, or are empty if blocks were not
-    looked for. `model` is the model that read the page, as "name@version". `language` (BCP 47) is the language whose
+    looked for. `model` is the model that read the page, as `name@version`. `language` (BCP 47) is the language whose
     language model was used, empty if the model does not distinguish languages.
     """
 
