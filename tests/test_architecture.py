@@ -12,7 +12,7 @@ from text_recognizer import cli
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "text_recognizer"
 ABOVE_ALL = {"cli", "doctor", "integrations", "__main__", "__init__"}
-BACK_ENDS = {"langchain", "ocrmypdf", "ray", "s3", "hf", "postgres", "wandb", "mlflow", "lambda"}
+BACK_ENDS = {"langchain", "ocrmypdf", "ray", "s3", "hf", "postgres", "wandb", "mlflow", "lambda", "parquet"}
 
 
 def wings():

@@ -444,9 +444,10 @@ def _content(image: Source) -> dict[str, Any]:
 def _document_content(
     document: Source, mode: Mode, language: str | None, pages: str | None, password: str | None
 ) -> dict[str, Any]:
-    params = _given({"mode": mode, "language": language, "pages": pages})
-    headers = _numbered() | ({"X-Document-Password": password} if password else {})
-    return {"params": params, "headers": headers, **_content(document)}
+    request = _request(document, mode=mode, language=language, pages=pages)
+    if password:
+        request["headers"]["X-Document-Password"] = password
+    return request
 
 
 def _answer(content: dict[str, Any]) -> Answer:

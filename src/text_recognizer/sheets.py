@@ -22,7 +22,7 @@ def about_document(
             damaged, or that is no PDF/A where `pdf_a` asks for it, is made of pictures of its pages instead.
         languages: of the model; a document names a single one.
     """
-    known = list(languages)
+    known = [language for language in languages if language]
     original = None
     if keep_pdf and first.kind == "pdf":
         from text_recognizer.formats.pdf_layer import takes_text  # late: images need none of it
@@ -37,14 +37,19 @@ def about_document(
     )
 
 
-def make_sheet(reference: PageReference, image: LoadedImage, page: Page, names: Iterable[str], about: About) -> Sheet:
-    """The page for writers of the formats `names`: with its picture where one of them shows it."""
+def make_sheet(
+    reference: PageReference, image: LoadedImage | None, page: Page, names: Iterable[str], about: About
+) -> Sheet:
+    """The page for writers of the formats `names`: with its picture where one of them shows it.
+
+    `image`: what `reference.load` gave; without it the picture is loaded again. Raises `ImageRejected`.
+    """
     shown = any(formats.get_format(name).needs_picture for name in names)
     kept = shown and about.original is not None
     return Sheet(
         page=page,
         source=reference.name,
-        picture=reference.picture(image) if shown and not kept else None,
+        picture=reference.picture(image or reference.load()) if shown and not kept else None,
         number=reference.number,
         printed=reference.printed_text(page.width, page.height) if kept else (),
     )

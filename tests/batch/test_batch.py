@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from text_recognizer.batch.cli import main
 from text_recognizer.batch.journal import ERRORS, JOURNAL, Journal
+from text_recognizer.batch.read import PAGES, Options, read_batch
+from text_recognizer.documents import Source, find_pages
 from text_recognizer.errors import OutputFailed, UsageError
 
 
@@ -186,3 +190,99 @@ def test_watched_folder_gets_its_results_as_files_come(tmp_path):
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+def box(path, *texts):
+    """A document of several pages with a word each."""
+    pages = []
+    for text in texts:
+        word(path.with_name("page.png"), text)
+        with Image.open(path.with_name("page.png")) as image:
+            pages.append(image.convert("L"))
+    path.with_name("page.png").unlink()
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+
+
+def test_documents_are_put_together_when_all_their_pages_are_read(tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    box(source / "letters.tif", "letter", "paper", "page")
+    box(source / "scan.pdf", "first", "second")
+    word(source / "z.png", "alone")
+    assert run(source, "--output", out, "--format", "text,pdf,alto") == 0
+    assert sorted(p.name for p in out.iterdir() if not p.name.startswith(".")) == sorted(
+        [JOURNAL, "z.txt", "z.pdf", "z.xml", "letters.txt", "letters.pdf", "letters.mets.xml", "scan.txt", "scan.pdf",
+         "scan.mets.xml", *(f"letters-00{n}.xml" for n in (1, 2, 3)), "scan-001.xml", "scan-002.xml"]
+    )  # fmt: skip
+    assert [text.strip() for text in (out / "letters.txt").read_text().split("\f")] == ["letter", "paper", "page"]
+    pdfium = pytest.importorskip("pypdfium2")
+    texts = [page.get_textpage().get_text_range().split() for page in pdfium.PdfDocument(out / "scan.pdf")]
+    assert texts == [text.split() for text in (out / "scan.txt").read_text().split("\f")]
+    assert len(texts) == 2
+
+
+def test_resume_puts_a_document_together_again_only_where_something_is_missing(tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    box(source / "letters.tif", "letter", "paper")
+    assert run(source, "--output", out) == 0
+    before = (out / "letters.txt").stat().st_mtime_ns
+    assert run(source, "--output", out, "--resume") == 0
+    assert (out / "letters.txt").stat().st_mtime_ns == before
+    assert len(records(out)) == 3  # two pages and the document
+    (out / "letters.txt").unlink()
+    assert run(source, "--output", out, "--resume") == 0
+    assert (out / "letters.txt").read_text().count("\f") == 1
+    assert len(records(out)) == 4
+    next((out / PAGES).rglob("*.json")).unlink()
+    assert run(source, "--output", out, "--resume") == 0
+    assert [("document" in record) for record in records(out)] == [False, False, True, True, False, True]
+
+
+def test_table_has_a_row_for_each_page_also_of_an_earlier_run(tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    word(source / "1.png", "letter")
+    box(source / "two.tif", "paper", "page")
+    (source / "broken.png").write_bytes(b"rubbish")
+    assert run(source, "--output", out, "--table", "jsonl") == 3
+    rows = [json.loads(line) for line in (out / "pages.jsonl").read_text().splitlines()]
+    assert [(Path(row["source"]).name, row["page"], row["text"]) for row in rows] == [
+        ("1.png", 1, "letter"), ("two.tif", 1, "paper"), ("two.tif", 2, "page"),
+    ]  # fmt: skip
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow, of the extra `parquet`, is not installed")
+    assert run(source, "--output", out, "--table", "parquet", "--resume") == 3
+    table = parquet.read_table(out / "pages.parquet")
+    assert table.column("text").to_pylist() == ["letter", "paper", "page"]
+    assert table.column("lines").to_pylist()[0][0]["words"][0]["text"] == "letter"
+    # Three pages, their document and the broken page; only that one is tried again.
+    assert len(records(out)) == 5 + 1
+
+
+def test_images_of_a_manifest_are_fetched_once(tmp_path, monkeypatch):
+    fetched = []
+    word(tmp_path / "a.png", "letter")
+
+    def fetch(url, max_bytes, *_, **__):
+        fetched.append(url)
+        return (tmp_path / "a.png").read_bytes()
+
+    monkeypatch.setattr("text_recognizer.web.fetch", fetch)
+    pages = [replace(page, source=Source(url="https://example.org/a.png")) for page in find_pages(tmp_path / "a.png")]
+    monkeypatch.setattr("text_recognizer.batch.read.ProcessPoolExecutor", InThisProcess)
+    summary = read_batch(pages, Options(output=tmp_path / "out", formats=("text", "pdf"), mode="fast", jobs=1))
+    assert (summary.read, fetched) == (1, ["https://example.org/a.png"])
+
+
+class InThisProcess:
+    """A pool of no processes, in which what tests replace is seen."""
+
+    def __init__(self, jobs, *, mp_context, initializer, initargs):
+        initializer(*initargs)
+
+    def submit(self, work, task):
+        future = Future()
+        future.set_result(work(task))
+        return future
+
+    def shutdown(self, **_):
+        pass

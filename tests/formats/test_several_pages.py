@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import zipfile
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import docx
@@ -15,6 +16,7 @@ from text_recognizer.errors import OutputFailed, UsageError
 from text_recognizer.formats import About, Sheet
 from text_recognizer.formats.document import DocumentFile, format_of, open_document, write_document
 from text_recognizer.images import to_picture
+from text_recognizer.page import Block
 
 METS = "{http://www.loc.gov/METS/}"
 HREF = "{http://www.w3.org/1999/xlink}href"
@@ -170,3 +172,23 @@ def test_word_gets_a_page_for_each_page(page, blank, slanted):
     texts = [paragraph.text for paragraph in document.paragraphs if paragraph.text.strip()]
     assert texts == [page.text, slanted.text]
     assert document.element.xml.count('w:type="page"') == 2
+
+
+def test_markdown_has_a_rule_between_pages(page, slanted):
+    first, second = written("md", [page, slanted]).decode().split("\n---\n\n")
+    assert first == formats.get_format("md").write(page).decode()
+    assert second.startswith("we do not know how")
+
+
+def test_blocks_stand_in_tei_and_word(page):
+    kinds = (Block(kind="heading", start=0, stop=1), Block(kind="table", start=1, stop=3, blocks=(
+        Block(kind="row", start=1, stop=2), Block(kind="row", start=2, stop=3))))  # fmt: skip
+    parted = replace(page, blocks=kinds)
+    root = ET.fromstring(written("tei", [parted]))
+    tags = [element.tag.rpartition("}")[2] for element in root.iter()]
+    assert (tags.count("row"), tags.count("cell"), tags.count("lb")) == (2, 2, 3)
+    document = docx.Document(io.BytesIO(written("docx", [parted])))
+    assert document.paragraphs[0].style.name == "Heading 2"
+    assert [cell.text for row in document.tables[0].rows for cell in row.cells] == [
+        line.text for line in page.lines[1:]
+    ]

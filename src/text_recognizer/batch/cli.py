@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from text_recognizer import formats
 from text_recognizer.batch.read import Options, Summary, read_batch, stopping
+from text_recognizer.batch.table import check_table, write_table
 from text_recognizer.devices import CPU, DEVICE_HELP
 from text_recognizer.documents import PDF_DPI, PageReference, find_pages
 from text_recognizer.errors import ExtraMissing, UsageError, install_hint
@@ -32,24 +33,38 @@ def main(argv: list[str]) -> int:
     options = Options(
         output=Path(args.output), formats=names, mode=cast("Mode", args.mode), bundle=args.model,
         language=args.language, jobs=args.jobs, device=args.device, resume=args.resume or args.watch, retry=args.retry,
+        pdf_a=args.pdfa, table=args.table is not None,
     )  # fmt: skip
     if "://" in args.output and not args.ray:
         raise UsageError(f"--output {args.output} is not a folder; give one, or read with --ray")
+    if args.ray and args.table:
+        raise UsageError("--ray makes no table; read its JSON files as one, or give --table without it")
     if args.ray and args.watch:
         raise UsageError("--ray reads what is there; give --watch without it")
     given = {"pages": args.pages, "password": args.password, "dpi": args.dpi, "frames": args.frames}
+    if args.table is not None:
+        check_table(args.table)
+    done: list[dict[str, Any]] = []
     with stopping() as stopped:
         if args.watch:
-            found: Iterator[PageReference] = _watched(args.sources, stopped, given)
+            found: Iterator[PageReference | None] = _watched(args.sources, stopped, given)
             total = None
         else:
             listed = list(find_pages(args.sources, **given))
             found, total = iter(listed), len(listed)
         with _progress(total) as report:
+
+            def note(record: dict[str, Any]) -> None:
+                if options.table and not record.get("error"):
+                    done.append({name: record[name] for name in ("key", "source", "page")})
+                report(record)
+
             if args.ray:
-                summary = _read_on_ray(found, options, args.output, args.ray, report, stopped)
+                summary = _read_on_ray((page for page in found if page), options, args.output, args.ray, note, stopped)
             else:
-                summary = read_batch(found, options, report, stopped)
+                summary = read_batch(found, options, note, stopped)
+    if args.table is not None:
+        write_table(options.output, args.table, done)
     print(summary, file=sys.stderr)
     return next(iter(summary.statuses), 0)
 
@@ -63,8 +78,11 @@ def _read_on_ray(found: Iterator[PageReference], options: Options, output: str, 
     return cast("Summary", ray.read_ray(found, options, output, address, *rest))
 
 
-def _watched(sources: list[str], stopped: Callable[[], bool], given: dict[str, Any]) -> Iterator[PageReference]:
-    """Pages of files that come into the folders `sources`, each once it has not grown for a second, until stopped."""
+def _watched(sources: list[str], stopped: Callable[[], bool], given: dict[str, Any]) -> Iterator[PageReference | None]:
+    """Pages of files that come into the folders `sources`, each once it has not grown for a second, until stopped.
+
+    None follows the pages of each look, since the next file may be long in coming.
+    """
     for source in sources:
         if not Path(source).is_dir():
             raise UsageError(f"--watch needs folders, and {source} is not a folder")
@@ -83,6 +101,7 @@ def _watched(sources: list[str], stopped: Callable[[], bool], given: dict[str, A
                 yield page
         done.update({file: state for file, state in now.items() if sizes.get(file) == state})
         sizes = now
+        yield None
         time.sleep(1)
 
 
@@ -130,6 +149,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--format", default="text", help=f"one or more, comma separated, of {', '.join(formats.NAMES)} (%(default)s)"
+    )
+    parser.add_argument(
+        "--pdfa", action="store_true", help="PDFs as PDF/A-2b, if need be made of pictures of the pages"
+    )
+    parser.add_argument(
+        "--table",
+        choices=("parquet", "jsonl"),
+        help="write all pages into one table too, pages.parquet (needs the 'parquet' extra) or pages.jsonl",
     )
     parser.add_argument("--mode", choices=("fast", "accurate"), default="accurate")
     parser.add_argument("--language", metavar="TAG", help="of the text, such as fr (default: chosen for each page)")

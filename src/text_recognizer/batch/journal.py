@@ -69,6 +69,13 @@ class Journal:
             raise OutputFailed(f"cannot write {self.path} ({error.strerror}); make room and give --resume") from None
         self.done[record["key"]] = record
 
+    def has(self, key: str) -> bool:
+        """Whether that was done without an error, and its files are still there."""
+        record = self.done.get(key)
+        if record is None or record.get("error"):
+            return False
+        return all((self.path.parent / name).is_file() for name in record["files"])
+
     def failures(self) -> Iterator[dict[str, Any]]:
         """The records of pages that could not be read."""
         return (record for record in self.done.values() if record.get("error"))

@@ -1,4 +1,8 @@
-"""Read many pages in several processes: each page's files appear whole, and no page costs another."""
+"""Read many pages in several processes: files appear whole, and no page costs another.
+
+A page that is a file of its own gets its files at once. Of a document of several pages each page is first put down as
+JSON in `PAGES`; once all are read, the document is put together from these.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,10 +27,17 @@ from text_recognizer.description import DESCRIPTION
 from text_recognizer.devices import CPU
 from text_recognizer.documents import PageReference
 from text_recognizer.errors import ImageRejected, OutputFailed, TextRecognizerError
+from text_recognizer.formats import Writer
+from text_recognizer.formats.document import DocumentFile, ending, write_file
+from text_recognizer.formats.json_lines import from_dict
 from text_recognizer.images import LoadedImage
 from text_recognizer.page import Mode, Page
 from text_recognizer.reader import Reader
 from text_recognizer.registry import resolve
+from text_recognizer.sheets import about_document, make_sheet
+
+PAGES = ".pages"
+"""Folder, below the output, of pages that are read: one JSON a page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +45,10 @@ class Options:
     """How pages are read and what is written.
 
     Args:
-        output: folder for one file per page and format, named by the `stem` of the page.
+        output: folder for one file per document and format, named by its `whole`.
         formats: names of `formats.NAMES`.
+        pdf_a: whether PDFs are PDF/A-2b, as for `sheets.about_document`.
+        table: whether all pages are kept in `PAGES`, from which `table.write_table` makes one table.
         bundle, device: as for `Reader`.
         language: as for `Reader.read`.
         jobs: processes with one thread each; None for one per core.
@@ -45,6 +58,8 @@ class Options:
 
     output: Path
     formats: tuple[str, ...] = ("text",)
+    pdf_a: bool = False
+    table: bool = False
     mode: Mode = "accurate"
     bundle: Path | str | None = None
     language: str | None = None
@@ -52,12 +67,6 @@ class Options:
     jobs: int | None = None
     resume: bool = False
     retry: int = 1
-
-    def suffix(self, name: str) -> str:
-        """The ending of the files of that format. ALTO and PAGE are both .xml, so together they include their name."""
-        own = formats.get_format(name).suffix
-        shared = [other for other in self.formats if formats.get_format(other).suffix == own]
-        return f".{name}{own}" if len(shared) > 1 else own
 
 
 @dataclass
@@ -82,18 +91,68 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
+    """A page to read, or the document to put together from `parts`, of which `page` is the first."""
+
     key: str
     page: PageReference
     tried: int = 0
+    parts: tuple[_Task, ...] = ()
+
+    @property
+    def of_document(self) -> bool:
+        """Whether the page is written with others, or into the PDF that it is of."""
+        return self.page.count > 1 or self.page.kind == "pdf"
+
+
+class _Documents:
+    """Documents whose pages are not all read yet."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, list[_Task]] = {}
+        self._missing: dict[int, set[str]] = {}
+        self._fresh: set[int] = set()  # those of which a page was read just now
+        self._of: dict[str, int] = {}
+        self._number = 0  # of the document whose pages are coming
+        self.ready: list[tuple[_Task, bool]] = []
+
+    def add(self, task: _Task) -> None:
+        """A page comes; those of one document follow each other."""
+        parts = self._parts.get(self._number)
+        if parts and (parts[-1].page.document, parts[-1].page.whole) != (task.page.document, task.page.whole):
+            self.end()
+        self._parts.setdefault(self._number, []).append(task)
+        self._missing.setdefault(self._number, set()).add(task.key)
+        self._of[task.key] = self._number
+
+    def end(self) -> None:
+        """No further page of the latest document comes."""
+        self._number += 1
+        self._look_at(self._number - 1)
+
+    def settle(self, key: str, fresh: bool) -> None:
+        """A page is read, now (`fresh`) or before, or it could not be."""
+        if (number := self._of.pop(key, None)) is not None:
+            if fresh:
+                self._fresh.add(number)
+            self._missing[number].discard(key)
+            self._look_at(number)
+
+    def _look_at(self, number: int) -> None:
+        if number < self._number and number in self._parts and not self._missing[number]:
+            parts = tuple(self._parts.pop(number))
+            del self._missing[number]
+            key = hashlib.sha256(json.dumps([part.key for part in parts]).encode()).hexdigest()[:32]
+            self.ready.append((_Task(key, parts[0].page, parts=parts), number in self._fresh))
+            self._fresh.discard(number)
 
 
 def read_batch(
-    pages: Iterable[PageReference],
+    pages: Iterable[PageReference | None],
     options: Options,
     report: Callable[[dict[str, Any]], None] = lambda record: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Summary:
-    """Read `pages` and write their files; returns the counts.
+    """Read `pages` and write their files; returns the counts. None among them ends a document, as their end does.
 
     `report` gets each page's record as it is finished (also of skipped and failed pages). `stopped` is asked between
     pages: once it is true, pages in hand are finished and no other is begun. A page that ends its process (out of
@@ -104,32 +163,54 @@ def read_batch(
     bundle = resolve(options.bundle)
     reader = Reader(bundle, device=options.device)  # a damaged model, a wrong language are one error, not one a page
     reader.recognizer.in_language(options.language)
-    identity = json.dumps([sha256(bundle / DESCRIPTION), options.mode, options.language, sorted(options.formats)])
-    summary, start = Summary(), time.monotonic()
+    identity = json.dumps(
+        [sha256(bundle / DESCRIPTION), options.mode, options.language, sorted(options.formats), options.pdf_a]
+    )
+    summary, documents, start = Summary(), _Documents(), time.monotonic()
     with Journal(options.output, options.resume) as journal, _Workers(options, bundle, jobs) as workers:
 
-        def settle(record: dict[str, Any]) -> None:
-            journal.add(record)
-            if record.get("error"):
-                summary.failed += 1
-                summary.statuses.append(record["status"])
-            else:
-                summary.read += 1
-            report(record)
+        def settle(records: Iterable[dict[str, Any]]) -> None:
+            for record in records:
+                journal.add(record)
+                failed, whole = bool(record.get("error")), "document" in record
+                if failed:
+                    summary.statuses.append(record["status"])
+                summary.failed += failed
+                summary.read += not failed and not whole
+                if failed or not whole:
+                    report(record)
+                documents.settle(record["key"], fresh=not failed)
+
+        def put_together() -> None:
+            while documents.ready:
+                task, fresh = documents.ready.pop()
+                if fresh or not journal.has(task.key):
+                    settle(workers.submit(task))
 
         for task in _tasks(pages, identity):
-            known = journal.done.get(task.key)
-            if known and not known.get("error") and all((options.output / name).is_file() for name in known["files"]):
-                summary.skipped += 1
-                report({**known, "skipped": True})
+            if task is None:
+                documents.end()
+                put_together()
                 continue
             if stopped():
                 summary.stopped = True
                 break
-            for record in workers.submit(task):
-                settle(record)
-        for record in workers.finish():
-            settle(record)
+            if task.of_document:
+                documents.add(task)
+            if journal.has(task.key) and (not options.table or (options.output / kept_page(task.key)).is_file()):
+                summary.skipped += 1
+                report({**journal.done[task.key], "skipped": True})
+                documents.settle(task.key, fresh=False)
+            else:
+                settle(workers.submit(task))
+            put_together()
+        else:
+            documents.end()  # a document whose pages did not all come is left for the next run
+        while True:
+            settle(workers.finish())
+            if not documents.ready:
+                break
+            put_together()
     summary.seconds = time.monotonic() - start
     return summary
 
@@ -160,7 +241,7 @@ class _Workers:
             self._pool = ProcessPoolExecutor(
                 jobs or self._jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=arguments
             )
-        self._running[self._pool.submit(_read_page, task)] = task
+        self._running[self._pool.submit(_put_together if task.parts else _read_page, task)] = task
 
     def _wait(self) -> Iterator[dict[str, Any]]:
         finished, _ = wait(self._running, return_when=FIRST_COMPLETED)
@@ -208,10 +289,13 @@ class _Workers:
         self._close()
 
 
-def _tasks(pages: Iterable[PageReference], identity: str) -> Iterator[_Task]:
+def _tasks(pages: Iterable[PageReference | None], identity: str) -> Iterator[_Task | None]:
     """Pages with their keys: what a page shows, and how it is read."""
     digests: dict[Any, str] = {}
     for page in pages:
+        if page is None:
+            yield None
+            continue
         source = page.source
         where = (source.path, source.url, source.member, id(source.data))
         if where not in digests:
@@ -222,6 +306,8 @@ def _tasks(pages: Iterable[PageReference], identity: str) -> Iterator[_Task]:
 
 
 def _digest(page: PageReference) -> str:
+    if page.source.url is not None:  # fetched once, when it is read: its address stands for it
+        return page.source.url
     try:
         opened = page.source.opened
         return sha256(opened) if isinstance(opened, Path) else hashlib.sha256(opened).hexdigest()
@@ -248,7 +334,14 @@ def _read_page(task: _Task) -> dict[str, Any]:
     try:
         image = task.page.load()
         page = reader.read(image, options.mode, language=options.language)
-        files = [_write(task.page, page, image, name, options) for name in options.formats]
+        files = []
+        if task.of_document or options.table:
+            kept = kept_page(task.key)
+            (options.output / kept).parent.mkdir(parents=True, exist_ok=True)
+            write_file(options.output / kept, formats.get_format("json").write(page, task.page.name))
+            files = [kept] if task.of_document else []
+        if not task.of_document:
+            files = [_write(task.page, page, image, name, options) for name in options.formats]
     except TextRecognizerError as error:
         return _failure(task, error)
     except Exception as error:  # one page that trips us up must not cost the other thousand
@@ -257,22 +350,60 @@ def _read_page(task: _Task) -> dict[str, Any]:
     return {**_about(task), "files": files, "lines": len(page.lines), "characters": len(page.text), "seconds": seconds}
 
 
+def kept_page(key: str) -> str:
+    """The file of a page that is read, below the output folder; `key` of its record."""
+    return f"{PAGES}/{key[:2]}/{key}.json"
+
+
 def _write(reference: PageReference, page: Page, image: LoadedImage, name: str, options: Options) -> str:
-    """Write one file whole, then move it into place. Returns its path below `output`."""
+    """Write one file. Returns its path below `output`."""
     chosen = formats.get_format(name)
     picture = reference.picture(image) if chosen.needs_picture else None
-    document = chosen.write(page, reference.name, picture)
-    relative = reference.stem.with_name(reference.stem.name + options.suffix(name))
+    relative = reference.stem.with_name(reference.stem.name + ending(name, options.formats, 1))
     target = options.output / relative
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    _make_folder(target)
+    write_file(target, chosen.write(page, reference.name, picture))
+    return relative.as_posix()
+
+
+def _make_folder(target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_bytes(document)
-        fresh.replace(target)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise OutputFailed(f"cannot write {target} ({error.strerror}); make room or choose another --output") from None
-    return relative.as_posix()
+        raise OutputFailed(f"cannot write {target} ({error.strerror}); choose another --output") from None
+
+
+def _put_together(task: _Task) -> dict[str, Any]:
+    """Write the document of pages that are read; the record for the journal."""
+    options: Options = _state["options"]
+    first, count = task.page, len(task.parts)
+    try:
+        files: list[str] = []
+        with ExitStack() as writers:
+            open_writers: list[Writer] = []
+            for part in task.parts:
+                kept = options.output / kept_page(part.key)
+                if not kept.is_file():
+                    continue  # it could not be read: its own record says why
+                page = from_dict(json.loads(kept.read_bytes()))
+                if not open_writers:
+                    about = about_document(
+                        first, keep_pdf="pdf" in options.formats, pdf_a=options.pdf_a, languages=[page.language]
+                    )
+                    for name in options.formats:
+                        relative = first.whole.with_name(first.whole.name + ending(name, options.formats, count))
+                        files.append(relative.as_posix())
+                        target = options.output / relative
+                        _make_folder(target)
+                        open_writers.append(writers.enter_context(DocumentFile(name, target, about)))
+                sheet = make_sheet(part.page, None, page, options.formats, about)
+                for writer in open_writers:
+                    writer.add(sheet)
+    except TextRecognizerError as error:
+        return {**_failure(task, error), "document": True}
+    except Exception as error:  # one document that trips us up must not cost the others
+        return {**_failure(task, error), "document": True, "again": True}
+    return {**_about(task), "document": True, "files": files}
 
 
 def _about(task: _Task) -> dict[str, Any]:

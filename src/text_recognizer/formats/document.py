@@ -23,9 +23,11 @@ def open_document(name: str, out: BinaryIO, about: About = About()) -> Writer:  
     """A writer of format `name` to `out`; a ZIP for those of `FOLDERS`."""
     match name:
         case "text":
-            return several.Text(out, about)
-        case "md" | "tables":
-            return several.Parts(name, out)
+            return several.Following(name, b"\f", out)
+        case "md":
+            return several.Following(name, b"\n---\n\n", out)
+        case "tables":
+            return several.Following(name, b"\n", out)
         case "json":
             return several.JsonLines(out, about)
         case "csv" | "tsv":

@@ -20,30 +20,15 @@ XLINK = "http://www.w3.org/1999/xlink"
 _MEDIA_TYPES = {"alto": "application/alto+xml", "page": "application/vnd.prima.page+xml"}
 
 
-class Text:
-    """Pages with a form feed between them."""
+class Following:
+    """Pages one after the other, with `separator` between them."""
 
-    def __init__(self, out: BinaryIO, about: About) -> None:
-        self._out, self._separator = out, b""
-
-    def add(self, sheet: Sheet) -> None:
-        self._out.write(self._separator + get_format("text").write(sheet.page))
-        self._separator = b"\f"
-
-    def close(self) -> None:
-        pass
-
-
-class Parts:
-    """Pages with a blank line between them."""
-
-    def __init__(self, name: str, out: BinaryIO) -> None:
-        self._format, self._out, self._begun = get_format(name), out, False
+    def __init__(self, name: str, separator: bytes, out: BinaryIO) -> None:
+        self._write, self._separator, self._out, self._begun = get_format(name).write, separator, out, False
 
     def add(self, sheet: Sheet) -> None:
-        if written := self._format.write(sheet.page, sheet.source):
-            self._out.write(b"\n" + written if self._begun else written)
-            self._begun = True
+        self._out.write((self._separator if self._begun else b"") + self._write(sheet.page, sheet.source))
+        self._begun = True
 
     def close(self) -> None:
         pass

@@ -5,16 +5,18 @@ Lines are zones of a `surface` for each page; `pb` and `lb` in the text point to
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import PurePosixPath
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
+from text_recognizer.formats.blocks import blocks_of, grid
 from text_recognizer.formats.format import About, Format, Sheet, Writer
 from text_recognizer.formats.markup import clean
 from text_recognizer.formats.shapes import file_name, outline
-from text_recognizer.page import Page, Picture
+from text_recognizer.page import Block, Page, Picture
 from text_recognizer.version import __version__
 
 NAMESPACE = "http://www.tei-c.org/ns/1.0"
@@ -40,14 +42,10 @@ class TeiWriter:
         self._out.write(f' <surface xml:id="{name}" {size}>\n'.encode())
         self._out.write(f"  <graphic url={_quoted(image)}/>\n".encode())
         self._text.write(f'<pb n="{sheet.number}" facs="#{name}"/>\n'.encode())
-        if page.lines:
-            self._text.write(b"<p>\n")
         for number, line in enumerate(page.lines, 1):
             points = " ".join(f"{x},{y}" for x, y in outline(line, page))
             self._out.write(f'  <zone xml:id="{name}line{number}" points="{points}"/>\n'.encode())
-            self._text.write(f'<lb facs="#{name}line{number}"/>{escape(clean(line.text))}\n'.encode())
-        if page.lines:
-            self._text.write(b"</p>\n")
+        self._text.write("".join(_blocks(blocks_of(page), page, name)).encode())
         self._out.write(b" </surface>\n")
 
     def close(self) -> None:
@@ -86,6 +84,31 @@ def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes
 def open_document(out: BinaryIO, about: About) -> Writer:
     """A document of many pages."""
     return TeiWriter(out, about)
+
+
+def _blocks(blocks: Sequence[Block], page: Page, name: str) -> Iterator[str]:
+    """The text of blocks, each line behind a break that points to its zone."""
+    for block in blocks:
+        lines = [_line(page, number, name) for number in range(block.start, block.stop)]
+        match block.kind:
+            case "column":
+                yield from _blocks(block.blocks, page, name)
+            case "table":
+                yield "<table>\n"
+                for row in grid(block, page):
+                    cells = ("" if number is None else _line(page, number, name) for number in row)
+                    yield "<row>" + "".join(f"<cell>{cell}</cell>" for cell in cells) + "</row>\n"
+                yield "</table>\n"
+            case "margin":
+                yield '<note place="margin">' + "\n".join(lines) + "</note>\n"
+            case "heading":
+                yield '<p rend="heading">\n' + "\n".join(lines) + "\n</p>\n"
+            case _:
+                yield "<p>\n" + "\n".join(lines) + "\n</p>\n"
+
+
+def _line(page: Page, number: int, name: str) -> str:
+    return f'<lb facs="#{name}line{number + 1}"/>{escape(clean(page.lines[number].text))}'
 
 
 def _quoted(text: str) -> str:
