@@ -21,7 +21,8 @@ from text_recognizer.layout.blocks import arrange
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.finder import LineFinder
 from text_recognizer.layout.line_image import line_polygon
-from text_recognizer.layout.orientation import Orientation, Place, find_lines, upright_margin
+from text_recognizer.layout.looks import find_lines
+from text_recognizer.layout.orientation import Orientation, Place, upright_margin
 from text_recognizer.layout.vertical import turn_notes
 from text_recognizer.layout.words import word_polygon
 from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word, orientation_of
@@ -90,9 +91,13 @@ class Reader:
         height = self.recognizer.line_height
         ordered = lines is not None
         if lines is None:
-            finder, confidence = self.line_finder, self.recognizer.ctc_confidence
-            lines = turn_notes(gray, find_lines(gray, finder, confidence, height), finder, confidence, height)
-        crops = tuple(crop_line(gray, polygon, baseline, height) for polygon, baseline in lines)
+            finder, recognizer = self.line_finder, self.recognizer
+            look = find_lines(gray, finder, recognizer.ctc_probabilities, height)
+            cut = dict(zip(look.places(), look.crops(), strict=True))
+            lines = turn_notes(gray, list(cut), finder, recognizer.ctc_confidence, height)
+            crops = tuple(cut[line] if line in cut else crop_line(gray, *line, height) for line in lines)
+        else:
+            crops = tuple(crop_line(gray, polygon, baseline, height) for polygon, baseline in lines)
         language = language or self.recognizer.identify_language(crops)
         return LaidOut(gray.shape[1], gray.shape[0], tuple(lines), crops, language, ordered)
 

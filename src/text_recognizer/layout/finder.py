@@ -14,8 +14,8 @@ from text_recognizer.description import FinderSettings
 from text_recognizer.layout.order import LineBox, reading_order
 from text_recognizer.layout.outline import OutlineSettings, outline_lines
 from text_recognizer.layout.prepare import flatten_paper
-from text_recognizer.layout.skew import skew_angle, turn_back
-from text_recognizer.layout.trace import Trace, TraceSettings, trace_baselines
+from text_recognizer.layout.skew import LIMIT, skew_angle, turn_back
+from text_recognizer.layout.trace import Trace, trace_baselines
 from text_recognizer.page import Polygon, Polyline
 
 if TYPE_CHECKING:
@@ -41,19 +41,23 @@ class LineFinder:
         self._session = session
         self.settings = settings or FinderSettings()
 
-    def find(self, gray: Gray) -> list[FoundLine]:
+    def find(self, gray: Gray, *, side: int | None = None, steepest: float = LIMIT) -> list[FoundLine]:
         """Lines of a page in reading order; none where there is no text.
 
         Args:
             gray: (H, W) uint8, dark ink on light paper.
+            side: of the longer side at the first look, pixels of the network's page; None for the usual one.
+            steepest: degrees of skew that are looked for.
         """
         if min(gray.shape) < 4 or int(gray.max()) - int(gray.min()) < 12:
             return []
-        degrees = skew_angle(gray)
+        degrees = skew_angle(gray, steepest)
         if abs(degrees) < self.settings.level:
-            return lines_from_traces(gray, self._look_until_sharp(gray))
+            return lines_from_traces(gray, self._look_until_sharp(gray, side))
         turned, back = turn_back(gray, degrees)
-        return [_mapped(line, back, gray.shape) for line in lines_from_traces(turned, self._look_until_sharp(turned))]
+        return [
+            _mapped(line, back, gray.shape) for line in lines_from_traces(turned, self._look_until_sharp(turned, side))
+        ]
 
     def maps(self, gray: Gray, scale: float) -> tuple[NDArray[np.float32], tuple[float, float]]:
         """What the network sees at `scale` network pixels a page pixel.
@@ -76,16 +80,14 @@ class LineFinder:
     def _look(self, gray: Gray, scale: float) -> list[Trace]:
         maps, (scale_x, scale_y) = self.maps(gray, scale)
         factor = np.array([1 / scale_x, 1 / scale_y], np.float32)
-        return [
-            Trace(t.points * factor, t.x_height / scale_y, t.confidence) for t in trace_baselines(maps, TraceSettings())
-        ]
+        return [Trace(t.points * factor, t.x_height / scale_y, t.confidence) for t in trace_baselines(maps)]
 
-    def _look_until_sharp(self, gray: Gray) -> list[Trace]:
+    def _look_until_sharp(self, gray: Gray, side: int | None) -> list[Trace]:
         """Traces in pixels of the page, at a scale where the writing has the size that the network knows."""
         settings = self.settings
         longer = max(gray.shape)
         largest = min(settings.max_side / longer, settings.max_enlarge)
-        scale = min(settings.side / longer, settings.max_enlarge)
+        scale = min((side or settings.side) / longer, settings.max_enlarge)
         traces = self._look(gray, scale)
         if not traces:
             # Writing that fills the image, or is too fine for the first look.

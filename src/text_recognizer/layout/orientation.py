@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from text_recognizer.layout.crops import crop_line
-from text_recognizer.layout.finder import LineFinder
 from text_recognizer.page import Point, Polygon, Polyline
 
 Gray = NDArray[np.uint8]
@@ -20,47 +18,6 @@ Place = tuple[Polygon, Polyline | None]
 # Pages of held-out hands: 0.85–0.95 as they are, 0.66–0.79 upside down, 0.3–0.66 on a side.
 TRIED, UPRIGHT, SIDEWAYS = 3, 0.82, 0.7
 MARGIN = 0.05  # by which another orientation must be more confident
-
-
-def find_lines(
-    gray: Gray, finder: LineFinder, confidence: Callable[[Sequence[Gray]], float], line_height: int
-) -> list[Place]:
-    """Lines of a page in reading order, found in the orientation in which they read best.
-
-    Args:
-        gray: (H, W) uint8, dark ink on light paper.
-        confidence: of the text in line crops, 0…1, as `Recognizer.ctc_confidence` returns it.
-        line_height: of those crops, pixels.
-
-    Returns:
-        polygons and baselines in pixels of `gray`, whatever the orientation.
-    """
-
-    def places(quarters: int) -> list[Place]:
-        height, width = gray.shape
-        found = finder.find(rotate(gray, quarters) if quarters else gray)
-        return [
-            (rotate_back(line.polygon, quarters, height, width), rotate_back(line.baseline, quarters, height, width))
-            for line in found
-        ]
-
-    def confidences(found: list[Place]) -> tuple[float, float]:
-        """Confidence of the longest lines as they are, and of the same lines upside down."""
-        longest = sorted(found, key=lambda place: -float(np.ptp(np.asarray(place[0]), axis=0).max()))[:TRIED]
-        crops = [crop_line(gray, polygon, baseline, line_height) for polygon, baseline in longest]
-        upright = confidence(crops)
-        return upright, 0.0 if upright >= UPRIGHT else confidence([rotate(crop, 2) for crop in crops])
-
-    level = places(0)
-    as_is, upside_down = confidences(level)
-    if not level or as_is >= UPRIGHT:
-        return level
-    if max(as_is, upside_down) < SIDEWAYS:
-        sideways = places(1)
-        on_side = confidences(sideways)
-        if max(on_side) - 3 * MARGIN > max(as_is, upside_down - MARGIN):
-            return sideways if on_side[0] >= on_side[1] else places(3)
-    return level if as_is >= upside_down - MARGIN else places(2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,16 @@ from text_recognizer.layout.prepare import flatten_paper
 Gray = NDArray[np.uint8]
 
 SIDE = 900  # pixels of the longer side, on which ink is looked at
-LIMIT = 15.0  # degrees looked at to either side
+LIMIT, STEEP = 15.0, 45.0  # degrees looked at to either side, on the usual page and where it reads badly
 # The rows at the best angle must be sharper than those of the page as it stands by this factor.
 GAIN = 1.15
 SAMPLE = 40_000  # pixels of ink
 
 
-def skew_angle(gray: Gray) -> float:
-    """Degrees, -15 to 15, by which the lines of a page fall to the right (rise if negative); 0 where it can't be told.
+def skew_angle(gray: Gray, limit: float = LIMIT) -> float:
+    """Degrees, up to `limit` to either side, by which the lines of a page fall to the right (rise if negative).
+
+    It is 0 where it can't be told.
 
     Args:
         gray: (H, W) uint8, dark ink on light paper.
@@ -50,9 +52,15 @@ def skew_angle(gray: Gray) -> float:
         counts = np.bincount(rows - rows.min()).astype(np.float64)
         return float((counts**2).sum())
 
-    coarse = np.arange(-LIMIT, LIMIT + 0.1, 1.0)
-    best = float(coarse[int(np.argmax([sharpness(float(a)) for a in coarse]))])
-    fine = np.clip(best + np.arange(-0.75, 0.76, 0.25), -LIMIT, LIMIT)
+    def sharpest(limit: float) -> float:
+        coarse = np.arange(-limit, limit + 0.1, 1.0)
+        return float(coarse[int(np.argmax([sharpness(float(a)) for a in coarse]))])
+
+    best = sharpest(limit)
+    if abs(best) == limit:  # the rows become sharper still beyond
+        limit = max(limit, STEEP)
+        best = sharpest(limit)
+    fine = np.clip(best + np.arange(-0.75, 0.76, 0.25), -limit, limit)
     best = float(fine[int(np.argmax([sharpness(float(a)) for a in fine]))])
     return best if sharpness(best) > GAIN * sharpness(0.0) else 0.0
 

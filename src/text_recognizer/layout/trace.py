@@ -42,6 +42,12 @@ class TraceSettings:
     shadow_confidence: float = 0.75
 
 
+SETTINGS = TraceSettings()
+# Lone digits and letters are marked faintly, as training shows few; on a page of them little else is found.
+LONE = TraceSettings(min_length=0.4, min_confidence=0.3, short_confidence=0.35)
+LONE_LENGTH = 3.0  # x-heights; a page whose usual line is shorter holds lone words and characters
+
+
 @dataclass(slots=True)
 class _Piece:
     """A run of ridge, map pixels; one point a column, columns may be missing."""
@@ -63,11 +69,16 @@ class _Piece:
 
 
 def trace_baselines(maps: Floats, settings: TraceSettings | None = None) -> list[Trace]:
-    """Baselines in the network's `maps`, (4, h, w): probabilities of baseline, core, line end; ln x-height."""
-    settings = settings or TraceSettings()
-    pieces = _follow(maps, settings)
-    pieces = _without_doubles(_join(_without_doubles(pieces), maps, settings))
-    return [_smooth(piece, _confidence(piece)) for piece in pieces if _is_line(piece, pieces, settings)]
+    """Baselines in the network's `maps`, (4, h, w): probabilities of baseline, core, line end; ln x-height.
+
+    `settings`: None for the usual ones, and those of lone characters on a page of them.
+    """
+    pieces = _follow(maps, settings or SETTINGS)
+    pieces = _without_doubles(_join(_without_doubles(pieces), maps, settings or SETTINGS))
+    lines = [piece for piece in pieces if _is_line(piece, pieces, settings or SETTINGS)]
+    if settings is None and lines and float(np.median([_length(piece) for piece in lines])) < LONE_LENGTH:
+        lines = [piece for piece in pieces if _is_line(piece, pieces, LONE)]
+    return [_smooth(piece, _confidence(piece)) for piece in lines]
 
 
 def _confidence(piece: _Piece) -> float:

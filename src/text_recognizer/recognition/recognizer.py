@@ -216,10 +216,10 @@ class Recognizer:
             readings.append(self._reading(texts, spans, probabilities, line.width, "accurate"))
         return readings
 
-    def ctc_confidence(self, crops: Sequence[Gray]) -> float:
-        """Mean probability, 0…1, of the characters that the CTC head sees in `crops`; 0 where it sees none.
+    def ctc_probabilities(self, crops: Sequence[Gray]) -> NDArray[np.float32]:
+        """Probability, 0…1, of each step at which the CTC head sees a character in `crops`: (n,).
 
-        Cheap, and low for writing that is upside down: it tells how a page is oriented.
+        Cheap, and low for what is upside down, cut to pieces or no writing: it tells how a page is to be looked at.
         """
         probabilities = [np.zeros(0, np.float32)]
         images = self.normalise(crops)
@@ -227,8 +227,12 @@ class Recognizer:
             for line in self.encode([images[row] for row in rows], for_decoder=False):
                 seen = line.log_probs.argmax(-1) != BLANK
                 probabilities.append(line.log_probs.max(-1)[seen])
-        found = np.concatenate(probabilities)
-        return float(np.exp(found).mean()) if len(found) else 0.0
+        return np.exp(np.concatenate(probabilities))
+
+    def ctc_confidence(self, crops: Sequence[Gray]) -> float:
+        """Mean of `ctc_probabilities`, 0…1; 0 where it sees no character."""
+        found = self.ctc_probabilities(crops)
+        return float(found.mean()) if len(found) else 0.0
 
     # ------------------------------------------------------------------------------------- steps of the reading
 

@@ -1,0 +1,166 @@
+"""Find the lines of a page; where the recogniser is in doubt, look again and keep the look of which it is surest.
+
+A look is the page turned, enlarged, given a margin or stretched. The usual page needs one: the others are taken only
+where the longest lines read badly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from text_recognizer.layout.crops import crop_line
+from text_recognizer.layout.finder import FoundLine, LineFinder
+from text_recognizer.layout.orientation import MARGIN, SIDEWAYS, TRIED, UPRIGHT, Place, rotate
+from text_recognizer.layout.skew import LIMIT, STEEP, skew_angle
+from text_recognizer.page import Point
+
+Gray = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Judge = Callable[[Sequence[Gray]], Floats]
+"""Probability, 0…1, of each character that the recogniser sees in line crops: (n,), empty where it sees none."""
+
+COMPARED = 8  # lines by which looks are compared
+# What the characters of another look must be worth more: each counts by how far its probability is above EVEN.
+EVEN, GAIN, LEAST = 0.5, 1.1, 1.0
+MANY, HOPELESS = 30, 0.4  # lines, mean probability: a page of more lines and less is a texture, whatever way it is seen
+SIDES = (256, 512)  # pixels of the longer side of pages whose writing is large
+ROOM = 0.25  # of the longer side, as a margin around writing that fills its page
+STRETCHED = 2.0  # faxes have half as many dots on a side as on the other
+
+
+@dataclass(frozen=True)
+class Look:
+    """A page as it was looked at, `image` (H, W) uint8, and `back` (2, 3), the affine map to pixels of the page."""
+
+    image: Gray
+    back: NDArray[np.float64]
+    page: tuple[int, int]  # (height, width) of the page
+    lines: Sequence[FoundLine]
+    height: int  # of crops
+
+    def places(self) -> list[Place]:
+        """The lines in pixels of the page."""
+        return [(self._move(line.polygon), self._move(line.baseline)) for line in self.lines]
+
+    def crops(self) -> list[Gray]:
+        """The lines (height, W), dark on light, straightened."""
+        return [self._crop(line) for line in self.lines]
+
+    def longest(self, count: int) -> list[Gray]:
+        """The crops of the longest lines."""
+        order = sorted(self.lines, key=lambda line: -float(np.ptp(np.asarray(line.polygon), axis=0).max()))
+        return [self._crop(line) for line in order[:count]]
+
+    def _crop(self, line: FoundLine) -> Gray:
+        return crop_line(self.image, line.polygon, line.baseline, self.height)
+
+    def _move(self, points: Sequence[Point]) -> tuple[Point, ...]:
+        moved = np.asarray(points, np.float64) @ self.back[:, :2].T + self.back[:, 2]
+        moved = np.clip(moved, 0, self.page[::-1])
+        return tuple((float(x), float(y)) for x, y in moved)
+
+
+class _Looks:
+    """The looks at one page."""
+
+    def __init__(self, gray: Gray, finder: LineFinder, line_height: int) -> None:
+        self._gray, self._finder, self._height = gray, finder, line_height
+
+    def turned(self, quarters: int) -> Look:
+        """The page after quarter turns counter-clockwise."""
+        height, width = self._gray.shape
+        back = {
+            0: [[1, 0, 0], [0, 1, 0]],
+            1: [[0, -1, width], [1, 0, 0]],
+            2: [[-1, 0, width], [0, -1, height]],
+            3: [[0, 1, 0], [-1, 0, height]],
+        }[quarters]
+        return self._look(rotate(self._gray, quarters) if quarters else self._gray, back)
+
+    def others(self) -> Iterator[Look]:
+        """What may be wrong with the page, most likely first: large writing, skew, dots that are not square."""
+        yield from (self._small(side) for side in SIDES)
+        if abs(skew_angle(self._gray, STEEP)) > LIMIT:
+            yield self._look(self._gray, np.eye(2, 3), steepest=STEEP)
+        for fx, fy in ((1.0, STRETCHED), (STRETCHED, 1.0)):
+            image = cv2.resize(self._gray, None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)
+            yield self._look(np.asarray(image, np.uint8), [[1 / fx, 0, 0], [0, 1 / fy, 0]])
+
+    def _small(self, side: int) -> Look:
+        """The page with a margin of paper, looked at where large writing has the size that the finder knows."""
+        room = round(ROOM * max(self._gray.shape))
+        paper = int(self._paper)
+        image = cv2.copyMakeBorder(self._gray, room, room, room, room, cv2.BORDER_CONSTANT, value=[paper])
+        return self._look(np.asarray(image, np.uint8), [[1, 0, -room], [0, 1, -room]], side=side)
+
+    @cached_property
+    def _paper(self) -> float:
+        return float(np.percentile(self._gray[::4, ::4], 80))
+
+    def _look(self, image: Gray, back: object, side: int | None = None, steepest: float = LIMIT) -> Look:
+        found = self._finder.find(image, side=side, steepest=steepest)
+        return Look(image, np.asarray(back, np.float64), self._gray.shape, found, self._height)
+
+
+def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -> Look:
+    """The look at a page in which its lines read best.
+
+    Args:
+        gray: (H, W) uint8, dark ink on light paper.
+        judge: the recogniser's, as `Recognizer.ctc_probabilities` returns it.
+        line_height: of line crops, pixels.
+    """
+    looks = _Looks(gray, finder, line_height)
+    level = looks.turned(0)
+    if not level.lines:
+        return level
+    best, confidence = _upright(level, looks, judge)
+    if confidence >= UPRIGHT:
+        return best
+    probabilities = judge(best.longest(COMPARED))
+    if len(best.lines) > MANY and _mean(probabilities) < HOPELESS:
+        return best
+    worth = _worth(probabilities)
+    for look in looks.others():
+        if not look.lines:
+            continue
+        probabilities = judge(look.longest(COMPARED))
+        if _worth(probabilities) > max(GAIN * worth, worth + LEAST):
+            best, worth = look, _worth(probabilities)
+            if _mean(probabilities) >= UPRIGHT:
+                break
+    return best
+
+
+def _upright(level: Look, looks: _Looks, judge: Judge) -> tuple[Look, float]:
+    """The look in the orientation that reads best, and the confidence, 0…1, in its longest lines."""
+
+    def confidences(look: Look) -> tuple[float, float]:
+        """Confidence of the longest lines as they are, and of the same lines upside down."""
+        crops = look.longest(TRIED)
+        upright = _mean(judge(crops))
+        return upright, 0.0 if upright >= UPRIGHT else _mean(judge([rotate(crop, 2) for crop in crops]))
+
+    as_is, upside_down = confidences(level)
+    if as_is >= UPRIGHT:
+        return level, as_is
+    if max(as_is, upside_down) < SIDEWAYS:
+        sideways = looks.turned(1)
+        on_side = confidences(sideways)
+        if max(on_side) - 3 * MARGIN > max(as_is, upside_down - MARGIN):
+            return (sideways, on_side[0]) if on_side[0] >= on_side[1] else (looks.turned(3), on_side[1])
+    return (level, as_is) if as_is >= upside_down - MARGIN else (looks.turned(2), upside_down)
+
+
+def _mean(probabilities: Floats) -> float:
+    return float(probabilities.mean()) if len(probabilities) else 0.0
+
+
+def _worth(probabilities: Floats) -> float:
+    return float((probabilities - EVEN).sum())

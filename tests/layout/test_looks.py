@@ -1,0 +1,62 @@
+"""Writing of any size, skew and shape of dots is found: where the first look reads badly, others are taken."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from text_recognizer.reader import Reader
+
+NOTE = ("dear Emma", "bring bread", "and some tea", "love Peter")
+
+
+@pytest.fixture(scope="module")
+def reader(bundle_dir) -> Reader:
+    return Reader(bundle_dir, 1)
+
+
+def drawn(lines, size, shape, at=(30, 20), step=1.5) -> np.ndarray:
+    image = Image.new("L", shape, 250)
+    for row, text in enumerate(lines):
+        ImageDraw.Draw(image).text((at[0], at[1] + step * size * row), text, 30, font=ImageFont.load_default(size))
+    return np.asarray(image)
+
+
+def test_note_that_fills_the_picture_is_read(reader):
+    assert reader.read(drawn(NOTE, 110, (720, 660)), "fast").text == "\n".join(NOTE)
+
+
+@pytest.mark.parametrize("word", ["Hello", "garden"])
+def test_word_that_fills_the_picture_is_read_at_its_place(reader, word):
+    page = reader.read(drawn([word], 150, (600, 300), (60, 60)), "fast")
+    assert page.text == word
+    xs, ys = np.asarray(page.lines[0].polygon).T
+    assert 20 < xs.min() < 100 and 300 < xs.max() <= 600
+    assert 0 <= ys.min() < 130 and 160 < ys.max() <= 300
+
+
+@pytest.mark.parametrize("degrees", [30, -35])
+def test_steep_page_reads_as_level(reader, degrees):
+    page = drawn(NOTE, 40, (420, 300))
+    around = cv2.copyMakeBorder(page, 150, 150, 150, 150, cv2.BORDER_CONSTANT, value=250)
+    turn = cv2.getRotationMatrix2D((360, 300), degrees, 1)
+    turned = cv2.warpAffine(around, turn, (720, 600), flags=cv2.INTER_CUBIC, borderValue=250)
+    assert reader.read(turned, "fast").text == "\n".join(NOTE)
+
+
+def test_fax_of_half_the_lines_reads_as_the_page(reader):
+    page = drawn(NOTE, 44, (560, 320))
+    fax = cv2.resize(page, None, fx=1, fy=0.5, interpolation=cv2.INTER_AREA)
+    read = reader.read(fax, "fast")
+    assert read.text == "\n".join(NOTE)
+    assert max(y for line in read.lines for _, y in line.polygon) <= fax.shape[0]
+
+
+def test_digits_that_stand_alone_are_found(reader):
+    image = Image.new("L", (1000, 500), 250)
+    for place in range(20):
+        x, y = 80 + 190 * (place % 5), 40 + 110 * (place // 5)
+        ImageDraw.Draw(image).text((x, y), "2345678923"[place % 10], 20, font=ImageFont.load_default(40))
+    found = reader.read(image, "fast").text.split()
+    assert len(found) >= 17
+    assert sum(text in "23456789" for text in found) >= 16
