@@ -73,7 +73,8 @@ class Reader:
         the image cannot be read, and `UsageError` for a language that the model does not know.
         """
         layout = self.lay_out(image, lines, language=language)
-        readings = self.recognizer.in_language(layout.language).read_lines(layout.crops, mode)
+        recognizer = self.recognizer.in_language(layout.language)
+        readings = recognizer.read_lines(layout.crops, mode, only_writing=lines is None)
         return layout.page((layout.line(i, reading) for i, reading in enumerate(readings)), self.model)
 
     @property

@@ -28,6 +28,7 @@ from text_recognizer.recognition.decoding import (
     repeats,
     to_text,
 )
+from text_recognizer.recognition.evidence import Evidence
 from text_recognizer.recognition.identify import LanguageTable
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import normalise_line
@@ -104,6 +105,7 @@ class Recognizer:
         self.calibration = settings.calibration if calibration is None else calibration
         self.alphabet = bundle.description.alphabet
         self.line_height = bundle.description.line_height
+        self._evidence = Evidence(self.alphabet)
         self._width_scale, self._stride = settings.width_scale, settings.stride
         self._layers, self._heads, self._d_head = settings.cache
         self._max_tokens = settings.max_tokens
@@ -153,15 +155,19 @@ class Recognizer:
 
     # ------------------------------------------------------------------------------------------------ reading
 
-    def read_lines(self, crops: Sequence[Gray], mode: Mode = "accurate") -> list[LineReading]:
+    def read_lines(
+        self, crops: Sequence[Gray], mode: Mode = "accurate", *, only_writing: bool = False
+    ) -> list[LineReading]:
         """Read grey line images (H, W) uint8, dark on light; one reading each, in the order of `crops`.
 
-        "fast" and "accurate" as in `read_fast` and `read_accurate`. Raises ValueError for any other mode.
+        "fast" and "accurate" as in `_read_fast` and `_read_accurate`. `only_writing`: for lines that a line finder
+        found; what is no writing by the evidence of the CTC head gets an empty text. Raises ValueError for other modes.
         """
         if mode not in get_args(Mode):
             raise ValueError(f"mode is {mode!r}: use {' or '.join(map(repr, get_args(Mode)))}.")
         cut = [self._pieces(crop) for crop in crops]
-        read = self._read([piece for pieces, _ in cut for piece in pieces], mode)
+        least = self.decoding.least_confidence if only_writing else 0.0
+        read = self._read([piece for pieces, _ in cut for piece in pieces], mode, least)
         readings, done = [], 0
         for pieces, edges in cut:
             readings.append(_joined(read[done : done + len(pieces)], edges))
@@ -176,34 +182,41 @@ class Recognizer:
         at = [round(edge * crop.shape[1]) for edge in edges]
         return [crop[:, start:end] for start, end in pairwise(at)], edges
 
-    def _read(self, crops: Sequence[Gray], mode: Mode) -> list[LineReading]:
-        """Readings of crops that are not too long for the decoder."""
+    def _read(self, crops: Sequence[Gray], mode: Mode, least: float) -> list[LineReading]:
+        """Readings of crops that are not too long for the decoder; `least` as for `Evidence`, 0 reads everything."""
         images = self.normalise(crops)
         readings = [_BLANK] * len(images)
         inked = [i for i, image in enumerate(images) if int((image > INK_LEVEL).sum()) >= INK_PIXELS]
         for rows in width_batches([images[i].shape[1] for i in inked]):
             members = [inked[row] for row in rows]
-            batch = [images[i] for i in members]
-            read = self._read_fast(batch) if mode == "fast" else self._read_accurate(batch, [crops[i] for i in members])
-            for i, reading in zip(members, read, strict=True):
+            encoded = self.encode([images[i] for i in members], for_decoder=mode == "accurate")
+            kept = [
+                (i, line)
+                for i, line in zip(members, encoded, strict=True)
+                if not least or self._evidence.is_writing(line.log_probs, images[i], least)
+            ]
+            lines = [line for _, line in kept]
+            read = self._read_fast(lines) if mode == "fast" else self._read_accurate(lines, [crops[i] for i, _ in kept])
+            for (i, _), reading in zip(kept, read, strict=True):
                 readings[i] = reading
         return readings
 
-    def _read_fast(self, images: list[Gray]) -> list[LineReading]:
+    def _read_fast(self, encoded: Sequence[EncodedLine]) -> list[LineReading]:
         """One pass: the CTC head, searched with the language model; its best path where the bundle has none."""
         readings = []
-        for line in self.encode(images, for_decoder=False):
+        for line in encoded:
             texts = [best_path(line.log_probs)] if self.language is None else self.search(line.log_probs)
             spans, probabilities = align(line.log_probs, texts[0])
             readings.append(self._reading(texts, spans, probabilities, line.width, "fast"))
         return readings
 
-    def _read_accurate(self, images: list[Gray], crops: list[Gray]) -> list[LineReading]:
+    def _read_accurate(self, encoded: Sequence[EncodedLine], crops: Sequence[Gray]) -> list[LineReading]:
         """Texts of the CTC head from several views of the line and the decoder's own, ranked by all models.
 
-        `crops` are the lines of `images` before they are normalised: each view squeezes them to another width.
+        `crops` are the encoded lines before they were normalised: each view squeezes them to another width.
         """
-        encoded = self.encode(images)
+        if not encoded:
+            return []
         decoded = self.decode_greedy(encoded)
         views = [self.encode(self.normalise(crops, view), for_decoder=False) for view in self.decoding.views]
         readings = []
@@ -263,8 +276,10 @@ class Recognizer:
 
     def search(self, log_probs: Scores) -> list[list[int]]:
         """Texts of the CTC scores (T, V) and the language model, as token ids, best first."""
-        if float(log_probs.max(-1).sum()) > CERTAIN:
-            return [best_path(log_probs)]
+        best = best_path(log_probs)
+        # Of a character that stands alone, such as a digit in a table, running text knows nothing.
+        if float(log_probs.max(-1).sum()) > CERTAIN or len(best) == 1:
+            return [best]
         found = prefix_beam(
             log_probs,
             self.decoding.beam,

@@ -379,7 +379,9 @@ class Engine:
         begin = time.monotonic()
         try:
             crops = [layout.crops[index] for job, index in batch if (layout := layouts[job]) is not None]
-            readings = reader.recognizer.in_language(jobs[0].language).read_lines(crops, jobs[0].mode)
+            readings = reader.recognizer.in_language(jobs[0].language).read_lines(
+                crops, jobs[0].mode, only_writing=True
+            )
         except Exception:
             if len(jobs) > 1:  # one page must not fail the others
                 for job in jobs:

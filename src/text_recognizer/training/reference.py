@@ -79,7 +79,7 @@ def numbers_of(
     laid_out = reader.lay_out(image)
     found = {}
     for mode in modes:
-        readings = reader.recognizer.in_language(laid_out.language).read_lines(laid_out.crops, mode)
+        readings = reader.recognizer.in_language(laid_out.language).read_lines(laid_out.crops, mode, only_writing=True)
         page = laid_out.page((laid_out.line(i, reading) for i, reading in enumerate(readings)), reader.model)
         found[mode] = of_image | page_statistics(page, wording)
     return found
