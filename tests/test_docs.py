@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import text_recognizer
+from text_recognizer import formats
 from text_recognizer.cli import COMMANDS, _parser
 
 ROOT = Path(__file__).parent.parent
@@ -67,6 +68,14 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for block in blocks("python", page.read_text("utf-8")):
         exec(compile(block, page.name, "exec"), {})
+
+
+def test_every_format_is_described():
+    guide = (DOCS / "cli.md").read_text("utf-8")
+    options = "".join(re.findall(r"^\| `--format .*", guide, re.MULTILINE))
+    rows = re.findall(r"^\| `(\w+)` \| `\.", guide.partition("### Formats")[2], re.MULTILINE)
+    assert sorted(rows) == sorted(formats.NAMES)
+    assert [name for name in formats.NAMES if not re.search(rf"\b{name}`", options)] == []
 
 
 def test_reference_has_every_public_name():
