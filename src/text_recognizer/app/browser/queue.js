@@ -53,9 +53,10 @@ export class Queue {
     return this.pages.entries.filter(({ status: state, code }) => state === "failed" && code === "service-away");
   }
 
-  /** The service is back: read what it could not. */
+  /** The service answers: read what it could not while it was away, or would not without a key. */
   resume() {
-    for (const entry of this.missed) this.pages.update(entry, { status: "waiting", error: "", code: "" });
+    const refused = this.pages.entries.filter(({ status: state, code }) => state === "failed" && code === "unauthorized");
+    for (const entry of [...this.missed, ...refused]) this.pages.update(entry, { status: "waiting", error: "", code: "" });
     this.work();
   }
 
@@ -76,10 +77,12 @@ export class Queue {
       const picture = await this.pages.picture(entry);
       if (!picture) throw new Error("The picture of this page is no longer in this browser. Its text is still here.");
       for (let attempt = 1; ; attempt++) {
+        const key = find("#tr-key").value;
         try {
           await this.#once(entry, picture, controller.signal);
           break;
         } catch (error) {
+          if (error.code === "unauthorized" && key !== find("#tr-key").value) continue; // it was corrected meanwhile
           if (!BUSY.includes(error.code) || attempt === ATTEMPTS) throw error;
           const seconds = Math.min(20, error.again || 2);
           this.#progress(entry, "reading", `The service is busy; trying again in ${seconds} s…`);
