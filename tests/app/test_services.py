@@ -42,7 +42,7 @@ def test_visitor_gives_the_key_that_the_service_asks_for(mounted, alone, browse,
         assert "API key" in tab.get_by_role("alert").first.inner_text()
         key.fill("secret")
         key.press("Tab")
-        tab.wait_until_read()  # by itself
+        tab.until("document.querySelector('#tr-status').textContent.startsWith('3 lines read')")  # by itself
         assert len(tab.texts()) == 3
         assert tab.locator("#tr-format option").count() >= 2
 

@@ -335,8 +335,9 @@ def test_wrong_key_is_not_no_key_and_the_alert_goes_when_it_is_right(mounted, br
         tab.get_by_label("API key").fill("wrong")
         tab.get_by_role("button", name="Read", exact=True).click()
         tab.until("document.querySelector('#tr-alert p').textContent.includes('does not accept')")
-        tab.get_by_label("API key").fill("secret")
-        tab.keyboard.press("Tab")
+        tab.get_by_label("API key").press("Control+a")
+        tab.keyboard.type("secret")
+        press(tab, "Tab")
         tab.until("document.querySelector('#tr-alert').hidden")
 
 
