@@ -273,7 +273,8 @@ def _goes_on(line: _Line, gutter: float, left: list[_Line], right: list[_Line]) 
         return None
     (up, down), (other_up, other_down) = _distances(line, left), _distances(line, right)
     near = max(GOES_ON * _pitch(left), 3.5 * line.x_height)
-    if up <= near and other_up > GOES_ON * up and other_down > GOES_ON * min(down, up):
+    # A footer follows one column closely too, but nothing of the column follows it.
+    if up <= near and np.isfinite(down) and other_up > GOES_ON * up and other_down > GOES_ON * min(down, up):
         return 0
     regular = up / _pitch(left), down / _pitch(left), other_up / _pitch(right), other_down / _pitch(right)
     return 0 if max(regular) < REGULAR else None
