@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pikepdf
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 from reportlab.lib.pdfencrypt import StandardEncryption
@@ -314,3 +315,30 @@ def test_pages_know_their_document(tmp_path):
     assert [page.document for page in pages] == [0, 0, 1, 1, 2]
     assert [str(page.whole) for page in pages] == ["a", "a", "a-2", "a-2", "b"]
     assert [page.document for page in find_pages([pdf(2), pdf(2)])] == [0, 0, 1, 1]
+
+
+def test_pdf_of_very_many_pages_is_known_at_once_and_read_anywhere():
+    with pikepdf.new() as made:
+        made.add_blank_page(page_size=(100, 100))
+        for _ in range(4_999):
+            made.pages.append(made.pages[0])
+        out = io.BytesIO()
+        made.save(out)
+    pages = list(find_pages(out.getvalue(), pages="4999-"))
+    assert [(page.number, page.count) for page in pages] == [(4999, 5000), (5000, 5000)]
+    assert pages[-1].load().rgb.shape == (278, 278, 3)
+
+
+def test_javascript_of_a_pdf_is_not_run():
+    with pikepdf.open(io.BytesIO(pdf(1))) as made:
+        made.Root.OpenAction = pikepdf.Dictionary(S=pikepdf.Name.JavaScript, JS=pikepdf.String("while (true) {}"))
+        out = io.BytesIO()
+        made.save(out)
+    assert [shade(page) for page in find_pages(out.getvalue())] == [10]
+
+
+def test_file_in_an_archive_is_no_larger_than_it_may_be():
+    box = archive({"a.png": encoded(gray(10)), "big.png": bytes(2**20)})
+    good, bad = find_pages(box, member_bytes=2**19)
+    assert shade(good) == 10
+    assert "when unpacked" in problems([bad])[0]

@@ -1,0 +1,145 @@
+"""What documents that are made to harm cost: each is read in a process of its own, in the fast mode.
+
+python benchmarks/bad_documents.py
+"""
+
+import io
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+import zlib
+from pathlib import Path
+
+import pikepdf
+from PIL import Image
+from reportlab.lib.pdfencrypt import StandardEncryption
+from reportlab.pdfgen import canvas
+
+
+def drawn(pages: int = 1, **options: object) -> bytes:
+    """A PDF of pages with one typed line."""
+    out = io.BytesIO()
+    made = canvas.Canvas(out, **options)
+    for number in range(pages):
+        made.drawString(100, 700, f"page {number + 1}")
+        made.showPage()
+    made.save()
+    return out.getvalue()
+
+
+def with_script() -> bytes:
+    """A PDF whose JavaScript runs for ever when it is opened by a program that obeys it."""
+    out = io.BytesIO()
+    with pikepdf.open(io.BytesIO(drawn())) as pdf:
+        script = pikepdf.Dictionary(S=pikepdf.Name.JavaScript, JS=pikepdf.String("while (true) app.alert('x');"))
+        pdf.Root.OpenAction = script
+        pdf.save(out)
+    return out.getvalue()
+
+
+def content_bomb(size: int) -> bytes:
+    """A PDF whose page is `size` bytes of drawing, in a thousandth of that."""
+    out = io.BytesIO()
+    with pikepdf.open(io.BytesIO(drawn())) as pdf:
+        packed, piece = bytearray(), zlib.compressobj()
+        for _ in range(size >> 20):
+            packed += piece.compress(b"0 0 m\n" * (2**20 // 6))
+        packed += piece.flush()
+        stream = pikepdf.Stream(pdf, bytes(packed))
+        stream.Filter = pikepdf.Name.FlateDecode
+        pdf.pages[0].obj.Contents = stream
+        pdf.save(out)
+    return out.getvalue()
+
+
+def image_bomb(side: int) -> bytes:
+    """A PDF whose page shows a picture of `side` × `side` pixels of one colour."""
+    out = io.BytesIO()
+    with pikepdf.open(io.BytesIO(drawn())) as pdf:
+        packed, piece = bytearray(), zlib.compressobj()
+        for _ in range(side):
+            packed += piece.compress(bytes(side))
+        packed += piece.flush()
+        image = pikepdf.Stream(pdf, bytes(packed))
+        image.Type, image.Subtype = pikepdf.Name.XObject, pikepdf.Name.Image
+        image.Width = image.Height = side
+        image.ColorSpace, image.BitsPerComponent = pikepdf.Name.DeviceGray, 8
+        image.Filter = pikepdf.Name.FlateDecode
+        pdf.pages[0].obj.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(I=pdf.make_indirect(image)))
+        pdf.pages[0].obj.Contents = pikepdf.Stream(pdf, b"500 0 0 700 50 50 cm /I Do")
+        pdf.save(out)
+    return out.getvalue()
+
+
+def directories(many: int) -> bytes:
+    """A TIFF of `many` directories of ten entries each."""
+    size = 2 + 12 * 10 + 4
+    entry = struct.pack("<HHI4s", 65000, 1, 1, bytes(4))
+    places = [8 + size * (number + 1) for number in range(many - 1)] + [0]
+    return (
+        b"II*\0"
+        + struct.pack("<I", 8)
+        + b"".join(struct.pack("<H", 10) + entry * 10 + struct.pack("<I", place) for place in places)
+    )
+
+
+def archive(members: dict[str, bytes]) -> bytes:
+    """A ZIP."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, data in members.items():
+            made.writestr(name, data)
+    return out.getvalue()
+
+
+def main() -> None:
+    image = io.BytesIO()
+    Image.new("L", (300, 200), 255).save(image, "PNG")
+    blank, inner = image.getvalue(), archive({"a.png": image.getvalue()})
+    cases = {
+        "encrypted PDF": ("a.pdf", drawn(encrypt=StandardEncryption("secret"))),
+        "truncated PDF": ("a.pdf", drawn(3)[:900]),
+        "empty file": ("a.pdf", b""),
+        "PDF of 10,000 pages, the last one": ("a.pdf", drawn(10_000), "--pages", "10000"),
+        "PDF with JavaScript": ("a.pdf", with_script()),
+        "PDF of 256 MiB of drawing": ("a.pdf", content_bomb(256 * 2**20)),
+        "PDF with a picture of 30,000 × 30,000": ("a.pdf", image_bomb(30_000)),
+        "TIFF of 150,000 directories": ("a.tif", directories(150_000)),
+        "ZIP in a ZIP": ("a.zip", archive({"b.zip": inner, "c.png": blank})),
+        "ZIP with paths out of it": ("a.zip", archive({"../../up.png": blank, "/etc/root.png": blank})),
+        "ZIP with a member of 1 GiB": ("a.zip", archive({"big.png": bytes(2**30), "c.png": blank})),
+    }
+    print("| document | size, MB | seconds | peak MB | status | message |\n|---|---|---|---|---|---|")
+    for case, (name, data, *options) in cases.items():
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "in" / name
+            source.parent.mkdir()
+            source.write_bytes(data)
+            command = [sys.executable, "-m", "text_recognizer", "read", str(source), "--mode", "fast", *options]
+            begin = time.monotonic()
+            process = subprocess.Popen(
+                [*command, "--output", f"{folder}/out/"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+            )
+            message = process.stderr.read().strip().splitlines()
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.monotonic() - begin
+            outside = [
+                p
+                for p in Path(folder).rglob("*")
+                if p.is_file() and p.parts[len(Path(folder).parts)] not in ("in", "out")
+            ]
+            assert not outside, outside
+            said = message[0].rpartition(f"{name}")[2].lstrip(": /") if message else ""
+            print(
+                f"| {case} | {len(data) / 1e6:.1f} | {seconds:.1f} | {usage.ru_maxrss / 1024:.0f} | "
+                f"{os.waitstatus_to_exitcode(status)} | {said} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
