@@ -3,7 +3,7 @@
     python benchmarks/batch.py [--pages 60] [--jobs 2]
 
 Both read copies of the sample letter with one thread a process. Starting (the model, the processes) is part of neither:
-the loop and the batch are timed by their last pages, after the first `--warm` ones. Their order changes from round to round.
+both are timed by their last pages, after the first `--warm` ones. Their order changes from round to round.
 """
 
 import argparse
