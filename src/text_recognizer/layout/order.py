@@ -29,7 +29,7 @@ REGULAR = 1.35  # the same, between neighbours in a paragraph
 CROSSING, OUTSIDE = 2.0, 0.25  # lines that a line across a gutter weighs against it; beyond its columns
 MOST_ACROSS = 0.5  # of a column's lines that may reach across the gutter
 NARROW = 0.4  # of a column's width: notes in its margin are narrower
-TABLE = 2.25  # evidence from which what stands side by side is a table
+TABLE = 2.5  # evidence from which what stands side by side is a table
 
 PartKind = Literal["text", "table", "columns", "margin"]
 
