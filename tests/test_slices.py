@@ -153,12 +153,18 @@ class Scribe:
     def __init__(self) -> None:
         self.recognizer = self
 
+    def identify_language(self, crops: list[np.ndarray]) -> str:
+        return "und"
+
+    def in_language(self, language: str) -> "Scribe":
+        return self
+
     def read_lines(self, crops: list[np.ndarray], mode: str) -> list[LineReading]:
         return [LineReading("abc def", 0.5, (WordReading("abc", 0, 1, 0.5), WordReading("def", 1, 2, 0.5)))] * len(
             crops
         )
 
-    def read(self, image: object, mode: str) -> Page:
+    def read(self, image: object, mode: str, *, language: str | None = None) -> Page:
         return Page(
             width=100,
             height=100,
