@@ -30,7 +30,7 @@ from text_recognizer.evaluation.metrics import Rate, calibration, rate
 from text_recognizer.evaluation.sets import load_set
 from text_recognizer.page import Mode
 from text_recognizer.reader import Reader
-from text_recognizer.synthesis.rendering.ink import Hand, compose_line, hurry, join_strokes
+from text_recognizer.synthesis.rendering.ink import Hand, compose_line, join_strokes, smooth_strokes
 from text_recognizer.synthesis.rendering.page import PageStyle, compose_page
 from text_recognizer.synthesis.rendering.paper import make_sheet, put_ink
 from text_recognizer.synthesis.rendering.pen import Pen, draw_ink
@@ -104,7 +104,7 @@ LOOKS: dict[str, tuple[frozenset[str], dict[str, Look]]] = {
         {
             "as written": PLAIN,
             "joined up: pen lifts inside words drawn as joins": Look(hand=lambda ink, rng: join_strokes(ink, rng, 1.0)),
-            "hurried: strokes smoothed over 0.2 x-heights": Look(hand=lambda ink, _: hurry(ink, 0.2)),
+            "hurried: strokes smoothed over 0.2 x-heights": Look(hand=lambda ink, _: smooth_strokes(ink, 0.2)),
             "slanted 27° further to the right": Look(hand=lambda ink, _: slant(ink, 0.5)),
         },
     ),

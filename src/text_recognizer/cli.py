@@ -247,7 +247,7 @@ def _read_document(
                 statuses.append(error.exit_status)
             except (KeyboardInterrupt, BrokenPipeError):
                 raise
-            except Exception as error:  # one page must not cost the others
+            except Exception as error:  # one page must not fail the others
                 import traceback
 
                 traceback.print_exc()
@@ -347,10 +347,10 @@ def _outputs(documents: list[list["PageReference"]], options: argparse.Namespace
     is_folder = options.output.endswith(("/", os.sep)) or output.is_dir()
     endings = {name: ending(name, names, count) for name in names}
     known = {suffix for name in names for suffix in (ending(name, names, 1), ending(name, names, 2))}
-    told = next((s for s in sorted(known, key=len, reverse=True) if output.name.lower().endswith(s)), None)
+    suffix = next((s for s in sorted(known, key=len, reverse=True) if output.name.lower().endswith(s)), None)
     everything = [page for pages in documents for page in pages]
-    if not is_folder and (told or (len(documents) == len(names) == 1)):
-        stem = output.name[: -len(told)] if told else output.name
+    if not is_folder and (suffix or (len(documents) == len(names) == 1)):
+        stem = output.name[: -len(suffix)] if suffix else output.name
         files = (
             {name: output.with_name(stem + endings[name]) for name in names} if len(names) > 1 else {names[0]: output}
         )

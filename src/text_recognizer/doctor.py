@@ -1,6 +1,6 @@
-"""`text-recognizer doctor`: what this machine offers, what is installed, what is wrong, and what to do about it.
+"""`text-recognizer doctor`: check the machine and the installation, and advise on problems.
 
-Heavy packages are looked at in processes of their own: a package that crashes on import is a finding here.
+Heavy packages are imported in separate processes: a package that crashes on import becomes a finding.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Source:
             return read_bytes(stream, most)
 
     def head(self) -> bytes:
-        """The first bytes, which tell what it is; none where it cannot be opened: reading it then says why."""
+        """The first bytes, for the kind of file; none where it cannot be opened, which reading then reports."""
         if self.member is not None:
             with self._unpacked() as stream:
                 return stream.read(16)
@@ -86,7 +86,7 @@ class Source:
 
     @property
     def opened(self) -> Path | bytes:
-        """What a library opens: the path where there is one, so that nothing is loaded whole."""
+        """The argument for a library: the path if there is one, so that the file is not loaded at once."""
         return self.path if self.path is not None and self.member is None else self.read()
 
     @property
@@ -145,7 +145,7 @@ class PageReference:
 
     def picture(self, image: LoadedImage) -> Picture:
         """The picture of this page for documents that show it. `image` is the result of `load`."""
-        if self.kind == "image" and self.source.url is None:  # what came by URL is not fetched twice
+        if self.kind == "image" and self.source.url is None:  # a URL is not fetched twice
             return to_picture(self.source.read(MAX_BYTES))
         out = BytesIO()
         Image.fromarray(image.rgb).save(out, "JPEG", quality=90)
@@ -159,10 +159,10 @@ class PageReference:
             return str(document[self.number - 1].get_textpage().get_text_range()).replace("\r\n", "\n").strip()
 
     def printed_text(self, width: int, height: int) -> tuple[Area, ...]:
-        """Where a PDF shows text of its own on this page: left, top, right, bottom of runs of it.
+        """Areas of visible text in this page of a PDF: left, top, right, bottom of each run.
 
-        In pixels of the page as it is shown, `width` × `height` of them. Unseen text, of a program that read the page
-        before, is left out. Raises `ImageRejected`.
+        In pixels of the page as shown, `width` × `height`. Invisible text of an earlier recognition is left out. Raises
+        `ImageRejected`.
         """
         if self.kind != "pdf":
             return ()
@@ -463,7 +463,7 @@ def _around(points: Sequence[tuple[int, int]]) -> Area:
 
 
 def tiff_directories(data: bytes) -> list[int]:
-    """Where the directories of a TIFF's pages stand, thumbnails and masks left out; linear in the size of `data`.
+    """Offsets of the directories of a TIFF's pages, without thumbnails and masks; linear in the size of `data`.
 
     TIFF 6.0 and BigTIFF. A chain that leaves the file or runs in a circle ends there. Raises `ImageRejected` where
     there are more than `MAX_PAGES`, or where they overlap.

@@ -163,7 +163,7 @@ def test_page_that_ends_its_process_costs_no_other(tmp_path):
         check=False,
     )  # fmt: skip
     assert done.returncode == 3, done.stderr
-    assert "its process was ended" in done.stderr
+    assert "its process was killed" in done.stderr
     assert sorted(p.name for p in (tmp_path / "out").glob("*.txt")) == ["1.txt", "2.txt", "3.txt"]
 
 

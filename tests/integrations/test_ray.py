@@ -94,7 +94,7 @@ def test_page_that_keeps_ending_its_process_is_given_up(scans, times, error):
     assert record.get("error") == error
     assert (place.read("0.txt") is None) == bool(error)
     if error:
-        assert "its process was ended" in record["message"]
+        assert "its process was killed" in record["message"]
     else:  # at any address that fsspec knows
         assert place.read("0.txt") == b"letter\n"
         assert place.names(".done") == {f"{task.key}.json"}

@@ -17,7 +17,7 @@ URL, KEY_FILE = "TEXT_RECOGNIZER_MODEL_URL", "TEXT_RECOGNIZER_MODEL_API_KEY_FILE
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serve the page until told to stop; returns the exit status. Raises `UsageError`."""
+    """Serve the page until it is stopped; returns the exit status. Raises `UsageError`."""
     options = _parser().parse_args(argv)
     address = _address(options.model_url)
     key = _key(options.api_key_file)

@@ -1,7 +1,7 @@
-"""What a batch has done so far, one JSON object a line, appended page by page and safe against a kill at any moment.
+"""The journal of a batch: a JSON object for each finished page, appended line by line and safe against kills.
 
-A page is recorded after its files are in place, so a batch that was killed repeats at most the pages that were in
-hand. A last line that was cut off is dropped when the journal is opened again.
+A page is recorded after its files are in place, so a batch that was killed repeats at most the pages in progress.
+An incomplete last line is dropped when the journal is opened again.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ class Journal:
 
     Args:
         folder: of the output; it is created.
-        resume: go on with the journal that is there. Without it a folder that holds one is refused, since two batches
-            would mix.
+        resume: continue an existing journal. Otherwise a folder with one is refused, since two batches would mix.
 
     Raises `UsageError` and `OutputFailed`.
     """

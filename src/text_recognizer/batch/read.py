@@ -216,7 +216,7 @@ def read_batch(
 
 
 class _Workers:
-    """Processes that read; a few pages wait for each, so that none idles and memory stays bounded."""
+    """Reading processes, with a short queue for each, so that none idles and memory is bounded."""
 
     def __init__(self, options: Options, bundle: Path, jobs: int) -> None:
         self._options, self._bundle, self._jobs = options, bundle, jobs
@@ -224,13 +224,13 @@ class _Workers:
         self._running: dict[Future[dict[str, Any]], _Task] = {}
 
     def submit(self, task: _Task) -> Iterator[dict[str, Any]]:
-        """Hand a page over; yields the records of pages that were finished meanwhile."""
+        """Submit a page; yields the records of pages that were finished in the meantime."""
         while len(self._running) >= 2 * self._jobs:
             yield from self._wait()
         self._start(task)
 
     def finish(self) -> Iterator[dict[str, Any]]:
-        """Wait for all pages in hand."""
+        """Wait for all submitted pages."""
         while self._running:
             yield from self._wait()
 
@@ -261,7 +261,7 @@ class _Workers:
             yield from self._one_by_one([*broken, *self._running.values()])
 
     def _one_by_one(self, tasks: Sequence[_Task]) -> Iterator[dict[str, Any]]:
-        """A process has died, and with it the pool: each page that was in hand is read alone, to find which it was."""
+        """Read unfinished pages alone after a process died, to find the page that killed it."""
         self._running.clear()
         for task in tasks:
             self._close()
@@ -272,7 +272,7 @@ class _Workers:
                 record = future.result()
                 record.pop("again", None)
             except BrokenProcessPool:
-                problem = ImageRejected("its process was ended, perhaps for want of memory; scale the image down")
+                problem = ImageRejected("its process was killed, perhaps because memory ran out; scale the image down")
                 record = _failure(task, problem)
             yield record
         self._close()
@@ -290,7 +290,7 @@ class _Workers:
 
 
 def _tasks(pages: Iterable[PageReference | None], identity: str) -> Iterator[_Task | None]:
-    """Pages with their keys: what a page shows, and how it is read."""
+    """Pages with their keys: hashes of the content of a page and of how it is read."""
     digests: dict[Any, str] = {}
     for page in pages:
         if page is None:
@@ -344,7 +344,7 @@ def _read_page(task: _Task) -> dict[str, Any]:
             files = [_write(task.page, page, image, name, options) for name in options.formats]
     except TextRecognizerError as error:
         return _failure(task, error)
-    except Exception as error:  # one page that trips us up must not cost the other thousand
+    except Exception as error:  # one page must not fail the others
         return {**_failure(task, error), "again": True}
     seconds = round(time.monotonic() - start, 3)
     return {**_about(task), "files": files, "lines": len(page.lines), "characters": len(page.text), "seconds": seconds}
@@ -419,17 +419,17 @@ def _failure(task: _Task, error: Exception) -> dict[str, Any]:
 
 @contextmanager
 def stopping() -> Iterator[Callable[[], bool]]:
-    """Lets SIGTERM and Ctrl-C end a batch after the pages in hand; a second one ends it at once."""
-    asked = [False]
+    """Let SIGTERM and Ctrl-C end a batch after the current pages; a second one ends it at once."""
+    stopped = [False]
 
-    def ask(number: int, frame: Any) -> None:
-        if asked[0]:
+    def stop(number: int, frame: Any) -> None:
+        if stopped[0]:
             raise KeyboardInterrupt
-        asked[0] = True
+        stopped[0] = True
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked[0]
+        yield lambda: stopped[0]
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -26,11 +26,11 @@ class DocxWriter:
     def __init__(self, out: BinaryIO, about: About) -> None:
         self._out, self._count = out, 0
         self._document = docx.Document()
-        told = self._document.core_properties
-        told.title = clean(about.title)[:_LONGEST_PROPERTY]
-        told.author, told.comments = "", f"text-recognizer {__version__}"
+        core = self._document.core_properties
+        core.title = clean(about.title)[:_LONGEST_PROPERTY]
+        core.author, core.comments = "", f"text-recognizer {__version__}"
         if about.language:
-            told.language = about.language
+            core.language = about.language
             properties = self._document.styles.element.find(".//" + qn("w:lang"))
             if properties is not None:
                 properties.set(qn("w:val"), about.language)

@@ -197,7 +197,7 @@ class Actor:
             begun = f"{BEGUN}/{task.key}"
             times = int(self._place.read(begun) or 0)
             if times > self._options.retry:
-                problem = ImageRejected("its process was ended, perhaps for want of memory; scale the image down")
+                problem = ImageRejected("its process was killed, perhaps because memory ran out; scale the image down")
                 return {"record": json.dumps(_failure(task, problem))}
             self._place.write(begun, str(times + 1).encode())
             found = self._attempt(task)

@@ -1,4 +1,4 @@
-"""Where the writing stands in an image that shows a single line."""
+"""Find the writing in an image of a single line."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Bring a page to the size, the paper tone and the contrast that the line finder's network knows."""
+"""Normalise the paper tone and the contrast of a page for the line finder's network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the lines of a page are turned from level, and the page turned back.
+"""Find the skew of a page, and rotate the page until its lines are level.
 
 Reference: Postl, "Detection of linear oblique structures and skew scan in digitized documents", ICPR 1986: where lines
 are level, the ink of a page falls into few rows.
@@ -14,8 +14,8 @@ from text_recognizer.layout.prepare import flatten_paper
 
 Gray = NDArray[np.uint8]
 
-SIDE = 900  # pixels of the longer side, on which ink is looked at
-LIMIT, STEEP = 15.0, 45.0  # degrees looked at to either side, on the usual page and where it reads badly
+SIDE = 900  # pixels of the longer side of the image that is analysed
+LIMIT, STEEP = 15.0, 45.0  # degrees that are tried to either side, on the usual page and where it reads badly
 # The rows at the best angle must be sharper than those of the page as it stands by this factor.
 GAIN = 1.15
 SAMPLE = 40_000  # pixels of ink

@@ -1,4 +1,4 @@
-"""Where a word stands on the page, from where it stands in its line's crop."""
+"""Find a word on the page from its position in the crop of its line."""
 
 from collections.abc import Sequence
 

@@ -45,7 +45,7 @@ INK_LEVEL, INK_PIXELS = 110, 6
 # Log-probability of the CTC head's best path above which no other text is searched for.
 CERTAIN = -0.1
 ALTERNATIVES = 3  # returned with a line, at most
-IDENTIFIED = 4  # lines of a page by which its language is told
+IDENTIFIED = 4  # lines of a page by which its language is identified
 
 Gray = NDArray[np.uint8]
 

@@ -158,7 +158,7 @@ class RunRecord(L.Callback):
     """Writes where a run comes from (`training.record`) into its folder, each checkpoint and the trackers.
 
     It is written at the start, at least once a minute, after each validation and at the end, so that a run that was
-    killed can be told from one that goes on. After each validation the trackers get the prediction table.
+    killed can be distinguished from a running one. After each validation the trackers get the prediction table.
 
     Args:
         config: the run's config as plain values. The files and folders named below "data" are fingerprinted as data,

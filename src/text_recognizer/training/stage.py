@@ -263,7 +263,7 @@ class StageOptions:
         fonts, texts: folders of `train data`, for the pages of the reference.
         averaged: the moving average of the weights, else those of the last step.
         language_models: files of `train language-model` by BCP 47 tag, the usual language first; with more than one,
-            `texts` must have texts of each, from which pages' languages are told.
+            `texts` must have texts of each, by which the language of a page is identified.
         decoding: default weights of the search.
         formats: of `training.export`, beside ONNX, which reading needs.
         reference_pages: rendered pages whose statistics monitoring compares with; 0 for none.

@@ -489,10 +489,10 @@ def join_strokes(ink: Ink, rng: np.random.Generator, share: float) -> Ink:
     return Ink(ink.text, tuple(out))
 
 
-def hurry(ink: Ink, sigma: float) -> Ink:
-    """Smooth each stroke along its way by a Gaussian of `sigma` x-heights: arches flatten, corners and loops round off.
+def smooth_strokes(ink: Ink, sigma: float) -> Ink:
+    """Smooth each stroke by a Gaussian of `sigma` x-heights, as fast writing does.
 
-    The ends of strokes stay where they are.
+    Arches flatten, corners and loops round off; the ends of strokes do not move.
     """
     step = 0.08
     radius = max(1, round(2.5 * sigma / step))
@@ -523,7 +523,7 @@ def vary(ink: Ink, rng: np.random.Generator, strength: float = 1.0) -> Ink:
     if rng.random() < 0.4 * strength:
         ink = join_strokes(ink, rng, float(rng.uniform(0.5, 1.0)))
     if rng.random() < 0.3 * strength:
-        ink = hurry(ink, float(rng.uniform(0.05, 0.26)))
+        ink = smooth_strokes(ink, float(rng.uniform(0.05, 0.26)))
     style = rng.random()
     if style < 0.22:  # the steep and wide hands that schools once taught
         slant = float(rng.uniform(0.2, 1.0)) * strength

@@ -2,7 +2,7 @@
 
 A page is laid out as people write (margins, indents, paragraphs, headings, lists, columns, hyphens at line ends,
 additions between lines and in the margin, words struck out), drawn line by line, put on paper and photographed.
-Lengths named without a unit are in x-heights of the writing; pixels are said to be pixels.
+Lengths named without a unit are in x-heights of the writing; lengths in pixels say so.
 """
 
 from __future__ import annotations

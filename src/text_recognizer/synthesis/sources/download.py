@@ -63,7 +63,7 @@ def _fetch(package: Package, scratch: Path) -> Path:
     _call(command, scratch, package)
     archives = [p for p in scratch.iterdir() if p.suffix in (".tgz", ".gz", ".deb")]
     if len(archives) != 1:
-        raise ValueError(f"{name} {version}: {command[0]} brought no archive; is this version still published?")
+        raise ValueError(f"{name} {version}: {command[0]} downloaded no archive; is this version still published?")
     return archives[0]
 
 
@@ -77,7 +77,7 @@ def _call(command: list[str], folder: Path, package: Package) -> None:
     except subprocess.TimeoutExpired:
         raise ValueError(f"{package.package} did not arrive within {SECONDS} s") from None
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        output = (done.stderr or done.stdout).strip().splitlines()
         raise ValueError(
-            f"{package.package} {package.version}: {command[0]} failed: {said[-1] if said else 'no message'}"
+            f"{package.package} {package.version}: {command[0]} failed: {output[-1] if output else 'no message'}"
         )

@@ -83,7 +83,7 @@ def fetch_fonts(
 
 
 def load_fonts(folder: Path) -> list[HandFont]:
-    """Fonts that `fetch_fonts` brought into `folder`; in a folder without its index, every .ttf and .otf file."""
+    """Fonts that `fetch_fonts` stored in `folder`; in a folder without its index, every .ttf and .otf file."""
     index = folder / _INDEX
     if not index.is_file():
         return [inspect_font(p, p.stem, "hand") for p in sorted(folder.glob("*.[to]tf"))]

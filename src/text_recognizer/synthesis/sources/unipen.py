@@ -188,7 +188,7 @@ def writer_id(donor: str, name: str) -> str:
 def clean_label(label: str, donor: str = "") -> str:
     r"""Undo the label's escapes and the tokenisation of some donors (`wasn ' t , he` → `wasn't, he`).
 
-    Empty where the blanks of the label are not those of the ink and cannot be told.
+    Empty where the blanks of the label are not those of the ink and cannot be found.
     """
     text = label.replace('\\"', '"').replace("\\\\", "\\").replace("&&", "&")
     text = re.sub(r"\s+", " ", text).strip()
