@@ -1,15 +1,17 @@
-"""Notes written up or down the margin: found letter by letter, they are looked at again, turned, and become lines."""
+"""Notes written up or down the margin: tall ink that no line covers is looked at again, turned, and becomes lines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.finder import LineFinder
 from text_recognizer.layout.orientation import Place, rotate, rotate_back
+from text_recognizer.layout.prepare import flatten_paper
 
 Gray = NDArray[np.uint8]
 
@@ -17,6 +19,10 @@ FEWEST = 4  # letters under each other that may be a line on its side
 NARROW = 1.3  # of its height: a letter that was taken for a line is not wider
 REACH = 4.0  # widths by which the note may go on above and below the letters found
 SURER = 0.05  # how much surer of the turned line the recogniser must be, 0…1
+SURE = 0.75  # and how sure, where nothing was found before
+SIDE = 700  # pixels of the page's longer side on which ink is looked for that no line covers
+TALL = 4.0  # of its width: what may be a line on its side
+MOST = 4  # such places of a page that are looked at
 
 
 def turn_notes(
@@ -49,7 +55,53 @@ def turn_notes(
                 if left <= (box[0] + box[2]) / 2 <= right and top <= (box[1] + box[3]) / 2 <= bottom
             ]
             gone.update(column, inside)
-    return [place for n, place in enumerate(kept) if n not in gone] + added
+    kept = [place for n, place in enumerate(kept) if n not in gone] + added
+    for area in _uncovered(gray, kept):
+        found = _turned(gray, area, finder, confidence, height)
+        if found is not None and found[0] > SURE:
+            left, top, right, bottom = area
+            # A letter or two of the note may have been taken for lines.
+            kept = [
+                place
+                for place in kept
+                if not (left <= (box := _box(place))[0] and box[2] <= right and top <= box[1] and box[3] <= bottom)
+            ]
+            kept += found[1]
+    return kept
+
+
+def _uncovered(gray: Gray, places: Sequence[Place]) -> list[tuple[int, int, int, int]]:
+    """Areas of ink, far taller than wide, that no line of the page covers, the tallest first; whole pixels.
+
+    Nothing of a page without lines: what stands alone on it is no note in a margin.
+    """
+    if not places:
+        return []
+    scale = min(1.0, SIDE / max(gray.shape))
+    small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    ink = (flatten_paper(np.asarray(small, np.uint8)) < 128).astype(np.uint8)
+    heights = []
+    for place in places:
+        outline = np.asarray(place[0], np.float64).reshape(-1, 2) * scale
+        box = _box(place)
+        heights.append((box[3] - box[1]) * scale)
+        if box[2] - box[0] > NARROW * (box[3] - box[1]):
+            cv2.fillPoly(ink, [outline.round().astype(np.int32)], 0)
+    line = max(3.0, float(np.median(heights)))
+    # Letters of a line on its side join to one column; rules and edges are thin, and shapes are wide.
+    joined = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((2 * round(0.4 * line) + 1, 3), np.uint8))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    found = []
+    for x, y, width, tall, _ in stats[1:]:
+        if tall > TALL * width and tall > 3 * line and 0.25 * line < width < 2.5 * line:
+            found.append((int(tall), int(x), int(y), int(width)))
+    margin = 0.5 * line
+    areas = []
+    for tall, x, y, width in sorted(found, reverse=True)[:MOST]:
+        left, top = max(0.0, x - margin) / scale, max(0.0, y - margin) / scale
+        right, bottom = (x + width + margin) / scale, (y + tall + margin) / scale
+        areas.append((int(left), int(top), min(gray.shape[1], int(right)), min(gray.shape[0], int(bottom))))
+    return areas
 
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
