@@ -224,15 +224,15 @@ def _read_document(
             name = page.name if page.count == 1 else f"{page.name}, page {page.number}"
             try:
                 image = page.load()
+                read = _read_one(reader, image, options)
                 if not writers:  # where no page can be read, nothing is written
                     about = about_document(
                         page,
                         keep_pdf="pdf" in options.format and not output.joined,
                         pdf_a=options.pdfa,
-                        languages=reader.bundle.description.languages,
+                        languages=[read.language] if read.language else reader.bundle.description.languages,
                     )
                     writers = [_writer(output, chosen, about, open_files) for chosen in options.format]
-                read = _read_one(reader, image, options)
                 sheet = make_sheet(page, image, read, options.format, about)
                 if output.joined:
                     sheet = replace(sheet, number=number)
