@@ -19,15 +19,16 @@ STYLE = (
     ".overlay ol{flex:1;margin:0;padding-left:2rem;font-size:.8rem}"
     "polygon{fill-opacity:.15;stroke-width:2;vector-effect:non-scaling-stroke}"
     ".whole{fill:#1a7f37;stroke:#1a7f37}.split{fill:#bf6a02;stroke:#bf6a02}.merged{fill:#8250df;stroke:#8250df}"
-    ".invented{fill:#d1242f;stroke:#d1242f}li.split{color:#bf6a02}li.lost{color:#d1242f}"
+    ".illegible{fill:#6e7781;stroke:#6e7781}.invented{fill:#d1242f;stroke:#d1242f}li.split{color:#bf6a02}li.lost{color:#d1242f}"
     ".overlay polyline{fill:none;stroke:#0969da;stroke-width:1.5;stroke-opacity:.6;vector-effect:non-scaling-stroke}"
 )
 """CSS of `overlay`, once a document."""
 
 LEGEND = (
     "<p>Outlines: <b style='color:#1a7f37'>read as one line</b>, <b style='color:#bf6a02'>part of a line</b>, "
-    "<b style='color:#8250df'>several lines in one</b>, <b style='color:#d1242f'>invented</b>; the blue path is the "
-    "order of reading. Lists: the transcript, <b style='color:#bf6a02'>lines read in parts</b>, "
+    "<b style='color:#8250df'>several lines in one</b>, <b style='color:#d1242f'>invented</b>, "
+    "<b style='color:#6e7781'>in place of what nobody can read</b>; the blue path is the order of "
+    "reading. Lists: the transcript, <b style='color:#bf6a02'>lines read in parts</b>, "
     "<b style='color:#d1242f'>lines not read</b>.</p>"
 )
 
@@ -48,6 +49,7 @@ def overlay(picture: NDArray[np.uint8], lines: PageLines) -> str:
     data = base64.b64encode(cv2.imencode(".jpeg", picture)[1].tobytes()).decode()
     found = lines.alignment
     in_parts = {j for i, j in found.links if i in found.split}
+    known = {j for _, j in found.links}
     shapes, path = [], []
     for number, polygons in enumerate(lines.outlines):
         kind = (
@@ -58,6 +60,8 @@ def overlay(picture: NDArray[np.uint8], lines: PageLines) -> str:
             else "split"
             if number in in_parts
             else "whole"
+            if number in known
+            else "illegible"
         )
         title = f"<title>{number + 1}: {html.escape(lines.read[number])}</title>"
         for polygon in polygons:
@@ -78,5 +82,5 @@ def _middle(polygon: Sequence[tuple[float, float]], width: int, height: int) -> 
 
 
 def _item(text: str, number: int, found: LineAlignment) -> str:
-    kind = "lost" if number in found.lost else "split" if number in found.split else "read"
+    kind = "lost" if number in found.lost else "split" if number in found.split else "known"
     return f'<li class="{kind}">{html.escape(text)}</li>'
