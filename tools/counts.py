@@ -44,9 +44,8 @@ def stays(package: Path, image: Path) -> list[str]:
         code = frame.f_code
         caller = frame.f_back.f_code.co_filename if frame.f_back else ""
         entered = event == "call" and code.co_filename.startswith(str(package)) and code.co_filename != caller
-        if entered and not code.co_name.startswith(
-            ("_", "<")
-        ):  # context managers of images.py are entered by contextlib
+        public = not any(part.startswith(("_", "<")) for part in code.co_qualname.split("."))
+        if entered and public:
             seen[f"{Path(code.co_filename).relative_to(package)}: {code.co_qualname}"] = None
 
     threading.setprofile(enter)
