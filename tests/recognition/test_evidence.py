@@ -105,6 +105,7 @@ def test_letters_of_one_shape_count_together():
     big, zero, a = FIRST_CHARACTER, FIRST_CHARACTER + 3, FIRST_CHARACTER + 1
     assert evidence.is_writing(scores([0.6], 8, big, zero), image, 0.45)
     assert not evidence.is_writing(scores([0.6], 8, big, a), image, 0.45)
+    assert not evidence.is_writing(scores([0.52] * 9, 8, big, zero), image, 0.45)  # a long text is not all of one shape
 
 
 def test_every_bundle_has_the_limit(bundle_dir):

@@ -16,7 +16,7 @@ from text_recognizer.recognition.decoding import BLANK, FIRST_CHARACTER, Scores
 SPREAD = 0.4
 # A few characters are none if most of their ink is thicker than a pen of half an x-height: punch holes, dots, blots.
 FEW, THICK, SOLID = 3, (9, 11), 0.5  # characters, (width, height) of normalised pixels, share of the ink
-# Without neighbours, letters of one shape cannot be told apart: what is sure is that one of them is there.
+# Few characters of one shape cannot be told apart, such as 0 and O: what is sure is that one of them is there.
 ALIKE = ("0Oo", "1Il|i", "2Zz", "4A", "5Ss", "9gq", "6b", "Cc", "Jj", "Kk", "Mm", "Pp", "Uu", "Vv", "Ww", "Xx", "Yy")
 
 
@@ -42,11 +42,16 @@ class Evidence:
         return len(found) > FEW or not _is_solid(image)
 
     def probabilities(self, log_probs: Scores) -> NDArray[np.float32]:
-        """Probability, 0…1, of each character's shape on the best path of `log_probs` (T, V), blanks left out: (n,)."""
+        """Probability, 0…1, of each character on the best path of `log_probs` (T, V), blanks left out: (n,).
+
+        Of a few characters, it is that of their shape.
+        """
         path, best = log_probs.argmax(-1), log_probs.max(-1)
         edges = np.flatnonzero(path[1:] != path[:-1]) + 1
         runs = zip([0, *edges], [*edges, len(path)], strict=True)
         peaks = np.asarray([a + best[a:b].argmax() for a, b in runs if path[a] not in (BLANK, self._space)], np.int64)
+        if len(peaks) > FEW:
+            return np.asarray(np.exp(best[peaks]), np.float32)
         return np.asarray((np.exp(log_probs[peaks]) * self._alike[path[peaks]]).sum(-1), np.float32)
 
 
