@@ -95,7 +95,9 @@ class Reader:
             finder, recognizer = self.line_finder, self.recognizer
             look = find_lines(gray, finder, recognizer.ctc_probabilities, height)
             cut = dict(zip(look.places(), look.crops(), strict=True))
-            lines = turn_notes(gray, list(cut), finder, recognizer.ctc_confidence, height)
+            lines = list(cut)
+            if orientation_of(baseline or () for _, baseline in lines) % 180 == 0:
+                lines = turn_notes(gray, lines, finder, recognizer.ctc_confidence, height)
             crops = tuple(cut[line] if line in cut else crop_line(gray, *line, height) for line in lines)
         else:
             crops = tuple(crop_line(gray, polygon, baseline, height) for polygon, baseline in lines)

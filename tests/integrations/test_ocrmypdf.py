@@ -110,7 +110,6 @@ def test_upright_page_that_nobody_turns_reads_forwards(tmp_path):
 
 
 @needs_tesseract
-@pytest.mark.xfail(reason="short lines of a page on its side are taken for notes up the margin, and read in pieces")
 def test_pages_on_their_side_that_nobody_turns_read_forwards(tmp_path):
     source = scan(tmp_path / "in.pdf", sheet(2, 90), sheet(3, 270))
     done = run("--output-type", "pdf", "--jobs", "2", source, tmp_path / "out.pdf")
