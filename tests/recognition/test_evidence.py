@@ -8,7 +8,6 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from text_recognizer.bundle import Bundle
-from text_recognizer.description import Decoding
 from text_recognizer.reader import Reader
 from text_recognizer.recognition.decoding import BLANK, FIRST_CHARACTER
 from text_recognizer.recognition.evidence import Evidence
@@ -56,11 +55,6 @@ def written(page: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("picture", [dot_grid, clouds, leaves])
 def test_picture_without_writing_has_no_text(reader, picture):
     assert reader.read(picture(), "fast").text == ""
-
-
-def test_without_the_limit_a_dot_grid_would_be_read(bundle_dir):
-    eager = Reader(bundle_dir, 1, Decoding(least_confidence=0.0))
-    assert eager.read(dot_grid(), "fast").text
 
 
 @pytest.mark.parametrize("mode", ["fast", "accurate"])

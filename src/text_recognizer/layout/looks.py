@@ -28,6 +28,7 @@ Judge = Callable[[Sequence[Gray]], Floats]
 # Confidence from which on a page is not tried upside down: print reaches 0.84 that way, hands 0.75.
 CERTAIN = 0.92
 COMPARED = 8  # lines by which looks are compared
+ENOUGH, MOST = 15, 30  # heights of a line that the compared ones must be long in all, and lines at most
 # What the characters of another look must be worth more: each counts by how far its probability is above EVEN.
 EVEN, GAIN, LEAST = 0.5, 1.1, 1.0
 MANY, HOPELESS = 30, 0.4  # lines, mean probability: a page of more lines and less is a texture, whatever way it is seen
@@ -55,9 +56,14 @@ class Look:
         return [self._crop(line) for line in self.lines]
 
     def longest(self, count: int) -> list[Gray]:
-        """The crops of the longest lines."""
+        """The crops of the longest lines: `count` of them, and more where they hold lone words or characters."""
         order = sorted(self.lines, key=lambda line: -float(np.ptp(np.asarray(line.polygon), axis=0).max()))
-        return [self._crop(line) for line in order[:count]]
+        crops: list[Gray] = []
+        for line in order[:MOST]:
+            if len(crops) >= count and sum(crop.shape[1] for crop in crops) >= ENOUGH * self.height:
+                break
+            crops.append(self._crop(line))
+        return crops
 
     def _crop(self, line: FoundLine) -> Gray:
         return crop_line(self.image, line.polygon, line.baseline, self.height)
@@ -85,11 +91,17 @@ class _Looks:
         }[quarters]
         return self._look(rotate(self._gray, quarters) if quarters else self._gray, back)
 
+    def steep(self) -> Look | None:
+        """The page levelled, if it is skewed by more than a usual page."""
+        if abs(skew_angle(self._gray, STEEP)) <= LIMIT:
+            return None
+        return self._look(self._gray, np.eye(2, 3), steepest=STEEP)
+
     def others(self) -> Iterator[Look]:
         """What may be wrong with the page, most likely first: large writing, skew, dots that are not square."""
         yield from (self._small(side) for side in SIDES)
-        if abs(skew_angle(self._gray, STEEP)) > LIMIT:
-            yield self._look(self._gray, np.eye(2, 3), steepest=STEEP)
+        if (steep := self.steep()) is not None:
+            yield steep
         for fx, fy in ((1.0, STRETCHED), (STRETCHED, 1.0)):
             image = cv2.resize(self._gray, None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)
             yield self._look(np.asarray(image, np.uint8), [[1 / fx, 0, 0], [0, 1 / fy, 0]])
@@ -121,7 +133,7 @@ def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
     looks = _Looks(gray, finder, line_height)
     level = looks.turned(0)
     if not level.lines:
-        return level
+        return looks.steep() or level
     best, confidence = _upright(level, looks, judge)
     if confidence >= UPRIGHT:
         return best
