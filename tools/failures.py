@@ -38,7 +38,7 @@ from slices import Written as WrittenLine
 
 from text_recognizer.evaluation.metrics import errors
 from text_recognizer.reader import Reader
-from text_recognizer.synthesis.rendering.ink import Hand, hurry
+from text_recognizer.synthesis.rendering.ink import Hand, smooth_strokes
 from text_recognizer.synthesis.rendering.page import PageStyle
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.synthesis.sources.unipen import Ink, load_writers
@@ -89,7 +89,7 @@ def cursive(hands: Sequence[Hand], text: TextSource, number: int) -> Picture:
     joined = next(iter(lines_by_lifts(hands, text, 4 * TRIES).values()))
     short = [line for line in joined if len(line.ink.text) <= 36]  # as much as a picture shows at a size to be read
     line = short[number % len(short)]
-    look = Look(hand=lambda ink, _: slant(hurry(ink, 0.2), 0.6))
+    look = Look(hand=lambda ink, _: slant(smooth_strokes(ink, 0.2), 0.6))
     return Picture(draw(line, look), (line.ink.text,), is_line=True)
 
 
