@@ -106,11 +106,11 @@ def test_page_that_trips_up_the_reader_costs_only_itself(running, picture, heavy
 
         narrow = max(crop.shape[1] for crop in service.engine.reader.lay_out(picture).crops)
 
-        def tripped_up(crops, mode):
+        def tripped_up(crops, mode, **options):
             """As a native library would fail: by what is in the batch."""
             if max(crop.shape[1] for crop in crops) > narrow:
                 raise RuntimeError("/secret/path")
-            return honest(crops, mode)
+            return honest(crops, mode, **options)
 
         monkeypatch.setattr(recognizer, "read_lines", tripped_up)
         bad = clients.submit(post, service, heavy)
