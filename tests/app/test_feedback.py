@@ -37,12 +37,12 @@ def test_corrections_flag_and_comment_are_stored_with_the_picture(tab, keeping, 
     before = len(records(keeping))
     fields = tab.read(picture)
     assert len(records(keeping)) == before  # nothing is stored of a page that nobody says anything of
-    fields.nth(0).fill("the quick straße ß")
+    fields.nth(0).fill("the quick straße ψ")
     tab.get_by_label("incorrect").check()
     tab.get_by_label("Comment").fill("<b>first</b> line <script>window.hit=1</script>")
     tab.get_by_label("I checked all lines").check()
     told = send(tab, "Stored")
-    assert "the picture" in told and "“incorrect”" in told and "does not know ß" in told
+    assert "the picture" in told and "“incorrect”" in told and "does not know ψ" in told
     [record] = records(keeping)[before:]
     said = record.correction
     assert said.lines == tuple(tab.texts()) and said.checked and said.flag == "incorrect"
