@@ -30,7 +30,7 @@ class Decoding:
     beam: int = 16  #: prefixes that the CTC search follows
     language_weight: float = 0.5  #: of the language model's log-probability; 0 reads without it
     length_bonus: float = 2.0  #: log-probability that each character adds, since language models prefer short texts
-    least_confidence: float = 0.45  # in the characters of a long line that was found; below it, it is no writing
+    least_confidence: float = 0.36  # in the characters of a long line that was found; below it, it is no writing
     views: tuple[float, ...] = (1.2, 0.85)  #: further widths of a line, as factors, for the accurate mode
 
 
