@@ -136,7 +136,9 @@ with running("app", "--model-url", f"http://127.0.0.1:{service.server_port}", re
     assert ask("/page/pages", picture.getvalue())[4:6] == b"\xff\xd8"
     for name in formats.NAMES:
         if not formats.get_format(name).needs_picture:
-            assert b"another" in ask(f"/page/written/{name}", given, "application/json"), name
+            written = ask(f"/page/written/{name}", given, "application/json")
+            # A Word file is an archive, and a page without tables writes none.
+            assert b"another" in written or name == "tables" or written[:2] == b"PK", name
 print(f"shows the page with {len(parts)} scripts and styles", flush=True)
 """,
 }
