@@ -221,8 +221,9 @@ def test_read_letter_can_be_searched(letter):
 
     page = read(letter, mode="fast")
     text = text_of(write(page, to_picture(letter.read_bytes()), "letter.jpg"))
-    assert text.split("\n")[2].startswith("To Dr. David")
-    assert [line.split() for line in text.split("\n")] == [line.text.split() for line in page.lines]
+    assert any(line.startswith("To Dr. David") for line in text.split("\n"))
+    # PDFium marks a hyphen at the end of a line by U+FFFE and joins what follows.
+    assert text.replace("\ufffe", "-\n").split() == page.text.split()
 
 
 def test_picture_of_a_jpeg_is_the_jpeg_itself(letter):
