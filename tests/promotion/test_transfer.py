@@ -172,7 +172,7 @@ def wandb_records(file: Path) -> Iterator[Any]:
 def test_lineage_can_be_read_back_from_the_files_of_an_offline_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
 ) -> None:
-    pytest.importorskip("wandb")
+    pytest.importorskip("wandb").teardown()  # it remembers the folder of an earlier test
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
@@ -202,7 +202,7 @@ def test_lineage_can_be_read_back_from_the_files_of_an_offline_run(
 def test_wandb_artifact_waits_offline_and_cannot_be_pulled_without_an_account(
     registry: Registrar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("wandb")
+    pytest.importorskip("wandb").teardown()  # it remembers the folder of an earlier test
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
