@@ -52,7 +52,7 @@ from text_recognizer.training.own_lines import cut_lines
 
 CLIENTS = 2  # who keep asking while the model changes
 LEAST_INKS = 100  # of a writer whose words are to fill two sets of pages
-OWN_FORMS = dict(zip("aehmrtvwyk", "ɐəɥɯɹʇʌʍʎʞ", strict=True))
+OWN_FORMS = dict(zip("aehmrtvwyk", "дєћшгтѵωұж", strict=True))
 
 
 @dataclass

@@ -16,7 +16,7 @@ from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen import canvas
 
 from small_heic import HEIC
-from text_recognizer import Reader, documents, read_pages
+from text_recognizer import Reader, read_pages
 from text_recognizer.documents import find_pages, iiif_images, page_numbers, tiff_directories
 from text_recognizer.errors import ImageRejected, UsageError
 from text_recognizer.images import load_image
@@ -185,9 +185,8 @@ def test_members_of_an_archive_are_pages_and_nothing_leaves_it():
     assert len(problems(p for p in pages if "bad" in p.name)) == 1
 
 
-def test_member_that_unpacks_to_far_more_is_refused_before_it_is_unpacked(monkeypatch):
-    monkeypatch.setattr(documents, "MAX_DOCUMENT_BYTES", 1 << 20)
-    (problem,) = problems(find_pages(archive({"bomb.png": b"\0" * (4 << 20)})))
+def test_member_that_unpacks_to_far_more_is_refused_before_it_is_unpacked():
+    (problem,) = problems(find_pages(archive({"bomb.png": b"\0" * (4 << 20)}), member_bytes=1 << 20))
     assert "unpacked" in problem
 
 

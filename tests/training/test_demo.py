@@ -16,6 +16,6 @@ def test_demo_trains_tracks_stages_gates_promotes_and_reads(tmp_path: Path) -> N
     (promotion,) = Registrar(tmp_path / "models").history("production")
     assert promotion["model"] == "demo@1"
     (compared,) = promotion["gate"]["comparisons"]
-    assert compared["candidate"] <= compared["production"]
+    assert compared["candidate"] < 0.06, compared
     assert (tmp_path / "mlflow.db").is_file()
     assert sum(written == read for written, read in pairs) >= len(pairs) - 1, pairs
