@@ -168,10 +168,11 @@ def test_doubt_is_told_in_words_and_by_shape(tab):
     assert marked and all(word in described for word in marked)
 
 
-def test_every_format_is_downloaded_with_the_corrections(tab, service, picture, tmp_path):
+@pytest.mark.parametrize("half", [0, 1])  # Chromium asks before a page's eleventh download
+def test_every_format_is_downloaded_with_the_corrections(tab, service, picture, half):
     tab.read(picture)
     tab.locator("#tr-lines textarea").nth(0).fill("zebra crossing")
-    for name in service.http.get("/v1/models").json()["formats"]:
+    for name in service.http.get("/v1/models").json()["formats"][half::2]:
         tab.select_option("#tr-format", name)
         with tab.expect_download() as saved:
             tab.click("#tr-download")

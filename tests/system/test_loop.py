@@ -84,11 +84,6 @@ def test_corrections_of_a_new_hand_are_learned_and_served_without_a_request_lost
     assert tuned.description.run.corrections_sha256 == sha256(folder / "corrected" / "export.json")
 
 
-@pytest.mark.xfail(
-    reason="6.4 % more errors on old hands since replayed lines lean further than the shipped model has learned: the "
-    "next model decides",
-    strict=False,
-)
 def test_old_hands_are_not_forgotten(learned):
     _, outcome = learned
     assert outcome.loss < 0.05, outcome
