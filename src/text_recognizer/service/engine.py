@@ -505,6 +505,7 @@ def _warm(reader: Reader) -> None:
     cv2.putText(page, "the quick brown fox", (30, 110), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 1.3, 40, 2, cv2.LINE_AA)
     reader.lay_out(page)
     modes: tuple[Mode, ...] = ("fast", "accurate")
+    for mode in modes:
+        reader.recognizer.read_lines([page], mode)
     for language in reader.languages:
-        for mode in modes:
-            reader.recognizer.in_language(language).read_lines([page], mode)
+        _ = reader.recognizer.in_language(language).language  # the networks are the same in all
