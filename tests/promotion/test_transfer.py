@@ -169,14 +169,20 @@ def wandb_records(file: Path) -> Iterator[Any]:
             parts = b""
 
 
-def test_lineage_can_be_read_back_from_the_files_of_an_offline_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
-) -> None:
+@pytest.fixture
+def wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B writes into the folder of this test."""
     pytest.importorskip("wandb").teardown()  # it remembers the folder of an earlier test
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staged"))
+
+
+@pytest.mark.usefixtures("wandb_offline")
+def test_lineage_can_be_read_back_from_the_files_of_an_offline_run(
+    tmp_path: Path, wait_until: Callable[..., None]
+) -> None:
     made = make_bundle(tmp_path / "made", "1")
     base = BaseModel(name="pen", version="0", weights_sha256="7" * 64)
     run = Run(steps=60, base=base, corrections_sha256="8" * 64, record={"data": {"set": "9" * 64}})
@@ -199,14 +205,10 @@ def test_lineage_can_be_read_back_from_the_files_of_an_offline_run(
     assert {entry.path for entry in found.manifest.contents} >= {"bundle.json", "encoder.onnx"}
 
 
+@pytest.mark.usefixtures("wandb_offline")
 def test_wandb_artifact_waits_offline_and_cannot_be_pulled_without_an_account(
     registry: Registrar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("wandb").teardown()  # it remembers the folder of an earlier test
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staged"))
     push(registry.find("pen@1"), "wandb:someone/letters/pen:production")
     (run,) = (tmp_path / "wandb").glob("offline-run-*")
     assert list(run.glob("*.wandb"))

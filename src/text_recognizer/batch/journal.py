@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from text_recognizer.errors import OutputFailed, UsageError
+from text_recognizer.documents import PageReference
+from text_recognizer.errors import OutputFailed, TextRecognizerError, UsageError
 
 JOURNAL = "batch.jsonl"
 ERRORS = "errors.jsonl"
@@ -94,3 +95,17 @@ class Journal:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def about_page(key: str, page: PageReference) -> dict[str, Any]:
+    """What a record says of the page that it is about."""
+    return {"key": key, "source": page.name, "page": page.number, "stem": page.stem.as_posix()}
+
+
+def failure(key: str, page: PageReference, error: Exception) -> dict[str, Any]:
+    """The record of a page that was not read."""
+    if not isinstance(error, TextRecognizerError):
+        meaning, advice = TextRecognizerError.meaning, TextRecognizerError.advice
+        error = TextRecognizerError(f"{meaning} ({type(error).__name__}: {error}); {advice}")
+    about = about_page(key, page)
+    return {**about, "files": [], "error": error.code, "message": str(error), "status": error.exit_status}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from text_recognizer import formats
-from text_recognizer.batch.journal import Journal
+from text_recognizer.batch.journal import Journal, about_page, failure
 from text_recognizer.bundle import sha256
 from text_recognizer.description import DESCRIPTION
 from text_recognizer.devices import CPU
@@ -273,7 +273,7 @@ class _Workers:
                 record.pop("again", None)
             except BrokenProcessPool:
                 problem = ImageRejected("its process was killed, perhaps because memory ran out; scale the image down")
-                record = _failure(task, problem)
+                record = failure(task.key, task.page, problem)
             yield record
         self._close()
 
@@ -343,11 +343,17 @@ def _read_page(task: _Task) -> dict[str, Any]:
         if not task.of_document:
             files = [_write(task.page, page, image, name, options) for name in options.formats]
     except TextRecognizerError as error:
-        return _failure(task, error)
+        return failure(task.key, task.page, error)
     except Exception as error:  # one page must not fail the others
-        return {**_failure(task, error), "again": True}
+        return {**failure(task.key, task.page, error), "again": True}
     seconds = round(time.monotonic() - start, 3)
-    return {**_about(task), "files": files, "lines": len(page.lines), "characters": len(page.text), "seconds": seconds}
+    return {
+        **about_page(task.key, task.page),
+        "files": files,
+        "lines": len(page.lines),
+        "characters": len(page.text),
+        "seconds": seconds,
+    }
 
 
 def kept_page(key: str) -> str:
@@ -400,21 +406,10 @@ def _put_together(task: _Task) -> dict[str, Any]:
                 for writer in open_writers:
                     writer.add(sheet)
     except TextRecognizerError as error:
-        return {**_failure(task, error), "document": True}
+        return {**failure(task.key, task.page, error), "document": True}
     except Exception as error:  # one document that trips us up must not cost the others
-        return {**_failure(task, error), "document": True, "again": True}
-    return {**_about(task), "document": True, "files": files}
-
-
-def _about(task: _Task) -> dict[str, Any]:
-    return {"key": task.key, "source": task.page.name, "page": task.page.number, "stem": task.page.stem.as_posix()}
-
-
-def _failure(task: _Task, error: Exception) -> dict[str, Any]:
-    if not isinstance(error, TextRecognizerError):
-        meaning, advice = TextRecognizerError.meaning, TextRecognizerError.advice
-        error = TextRecognizerError(f"{meaning} ({type(error).__name__}: {error}); {advice}")
-    return {**_about(task), "files": [], "error": error.code, "message": str(error), "status": error.exit_status}
+        return {**failure(task.key, task.page, error), "document": True, "again": True}
+    return {**about_page(task.key, task.page), "document": True, "files": files}
 
 
 @contextmanager

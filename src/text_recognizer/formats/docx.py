@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 from typing import BinaryIO
 
 import docx
@@ -11,9 +10,8 @@ from docx.enum.text import WD_BREAK
 from docx.oxml.ns import qn
 
 from text_recognizer.formats.blocks import blocks_of, grid
-from text_recognizer.formats.format import About, Format, Sheet, Writer
+from text_recognizer.formats.format import About, Format, Sheet, Writer, write_alone
 from text_recognizer.formats.markup import clean
-from text_recognizer.formats.shapes import file_name
 from text_recognizer.page import Block, Page, Picture
 from text_recognizer.version import __version__
 
@@ -72,11 +70,7 @@ class DocxWriter:
 
 def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
     """A document of one page."""
-    written = BytesIO()
-    writer = DocxWriter(written, About(title=file_name(source)))
-    writer.add(Sheet(page=page, source=source))
-    writer.close()
-    return written.getvalue()
+    return write_alone(DocxWriter, Sheet(page=page, source=source))
 
 
 def open_document(out: BinaryIO, about: About) -> Writer:

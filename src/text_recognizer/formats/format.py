@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
+from text_recognizer.formats.shapes import file_name
 from text_recognizer.page import Area, Page, Picture
 
 
@@ -52,6 +55,15 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Finish the document. The stream stays open."""
+
+
+def write_alone(open_writer: Callable[[BinaryIO, About], Writer], sheet: Sheet) -> bytes:
+    """A document of one page, titled by its source. Raises as the writer's `add` does."""
+    written = BytesIO()
+    writer = open_writer(written, About(title=file_name(sheet.source)))
+    writer.add(sheet)
+    writer.close()
+    return written.getvalue()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,10 @@ Documents made of pictures are PDF/A-2b. A page that is rotated by 90 or 180 deg
 from __future__ import annotations
 
 import struct
-from io import BytesIO
 from typing import BinaryIO
 
 from text_recognizer.formats import pdf_file, pdf_text
-from text_recognizer.formats.format import About, Format, Sheet, Writer
-from text_recognizer.formats.shapes import file_name
+from text_recognizer.formats.format import About, Format, Sheet, Writer, write_alone
 from text_recognizer.page import Page, Picture
 
 A4 = 297 / 25.4 * 72
@@ -39,11 +37,7 @@ def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes
 
     Raises ValueError without `picture`.
     """
-    written = BytesIO()
-    writer = PictureWriter(written, About(title=file_name(source)))
-    writer.add(Sheet(page=page, source=source, picture=picture))
-    writer.close()
-    return written.getvalue()
+    return write_alone(PictureWriter, Sheet(page=page, source=source, picture=picture))
 
 
 class PictureWriter:

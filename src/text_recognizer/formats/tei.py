@@ -6,14 +6,13 @@ Lines are zones of a `surface` for each page; `pb` and `lb` in the text point to
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 from pathlib import PurePosixPath
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
 from text_recognizer.formats.blocks import blocks_of, grid
-from text_recognizer.formats.format import About, Format, Sheet, Writer
+from text_recognizer.formats.format import About, Format, Sheet, Writer, write_alone
 from text_recognizer.formats.markup import clean
 from text_recognizer.formats.shapes import file_name, outline
 from text_recognizer.page import Block, Page, Picture
@@ -74,11 +73,7 @@ class TeiWriter:
 
 def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
     """A document of one page."""
-    written = BytesIO()
-    writer = TeiWriter(written, About(title=file_name(source)))
-    writer.add(Sheet(page=page, source=source))
-    writer.close()
-    return written.getvalue()
+    return write_alone(TeiWriter, Sheet(page=page, source=source))
 
 
 def open_document(out: BinaryIO, about: About) -> Writer:

@@ -28,6 +28,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 
 from text_recognizer import formats
+from text_recognizer.batch.journal import about_page, failure
 from text_recognizer.batch.read import Options, Summary
 from text_recognizer.bundle import sha256
 from text_recognizer.description import DESCRIPTION
@@ -198,7 +199,7 @@ class Actor:
             times = int(self._place.read(begun) or 0)
             if times > self._options.retry:
                 problem = ImageRejected("its process was killed, perhaps because memory ran out; scale the image down")
-                return {"record": json.dumps(_failure(task, problem))}
+                return {"record": json.dumps(failure(task.key, task.page, problem))}
             self._place.write(begun, str(times + 1).encode())
             found = self._attempt(task)
             self._place.remove(begun)
@@ -212,10 +213,10 @@ class Actor:
             try:
                 return self._read(task)
             except TextRecognizerError as error:
-                return _failure(task, error)
+                return failure(task.key, task.page, error)
             except Exception as error:  # one page that trips us up must not cost the other thousand
                 if not left:
-                    return _failure(task, error)
+                    return failure(task.key, task.page, error)
         raise AssertionError
 
     def _read(self, task: Task) -> dict[str, Any]:
@@ -230,7 +231,7 @@ class Actor:
             files.append(file)
         seconds = round(time.monotonic() - start, 3)
         counts = {"lines": len(page.lines), "characters": len(page.text), "seconds": seconds}
-        return {**_about(task), "files": files, **counts}
+        return {**about_page(task.key, task.page), "files": files, **counts}
 
 
 def _tasks(pages: Iterable[PageReference], options: Options) -> Iterator[Task]:
@@ -258,14 +259,3 @@ def _digest(page: PageReference) -> str:
         return sha256(opened) if isinstance(opened, Path) else hashlib.sha256(opened).hexdigest()
     except (TextRecognizerError, OSError):
         return ""  # reading it says what is wrong
-
-
-def _about(task: Task) -> dict[str, Any]:
-    return {"key": task.key, "source": task.page.name, "page": task.page.number, "stem": task.page.stem.as_posix()}
-
-
-def _failure(task: Task, error: Exception) -> dict[str, Any]:
-    if not isinstance(error, TextRecognizerError):
-        meaning, advice = TextRecognizerError.meaning, TextRecognizerError.advice
-        error = TextRecognizerError(f"{meaning} ({type(error).__name__}: {error}); {advice}")
-    return {**_about(task), "files": [], "error": error.code, "message": str(error), "status": error.exit_status}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -145,13 +145,7 @@ class Recognizer:
         if len(self.languages) == 1 or not crops:
             return self.languages[0]
         widest = sorted(crops, key=lambda crop: -crop.shape[1] / crop.shape[0])[:IDENTIFIED]
-        images = self.normalise(widest)
-        encoded = (
-            line
-            for rows in width_batches([image.shape[1] for image in images])
-            for line in self.encode([images[row] for row in rows], for_decoder=False)
-        )
-        return self._graphs.table.choose(self.text(best_path(line.log_probs)) for line in encoded)
+        return self._graphs.table.choose(self.text(best_path(log_probs)) for log_probs in self._ctc(widest))
 
     # ------------------------------------------------------------------------------------------------ reading
 
@@ -234,18 +228,20 @@ class Recognizer:
 
         Cheap, and low for what is upside down, cut to pieces or no writing: it tells how a page is to be looked at.
         """
-        probabilities = [np.zeros(0, np.float32)]
-        images = self.normalise(crops)
-        for rows in width_batches([image.shape[1] for image in images]):
-            for line in self.encode([images[row] for row in rows], for_decoder=False):
-                seen = line.log_probs.argmax(-1) != BLANK
-                probabilities.append(line.log_probs.max(-1)[seen])
-        return np.exp(np.concatenate(probabilities))
+        best = [log_probs.max(-1)[log_probs.argmax(-1) != BLANK] for log_probs in self._ctc(crops)]
+        return np.asarray(np.exp(np.concatenate([np.zeros(0, np.float32), *best])), np.float32)
 
     def ctc_confidence(self, crops: Sequence[Gray]) -> float:
         """Mean of `ctc_probabilities`, 0…1; 0 where it sees no character."""
         found = self.ctc_probabilities(crops)
         return float(found.mean()) if len(found) else 0.0
+
+    def _ctc(self, crops: Sequence[Gray]) -> Iterator[Scores]:
+        """The CTC head's log-probabilities (T, V) of each crop, in batches of similar width, so in another order."""
+        images = self.normalise(crops)
+        for rows in width_batches([image.shape[1] for image in images]):
+            for line in self.encode([images[row] for row in rows], for_decoder=False):
+                yield line.log_probs
 
     # ------------------------------------------------------------------------------------- steps of the reading
 
