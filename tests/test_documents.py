@@ -79,7 +79,6 @@ def test_pages_of_a_pdf_are_drawn_one_by_one_at_the_resolution_asked_for(tmp_pat
     assert [(p.number, p.count, p.stem.as_posix()) for p in pages] == [(n, 3, f"a-00{n}") for n in (1, 2, 3)]
     assert [shade(p) for p in pages] == [10, 20, 30]
     assert pages[0].load().rgb.shape == (200, 400, 3)
-    assert [p.embedded_text() for p in pages] == ["page 1", "page 2", "page 3"]
 
 
 @pytest.mark.parametrize(("wanted", "numbers"), [("2", [2]), ("1-2,5-", [1, 2, 5, 6]), ("-3", [1, 2, 3]), ("9", [])])

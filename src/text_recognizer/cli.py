@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from text_recognizer import __version__, formats
 from text_recognizer.devices import CPU, DEVICE_HELP
+from text_recognizer.embedded import EMBEDDED_HELP
 from text_recognizer.errors import (
     INTERRUPTED,
     ExtraMissing,
@@ -113,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         help="write here instead of to standard output; with several documents, or with a / at the end, a folder "
         "with one file per document. A name with the ending of the format joins all pages in one document",
     )
+    read.add_argument("--embedded-text", action="store_true", help=EMBEDDED_HELP)
     read.add_argument("--pdfa", action="store_true", help="PDFs as PDF/A-2b, if need be made of pictures of the pages")
     read.add_argument(
         "--mode",
@@ -223,8 +225,7 @@ def _read_document(
         for number, page in enumerate(output.pages, 1):
             name = page.name if page.count == 1 else f"{page.name}, page {page.number}"
             try:
-                image = page.load()
-                read = _read_one(reader, image, options)
+                read, image = _read_one(reader, page, options)
                 if not writers:  # where no page can be read, nothing is written
                     about = about_document(
                         page,
@@ -387,16 +388,19 @@ def _serve(options: argparse.Namespace) -> int:
     return _with_extra("serve", "serve", lambda: import_module("text_recognizer.service.serve").serve(given, *page))
 
 
-def _read_one(reader: "Reader", image: "LoadedImage", options: argparse.Namespace) -> "Page":
+def _read_one(
+    reader: "Reader", page: "PageReference", options: argparse.Namespace
+) -> tuple["Page", "LoadedImage | None"]:
     from text_recognizer.page import Page
 
     if not options.lines_only:
-        return reader.read(image, options.mode, language=options.language)
+        return reader.read_reference(page, options.mode, language=options.language, embedded_text=options.embedded_text)
+    image = page.load()
     height, width = image.gray.shape
     line = reader.read_line(
         image, options.mode, language=options.language
     )  # also if empty: one line of output per image
-    return Page(width=width, height=height, lines=(line,), model=reader.model)
+    return Page(width=width, height=height, lines=(line,), model=reader.model, dpi=image.dpi), image
 
 
 def _check_not_input(target: Path, pages: list["PageReference"]) -> None:

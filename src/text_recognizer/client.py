@@ -197,13 +197,15 @@ class Client(_Flows):
         *,
         pages: str | None = None,
         password: str | None = None,
+        embedded_text: bool = False,
     ) -> Iterator[PageResult]:
         """The pages of a PDF, TIFF or ZIP, each as soon as it is read; `pages`: such as "1-3,7,10-".
 
+        `embedded_text`: take the text that a page of a PDF holds already, instead of reading its picture.
         A page that cannot be read comes with its `error`, and the others are still read. After the first page nothing
         is retried. Raises as `read` does where the document cannot be read, or the connection breaks.
         """
-        content = _document_content(document, mode, language, pages, password)
+        content = _document_content(document, mode, language, pages, password, embedded_text)
         attempt = 0
         while True:
             lines = _Lines()
@@ -338,9 +340,10 @@ class AsyncClient(_Flows):
         *,
         pages: str | None = None,
         password: str | None = None,
+        embedded_text: bool = False,
     ) -> AsyncIterator[PageResult]:
         """See `Client.read_pages`."""
-        content = _document_content(document, mode, language, pages, password)
+        content = _document_content(document, mode, language, pages, password, embedded_text)
         attempt = 0
         while True:
             lines = _Lines()
@@ -442,9 +445,15 @@ def _content(image: Source) -> dict[str, Any]:
 
 
 def _document_content(
-    document: Source, mode: Mode, language: str | None, pages: str | None, password: str | None
+    document: Source,
+    mode: Mode,
+    language: str | None,
+    pages: str | None,
+    password: str | None,
+    embedded_text: bool,
 ) -> dict[str, Any]:
-    request = _request(document, mode=mode, language=language, pages=pages)
+    wanted = "true" if embedded_text else None
+    request = _request(document, mode=mode, language=language, pages=pages, embedded_text=wanted)
     if password:
         request["headers"]["X-Document-Password"] = password
     return request

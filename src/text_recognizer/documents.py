@@ -14,10 +14,11 @@ from __future__ import annotations
 import glob
 import io
 import json
+import math
 import struct
 import threading
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -27,6 +28,7 @@ from urllib.parse import unquote, urlsplit
 
 from PIL import Image
 
+from text_recognizer.embedded import embedded_lines, has_enough, shown_text
 from text_recognizer.errors import ImageRejected, UsageError
 from text_recognizer.images import (
     FORMATS,
@@ -39,7 +41,7 @@ from text_recognizer.images import (
     to_picture,
     walk_tiff,
 )
-from text_recognizer.page import Area, Picture
+from text_recognizer.page import Area, Page, Picture
 
 MAX_DOCUMENT_BYTES = 512 * 2**20  # of a document given as bytes or by URL, and of a member of an archive
 MAX_PAGES = 20_000  # of one document: a file that claims more is damaged, or an attack
@@ -134,7 +136,8 @@ class PageReference:
         """Decode this page. Raises `ImageRejected`."""
         match self.kind:
             case "pdf":
-                return load_image(self._render(max_pixels), max_pixels=max_pixels)
+                drawn, dpi = self._render(max_pixels)
+                return replace(load_image(drawn, max_pixels=max_pixels), dpi=dpi)
             case "tiff":
                 return self._directory(max_pixels)
             case "frame":
@@ -148,15 +151,25 @@ class PageReference:
         if self.kind == "image" and self.source.url is None:  # a URL is not fetched twice
             return to_picture(self.source.read(MAX_BYTES))
         out = BytesIO()
-        Image.fromarray(image.rgb).save(out, "JPEG", quality=90)
+        stated = {"dpi": (image.dpi, image.dpi)} if image.dpi else {}
+        Image.fromarray(image.rgb).save(out, "JPEG", quality=90, **stated)
         return to_picture(out.getvalue())
 
-    def embedded_text(self) -> str:
-        """The text of this page in a PDF, or "" if there is none or this is not a PDF. Raises `ImageRejected`."""
+    def embedded_page(self, *, max_pixels: int = MAX_PIXELS) -> Page | None:
+        """The text that this page of a PDF holds, in the order of the file; None where there is not enough of it.
+
+        Its size and positions are those of `load`, its words have the confidence 1, and `Page.embedded` is true. See
+        `embedded.has_enough` for what is enough. Raises `ImageRejected`.
+        """
         if self.kind != "pdf":
-            return ""
+            return None
         with _pdf(self.source.opened, self.password) as document:
-            return str(document[self.number - 1].get_textpage().get_text_range()).replace("\r\n", "\n").strip()
+            page = document[self.number - 1]
+            if not has_enough(page):
+                return None
+            dpi, width, height = self._size(page, max_pixels)
+            lines = tuple(embedded_lines(page, width, height))
+            return Page(width=width, height=height, lines=lines, dpi=dpi, embedded=True) if lines else None
 
     def printed_text(self, width: int, height: int) -> tuple[Area, ...]:
         """Areas of visible text in this page of a PDF: left, top, right, bottom of each run.
@@ -167,16 +180,22 @@ class PageReference:
         if self.kind != "pdf":
             return ()
         with _pdf(self.source.opened, self.password) as document:
-            return tuple(_printed(document[self.number - 1], width, height))
+            return tuple(shown_text(document[self.number - 1], width, height))
 
-    def _render(self, max_pixels: int) -> Image.Image:
+    def _render(self, max_pixels: int) -> tuple[Image.Image, float]:
+        """The page of a PDF, and its pixels per inch."""
         with _pdf(self.source.opened, self.password) as document:
             page = document[self.number - 1]
-            width, height = (max(1.0, side) / 72 for side in page.get_size())  # inches
-            # A poster is drawn as large as an image may be, not larger.
-            dpi = min(self.dpi, (0.98 * max_pixels / (width * height)) ** 0.5, 30_000 / max(width, height))
+            dpi, _, _ = self._size(page, max_pixels)
             image: Image.Image = page.render(scale=dpi / 72, draw_annots=True).to_pil()
-            return image
+            return image, dpi
+
+    def _size(self, page: Any, max_pixels: int) -> tuple[float, int, int]:
+        """Pixels per inch at which a page of a PDF is drawn, and its width and height in pixels."""
+        width, height = (max(1.0, side) / 72 for side in page.get_size())  # inches
+        # A poster is drawn as large as an image may be, not larger.
+        dpi = min(self.dpi, (0.98 * max_pixels / (width * height)) ** 0.5, 30_000 / max(width, height))
+        return dpi, math.ceil(width * dpi), math.ceil(height * dpi)
 
     def _directory(self, max_pixels: int) -> LoadedImage:
         opened = self.source.opened
@@ -433,33 +452,6 @@ def _pdf(source: Path | bytes, password: str | None) -> Iterator[Any]:
             raise ImageRejected(f"a damaged page ({error}); export the PDF again") from error
         finally:
             document.close()
-
-
-def _printed(page: Any, width: int, height: int) -> Iterator[Area]:
-    """Runs of text that a page of a PDF shows."""
-    import ctypes
-
-    import pypdfium2.raw as raw
-
-    text = page.get_textpage()
-    run: list[tuple[int, int]] = []  # corners of its characters
-    for index in range(text.count_chars() + 1):
-        shown = raw.FPDFText_GetTextObject(text, index) if index < text.count_chars() else None
-        if not shown:  # between words, or between lines
-            if run and chr(raw.FPDFText_GetUnicode(text, index)) != " ":
-                yield _around(run)
-                run = []
-        elif raw.FPDFTextObj_GetTextRenderMode(shown) != raw.FPDF_TEXTRENDERMODE_INVISIBLE:
-            left, bottom, right, top = text.get_charbox(index)
-            for x, y in ((left, bottom), (right, top)):
-                across, down = ctypes.c_int(), ctypes.c_int()
-                raw.FPDF_PageToDevice(page, 0, 0, width, height, 0, x, y, across, down)
-                run.append((across.value, down.value))
-
-
-def _around(points: Sequence[tuple[int, int]]) -> Area:
-    xs, ys = zip(*points, strict=True)
-    return min(xs), min(ys), max(xs), max(ys)
 
 
 def tiff_directories(data: bytes) -> list[int]:

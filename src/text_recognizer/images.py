@@ -78,12 +78,14 @@ class LoadedImage:
     """Pixels of one page, upright.
 
     `rgb` is what a person sees, uint8 (H, W, 3). `gray` is uint8 (H, W), always with dark ink on light paper (see
-    `tone.py`). `inverted` says whether the page was light on dark.
+    `tone.py`). `inverted` says whether the page was light on dark. `dpi`: pixels per inch of paper, None where the file
+    states no plausible value.
     """
 
     rgb: NDArray[np.uint8]
     gray: NDArray[np.uint8]
     inverted: bool
+    dpi: float | None = None
 
 
 ImageSource = str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[Any] | LoadedImage
@@ -103,16 +105,18 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS, max_bytes: 
     """
     if isinstance(source, LoadedImage):
         return source
+    dpi = None
     if isinstance(source, np.ndarray):
         rgb = _from_array(source, max_pixels)
     elif isinstance(source, Image.Image):
         _check_size(source.width, source.height, max_pixels)
         with _refusing_damage():
-            rgb = _to_rgb(source)
+            rgb, dpi = _to_rgb(source), _dpi(source)
     else:
-        rgb = _decode(read_bytes(source, max_bytes), max_pixels)
+        with _decoding(read_bytes(source, max_bytes), max_pixels) as image:
+            rgb, dpi = _to_rgb(image), _dpi(image)
     gray, inverted = dark_on_light(rgb)
-    return LoadedImage(rgb, gray, inverted)
+    return LoadedImage(rgb, gray, inverted, dpi)
 
 
 def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False) -> Picture:
@@ -186,12 +190,6 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
         raise ImageRejected("not allowed to read this file; check its permissions") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise ImageRejected(f"cannot be opened ({error}); check the path") from None
-
-
-def _decode(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
-    """Encoded image → rgb uint8 (H, W, 3), upright."""
-    with _decoding(data, max_pixels) as image:
-        return _to_rgb(image)
 
 
 @contextmanager

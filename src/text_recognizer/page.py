@@ -72,7 +72,8 @@ class Page:
 
     `blocks` say which lines belong together; they contain each line once, in order, or are empty if blocks were not
     looked for. `model` is the model that read the page, as `name@version`. `language` (BCP 47) is the language whose
-    language model was used, empty if the model does not distinguish languages.
+    language model was used, empty if the model does not distinguish languages. `dpi`: pixels per inch of paper, if the
+    file states a plausible value. `embedded`: nothing was recognised, the text is that of a PDF.
     """
 
     width: int
@@ -81,6 +82,8 @@ class Page:
     model: str = ""
     language: str = ""
     blocks: tuple[Block, ...] = ()
+    dpi: float | None = None
+    embedded: bool = False
 
     @property
     def text(self) -> str:

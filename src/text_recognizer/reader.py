@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from text_recognizer.description import UNDETERMINED, Decoding
 from text_recognizer.devices import CPU, check_device
 from text_recognizer.documents import DocumentSource, PageReference, find_pages
 from text_recognizer.errors import ImageRejected
-from text_recognizer.images import ImageSource, load_image
+from text_recognizer.images import MAX_PIXELS, ImageSource, LoadedImage, load_image
 from text_recognizer.layout.blocks import arrange
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.finder import LineFinder
@@ -88,7 +88,8 @@ class Reader:
         """The first half of `read`, for callers that batch lines across pages: find the lines and crop them."""
         if language is not None:
             language = self.recognizer.in_language(language).language_tag
-        gray = load_image(image).gray
+        loaded = load_image(image)
+        gray = loaded.gray
         height = self.recognizer.line_height
         ordered = lines is not None
         if lines is None:
@@ -102,7 +103,7 @@ class Reader:
         else:
             crops = tuple(crop_line(gray, polygon, baseline, height) for polygon, baseline in lines)
         language = language or self.recognizer.identify_language(crops)
-        return LaidOut(gray.shape[1], gray.shape[0], tuple(lines), crops, language, ordered)
+        return LaidOut(gray.shape[1], gray.shape[0], tuple(lines), crops, language, ordered, loaded.dpi)
 
     def orientation(self, image: ImageSource) -> Orientation:
         """Determine which way up a page is, from its layout and three of its lines, without reading the rest."""
@@ -125,22 +126,42 @@ class Reader:
         pages: str | None = None,
         password: str | None = None,
         language: str | None = None,
+        embedded_text: bool = False,
         on_error: Callable[[PageReference, ImageRejected], None] | None = None,
     ) -> Iterator[Page]:
         """Read documents, archives or folders, one page at a time (see `documents.find_pages`).
 
         Only one page at a time is in memory. `on_error` receives each page that cannot be read, and the others are
         still read; without it, the first such page raises `ImageRejected`. `pages`: such as "1-3,7,10-".
+        `embedded_text`: as for `read_reference`.
         """
         for reference in find_pages(source, pages=pages, password=password):
             try:
-                image = reference.load()
+                page, _ = self.read_reference(reference, mode, language=language, embedded_text=embedded_text)
             except ImageRejected as error:
                 if on_error is None:
                     raise ImageRejected(f"{reference.name}, page {reference.number}: {error}") from error
                 on_error(reference, error)
                 continue
-            yield self.read(image, mode, language=language)
+            yield page
+
+    def read_reference(
+        self,
+        reference: PageReference,
+        mode: Mode = "accurate",
+        *,
+        language: str | None = None,
+        embedded_text: bool = False,
+    ) -> tuple[Page, LoadedImage | None]:
+        """Read one page of a document; returns its image too, None where it was not needed.
+
+        `embedded_text`: a page of a PDF that holds enough text is not recognised; its text is taken, with
+        `Page.embedded` true (see `embedded.has_enough`). Raises as `read` does.
+        """
+        if embedded_text and (page := embedded_page(reference)) is not None:
+            return page, None
+        image = reference.load()
+        return self.read(image, mode, language=language), image
 
     # Loaded when first needed: callers that give the lines need no line finder.
     @cached_property
@@ -153,11 +174,20 @@ class Reader:
         return Recognizer(self.bundle, self.threads, self.decoding, device=self.device)
 
 
+def embedded_page(reference: PageReference, *, max_pixels: int = MAX_PIXELS) -> Page | None:
+    """`PageReference.embedded_page` in reading order, with its blocks."""
+    page = reference.embedded_page(max_pixels=max_pixels)
+    if page is None:
+        return None
+    lines, blocks = arrange(page.lines)
+    return replace(page, lines=lines, blocks=blocks)
+
+
 @dataclass(frozen=True, slots=True)
 class LaidOut:
     """A page whose lines are found but not yet read: the place of each, and its straightened crop (H, W) uint8.
 
-    `language`: the one that its lines are to be read in.
+    `language`: the one that its lines are to be read in. `dpi`: as of `Page`.
     """
 
     width: int
@@ -166,6 +196,7 @@ class LaidOut:
     crops: tuple[NDArray[np.uint8], ...]
     language: str
     ordered: bool = False  # the caller's order of the lines counts
+    dpi: float | None = None
 
     @property
     def orientation(self) -> int:
@@ -190,6 +221,7 @@ class LaidOut:
             model=model,
             language="" if self.language == UNDETERMINED else self.language,
             blocks=blocks,
+            dpi=self.dpi,
         )
 
 

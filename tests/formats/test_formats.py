@@ -52,6 +52,8 @@ def test_json_holds_what_the_documentation_says():
         "language": "",
         "width": 640,
         "height": 480,
+        "dpi": None,
+        "embedded": False,
         "text": PAGE.text,
         "lines": [
             {

@@ -1,5 +1,6 @@
 """A page as hOCR."""
 
+import dataclasses
 import re
 from xml.etree import ElementTree as ET
 
@@ -24,7 +25,8 @@ def properties(element):
 
 
 def test_the_specification_s_program_finds_no_fault(hocr_spec, page, blank, slanted, divided):
-    assert hocr_spec(write(page), write(blank), write(slanted), write(divided)) == []
+    scanned = dataclasses.replace(page, dpi=300.0)
+    assert hocr_spec(write(page), write(blank), write(slanted), write(divided), write(scanned)) == []
 
 
 def test_the_specification_s_program_would_find_one(hocr_spec, page):
@@ -96,3 +98,9 @@ def test_blocks_are_areas_of_paragraphs_and_tables_and_notes_float(divided):
     assert properties(sheet[2])["bbox"] == "50 418 310 488"
     lines = of_class(write(divided), "ocr_line")
     assert [line.get("id") for line in lines] == [f"line_{n}" for n in range(1, 18)]
+
+
+def test_resolution_of_the_scan_is_stated_where_it_is_known(page):
+    known = dataclasses.replace(page, dpi=299.7)
+    assert properties(of_class(write(known), "ocr_page")[0])["scan_res"] == "300 300"
+    assert "scan_res" not in properties(of_class(write(page), "ocr_page")[0])

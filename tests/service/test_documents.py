@@ -152,3 +152,22 @@ def test_client_yields_the_pages_of_a_document(service):
         with pytest.raises(ImageRejected, match="more than 3"):
             list(client.read_pages(several("TIFF", *"abcd"), "fast"))
         assert [page.answer.page.text for page in client.read_pages(encoded(word("letter")), "fast")] == ["letter"]
+
+
+def test_embedded_text_is_taken_where_it_is_asked_for(service):
+    out = io.BytesIO()
+    made = canvas.Canvas(out, pagesize=(400, 100))
+    typed = "We left the harbour early and sailed north until the ice began to close."
+    made.drawString(20, 50, typed)
+    made.showPage()
+    made.setFont("Helvetica", 30)
+    made.drawString(60, 40, "letter")
+    made.showPage()
+    made.save()
+    with Client(service.url) as client:
+        pages = [found.answer.page for found in client.read_pages(out.getvalue(), "fast", embedded_text=True)]
+    assert [page.embedded for page in pages] == [True, False]
+    assert (pages[0].text, pages[1].text) == (typed, "letter")
+    first = lines(read(service.http, out.getvalue(), embedded_text="true", pages="1", pictures="true"))[0]
+    assert first["picture"].startswith("data:image/jpeg")
+    assert first["timings"]["total"] == 0

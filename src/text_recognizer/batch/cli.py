@@ -16,6 +16,7 @@ from text_recognizer.batch.read import Options, Summary, read_batch, stopping
 from text_recognizer.batch.table import check_table, write_table
 from text_recognizer.devices import CPU, DEVICE_HELP
 from text_recognizer.documents import PDF_DPI, PageReference, find_pages
+from text_recognizer.embedded import EMBEDDED_HELP
 from text_recognizer.errors import ExtraMissing, UsageError, install_hint
 from text_recognizer.page import Mode
 
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> int:
     options = Options(
         output=Path(args.output), formats=names, mode=cast("Mode", args.mode), bundle=args.model,
         language=args.language, jobs=args.jobs, device=args.device, resume=args.resume or args.watch, retry=args.retry,
-        pdf_a=args.pdfa, table=args.table is not None,
+        pdf_a=args.pdfa, table=args.table is not None, embedded_text=args.embedded_text,
     )  # fmt: skip
     if "://" in args.output and not args.ray:
         raise UsageError(f"--output {args.output} is not a folder; give one, or read with --ray")
@@ -150,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format", default="text", help=f"one or more, comma separated, of {', '.join(formats.NAMES)} (%(default)s)"
     )
+    parser.add_argument("--embedded-text", action="store_true", help=EMBEDDED_HELP)
     parser.add_argument(
         "--pdfa", action="store_true", help="PDFs as PDF/A-2b, if need be made of pictures of the pages"
     )

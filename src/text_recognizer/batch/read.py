@@ -51,6 +51,7 @@ class Options:
         table: whether all pages are kept in `PAGES`, from which `table.write_table` makes one table.
         bundle, device: as for `Reader`.
         language: as for `Reader.read`.
+        embedded_text: as for `Reader.read_reference`.
         jobs: processes with one thread each; None for one per core.
         resume: skip pages that are in the journal of the folder, with the same content, model and options.
         retry: how often a page is tried again after an unexpected error.
@@ -63,6 +64,7 @@ class Options:
     mode: Mode = "accurate"
     bundle: Path | str | None = None
     language: str | None = None
+    embedded_text: bool = False
     device: str = CPU
     jobs: int | None = None
     resume: bool = False
@@ -164,7 +166,14 @@ def read_batch(
     reader = Reader(bundle, device=options.device)  # a damaged model, a wrong language are one error, not one a page
     reader.recognizer.in_language(options.language)
     identity = json.dumps(
-        [sha256(bundle / DESCRIPTION), options.mode, options.language, sorted(options.formats), options.pdf_a]
+        [
+            sha256(bundle / DESCRIPTION),
+            options.mode,
+            options.language,
+            sorted(options.formats),
+            options.pdf_a,
+            options.embedded_text,
+        ]
     )
     summary, documents, start = Summary(), _Documents(), time.monotonic()
     with Journal(options.output, options.resume) as journal, _Workers(options, bundle, jobs) as workers:
@@ -332,8 +341,9 @@ def _read_page(task: _Task) -> dict[str, Any]:
     options: Options = _state["options"]
     start = time.monotonic()
     try:
-        image = task.page.load()
-        page = reader.read(image, options.mode, language=options.language)
+        page, image = reader.read_reference(
+            task.page, options.mode, language=options.language, embedded_text=options.embedded_text
+        )
         files = []
         if task.of_document or options.table:
             kept = kept_page(task.key)
@@ -361,10 +371,10 @@ def kept_page(key: str) -> str:
     return f"{PAGES}/{key[:2]}/{key}.json"
 
 
-def _write(reference: PageReference, page: Page, image: LoadedImage, name: str, options: Options) -> str:
+def _write(reference: PageReference, page: Page, image: LoadedImage | None, name: str, options: Options) -> str:
     """Write one file. Returns its path below `output`."""
     chosen = formats.get_format(name)
-    picture = reference.picture(image) if chosen.needs_picture else None
+    picture = reference.picture(image or reference.load()) if chosen.needs_picture else None
     relative = reference.stem.with_name(reference.stem.name + ending(name, options.formats, 1))
     target = options.output / relative
     _make_folder(target)

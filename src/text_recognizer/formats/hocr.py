@@ -47,6 +47,8 @@ def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes
         markup.add(head, "meta", {"name": name, "content": content})
     name = file_name(source).translate(_IN_QUOTES)
     title = f'image "{name}"; bbox 0 0 {page.width} {page.height}; ppageno 0'
+    if page.dpi:
+        title += f"; scan_res {round(page.dpi)} {round(page.dpi)}"
     sheet = markup.add(markup.add(root, "body"), "div", {"class": "ocr_page", "id": "page_1", "title": title})
     counts: Counter[str] = Counter()
     area: ET.Element | None = None

@@ -20,6 +20,8 @@ def to_dict(page: Page, source: str = "") -> dict[str, Any]:
         "language": page.language,
         "width": page.width,
         "height": page.height,
+        "dpi": None if page.dpi is None else round(page.dpi, 2),
+        "embedded": page.embedded,
         "text": page.text,
         "lines": [line_to_dict(line) for line in page.lines],
         "blocks": [_block_to_dict(block) for block in page.blocks],
@@ -60,6 +62,8 @@ def from_dict(answer: dict[str, Any]) -> Page:
         model=str(answer["model"]),
         language=str(answer.get("language", "")),
         blocks=_blocks(answer.get("blocks", ()), 0, len(lines)) or (),
+        dpi=None if answer.get("dpi") is None else float(answer["dpi"]),
+        embedded=bool(answer.get("embedded", False)),
     )
 
 

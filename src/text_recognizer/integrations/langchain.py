@@ -19,6 +19,7 @@ class PageLoader(BaseLoader):
     Args:
         source: anything that `documents.find_pages` takes.
         mode, language: as for `Reader.read`.
+        embedded_text: as for `Reader.read_reference`.
         pages, password: as for `find_pages`.
         reader: one for the shipped model is made by default.
         on_error: gets each page that cannot be read, and the others are still read; without it the first such page
@@ -36,17 +37,21 @@ class PageLoader(BaseLoader):
         pages: str | None = None,
         password: str | None = None,
         language: str | None = None,
+        embedded_text: bool = False,
         reader: Reader | None = None,
         on_error: Callable[[PageReference, ImageRejected], None] | None = None,
     ) -> None:
         self.source, self.mode, self.pages, self.password = source, mode, pages, password
-        self.language, self.reader, self.on_error = language, reader or Reader(), on_error
+        self.language, self.embedded_text = language, embedded_text
+        self.reader, self.on_error = reader or Reader(), on_error
 
     def lazy_load(self) -> Iterator[Document]:
         """Pages as they are read, in order; memory is that of one page."""
         for reference in find_pages(self.source, pages=self.pages, password=self.password):
             try:
-                page = self.reader.read(reference.load(), self.mode, language=self.language)
+                page, _ = self.reader.read_reference(
+                    reference, self.mode, language=self.language, embedded_text=self.embedded_text
+                )
             except ImageRejected as error:
                 if self.on_error is None:
                     raise ImageRejected(f"{reference.name}, page {reference.number}: {error}") from error

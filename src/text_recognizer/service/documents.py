@@ -20,7 +20,8 @@ from text_recognizer.errors import ImageRejected, TextRecognizerError, UsageErro
 from text_recognizer.formats.document import open_document
 from text_recognizer.formats.json_lines import to_dict
 from text_recognizer.images import LoadedImage
-from text_recognizer.page import Mode, Page
+from text_recognizer.page import Mode, Page, Picture
+from text_recognizer.reader import embedded_page
 from text_recognizer.service.engine import Engine, Job
 from text_recognizer.service.feedback import FeedbackService
 from text_recognizer.service.inputs import Image
@@ -31,6 +32,7 @@ from text_recognizer.sheets import about_document, make_sheet
 
 MEDIA_TYPE = "application/x-ndjson"
 PATIENCE = 0.5  # seconds before a page comes again that found the queue full
+NO_TIMINGS = {"queued": 0.0, "layout": 0.0, "recognition": 0.0, "total": 0.0}  # nothing was recognised
 _HEADS = (b"PK\x03\x04", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -45,11 +47,12 @@ class Wanted:
     password: str | None = None
     pictures: bool = False
     pdf_a: bool = False
+    embedded_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ReadPage:
-    """A page of a document, or the error that stands in its place."""
+    """A page of a document, or the error that stands in its place. A page whose text is embedded has no job."""
 
     reference: PageReference
     image: LoadedImage | None = None
@@ -120,6 +123,8 @@ class Documents:
         job = None
         deadline = time.monotonic() + self._settings.deadline
         try:
+            if wanted.embedded_text and (page := await self._workers.run(self._embedded, reference, deadline=deadline)):
+                return ReadPage(reference, page=page)
             image = await self._workers.run(self._load, reference, deadline=deadline)
             while job is None:
                 try:
@@ -138,6 +143,9 @@ class Documents:
     def _load(self, reference: PageReference) -> LoadedImage:
         return reference.load(max_pixels=self._settings.max_pixels)
 
+    def _embedded(self, reference: PageReference) -> Page | None:
+        return embedded_page(reference, max_pixels=self._settings.max_pixels)
+
     async def lines(
         self, read: AsyncIterator[ReadPage], wanted: Wanted, request_id: str, owner: str
     ) -> AsyncIterator[bytes]:
@@ -146,19 +154,23 @@ class Documents:
             reference = found.reference
             answer: dict[str, Any] = {"page": reference.number, "count": reference.count}
             own_id = f"{request_id[:56]}.{reference.document}.{reference.number}"
-            if found.page is None or found.image is None or found.job is None:
+            if found.page is None:
                 answer |= {"source": reference.name, "problem": described(found.error or Broken(), own_id)}
             else:
                 answer |= to_dict(found.page, reference.name)
-                answer |= {"request_id": own_id, "timings": found.job.timings()}
-                if wanted.pictures or self._feedback.open:
-                    picture = await self._workers.run(reference.picture, found.image)
-                    with suppress(TextRecognizerError):  # feedback is away: reading goes on
-                        await self._feedback.remember(own_id, owner, found.page, found.job, picture.data)
+                answer |= {"request_id": own_id, "timings": found.job.timings() if found.job else NO_TIMINGS}
+                if wanted.pictures or (self._feedback.open and found.job):
+                    picture = await self._workers.run(self._picture, found)
+                    if found.job:
+                        with suppress(TextRecognizerError):  # feedback is away: reading goes on
+                            await self._feedback.remember(own_id, owner, found.page, found.job, picture.data)
                     if wanted.pictures:
                         kind = "jpeg" if picture.data[:2] == b"\xff\xd8" else "png"
                         answer["picture"] = f"data:image/{kind};base64,{base64.b64encode(picture.data).decode()}"
             yield json.dumps(answer, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+
+    def _picture(self, found: ReadPage) -> Picture:
+        return found.reference.picture(found.image or self._load(found.reference))
 
     async def document(self, pages: list[PageReference], wanted: Wanted) -> tuple[bytes, list[PageReference]]:
         """The whole in the format that is wanted, and the pages that are not in it since they could not be read.

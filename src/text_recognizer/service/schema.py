@@ -57,6 +57,8 @@ class PageAnswer(BaseModel):
     language: str = Field(description="BCP 47; empty where the model does not tell languages apart")
     width: int
     height: int
+    dpi: float | None = Field(None, description="Pixels per inch of paper, where the file states a plausible value")
+    embedded: bool = Field(False, description="The text is that of the PDF; nothing was recognised")
     text: str
     lines: list[LineAnswer]
     blocks: list[BlockAnswer]

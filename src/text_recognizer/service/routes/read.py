@@ -64,6 +64,9 @@ def router(context: Context) -> APIRouter:
         ] = None,
         pictures: Annotated[bool, Query(description="Send the picture of each page of a document with it")] = False,
         pdfa: Annotated[bool, Query(description="A PDF is PDF/A-2b, if need be made of pictures of its pages")] = False,
+        embedded_text: Annotated[
+            bool, Query(description="Take the text that a page of a PDF holds already, instead of reading its picture")
+        ] = False,
         password: Annotated[
             str | None, Header(alias="X-Document-Password", description="Of an encrypted PDF", max_length=200)
         ] = None,
@@ -78,6 +81,7 @@ def router(context: Context) -> APIRouter:
                 password=password,
                 pictures=pictures,
                 pdf_a=pdfa,
+                embedded_text=embedded_text,
             )
             found = await while_client_waits(request, context.documents.find(image, wanted, deadline))
             if found is not None:

@@ -1,0 +1,202 @@
+"""Text that a page of a PDF holds already: typed by the program that made it, or added by an earlier recognition.
+
+Everything here takes a `pypdfium2.PdfPage` and works on characters as PDFium reports them, with linear work.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from text_recognizer.page import Area, Line, Point, Polygon, Polyline, Word
+
+EMBEDDED_HELP = (
+    "take the text that a page of a PDF holds already, where there is enough of it, instead of reading the page"
+)
+ENOUGH = 50  # characters from which on a page's text is more than a stamp or a page number
+LEGIBLE = 0.9  # of them at least; fonts without a table of characters give symbols without a meaning
+MOST = 400_000  # characters of a page; a page with more is made to harm
+COVERED = 0.5  # of the page, from which share on a picture on it is a scan
+APART = 2.5  # heights of the line between words of different columns
+_NO_MEANING = {"Cc", "Cn", "Co", "Cs", "So"}  # boxes stand for what a program could not write
+_HYPHENS = {"\ufffe": "-", "\x02": "-", "\u00ad": "-"}  # PDFium's marks of a hyphen at the end of a line
+
+
+@dataclass(slots=True)
+class _Run:
+    """The characters of a word: their text, the corners of their boxes and the places on the baseline, in pixels."""
+
+    text: str = ""
+    corners: list[tuple[int, int]] = field(default_factory=list)
+    origins: list[Point] = field(default_factory=list)
+
+
+def shown_text(page: Any, width: int, height: int) -> Iterator[Area]:
+    """Areas of visible runs of text, in pixels of the page as shown, `width` × `height`."""
+    import pypdfium2.raw as raw  # late: reading images needs none of it
+
+    text = page.get_textpage()
+    count = text.count_chars()
+    run: list[tuple[int, int]] = []  # corners of its characters
+    for index in range(count + 1):
+        shown = raw.FPDFText_GetTextObject(text, index) if index < count else None
+        if not shown:  # between words, or between lines
+            if run and chr(raw.FPDFText_GetUnicode(text, index)) != " ":
+                yield _around(run)
+                run = []
+        elif raw.FPDFTextObj_GetTextRenderMode(shown) != raw.FPDF_TEXTRENDERMODE_INVISIBLE:
+            run += _corners(page, text.get_charbox(index), width, height)
+
+
+def has_enough(page: Any) -> bool:
+    """Whether the text of the page can stand for its picture.
+
+    It has at least `ENOUGH` characters, nearly all of them legible. On a scan, a page more than half of which a picture
+    covers, only invisible text counts: visible text there is a stamp, or a form around handwriting.
+    """
+    import pypdfium2.raw as raw
+
+    text = page.get_textpage()
+    count = text.count_chars()
+    if not ENOUGH <= count <= MOST:
+        return False
+    scan = _is_scan(page)
+    legible = total = 0
+    for index in range(count):
+        character = chr(raw.FPDFText_GetUnicode(text, index))
+        shown = raw.FPDFText_GetTextObject(text, index)
+        if not shown or character.isspace():
+            continue
+        if scan and raw.FPDFTextObj_GetTextRenderMode(shown) != raw.FPDF_TEXTRENDERMODE_INVISIBLE:
+            continue
+        total += 1
+        legible += character in _HYPHENS or unicodedata.category(character) not in _NO_MEANING
+    return legible >= max(ENOUGH, LEGIBLE * total)
+
+
+def embedded_lines(page: Any, width: int, height: int) -> list[Line]:
+    """The lines of text in the order of the file, each with its words, in pixels of the page as shown.
+
+    Words that stand far apart, as those of two columns do, are lines of their own. Nobody recognised this text, so its
+    confidence is 1.
+    """
+    lines: list[Line] = []
+    for words in _lines(page, width, height):
+        start = 0
+        for end, (before, after) in enumerate(pairwise(words), 1):
+            if _gap(before, after) > APART * _height(words):
+                lines.append(_line(words[start:end]))
+                start = end
+        lines.append(_line(words[start:]))
+    return lines
+
+
+def _is_scan(page: Any) -> bool:
+    import pypdfium2.raw as raw
+
+    left, bottom, right, top = page.get_bbox()
+    size = max(1e-6, (right - left) * (top - bottom))
+    for picture in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=4):
+        a, b, c, d = picture.get_bounds()
+        covered = max(0.0, min(c, right) - max(a, left)) * max(0.0, min(d, top) - max(b, bottom))
+        if covered > COVERED * size:
+            return True
+    return False
+
+
+def _lines(page: Any, width: int, height: int) -> Iterator[list[_Run]]:
+    """The words of each line."""
+    import pypdfium2.raw as raw
+
+    text = page.get_textpage()
+    words: list[_Run] = []
+    word = _Run()
+    x, y = ctypes.c_double(), ctypes.c_double()
+    for index in range(min(text.count_chars(), MOST)):
+        character = chr(raw.FPDFText_GetUnicode(text, index))
+        character = _HYPHENS.get(character, character)
+        if character.isspace() or unicodedata.category(character) in ("Cc", "Cn"):
+            if word.corners:
+                words.append(word)
+                word = _Run()
+            if character in "\r\n" and words:
+                yield words
+                words = []
+            continue
+        word.text += character
+        if raw.FPDFText_GetTextObject(text, index) and raw.FPDFText_GetCharOrigin(text, index, x, y):
+            word.corners += _corners(page, text.get_charbox(index, loose=True), width, height)
+            word.origins.append(_on_picture(page, x.value, y.value, width, height))
+    if word.corners:
+        words.append(word)
+    if words:
+        yield words
+
+
+def _line(words: Sequence[_Run]) -> Line:
+    return Line(
+        text=" ".join(map(_text, words)),
+        polygon=_polygon([corner for word in words for corner in word.corners]),
+        baseline=_baseline(words),
+        confidence=1.0,
+        words=tuple(Word(text=_text(word), polygon=_polygon(word.corners), confidence=1.0) for word in words),
+    )
+
+
+def _text(word: _Run) -> str:
+    # PDFium gives what does not fit in 16 bits as two surrogates.
+    whole = word.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return unicodedata.normalize("NFC", whole)
+
+
+def _baseline(words: Sequence[_Run]) -> Polyline:
+    """From the origin of the first character to the end of the last one, as far as the others are wide."""
+    places = [place for word in words for place in word.origins]
+    (x0, y0), (x1, y1) = places[0], places[-1]
+    if len(places) == 1 or (x0, y0) == (x1, y1):
+        left, _, right, _ = _around([corner for word in words for corner in word.corners])
+        return (float(left), y0), (float(right), y0)
+    more = 1 + 1 / (len(places) - 1)
+    return (x0, y0), (x0 + more * (x1 - x0), y0 + more * (y1 - y0))
+
+
+def _gap(before: _Run, after: _Run) -> float:
+    """Pixels between two words of a level line; 0 where the line runs otherwise."""
+    (x0, y0), (x1, y1) = before.origins[0], after.origins[0]
+    if abs(math.atan2(y1 - y0, x1 - x0)) > math.radians(10):
+        return 0.0
+    return _around(after.corners)[0] - _around(before.corners)[2]
+
+
+def _height(words: Sequence[_Run]) -> float:
+    heights = sorted(box[3] - box[1] for box in (_around(word.corners) for word in words))
+    return max(1.0, heights[len(heights) // 2])
+
+
+def _corners(page: Any, box: tuple[float, float, float, float], width: int, height: int) -> list[tuple[int, int]]:
+    """Two opposite corners of a box of PDF's points, in pixels of the page as shown, which may be turned."""
+    left, bottom, right, top = box
+    return [_on_picture(page, x, y, width, height) for x, y in ((left, bottom), (right, top))]
+
+
+def _on_picture(page: Any, x: float, y: float, width: int, height: int) -> tuple[int, int]:
+    import pypdfium2.raw as raw
+
+    across, down = ctypes.c_int(), ctypes.c_int()
+    raw.FPDF_PageToDevice(page, 0, 0, width, height, 0, x, y, across, down)
+    return across.value, down.value
+
+
+def _polygon(corners: Sequence[tuple[int, int]]) -> Polygon:
+    left, top, right, bottom = _around(corners)
+    return (left, top), (right, top), (right, bottom), (left, bottom)
+
+
+def _around(points: Sequence[tuple[int, int]]) -> Area:
+    xs, ys = zip(*points, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
