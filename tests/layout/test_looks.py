@@ -60,3 +60,13 @@ def test_digits_that_stand_alone_are_found(reader):
     found = reader.read(image, "fast").text.split()
     assert len(found) >= 13
     assert sum(text in "23456789" for text in found) >= 12
+
+
+@pytest.mark.parametrize("quarters", [1, 3])
+def test_page_on_its_side_without_a_found_line_is_looked_at_on_the_other_side(reader, quarters):
+    text = "we met in the garden at noon and went home"
+    page = drawn([text, text], 20, (900, 1100), (60, 60))
+    turned = np.ascontiguousarray(np.rot90(page, quarters))
+    assert len(reader.line_finder.find(turned)) == 0
+    assert reader.read(turned, "fast").text.splitlines() == [text, text]
+    assert reader.orientation(turned).degrees == 90 * quarters

@@ -132,10 +132,10 @@ def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
     """
     looks = _Looks(gray, finder, line_height)
     level = looks.turned(0)
-    if not level.lines:
-        return looks.steep() or level
-    best, confidence = _upright(level, looks, judge)
-    if confidence >= UPRIGHT:
+    if not level.lines and (steep := looks.steep()) is not None and steep.lines:
+        return steep
+    best, confidence = _upright(level, looks, judge)  # the lines of a page on its side may be found only on the other
+    if confidence >= UPRIGHT or not best.lines:
         return best
     probabilities = judge(best.longest(COMPARED))
     if len(best.lines) > MANY and _mean(probabilities) < HOPELESS:
@@ -158,6 +158,8 @@ def _upright(level: Look, looks: _Looks, judge: Judge) -> tuple[Look, float]:
     def confidences(look: Look) -> tuple[float, float]:
         """Confidence of the longest lines as they are, and of the same lines upside down."""
         crops = look.longest(TRIED)
+        if not crops:
+            return 0.0, 0.0
         upright = _mean(judge(crops))
         return upright, 0.0 if upright >= CERTAIN else _mean(judge([rotate(crop, 2) for crop in crops]))
 
