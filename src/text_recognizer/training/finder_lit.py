@@ -160,6 +160,8 @@ def page_hands(unipen: Path, split: Literal["train", "heldout"]) -> list[Hand]:
 # Of the views, how many show writing larger than one pass is meant for, and how large (x-height in pixels): a note of
 # few words fills its picture.
 LARGE_SHARE, LARGEST = 0.12, 56.0
+# And how many show a picture of tiny writing, enlarged: the x-height in pixels that it had.
+TINY_SHARE, TINY = 0.08, (3.5, 6.5)
 
 
 def draw_targets(
@@ -222,7 +224,12 @@ def cut_view(
         wanted = float(rng.uniform(20, LARGEST))
     scale = float(np.clip(wanted / usual, 0.25, 4.0))
     height, width = max(8, round(gray.shape[0] * scale)), max(8, round(gray.shape[1] * scale))
-    image = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    if rng.random() < TINY_SHARE:
+        tiny = min(1.0, float(rng.uniform(*TINY)) / usual)
+        size_then = max(8, round(gray.shape[1] * tiny)), max(8, round(gray.shape[0] * tiny))
+        gray = np.asarray(cv2.resize(gray, size_then, interpolation=cv2.INTER_AREA), np.uint8)
+    shrinks = width < gray.shape[1]
+    image = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     angle = math.radians(float(rng.normal(0, 0.8) if rng.random() < 0.85 else rng.normal(0, 4.0)))
     cos, sin = math.cos(angle), math.sin(angle)
     # The view's middle: anywhere on the page; pages smaller than the view lie anywhere in it.

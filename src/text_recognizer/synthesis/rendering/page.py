@@ -31,7 +31,8 @@ Points = NDArray[np.float32]
 LineKind = Literal["text", "heading", "addition", "printed"]
 
 # Of the pages that are cluttered, how many have each kind of what is no writing.
-GRID_SHARE, DRAWING_SHARE, BINDING_SHARE, DESK_SHARE, NEIGHBOUR_SHARE = 0.15, 0.3, 0.2, 0.2, 0.08
+GRID_SHARE, DRAWING_SHARE, BINDING_SHARE, DESK_SHARE, NEIGHBOUR_SHARE = 0.15, 0.3, 0.2, 0.2, 0.12
+LETTERS = tuple("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+=?!&")
 _INK = 48  # coverage from which a pixel counts as ink when the truth is drawn around it
 
 
@@ -83,6 +84,8 @@ class PageStyle:
     fill: float = 1.0  # share of the page that is written on
     cells: tuple[int, int] | None = None  # rows and columns of short entries, as in tables and forms, instead of text
     ruled: bool = False  # the cells have printed rules between them
+    numbers: float | None = None  # share of the cells that hold a number; None for any
+    lone: bool = False  # the numbers are digits and letters that stand alone
     furniture: float = 0.3  # chance of each kind of marks that are no text: rules, boxes, stamps, blots
 
     @staticmethod
@@ -106,8 +109,16 @@ class PageStyle:
         elif kind < 0.23:  # a word or a number that fills its picture
             height, width = float(rng.uniform(2.2, 4.5)), float(rng.uniform(2.5, 14))
             margins = tuple(float(v) for v in rng.uniform(0.1, 1.2, 4))  # type: ignore[assignment]
-        whole = kind >= 0.23
-        cells = (int(rng.integers(2, 16)), int(rng.integers(1, 7))) if whole and rng.random() < 0.22 else None
+        elif kind < 0.29:  # a note of few words in large letters
+            height, width = float(rng.uniform(1, 5.5)) * spacing + 1.5, float(rng.uniform(7, 22))
+            margins = tuple(float(v) for v in rng.uniform(0.2, 2.0, 4))  # type: ignore[assignment]
+        whole = kind >= 0.29
+        cells = (int(rng.integers(2, 16)), int(rng.integers(1, 7))) if whole and rng.random() < 0.28 else None
+        lone = cells is not None and rng.random() < 0.5
+        if cells is not None and lone:
+            cells = (int(rng.integers(2, 12)), int(rng.integers(2, 10)))
+            width, height = cells[1] * float(rng.uniform(3.5, 9)), cells[0] * float(rng.uniform(2, 5)) + 3
+            margins = tuple(float(v) for v in rng.uniform(0.5, 4, 4))  # type: ignore[assignment]
         columns = int(rng.choice([1, 2, 3], p=[0.8, 0.16, 0.04])) if whole and width > 44 else 1
         return PageStyle(
             x_height=x_height,
@@ -116,11 +127,11 @@ class PageStyle:
             height=height,
             margins=margins,
             columns=columns if width > 80 else min(columns, 2),
-            gutter=float(rng.uniform(2.2, 6)),
+            gutter=float(rng.uniform(1.4, 6)),
             indent=float(rng.choice([0.0, rng.uniform(1, 8)])),
             paragraph_gap=float(rng.choice([0.0, rng.uniform(0.3, 2.5)])),
             slope=float(rng.normal(0, 0.012)) if rng.random() < 0.85 else float(rng.normal(0, 0.05)),
-            line_slope=float(rng.uniform(0, 0.008)) if rng.random() < 0.9 else float(rng.uniform(0.01, 0.05)),
+            line_slope=float(rng.uniform(0, 0.008)) if rng.random() < 0.85 else float(rng.uniform(0.01, 0.06)),
             bend=float(rng.normal(0, 1.2)) if rng.random() < 0.15 else 0.0,
             wander=float(abs(rng.normal(0, 0.11))),
             word_gap=float(np.clip(rng.lognormal(np.log(1.1), 0.33), 0.55, 2.8)),
@@ -135,6 +146,8 @@ class PageStyle:
             fill=1.0 if rng.random() < 0.6 else float(rng.uniform(0.15, 1.0)),
             cells=cells,
             ruled=cells is not None and rng.random() < 0.5,
+            numbers=float(rng.uniform(0.7, 1)) if lone else None,
+            lone=lone,
         )
 
 
@@ -511,17 +524,20 @@ def _lay_out_cells(script: _Script, style: PageStyle, rng: np.random.Generator, 
     xh = style.x_height
     ys, xs = _cell_edges(style, y - 0.7 * style.spacing * xh)
     rows: list[_Row] = []
-    numbers = float(rng.uniform(0, 1))
+    numbers = float(rng.uniform(0, 1)) if style.numbers is None else style.numbers
+    lengths = [0.85, 0.1, 0.03, 0.02] if style.lone else [0.5, 0.2, 0.2, 0.1]
     for top, bottom in itertools.pairwise(ys):
         for left, right in itertools.pairwise(xs):
             if rng.random() < 0.12:
                 continue
             text = script.text.line(rng, 2, 16)
             if rng.random() < numbers:
-                digits = "".join(map(str, rng.integers(0, 10, int(rng.choice([1, 2, 3, 4], p=[0.5, 0.2, 0.2, 0.1])))))
+                digits = "".join(map(str, rng.integers(0, 10, int(rng.choice([1, 2, 3, 4], p=lengths)))))
                 text = str(
                     rng.choice([digits, digits, f"{digits}.{rng.integers(10, 100)}", f"{digits}%", f"${digits}"])
                 )
+                if style.lone:
+                    text = digits if rng.random() < 0.8 else str(rng.choice(LETTERS))
             pieces: list[tuple[_Piece, float]] = []
             x = 0.0
             for word in text.split():
@@ -573,8 +589,9 @@ def _draw_rows(rows: Sequence[_Row], style: PageStyle, rng: np.random.Generator)
         wave = float(rng.uniform(25, 90)) * xh
         phase = float(rng.uniform(0, 2 * np.pi))
         bend = 0.0 if is_print else style.bend * xh
-        # Slope turns about the middle of the page, so that lines keep their distance.
-        middle = width / 2
+        # The page's slope turns about its middle and a line's own about the line's, so that lines keep their distance.
+        middle, pivot = width / 2, row.x + row.width / 2
+        start = row.y if is_print else row.y + style.slope * (pivot - middle)
         strip_top = max(0, int(row.y - 5 * own - abs(bend) - abs(slope) * width))
         strip_bottom = min(height, int(row.y + 4 * own + abs(bend) + abs(slope) * width) + 1)
         if strip_bottom - strip_top < 4:
@@ -582,17 +599,18 @@ def _draw_rows(rows: Sequence[_Row], style: PageStyle, rng: np.random.Generator)
 
         def level(
             x: Points,
-            y: float = row.y - strip_top,
+            y: float = start - strip_top,
             slope: float = slope,
             wander: float = wander,
             wave: float = wave,
             phase: float = phase,
             bend: float = bend,
             middle: float = middle,
+            pivot: float = pivot,
         ) -> Points:
             t = (x - middle) / max(1.0, width / 2)
             return np.asarray(
-                y + slope * (x - middle) + wander * np.sin(2 * np.pi * x / wave + phase) + bend * (1 - t * t),
+                y + slope * (x - pivot) + wander * np.sin(2 * np.pi * x / wave + phase) + bend * (1 - t * t),
                 np.float32,
             )
 
@@ -837,8 +855,11 @@ def _cluttered(
         at = int(rng.integers(0, max(1, rgb.shape[1] - reach)))
         fold = np.full((rgb.shape[0], max(2, round(0.2 * x_height)), 3), rng.uniform(20, 160), np.uint8)
         strip = rgb[:, at : at + reach]
-        rgb = np.concatenate([strip, fold, rgb], axis=1)
-        lines = _shifted(lines, strip.shape[1] + fold.shape[1], 0)
+        if rng.random() < 0.5:
+            rgb = np.concatenate([strip, fold, rgb], axis=1)
+            lines = _shifted(lines, strip.shape[1] + fold.shape[1], 0)
+        else:
+            rgb = np.concatenate([rgb, fold, strip], axis=1)
     if rng.random() < DESK_SHARE:
         rgb, corner = surround(rgb, rng, pictures)
         lines = _shifted(lines, *corner)
