@@ -19,6 +19,7 @@ from text_recognizer.errors import ImageRejected
 from text_recognizer.images import MAX_PIXELS, ImageSource, LoadedImage, load_image
 from text_recognizer.layout.blocks import arrange
 from text_recognizer.layout.crops import crop_line
+from text_recognizer.layout.dots import without_dots
 from text_recognizer.layout.finder import LineFinder
 from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.layout.looks import find_lines
@@ -89,7 +90,7 @@ class Reader:
         if language is not None:
             language = self.recognizer.in_language(language).language_tag
         loaded = load_image(image)
-        gray = loaded.gray
+        gray = without_dots(loaded.gray)
         height = self.recognizer.line_height
         ordered = lines is not None
         if lines is None:

@@ -1,0 +1,51 @@
+"""The dots of dot-grid paper are taken off; full stops, textures and dots of other kinds stay."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from text_recognizer.layout.dots import without_dots
+
+
+def paper(step=30, radius=2, size=(700, 900), turn=0.0) -> np.ndarray:
+    page = np.full(size, 245, np.uint8)
+    cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    for row in range(-40, 60):
+        for column in range(-40, 60):
+            x, y = step * (column * cos - row * sin), step * (column * sin + row * cos)
+            if 0 <= x < size[1] and 0 <= y < size[0]:
+                cv2.circle(page, (round(x), round(y)), radius, 140, -1, cv2.LINE_AA)
+    return page
+
+
+def written(page: np.ndarray) -> np.ndarray:
+    image = Image.fromarray(page)
+    for row in range(4):
+        text = "Milk. Tea. Bread... No. 5: i."
+        ImageDraw.Draw(image).text((70, 60 + 90 * row), text, 30, font=ImageFont.load_default(40))
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize(("step", "radius", "turn"), [(30, 2, 0), (22, 1, 2), (45, 4, -4)])
+def test_dots_go_and_writing_stays(step, radius, turn):
+    on_white = written(np.full((700, 900), 245, np.uint8))
+    cleaned = without_dots(written(paper(step, radius, turn=turn)))
+    ink = on_white < 100
+    assert (cleaned[ink] < 110).mean() > 0.99
+    # Few dots are left: those that touch letters, and at the edges.
+    far = cv2.dilate(ink.astype(np.uint8), np.ones((9, 9))) == 0
+    far[:30], far[-30:], far[:, :30], far[:, -30:] = False, False, False, False
+    assert (cleaned[far] < 200).mean() < 0.1 * (paper(step, radius, turn=turn)[far] < 200).mean()
+
+
+def test_page_without_grid_is_returned_as_it_is():
+    page = written(np.full((700, 900), 245, np.uint8))
+    assert without_dots(page) is page
+
+
+def test_specks_that_stand_anywhere_stay():
+    page = np.full((700, 900), 245, np.uint8)
+    for x, y in np.random.default_rng(1).integers(10, 690, (400, 2)).tolist():
+        cv2.circle(page, (x, y), 2, 120, -1, cv2.LINE_AA)
+    assert without_dots(page) is page
