@@ -107,6 +107,14 @@ def test_wrong_order_costs_by_page_but_not_in_any_order(folder: Path) -> None:
     assert "any order" in show(report, "set")
 
 
+def test_parts_of_a_line_cost_no_more_in_any_order(folder: Path) -> None:
+    told = Told([TEXTS[2], "a second", "one", TEXTS[0]])
+    report = evaluate(load_set(folder), told, by="page")  # type: ignore[arg-type]
+    free = report.cer_any_order()
+    assert free is not None
+    assert free.value == 0 < report.cer().value
+
+
 def test_worst_page_draws_the_lines_over_pages(folder: Path) -> None:
     report = evaluate(load_set(folder), Told(["the first line", "of ghosts", "a second", "one"]), by="page")  # type: ignore[arg-type]
     page = worst_page(report)

@@ -1,8 +1,9 @@
 """Measure reading on a set: CER and WER with intervals, slices, calibration, seconds, and the worst lines.
 
 By page, the lines of truth and reading are joined by blanks in reading order, so a line that is missed, or read out of
-order, counts in full. The CER in any order pairs lines first (`metrics.any_order`): the difference between the two is
-the cost of wrong order. Lines that were split, merged, lost and invented are counted by `line_alignment`.
+order, counts in full. The CER in any order pairs lines first (`metrics.any_order`), the parts of a line that was split
+as one: the difference between the two is the cost of wrong order. Lines that were split, merged, lost and invented are
+counted by `line_alignment`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from text_recognizer.devices import CPU, DEVICE_HELP
 from text_recognizer.errors import DataInvalid, ImageRejected
 from text_recognizer.evaluation.confusions import FORMS, confusions, summary, write
-from text_recognizer.evaluation.line_alignment import ILLEGIBLE, align_lines
+from text_recognizer.evaluation.line_alignment import ILLEGIBLE, LineAlignment, align_lines
 from text_recognizer.evaluation.metrics import (
     Errors,
     Normalisation,
@@ -231,9 +232,21 @@ def _page_sample(page: TruthPage, read: Sequence[str], normalise: Normalisation)
     legible = [ILLEGIBLE.sub(" ", line) for line in truth]
     text, joined = " ".join(legible), " ".join(read)
     found = errors(text, joined, normalise)
-    free = any_order(legible, read, normalise)
+    # A line read in parts is no matter of order, and order never costs less than nothing.
+    edits, characters = any_order(legible, _parts_joined(read, alignment), normalise)
+    free = min(edits, found.character_edits), characters
     lines = PageLines(tuple(truth), tuple(read), alignment)
     return Sample(page.image.name, page.writer, "", text, joined, found, any_order=free, lines=lines)
+
+
+def _parts_joined(read: Sequence[str], alignment: LineAlignment) -> list[str]:
+    """The lines read, those that hold parts of one line of the truth and nothing else joined to one."""
+    texts = dict(enumerate(read))
+    for i in alignment.split:
+        parts = sorted(j for a, j in alignment.links if a == i and j not in alignment.merged)
+        if parts:
+            texts[parts[0]] = " ".join(texts.pop(j) for j in parts)
+    return list(texts.values())
 
 
 def _outlines(page: Page) -> tuple[tuple[Polygon, ...], ...]:
