@@ -1,10 +1,12 @@
 """Pages of PDFs, TIFFs, archives, folders, lists, manifests: found one at a time, whatever is wrong with one."""
 
+import base64
 import io
 import json
 import pickle
 import struct
 import tracemalloc
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -264,12 +266,121 @@ def test_what_is_no_manifest_is_refused(tmp_path, manifest):
     assert "IIIF" in problems(find_pages(tmp_path / "m.json"))[0]
 
 
+def manifest(*addresses):
+    """A IIIF manifest of a canvas for each address, without an image where it is None."""
+    canvases = [{"items": [{"items": [{"body": {"id": a}}]}]} if a is not None else {"items": []} for a in addresses]
+    return json.dumps({"items": canvases})
+
+
 def test_images_of_a_manifest_go_through_the_guarded_door(tmp_path):
-    inside = {"items": [{"items": [{"items": [{"body": {"id": "http://127.0.0.1:1/x.png"}}]}]}]}
-    (tmp_path / "m.json").write_text(json.dumps(inside))
-    (page,) = find_pages(Path(tmp_path / "m.json"))
-    assert page.name.endswith("m.json#1")
-    assert problems([page])
+    (tmp_path / "secret.png").write_bytes(encoded(gray(10)))
+    here = str(tmp_path / "secret.png")
+    addresses = ["http://127.0.0.1:1/x.png", here, "file://" + here, "@list.txt", "secret.png", "5"]
+    (tmp_path / "m.json").write_text(manifest(*addresses))
+    pages = list(find_pages(tmp_path / "m.json"))
+    assert pages[0].name.endswith("m.json#1")
+    found = problems(pages)
+    assert "no public address" in found[0]
+    assert all("no web address" in problem for problem in found[1:])
+
+
+def test_canvas_without_an_image_does_not_cost_the_others(tmp_path):
+    image = "data:image/png;base64," + base64.b64encode(encoded(gray(10))).decode()
+    (tmp_path / "m.json").write_text(manifest(image, None, image))
+    first, empty, last = find_pages(tmp_path / "m.json")
+    assert (shade(first), shade(last)) == (10, 10)
+    assert problems([empty]) == ["a canvas without an image"]
+
+
+def test_manifest_that_claims_too_many_canvases_or_only_names_manifests_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("text_recognizer.documents.MAX_PAGES", 2)
+    (tmp_path / "m.json").write_text(manifest(*["https://x.org/1.jpg"] * 5))
+    pages = list(find_pages(tmp_path / "m.json"))
+    assert [page.kind for page in pages] == ["image", "image", "refused"]
+    assert "5 pages; only the first 2" in problems(pages[2:])[0]
+    assert len(list(find_pages(tmp_path / "m.json", pages="1-2"))) == 2
+    itself = {"type": "Collection", "items": [{"id": "https://x.org/m.json", "type": "Manifest"}]}
+    (tmp_path / "c.json").write_text(json.dumps(itself))
+    assert "collection" in problems(find_pages(tmp_path / "c.json"))[0]
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    assert "nested too deeply" in problems(find_pages(tmp_path / "deep.json"))[0]
+
+
+def test_files_of_an_archive_with_the_same_name_are_each_read():
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for value in (10, 20, 30):
+            made.writestr("p.png", encoded(gray(value)))
+    pages = list(find_pages(out.getvalue()))
+    assert [shade(page) for page in pages] == [10, 20, 30]
+    assert [page.stem.name for page in pages] == ["p", "p-2", "p-3"]
+
+
+def test_frames_of_a_heic_and_of_an_avif_sequence(tmp_path):
+    assert [page.load().rgb.shape for page in find_pages(HEIC, frames=True)] == [load_image(HEIC).rgb.shape]
+    first, *others = (gray(value).convert("RGB") for value in (10, 100, 200))
+    sequence = encoded(first, "AVIF", save_all=True, append_images=others, duration=100)
+    assert [shade(p) for p in find_pages(sequence, frames=True)] == pytest.approx([10, 100, 200], abs=3)
+    assert [shade(p) for p in find_pages(sequence)] == pytest.approx([10], abs=3)
+
+
+@pytest.mark.parametrize("size", [(60_000, 60_000), (0, 0), (37, 9_999)])
+def test_heic_that_lies_about_its_size_is_refused(size):
+    data = bytearray(HEIC)
+    struct.pack_into(">II", data, data.index(b"ispe") + 8, *size)
+    for frames in (False, True):
+        assert len(problems(find_pages(bytes(data), frames=frames))) == 1
+
+
+def test_animation_of_very_many_frames_is_bounded(monkeypatch):
+    monkeypatch.setattr("text_recognizer.documents.MAX_FRAMES", 2)
+    animation = encoded(gray(10), "GIF", save_all=True, append_images=[gray(50), gray(90)])
+    assert [page.kind for page in find_pages(animation, frames=True)] == ["frame", "frame", "refused"]
+
+
+@pytest.mark.parametrize("size", [(14_400, 14_400), (2_880, 30), (1, 1)])
+def test_pages_of_a_pdf_of_any_size_are_drawn_within_limits_or_refused(size):
+    out = io.BytesIO()
+    made = canvas.Canvas(out, pagesize=size)
+    made.showPage()
+    made.save()
+    (page,) = find_pages(out.getvalue())
+    if size == (1, 1):
+        assert "too small" in problems([page])[0]
+    else:
+        height, width = page.load(max_pixels=4_000_000).gray.shape
+        assert height * width <= 4_000_000
+        assert max(height, width) <= 32_000
+
+
+def test_names_that_no_file_has_are_refused_one_by_one(tmp_path):
+    (tmp_path / "list.txt").write_text("good.png\n\0\n@list.txt\nlist.txt\nnot\0this.png\nmissing.png\n")
+    (tmp_path / "good.png").write_bytes(encoded(gray(10)))
+    good, *others = find_pages("@" + str(tmp_path / "list.txt"))
+    assert shade(good) == 10
+    assert len(problems(others)) == 4
+    for name in ("", "\0", "a**b*", str(tmp_path / "*.nothing"), "@", "@" + str(tmp_path / "nothing.txt")):
+        assert len(problems(find_pages(name))) == 1
+
+
+def test_links_in_a_circle_give_each_file_once(tmp_path):
+    (tmp_path / "p.png").write_bytes(encoded(gray(10)))
+    for name in ("again", "once-more"):  # glob.glob would take 2 ** 40 ways
+        (tmp_path / name).symlink_to(tmp_path)
+    (tmp_path / "circle.png").symlink_to("circle.png")
+    (tmp_path / "gone.png").symlink_to("nothing.png")
+    assert [page.stem.name for page in find_pages(tmp_path)] == ["p"]
+    assert [page.stem.as_posix() for page in find_pages(str(tmp_path / "**" / "*.png"))] == ["p"]
+    assert len(problems(find_pages(tmp_path / "circle.png"))) == 1
+
+
+@pytest.mark.parametrize("name", ["new\nline.png", "-dash.png", "n" * 240 + ".png", "tab\t.png"])
+def test_odd_file_names_are_names(tmp_path, name):
+    (tmp_path / name).write_bytes(encoded(gray(10)))
+    (page,) = find_pages(tmp_path)
+    assert shade(page) == 10
+    assert page.stem.name == Path(name).stem
 
 
 def test_reader_yields_the_pages_of_a_document_and_reports_those_that_fail(tmp_path):

@@ -31,10 +31,10 @@ from PIL import Image
 from text_recognizer.embedded import embedded_lines, has_enough, shown_text
 from text_recognizer.errors import ImageRejected, UsageError
 from text_recognizer.images import (
-    FORMATS,
     MAX_BYTES,
     MAX_PIXELS,
     LoadedImage,
+    decoding,
     is_bounded,
     load_image,
     read_bytes,
@@ -46,12 +46,14 @@ from text_recognizer.page import Area, Page, Picture
 MAX_DOCUMENT_BYTES = 512 * 2**20  # of a document given as bytes or by URL, and of a member of an archive
 MAX_PAGES = 20_000  # of one document: a file that claims more is damaged, or an attack
 MAX_MEMBERS = 100_000  # of one archive
+MAX_FRAMES = 1_000  # of an animation: a decoder comes to each through all before it
 PDF_DPI = 200.0
 SUFFIXES = {
     ".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".jp2", ".avif",
     ".heic", ".heif", ".pdf", ".zip", ".cbz",
 }  # fmt: skip
 _DAMAGED_DIRECTORY = "a TIFF whose directory is damaged; export it again"
+_NO_ADDRESS = "the image of a canvas has no web address; download it and give the file"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 # PDFium is not safe to use from several threads.
 _PDFIUM = threading.Lock()
@@ -59,12 +61,16 @@ _PDFIUM = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the bytes of a document are: a file, an address, or the bytes themselves; `member`: of that archive."""
+    """Where the bytes of a document are: a file, an address, or the bytes themselves.
+
+    `member`: the name of a file in that archive; `entry`: its place in the archive's list, since names may repeat.
+    """
 
     path: Path | None = None
     data: bytes | None = None
     url: str | None = None
     member: str | None = None
+    entry: int = 0
 
     def read(self, most: int = MAX_DOCUMENT_BYTES) -> bytes:
         """All bytes. Raises `ImageRejected` where they are not there, damaged or more than `most`."""
@@ -83,7 +89,7 @@ class Source:
         try:
             with self._outer.open("rb") as stream:  # type: ignore[union-attr]
                 return bytes(stream.read(16))
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a null byte in the path
             return b""
 
     @property
@@ -101,7 +107,7 @@ class Source:
         assert self.member is not None
         with _archive(self.path or self.data or b"") as archive:
             try:
-                with archive.open(self.member) as stream:
+                with archive.open(archive.infolist()[self.entry]) as stream:
                     yield stream  # type: ignore[misc]
             except ImageRejected:
                 raise
@@ -200,18 +206,13 @@ class PageReference:
     def _directory(self, max_pixels: int) -> LoadedImage:
         opened = self.source.opened
         with opened.open("rb") if isinstance(opened, Path) else BytesIO(opened) as stream:
-            image = _open_image(cast("BinaryIO", _TiffFrom(stream, self.place)), ("TIFF",))
+            image = _open_tiff(cast("BinaryIO", _TiffFrom(stream, self.place)))
             return load_image(image, max_pixels=max_pixels)
 
     def _frame(self, max_pixels: int) -> Image.Image:
-        image = _open_image(BytesIO(self.source.read(MAX_BYTES)))
-        if image.width * image.height > max_pixels:
-            raise ImageRejected(f"{image.width} × {image.height} pixels is more than is read; scale it down")
-        try:
+        with decoding(self.source.read(MAX_BYTES), max_pixels) as image:
             image.seek(self.number - 1)
             return image.convert("RGBA")
-        except Exception as error:  # decoders of damaged bytes raise anything
-            raise ImageRejected(f"frame {self.number} is damaged ({error}); export the animation again") from error
 
 
 Given = str | Path | bytes | bytearray | memoryview | BinaryIO
@@ -295,6 +296,10 @@ class _Options:
             if self.wanted is None or any(a <= number and (b is None or number <= b) for a, b in self.wanted):
                 yield number
 
+    def beyond(self, number: int) -> bool:
+        """Whether a later page than that is wanted."""
+        return self.wanted is None or any(last is None or last > number for _, last in self.wanted)
+
 
 def _expand(source: Given, options: _Options) -> Iterator[PageReference]:
     """The pages of one source."""
@@ -314,6 +319,8 @@ def _expand(source: Given, options: _Options) -> Iterator[PageReference]:
 
 
 def _of_path(path: Path, name: str, options: _Options) -> Iterator[PageReference]:
+    if not name:  # as of a variable of a shell that is not set; Path("") would be the current folder
+        raise ImageRejected("an empty name; give a file or a folder, . for this one")
     if path.is_dir():
         # Sorted by name, folder by folder; links are not followed, so no folder is its own child.
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
@@ -322,17 +329,27 @@ def _of_path(path: Path, name: str, options: _Options) -> Iterator[PageReference
         for file in files:
             yield from _of_disk(file, str(file), PurePosixPath(*file.relative_to(path).parts), options)
     elif not path.exists() and glob.has_magic(name):
-        found = sorted(Path(p) for p in glob.iglob(name, recursive=True))  # noqa: PTH207, absolute patterns too
-        files = [p for p in found if p.is_file()]
+        fixed = next(i for i, part in enumerate(path.parts) if glob.has_magic(part))
+        base = Path(*path.parts[:fixed])  # the folders before the first pattern
+        files = _matching(base, path.parts[fixed:])
         if not files:
             raise ImageRejected("no file matches this pattern; check it, or quote it so that the shell leaves it alone")
-        fixed = len(path.parts) - next(i for i, part in enumerate(path.parts) if glob.has_magic(part))
-        base = path.parents[fixed - 1]  # the folders before the first pattern
         for file in files:
-            inside = file.relative_to(base) if file.is_relative_to(base) else Path(file.name)
-            yield from _of_disk(file, str(file), PurePosixPath(*inside.parts), options)
+            yield from _of_disk(file, str(file), PurePosixPath(*file.relative_to(base).parts), options)
     else:
         yield from _of_disk(path, name, PurePosixPath(path.name), options)
+
+
+def _matching(base: Path, pattern: tuple[str, ...]) -> list[Path]:
+    """Files below `base` that match, sorted; hidden ones only where the pattern begins with a dot itself."""
+    whole = "/".join((*pattern, "*") if pattern[-1] == "**" else pattern)
+    hidden = any(part.startswith(".") for part in pattern)
+    try:
+        # Unlike `glob.glob`, this does not follow links below `**`, which may lead in a circle.
+        found = sorted(file for file in base.glob(whole) if file.is_file())
+    except (ValueError, NotImplementedError) as error:
+        raise ImageRejected(f"not a pattern ({error}); give one such as 'scans/**/*.jpg'") from None
+    return [file for file in found if hidden or not any(p.startswith(".") for p in file.relative_to(base).parts)]
 
 
 def _of_disk(path: Path, name: str, inside: PurePosixPath, options: _Options) -> Iterator[PageReference]:
@@ -383,9 +400,10 @@ def _of_file(source: Source, name: str, inside: PurePosixPath, options: _Options
             else:
                 yield page
         elif options.frames:
-            count = int(getattr(_open_image(BytesIO(source.read(MAX_BYTES))), "n_frames", 1))
+            with decoding(source.read(MAX_BYTES), MAX_PIXELS) as image:
+                count = int(getattr(image, "n_frames", 1))
             kind = "frame" if count > 1 else "image"
-            yield from _numbered(replace(page, kind=kind), count, [0] * min(count, MAX_PAGES), options)
+            yield from _numbered(replace(page, kind=kind), count, [0] * min(count, MAX_FRAMES), options)
         else:
             yield page
     except ImageRejected as error:
@@ -396,25 +414,28 @@ def _numbered(page: PageReference, count: int, places: list[int], options: _Opti
     digits = max(3, len(str(count)))
     if count == 0:
         yield replace(page, kind="refused", problem="a document without pages; export it again")
-    for number in options.numbers(min(count, MAX_PAGES)):
+    for number in options.numbers(min(count, len(places))):
         stem = page.stem.with_name(f"{page.stem.name}-{number:0{digits}}") if count > 1 else page.stem
         yield replace(page, number=number, count=count, place=places[number - 1], stem=stem, whole=page.stem)
-    if count > MAX_PAGES:
-        problem = f"{count} pages; only the first {MAX_PAGES} are read: split the document"
-        yield replace(page, kind="refused", problem=problem, number=MAX_PAGES + 1, count=count)
+    if count > len(places) and options.beyond(len(places)):
+        yield replace(page, kind="refused", problem=_too_many(count, len(places)), number=len(places) + 1, count=count)
+
+
+def _too_many(count: int, read: int) -> str:
+    return f"{count} pages; only the first {read} are read: split the document"
 
 
 def _of_archive(source: Source, name: str, inside: PurePosixPath, options: _Options) -> Iterator[PageReference]:
     with _archive(source.opened) as archive:
-        members = [info for info in archive.infolist() if not info.is_dir()]
+        members = [(info, entry) for entry, info in enumerate(archive.infolist()) if not info.is_dir()]
     if len(members) > MAX_MEMBERS:
         raise ImageRejected(f"an archive of {len(members)} files; at most {MAX_MEMBERS} are read: split it")
-    for info in sorted(members, key=lambda info: info.filename):
+    for info, entry in sorted(members, key=lambda member: (member[0].filename, member[1])):
         path = PurePosixPath(info.filename.replace("\\", "/"))
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
         where = inside.with_suffix("") / _safe(path)
-        member = replace(source, member=info.filename)
+        member = replace(source, member=info.filename, entry=entry)
         shown = f"{name}/{path}"
         if info.file_size > options.member_bytes:
             problem = f"{info.file_size / 2**20:.0f} MiB when unpacked, more than is read; unpack the archive"
@@ -519,9 +540,9 @@ def _tiff_order(head: bytes) -> tuple[str, bool]:
     return "<" if head[:2] == b"II" else ">", head[2:4] in (b"+\0", b"\0+")
 
 
-def _open_image(stream: BinaryIO, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+def _open_tiff(stream: BinaryIO) -> Image.Image:
     try:
-        return Image.open(stream, formats=formats)
+        return Image.open(stream, formats=("TIFF",))
     except Exception as error:  # the kinds of damage are many
         raise ImageRejected(f"not an image, or damaged ({error}); copy or export it again") from error
 
@@ -530,48 +551,70 @@ def _of_manifest(data: bytes, name: str, options: _Options) -> Iterator[PageRefe
     """The images of a IIIF manifest, Presentation API 2 or 3; each is fetched when its page is loaded."""
     try:
         urls = iiif_images(json.loads(data))
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ImageRejected("not a IIIF manifest (nested too deeply); give the address of a manifest") from None
+    except ValueError as error:
         raise ImageRejected(f"not a IIIF manifest ({error}); give the address of a manifest") from None
     stem = _safe(PurePosixPath(PurePosixPath(urlsplit(name).path).stem or "manifest"))
     digits = max(3, len(str(len(urls))))
     for number in options.numbers(min(len(urls), MAX_PAGES)):
         url = urls[number - 1]
         where = stem.with_name(f"{stem.name}-{number:0{digits}}")
-        source = Source(url=url)
-        yield PageReference(f"{name}#{number}", where, source, number=number, count=len(urls), whole=stem)
+        page = PageReference(f"{name}#{number}", where, Source(url=url), number=number, count=len(urls), whole=stem)
+        if not url:
+            page = replace(page, kind="refused", problem="a canvas without an image")
+        elif not url.startswith(("http://", "https://", "data:")):  # it must not name a file of this machine
+            page = replace(page, source=Source(), kind="refused", problem=_NO_ADDRESS)
+        yield page
+    if len(urls) > MAX_PAGES and options.beyond(MAX_PAGES):
+        yield replace(
+            _refused(f"{name}#{MAX_PAGES + 1}", stem, _too_many(len(urls), MAX_PAGES)),
+            number=MAX_PAGES + 1,
+            count=len(urls),
+        )
 
 
 def iiif_images(manifest: Any) -> list[str]:
-    """Addresses of the full image of each canvas, in order. Raises ValueError where it is no manifest.
+    """Addresses of the full image of each canvas, in order, "" for one without. Raises ValueError for no manifest.
 
     https://iiif.io/api/presentation/2.1 and 3.0: the image service of a canvas is asked for its full size, where
     there is one; else the image's own address is taken.
     """
-    urls: list[str] = []
-    try:
-        if "sequences" in manifest:
-            bodies = [
-                image["resource"]
-                for sequence in manifest["sequences"]
-                for canvas in sequence["canvases"]
-                for image in canvas["images"][:1]
-            ]
-        else:
-            bodies = [canvas["items"][0]["items"][0]["body"] for canvas in manifest["items"]]
-        for body in bodies:
-            body = body[0] if isinstance(body, list) else body
-            services = body.get("service") or []
-            service = services if isinstance(services, dict) else services[0] if services else None
-            if service and (base := service.get("@id") or service.get("id")):
-                full = "max" if "3" in str(service.get("type", service.get("@context", ""))) else "full"
-                urls.append(f"{str(base).rstrip('/')}/full/{full}/0/default.jpg")
-            else:
-                urls.append(str(body.get("@id") or body["id"]))
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"it lacks {error}") from None
-    if not urls:
-        raise ValueError("it has no canvases")
+    if not isinstance(manifest, dict):
+        raise ValueError("it is not an object")
+    if manifest.get("type") == "Collection" or manifest.get("@type") == "sc:Collection":
+        raise ValueError("it is a collection of manifests; give one of them")
+    sequences = manifest.get("sequences")
+    parts = _listed(sequences) if sequences is not None else [manifest]
+    canvases = [
+        canvas
+        for part in parts
+        if isinstance(part, dict)
+        for canvas in _listed(part.get("canvases", part.get("items")))
+    ]
+    urls = [_iiif_image(canvas) for canvas in canvases]
+    if not any(urls):
+        raise ValueError("no canvas of it has an image")
     return urls
+
+
+def _iiif_image(canvas: Any) -> str:
+    """The address of the full image of a canvas, or ""."""
+    try:
+        body = canvas["images"][0]["resource"] if "images" in canvas else canvas["items"][0]["items"][0]["body"]
+        body = body[0] if isinstance(body, list) else body
+        services = body.get("service") or []
+        service = services if isinstance(services, dict) else services[0] if services else None
+        if service and (base := service.get("@id") or service.get("id")):
+            full = "max" if "3" in str(service.get("type", service.get("@context", ""))) else "full"
+            return f"{str(base).rstrip('/')}/full/{full}/0/default.jpg"
+        return str(body.get("@id") or body["id"])
+    except (KeyError, TypeError, IndexError, AttributeError):
+        return ""
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _refused(name: str, stem: PurePosixPath, problem: str) -> PageReference:

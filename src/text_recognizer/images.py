@@ -113,7 +113,7 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS, max_bytes: 
         with _refusing_damage():
             rgb, dpi = _to_rgb(source), _dpi(source)
     else:
-        with _decoding(read_bytes(source, max_bytes), max_pixels) as image:
+        with decoding(read_bytes(source, max_bytes), max_pixels) as image:
             rgb, dpi = _to_rgb(image), _dpi(image)
     gray, inverted = dark_on_light(rgb)
     return LoadedImage(rgb, gray, inverted, dpi)
@@ -126,7 +126,7 @@ def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = Fal
     Lossy images become JPEG, the others PNG. For images that have been read: a JPEG is not decoded again, so damage in
     it is not found. Raises `ImageRejected` as `load_image` does.
     """
-    with _decoding(data, max_pixels) as image:
+    with decoding(data, max_pixels) as image:
         dpi = _dpi(image)
         turn = _orientation(image)
         if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB") and not (upright and turn != 1):
@@ -193,7 +193,7 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
 
 
 @contextmanager
-def _decoding(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
+def decoding(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     """The image in `data`, not decoded yet, of a known kind and size. Raises `ImageRejected`."""
     with _refusing_damage():
         _check_cost(data)

@@ -306,7 +306,7 @@ def _tasks(pages: Iterable[PageReference | None], identity: str) -> Iterator[_Ta
             yield None
             continue
         source = page.source
-        where = (source.path, source.url, source.member, id(source.data))
+        where = (source.path, source.url, source.entry, source.member, id(source.data))
         if where not in digests:
             digests.clear()  # pages of one document follow each other
             digests[where] = _digest(page)

@@ -243,7 +243,7 @@ def _tasks(pages: Iterable[PageReference], options: Options) -> Iterator[Task]:
         source = page.source
         if source.data is not None and page.count > 1:
             raise UsageError(f"{page.name} is not a file; save it to one that all nodes reach, and give that")
-        where = (source.path, source.url, source.member)
+        where = (source.path, source.url, source.entry, source.member)
         if where not in shown:
             shown.clear()  # pages of one document follow each other
             shown[where] = _digest(page)
