@@ -16,6 +16,7 @@ DESCRIPTION = "bundle.json"
 NEEDED = ("encoder.onnx", "decoder.onnx", "line_finder.onnx")
 LANGUAGE_MODEL = "language_model.npz"  # of a bundle that names no languages
 LANGUAGE_TABLE = "languages.npz"  # which language a page is in
+NEURAL_LANGUAGE_MODEL = "neural_language_model"  # the graph of one for all languages, where a bundle has it
 UNDETERMINED = "und"  # BCP 47: a language that nobody has named
 
 _T = TypeVar("_T")
@@ -29,6 +30,7 @@ class Decoding:
     ctc_weight: float = 0.5  #: of the CTC head's log-probability; the decoder's has the rest
     beam: int = 16  #: prefixes that the CTC search follows
     language_weight: float = 0.5  #: of the language model's log-probability; 0 reads without it
+    neural_share: float = 0.5  #: of that weight, what the neural language model has where readings are close
     length_bonus: float = 2.0  #: log-probability that each character adds, since language models prefer short texts
     least_confidence: float = 0.36  # in the characters of a long line that was found; below it, it is no writing
     views: tuple[float, ...] = (1.2, 0.85)  #: further widths of a line, as factors, for the accurate mode

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.bundle import Bundle
-from text_recognizer.description import LANGUAGE_TABLE, Calibration, Decoding
+from text_recognizer.description import LANGUAGE_TABLE, NEURAL_LANGUAGE_MODEL, Calibration, Decoding
 from text_recognizer.devices import CPU
 from text_recognizer.errors import UsageError
 from text_recognizer.page import Mode
@@ -31,6 +31,7 @@ from text_recognizer.recognition.decoding import (
 from text_recognizer.recognition.evidence import Evidence
 from text_recognizer.recognition.identify import LanguageTable
 from text_recognizer.recognition.language import LanguageModel
+from text_recognizer.recognition.neural import NeuralLanguageModel
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.recognition.pieces import LONG, piece_edges
 
@@ -45,6 +46,9 @@ INK_LEVEL, INK_PIXELS = 110, 6
 # Log-probability of the CTC head's best path above which no other text is searched for.
 CERTAIN = -0.1
 ALTERNATIVES = 3  # returned with a line, at most
+# Readings whose log-probability is at most so far from the best one's, and how many, are close: the neural language
+# model judges between them. Further ones hardly ever win.
+CLOSE, CLOSE_MOST = 5.0, 8
 IDENTIFIED = 4  # lines of a page by which its language is identified
 
 Gray = NDArray[np.uint8]
@@ -366,10 +370,28 @@ class Recognizer:
             ctc = np.mean([ctc_scores(look, texts) for look in looks], axis=0)
             joint = weights.ctc_weight * ctc + (1 - weights.ctc_weight) * np.asarray([d.sum() for d in decoder])
             if self.language is not None:
-                joint += weights.language_weight * np.asarray([self.language.score(text) for text in texts])
+                language = np.asarray([self.language.score(text) for text in texts])
+                joint += weights.language_weight * language
                 joint += weights.length_bonus * np.asarray([len(text) for text in texts])
-            order = [int(i) for i in np.argsort(-joint)]
+                order = self._ranked(joint, language, texts)
+            else:
+                order = [int(i) for i in np.argsort(-joint)]
         return [texts[i] for i in order], np.exp(decoder[order[0]][:-1])
+
+    def _ranked(
+        self, joint: NDArray[np.floating], language: NDArray[np.floating], texts: Sequence[Sequence[int]]
+    ) -> list[int]:
+        """Places of `texts`, best first by the scores `joint`.
+
+        Among the first ones that are close, the neural language model takes a share of the weight of `language`.
+        """
+        order = np.argsort(-joint)
+        close = order[:CLOSE_MOST][joint[order[:CLOSE_MOST]] >= joint[order[0]] - CLOSE]
+        if self.neural is not None and len(close) > 1:
+            neural = self.neural.scores([texts[i] for i in close])
+            weight = self.decoding.language_weight * self.decoding.neural_share
+            order[: len(close)] = close[np.argsort(-(joint[close] + weight * (neural - language[close])))]
+        return [int(i) for i in order]
 
     def text(self, ids: Sequence[int]) -> str:
         """Characters of token ids."""
@@ -382,6 +404,11 @@ class Recognizer:
         """The language model of this language; None where there is none or its weight is 0."""
         file = self.bundle.description.languages[self.language_tag]
         return None if file is None or self.decoding.language_weight <= 0 else LanguageModel(self.bundle.path / file)
+
+    @property
+    def neural(self) -> NeuralLanguageModel | None:
+        """The neural language model of all languages; None where the bundle has none, or no use for it."""
+        return self._graphs.neural if self.decoding.neural_share > 0 else None
 
     def _no_past(self, n: int) -> NDArray[np.float32]:
         return np.zeros((self._layers, 2, n, self._heads, 0, self._d_head), np.float32)
@@ -437,6 +464,12 @@ class _Graphs:
     @cached_property
     def decoder(self) -> Any:
         return self._bundle.session("decoder", self._threads, self._device)
+
+    @cached_property
+    def neural(self) -> NeuralLanguageModel | None:
+        if f"{NEURAL_LANGUAGE_MODEL}.onnx" not in self._bundle.description.files:
+            return None
+        return NeuralLanguageModel(self._bundle.session(NEURAL_LANGUAGE_MODEL, self._threads))
 
     @cached_property
     def table(self) -> LanguageTable:

@@ -14,6 +14,7 @@ COMMANDS = {
     "sweep": ("text_recognizer.training.sweep", "search a space of settings with many short runs"),
     "rate": ("text_recognizer.training.rate", "find a learning rate by a range test"),
     "language-model": ("text_recognizer.training.language_model", "estimate the language model of a bundle"),
+    "neural-language-model": ("text_recognizer.training.neural_language", "train the model that judges close readings"),
     "demo": ("text_recognizer.training.demo", "run every step of making a model in minutes, without data"),
 }
 # Commands of LightningCLI: they share one parser.

@@ -26,6 +26,7 @@ from text_recognizer.bundle import SHIPPED, Bundle, sha256
 from text_recognizer.description import (
     DESCRIPTION,
     LANGUAGE_TABLE,
+    NEURAL_LANGUAGE_MODEL,
     Calibration,
     Decoding,
     Description,
@@ -264,6 +265,7 @@ class StageOptions:
         averaged: the moving average of the weights, else those of the last step.
         language_models: files of `train language-model` by BCP 47 tag, the usual language first; with more than one,
             `texts` must have texts of each, by which the language of a page is identified.
+        neural_language_model: graph of `train neural-language-model`, for all of these languages; None for none.
         decoding: default weights of the search.
         formats: of `training.export`, beside ONNX, which reading needs.
         reference_pages: rendered pages whose statistics monitoring compares with; 0 for none.
@@ -281,6 +283,7 @@ class StageOptions:
     texts: Path | None = None
     averaged: bool = True
     language_models: Mapping[str, Path] = field(default_factory=dict)
+    neural_language_model: Path | None = None
     decoding: Decoding = field(default_factory=Decoding)
     formats: Sequence[Format] = ("onnx",)
     reference_pages: int = REFERENCE_PAGES
@@ -297,8 +300,8 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
     from text_recognizer.training.models.line_finder import export_line_finder
 
     checkpoint = find_checkpoint(options.checkpoint)
-    given = (checkpoint, options.finder, options.unipen, options.fonts, options.texts)
-    for path in (*given, *options.language_models.values()):
+    models = (*options.language_models.values(), options.neural_language_model)
+    for path in (checkpoint, options.finder, options.unipen, options.fonts, options.texts, *models):
         if path is not None and not path.exists():
             raise DataInvalid(f"{path} does not exist: give the file that training or 'train data' wrote.")
     check_replaceable(options.out)
@@ -332,6 +335,8 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
             finder_settings = export_line_finder(options.finder, folder / FINDER_FILES[0])
             finder_source = sha256(options.finder)
         languages = _add_languages(options.language_models, options.texts, folder)
+        if options.neural_language_model is not None:
+            shutil.copyfile(options.neural_language_model, folder / f"{NEURAL_LANGUAGE_MODEL}.onnx")
         for graph in sorted(folder.glob("*.onnx")):
             strip_graph(graph)
         fonts = ("handwriting fonts",) if options.fonts else ()
@@ -359,6 +364,10 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
             ),
         )
         recognizer = Recognizer(Bundle.open(folder))
+        if recognizer.neural is not None and recognizer.neural.vocabulary != c.vocabulary:
+            raise DataInvalid(
+                f"{options.neural_language_model} is of another alphabet: train it anew with this version."
+            )
         report("comparing ONNX Runtime with torch")
         metrics: dict[str, Any] = {"parity": _checked_parity(network, recognizer, crops[:240])}
         for kind, same in write_formats(network, folder, options.formats, crops[:240]).items():
@@ -484,6 +493,8 @@ def stage_tuned(
     # The reference holds statistics of the base model's readings.
     left_out = {REFERENCE}
     models = [file for file in base.description.languages.values() if file is not None]
+    if about.alphabet != base.description.alphabet:
+        left_out.add(f"{NEURAL_LANGUAGE_MODEL}.onnx")  # it knows no further characters
     if shares and about.alphabet[: -len(shares)] == base.description.alphabet:
         for file in models:
             extend(base.path / file, folder / file, shares)
@@ -586,7 +597,14 @@ def main(argv: list[str]) -> int:
         help="made by 'text-recognizer train language-model', with the language (BCP 47, default en); give it once for "
         "each language, the usual one first",
     )  # fmt: skip
+    parser.add_argument(
+        "--neural-language-model", type=Path, metavar="FILE", help="made by 'train neural-language-model'"
+    )
     parser.add_argument("--language-weight", type=float, default=decoding.language_weight)
+    parser.add_argument(
+        "--neural-share", type=float, default=decoding.neural_share,
+        help="of the language weight, what the neural language model has where readings are close (%(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--length-bonus", type=float, default=decoding.length_bonus, help="log-probability that each character adds"
     )
@@ -622,11 +640,12 @@ def main(argv: list[str]) -> int:
         checkpoint=args.checkpoint, out=args.out, finder=args.finder, unipen=args.unipen, fonts=args.fonts,
         texts=args.texts, reference_pages=args.reference_pages, name=args.name,
         version=args.version or StageOptions.version, averaged=not args.last_weights,
-        language_models=dict(args.language_model), formats=formats, worst_cer=args.worst_cer,
+        language_models=dict(args.language_model), neural_language_model=args.neural_language_model,
+        formats=formats, worst_cer=args.worst_cer,
         licences=[Licence(data=data, licence=licence, source=source) for data, licence, source in args.licence],
         decoding=Decoding(
             ctc_weight=args.ctc_weight, beam=args.beam, language_weight=args.language_weight,
-            length_bonus=args.length_bonus, views=tuple(args.views),
+            neural_share=args.neural_share, length_bonus=args.length_bonus, views=tuple(args.views),
         ),
     )  # fmt: skip
     print(stage(options).path)

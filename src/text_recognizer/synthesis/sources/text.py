@@ -343,7 +343,7 @@ def lines_by_language(folder: Path, most: int = 1_500_000) -> dict[str, list[str
     """Lines of the texts in `folder` for each language (`LANGUAGES`), about `most` characters of each."""
     found: dict[str, list[str]] = {}
     for path in sorted(folder.glob("*.txt")):
-        lines = found.setdefault(_language(path), [])
+        lines = found.setdefault(language_of(path), [])
         with path.open(encoding="utf-8") as file:
             length = sum(map(len, lines))
             for line in file:
@@ -354,7 +354,8 @@ def lines_by_language(folder: Path, most: int = 1_500_000) -> dict[str, list[str
     return found
 
 
-def _language(path: Path) -> str:
+def language_of(path: Path) -> str:
+    """The language (BCP 47) of the texts in the file `path`, by its name; English where it names none."""
     language = re.split(r"[_.-]", path.stem)[0].lower()
     return "en" if path.stem in WEIGHTS or language not in LANGUAGES else language
 
@@ -371,7 +372,7 @@ def _read(folder: Path) -> tuple[tuple[str, ...], tuple[float, ...]]:
             found.append(("en", WEIGHTS[path.stem], text))
         else:
             clean = (p for p in map(normalise_text, paragraphs) if p and set(p) <= _KNOWN)
-            found.append((_language(path), _OTHER_WEIGHT, " ".join(clean)))
+            found.append((language_of(path), _OTHER_WEIGHT, " ".join(clean)))
     found = [entry for entry in found if entry[2]]
     total: dict[str, float] = {}
     for language, weight, _ in found:

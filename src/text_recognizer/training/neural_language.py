@@ -1,0 +1,286 @@
+"""`text-recognizer train neural-language-model`: train the Transformer of characters that judges close readings.
+
+It learns running text as pages show it: cut into lines of one width, now and then hyphenated or in capitals, with the
+notes of everyday between. A killed run goes on from its last checkpoint.
+
+References
+- Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; Liu et al., "Muon is scalable for LLM
+  training", 2025, arXiv:2502.16982 (steps as large as those of AdamW)
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from text_recognizer.errors import DataInvalid
+from text_recognizer.recognition.decoding import BLANK, EOS, FIRST_CHARACTER
+from text_recognizer.recognition.neural import gram_buckets
+from text_recognizer.synthesis.sources.alphabet import ALPHABET
+from text_recognizer.synthesis.sources.everyday import EVERYDAY
+from text_recognizer.synthesis.sources.text import ENGLISH_SHARE, language_of, normalise_text
+from text_recognizer.training.models.neural_language import NeuralLanguageConfig, NeuralLanguageNetwork
+
+LENGTH = 192  # characters of a window
+EVERYDAY_SHARE, EVERYDAY_LINES = 0.06, 60_000
+HELD_OUT = 0.005  # of the end of each text
+CAPITALS, SMALL = 0.04, 0.02  # share of windows written in one case
+WRAPPED, WIDTHS = 0.85, (12, 85)  # share of windows cut into lines, and the characters of a line
+HYPHENATED = 0.15  # share of windows whose writer divides words
+NOISY, NOISE = 0.2, 0.03  # share of windows with wrong characters before the one to predict, and how many are wrong
+WARM_UP = 60  # steps
+CHECKPOINT_EVERY = 200  # steps
+
+Ids = NDArray[np.uint8]
+
+
+def _table(convert: Callable[[str], str]) -> Ids:
+    """The token id of each id's character after `convert`; itself where the alphabet has no such character."""
+    table = np.arange(256, dtype=np.uint8)
+    for i, character in enumerate(ALPHABET):
+        if len(other := convert(character)) == 1 and other in ALPHABET:
+            table[i + FIRST_CHARACTER] = ALPHABET.index(other) + FIRST_CHARACTER
+    return table
+
+
+_UPPER, _LOWER = _table(str.upper), _table(str.lower)
+_SPACE, _HYPHEN = (ALPHABET.index(character) + FIRST_CHARACTER for character in " -")
+_LETTERS = frozenset(i + FIRST_CHARACTER for i, character in enumerate(ALPHABET) if character.isalpha())
+
+
+class Windows:
+    """Windows of running text to learn from.
+
+    Args:
+        folder: of texts, UTF-8, one paragraph a line, named by language as for `TextSource`. English has the share
+            that it has of rendered lines, the other languages the rest; of one language, a text counts by the square
+            root of its length.
+
+    Raises DataInvalid where there is no text.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        notes = np.random.default_rng(5)
+        texts, weights = [_ids([EVERYDAY.line(notes) for _ in range(EVERYDAY_LINES)])], [EVERYDAY_SHARE]
+        found: dict[str, list[Ids]] = {}
+        for file in sorted(folder.glob("*.txt")):
+            ids = _ids(map(normalise_text, file.read_text(encoding="utf-8").split("\n")))
+            if HELD_OUT * len(ids) > LENGTH + 2:
+                found.setdefault(language_of(file), []).append(ids)
+        if not found:
+            least = int((LENGTH + 2) / HELD_OUT)
+            raise DataInvalid(f"no text in {folder} has {least} characters: fetch some with 'train data texts'.")
+        others = len(found) - ("en" in found)
+        for language, members in found.items():
+            english = language == "en"
+            share = 1.0 if len(found) == 1 else ENGLISH_SHARE if english else (1 - ENGLISH_SHARE) / others
+            roots = np.sqrt([len(ids) for ids in members])
+            texts += members
+            weights += list((1 - EVERYDAY_SHARE) * share * roots / roots.sum())
+        self._texts, self._weights = texts, np.asarray(weights) / sum(weights)
+
+    def batch(self, rng: np.random.Generator, size: int, *, held_out: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """ids (N, L) int64, their n-grams (N, L, orders) int64, and the id that follows each (N, L), 0 for none."""
+        rows = np.stack([self._window(rng, held_out) for _ in range(size)]).astype(np.int64)
+        ids, following = rows[:, :-1].copy(), rows[:, 1:].copy()
+        if not held_out:
+            wrong = (rng.random(ids.shape) < NOISE) & (rng.random((size, 1)) < NOISY)
+            ids[wrong] = rng.integers(FIRST_CHARACTER, FIRST_CHARACTER + len(ALPHABET), int(wrong.sum()))
+        return torch.from_numpy(ids), torch.from_numpy(gram_buckets(ids)), torch.from_numpy(following)
+
+    def _window(self, rng: np.random.Generator, held_out: bool) -> Ids:
+        ids = self._texts[rng.choice(len(self._texts), p=self._weights)]
+        last = len(ids) - 2 * LENGTH - 2
+        border = int(len(ids) * (1 - HELD_OUT)) - LENGTH
+        at = int(rng.integers(border, max(last, border + 1)) if held_out else rng.integers(max(1, border)))
+        part = ids[at : at + 2 * LENGTH]
+        spaces = np.flatnonzero((part == _SPACE) | (part == EOS))
+        part = part[spaces[0] + 1 if len(spaces) else 0 :][: LENGTH + 1]
+        case = rng.random()
+        if case < CAPITALS + SMALL:
+            part = (_UPPER if case < CAPITALS else _LOWER)[part]
+        width = int(rng.integers(*WIDTHS)) if rng.random() < WRAPPED else LENGTH + 1
+        begun = int(rng.integers(30)) if rng.random() < 0.3 else 0  # characters of the first line before the window
+        lines = np.asarray([EOS, *_wrapped(part.tolist(), width, begun, rng)][: LENGTH + 1], np.uint8)
+        return np.pad(lines, (0, LENGTH + 1 - len(lines)), constant_values=BLANK)
+
+
+def _wrapped(text: list[int], width: int, begun: int, rng: np.random.Generator) -> Iterator[int]:
+    """The ids of `text` with line ends in place of spaces, so that no line is longer than `width`."""
+    hyphens = rng.random() < HYPHENATED
+    length, word, gap = begun, [], -1
+    for symbol in (*text, EOS):
+        if symbol not in (_SPACE, EOS):
+            word.append(symbol)
+            continue
+        room = width - length - 1
+        if length and len(word) > room:
+            divided = hyphens and len(word) >= 6 and room >= 3 and _LETTERS.issuperset(word) and rng.random() < 0.5
+            if divided:
+                head = min(room - 1, len(word) - 2)
+                yield from (*([gap] if gap >= 0 else []), *word[:head], _HYPHEN, EOS)
+                word = word[head:]
+            elif gap >= 0:
+                yield EOS
+            length = 0
+        elif gap >= 0:
+            yield gap
+        yield from word
+        length = 0 if symbol == EOS else length + len(word) + 1
+        word, gap = [], symbol
+
+
+def _ids(lines: Iterator[str] | list[str]) -> Ids:
+    """Token ids of all lines, each with its end; characters outside the alphabet are left out."""
+    table = np.zeros(0x10000, np.uint8)
+    table[[ord(character) for character in ALPHABET]] = np.arange(len(ALPHABET)) + FIRST_CHARACTER
+    table[ord("\n")] = EOS
+    text = "\n".join(line for line in lines if line) + "\n"
+    ids = table[np.frombuffer(text.encode("utf-16-le", "replace"), np.uint16)]
+    return ids[ids > 0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuralLanguageOptions:
+    """How to train a neural language model.
+
+    Args:
+        texts: folder made by `train data texts`, and what texts were put beside.
+        out: ONNX file to write; the checkpoint lies beside it, and a run whose checkpoint is there goes on from it.
+        steps: batches in all.
+        batch: windows of a step.
+        rate: the highest learning rate; it falls to nothing over the second half.
+        seed: of the weights and the windows.
+    """
+
+    texts: Path
+    out: Path
+    steps: int = 4000
+    batch: int = 64
+    rate: float = 4e-3
+    seed: int = 0
+
+
+def fit(options: NeuralLanguageOptions, report: Callable[[str], None] = print) -> float:
+    """Train, write the graph, and return the cross-entropy on held-out text in bits a character.
+
+    Raises DataInvalid where there is no text.
+    """
+    windows = Windows(options.texts)
+    torch.manual_seed(options.seed)
+    network = NeuralLanguageNetwork(NeuralLanguageConfig(vocabulary=FIRST_CHARACTER + len(ALPHABET)))
+    optimizers = _optimizers(network, options.rate)
+    checkpoint = options.out.with_suffix(".ckpt")
+    step = 0
+    if checkpoint.is_file():
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        network.load_state_dict(state["network"])
+        for optimizer, held in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(held)
+        step = state["step"]
+        report(f"going on from step {step} of {checkpoint}")
+    held_out = windows.batch(np.random.default_rng(1), 96, held_out=True)
+    began, first, bits = time.monotonic(), step, math.inf
+    while step < options.steps:
+        share = min(1.0, (step + 1) / WARM_UP, 2 * (1 - step / options.steps))
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = options.rate * share
+        loss = _loss(network, *windows.batch(np.random.default_rng([options.seed, 7, step]), options.batch))
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        step += 1
+        if step % CHECKPOINT_EVERY == 0 or step == options.steps:
+            with torch.no_grad():
+                bits = float(_loss(network, *held_out)) / math.log(2)
+            speed = (step - first) * options.batch * LENGTH / (time.monotonic() - began)
+            report(f"step {step}: {bits:.3f} bits a character on held-out text, {speed:.0f} characters a second")
+            _save(checkpoint, network, optimizers, step)
+    export(network, options.out)
+    return bits
+
+
+def _optimizers(network: NeuralLanguageNetwork, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the layers, AdamW for embeddings, the head and vectors."""
+    matrices = [p for p in network.layers.parameters() if p.ndim == 2]
+    chosen = set(matrices)
+    others = [p for p in network.parameters() if p not in chosen]
+    return [
+        torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
+
+
+def _loss(network: NeuralLanguageNetwork, ids: Tensor, grams: Tensor, following: Tensor) -> Tensor:
+    """Mean cross-entropy in nats."""
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(ids, grams)
+    return F.cross_entropy(logits.flatten(0, 1).float(), following.flatten(), ignore_index=BLANK)
+
+
+def _save(file: Path, network: nn.Module, optimizers: list[torch.optim.Optimizer], step: int) -> None:
+    whole = {"network": network.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step}
+    unfinished = file.with_suffix(".unfinished")
+    torch.save(whole, unfinished)
+    unfinished.replace(file)
+
+
+def export(network: NeuralLanguageNetwork, file: Path) -> None:
+    """Write the graph to `file` with weights of 8 bits: ids (N, L), grams (N, L, orders) → log_probs (N, L, V)."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    class Graph(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, ids: Tensor, grams: Tensor) -> Tensor:
+            return torch.log_softmax(self.network(ids, grams), -1)
+
+    ids = np.full((2, 7), EOS, np.int64)
+    n, length = torch.export.Dim("texts"), torch.export.Dim("length", min=2)
+    whole = file.with_suffix(".float.onnx")
+    torch.onnx.export(
+        Graph().eval(), (torch.from_numpy(ids), torch.from_numpy(gram_buckets(ids))), str(whole), dynamo=True,
+        external_data=False, input_names=["ids", "grams"], output_names=["log_probs"],
+        dynamic_shapes={"ids": {0: n, 1: length}, "grams": {0: n, 1: length}}, verbose=False,
+    )  # fmt: skip
+    quantize_dynamic(
+        whole, file, op_types_to_quantize=["MatMul", "Gather"], per_channel=True, weight_type=QuantType.QInt8
+    )
+    whole.unlink()
+
+
+def main(argv: list[str]) -> int:
+    """Command line of `text-recognizer train neural-language-model`."""
+    parser = argparse.ArgumentParser(prog="text-recognizer train neural-language-model", description=__doc__)
+    parser.add_argument("--texts", type=Path, required=True, help="folder made by 'text-recognizer train data texts'")
+    parser.add_argument("--out", type=Path, required=True, help=".onnx file to write; its checkpoint lies beside it")
+    parser.add_argument("--steps", type=int, default=NeuralLanguageOptions.steps, help="%(default)s")
+    parser.add_argument("--batch", type=int, default=NeuralLanguageOptions.batch, help="windows a step, %(default)s")
+    parser.add_argument("--rate", type=float, default=NeuralLanguageOptions.rate, help="learning rate, %(default)s")
+    parser.add_argument("--seed", type=int, default=NeuralLanguageOptions.seed)
+    parser.add_argument("--threads", type=int, help="of the processor (default: all cores)")
+    args = parser.parse_args(argv)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    options = NeuralLanguageOptions(
+        texts=args.texts, out=args.out, steps=args.steps, batch=args.batch, rate=args.rate, seed=args.seed
+    )
+    bits = fit(options, report=lambda line: print(line, file=sys.stderr, flush=True))
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, {bits:.2f} bits a character on held-out text")
+    return 0
