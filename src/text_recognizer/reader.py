@@ -27,6 +27,7 @@ from text_recognizer.layout.orientation import Orientation, Place, upright_margi
 from text_recognizer.layout.vertical import turn_notes
 from text_recognizer.layout.words import word_polygon
 from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word, orientation_of
+from text_recognizer.recognition.alone import numbers_of
 from text_recognizer.recognition.recognizer import LineReading, Recognizer
 from text_recognizer.registry import resolve
 
@@ -214,6 +215,9 @@ class LaidOut:
         Lines that the caller gave stay in the order of the caller, without blocks.
         """
         written = tuple(line for line in lines if line.text)
+        if not self.ordered:
+            numbers = numbers_of([line.text for line in written])
+            written = tuple(map(_with_text, written, numbers))
         arranged, blocks = (written, ()) if self.ordered else arrange(written)
         return Page(
             width=self.width,
@@ -224,6 +228,14 @@ class LaidOut:
             blocks=blocks,
             dpi=self.dpi,
         )
+
+
+def _with_text(line: Line, text: str) -> Line:
+    """The line with `text`, of as many words as it has, in place of its own, which becomes an alternative."""
+    if text == line.text:
+        return line
+    words = tuple(replace(word, text=new) for word, new in zip(line.words, text.split(), strict=True))
+    return replace(line, text=text, words=words, alternatives=(line.text, *line.alternatives))
 
 
 def _line(polygon: Polygon, baseline: Polyline | None, reading: LineReading) -> Line:

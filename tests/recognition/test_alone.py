@@ -1,0 +1,22 @@
+"""Letters that stand for digits among numbers become digits; words stay words."""
+
+import pytest
+
+from text_recognizer.recognition.alone import numbers_of
+
+
+def test_letters_among_lone_digits_are_digits():
+    assert numbers_of(["O", "I", "2", "3", "4", "S", "6", "1O", "Total: 5 O"]) == [
+        "0", "1", "2", "3", "4", "5", "6", "10", "Total: 5 O",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "texts", [["I", "O", "so"], ["I", "go", "to", "2", "3", "4"], ["O", "5"], [], ["2", "3", "ab"]]
+)
+def test_short_words_without_many_numbers_stay(texts):
+    assert numbers_of(texts) == texts
+
+
+def test_amounts_keep_their_marks():
+    assert numbers_of(["$5.O", "3", "7", "4", "1O%"]) == ["$5.0", "3", "7", "4", "10%"]
