@@ -1,9 +1,10 @@
 """Printed text: a book page in ten common typefaces at 150 and 300 dpi, read end to end and line by line.
 
     python benchmarks/printed.py --out data/sets/printed
+    python benchmarks/printed.py --out data/sets/printed-fr --language fr
 
-None of the ten faces is among those that training sets lines in. The text was written for this page, so no corpus
-holds it. A page is set justified on A5 in 10.5 points with a running head and a page number, drawn at four times the
+None of the ten faces is among those that training sets lines in. The texts were written for this page, so no corpus
+holds them. A page is set justified on A5 in 10.5 points with a running head and a page number, drawn at four times the
 resolution and averaged down as a scanner does, with a little blur and noise. What is written to --out is a set that
 `text-recognizer evaluate` reads too.
 """
@@ -33,24 +34,9 @@ MARGINS = (18.0, 16.0)  # mm: at the sides, above and below
 POINTS, LEADING = 10.5, 1.32
 OVERSAMPLING = 4
 
-HEAD, NUMBER = "The Lamp Room", "47"
-PARAGRAPHS = (
-    "The harbour office closed at six, and by a quarter past the clerks had gone up the hill in twos and threes, "
-    "talking of the weather and of the price of coal. Only Margaret stayed behind. She had promised the captain that "
-    "the ledger would be ready on Friday, and it was already Thursday evening; eleven columns were still to be added, "
-    "and two of the receipts (numbers 318 and 402) could not be found.",
-    "“You will ruin your eyes,” said the porter, who came to see to the stove. “Why not leave it until tomorrow?”",
-    "“Because tomorrow has work of its own,” she answered, and turned the page. It was quiet in the long room. A barge "
-    "knocked against the quay; somewhere below, a dog was barking at the tide. She added £27 14s. to the sum, carried "
-    "the three, and wrote the total in her small, upright hand.",
-    "When the bells struck nine she found the first receipt. It had been used to mark a place in the almanac, between "
-    "the tables for June and July, and on the back of it somebody had drawn a ship with every rope in its place. She "
-    "looked at the drawing for a long while. Whoever had made it knew the vessel well, and must have stood on the same "
-    "stones that she crossed each morning; yet nobody in the office had ever spoken of such a thing.",
-    "The second receipt she never found. In its stead she wrote a short note - date, amount, name of the supplier - "
-    "and signed it. Then she put out the lamp, locked the door, and walked home by the lower road, where the fishermen "
-    "were mending nets and the air smelled of tar and rain.",
-)
+NUMBER = "47"
+# The head and the paragraphs of the page, by language.
+PAGES = json.loads(Path(__file__).with_name("printed.pages.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -64,8 +50,8 @@ class SetLine:
     baseline: float
 
 
-def set_page(face: ImageFont.FreeTypeFont, unit: float) -> Iterator[SetLine]:
-    """Lines of the page; `unit` is the pixels of `face` in a mm."""
+def set_page(face: ImageFont.FreeTypeFont, unit: float, language: str = "en") -> Iterator[SetLine]:
+    """Lines of the page in `language`; `unit` is the pixels of `face` in a mm."""
     side, above = MARGINS
     measure = (PAPER[0] - 2 * side) * unit
     step = POINTS * 25.4 / 72 * LEADING
@@ -77,9 +63,9 @@ def set_page(face: ImageFont.FreeTypeFont, unit: float) -> Iterator[SetLine]:
         left = (PAPER[0] - width) / 2
         return _line(text.split(" "), left, space, face, unit, baseline)
 
-    yield centred(HEAD, y)
+    yield centred(PAGES[language]["head"], y)
     y += 2.2 * step
-    for paragraph in PARAGRAPHS:
+    for paragraph in PAGES[language]["paragraphs"]:
         indent = 4.0 * unit
         words: list[str] = []
         for word in [*paragraph.split(" "), None]:
@@ -106,11 +92,11 @@ def _line(
     return SetLine(" ".join(words), tuple(placed), left, x - gap / unit, baseline)
 
 
-def draw_page(font: Path, dpi: int, seed: int = 0) -> tuple[NDArray[np.uint8], list[SetLine]]:
+def draw_page(font: Path, dpi: int, language: str = "en", seed: int = 0) -> tuple[NDArray[np.uint8], list[SetLine]]:
     """The page (H, W) uint8, ink on paper, as scanned at `dpi`, and its lines."""
     fine = OVERSAMPLING * dpi / 25.4  # pixels a mm
     face = ImageFont.truetype(str(font), round(POINTS / 72 * dpi * OVERSAMPLING))
-    lines = list(set_page(face, fine))
+    lines = list(set_page(face, fine, language))
     sheet = Image.new("L", (round(PAPER[0] * fine), round(PAPER[1] * fine)), 0)
     pen = ImageDraw.Draw(sheet)
     for line in lines:
@@ -124,13 +110,15 @@ def draw_page(font: Path, dpi: int, seed: int = 0) -> tuple[NDArray[np.uint8], l
     return np.clip(page, 0, 255).astype(np.uint8), lines
 
 
-def write_set(out: Path, fonts: Path, faces: list[dict[str, str]], resolutions: tuple[int, ...]) -> None:
-    """Images of the pages and a manifest of their lines."""
+def write_set(
+    out: Path, fonts: Path, faces: list[dict[str, str]], resolutions: tuple[int, ...], language: str = "en"
+) -> None:
+    """Images of the pages in `language` and a manifest of their lines."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
         for face in faces:
             for dpi in resolutions:
-                page, lines = draw_page(fonts / f"{face['name']}.ttf", dpi)
+                page, lines = draw_page(fonts / f"{face['name']}.ttf", dpi, language)
                 name = f"{face['name']}-{dpi}.png"
                 cv2.imwrite(str(out / name), page)
                 mm = dpi / 25.4
@@ -151,6 +139,7 @@ def write_set(out: Path, fonts: Path, faces: list[dict[str, str]], resolutions: 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the pages and the fonts")
+    parser.add_argument("--language", default="en", choices=PAGES, help="of the page; the reader is not told")
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--faces", type=int, default=10, help="only the first so many")
     parser.add_argument("--dpi", type=int, nargs="+", default=[150, 300])
@@ -159,7 +148,7 @@ def main() -> int:
     args = parser.parse_args()
     fetch_fonts(args.out / "fonts", lock=LOCK)
     faces = json.loads(LOCK.read_text(encoding="utf-8"))[: args.faces]
-    write_set(args.out, args.out / "fonts", faces, tuple(args.dpi))
+    write_set(args.out, args.out / "fonts", faces, tuple(args.dpi), args.language)
     data = load_set(args.out)
     reader = Reader(args.bundle, args.threads)
     modes: tuple[Mode, ...] = ("fast", "accurate")

@@ -31,8 +31,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_word_of_the_text_is_on_the_page_once(folder: Path) -> None:
     (page,) = load_set(folder).pages
     words = " ".join(line.text for line in page.lines).split()
-    assert words == [*printed.HEAD.split(), *" ".join(printed.PARAGRAPHS).split(), printed.NUMBER]
-    assert set("".join(words)) <= set(ALPHABET)
+    written = printed.PAGES["en"]
+    assert words == [*written["head"].split(), *" ".join(written["paragraphs"]).split(), printed.NUMBER]
+
+
+@pytest.mark.parametrize("language", printed.PAGES)
+def test_page_of_each_language_fits_and_can_be_read(folder: Path, language: str) -> None:
+    page, lines = printed.draw_page(folder.parent / "aileron.ttf", 60, language)
+    assert set("".join(line.text for line in lines)) <= {*ALPHABET, "„"}  # which is read as “
+    (*text, number) = lines
+    assert text[-1].baseline < number.baseline - 5  # mm
+    assert not any(line.right > printed.PAPER[0] - printed.MARGINS[0] + 1 for line in lines), page.shape
 
 
 def test_ink_lies_inside_the_given_lines(folder: Path) -> None:
