@@ -20,7 +20,33 @@ from text_recognizer.app import forward
 from text_recognizer.app.mounted import create_app
 from text_recognizer.service.settings import Settings
 
-READ = "document.querySelector('#tr-status').textContent.includes('read')"
+# Of the page that is shown: none, right after another was given.
+READ = "document.querySelector('#tr-work .pages [aria-current]')?.dataset.status === 'read'"
+# The active line, in its field and on the picture.
+IN_VIEW = """(() => {
+  const inside = (one, frame) => {
+    const [a, b] = [one, frame].map((each) => each.getBoundingClientRect());
+    return a.top >= b.top - 1 && a.bottom <= b.bottom + 1 && a.top >= 0 && a.bottom <= innerHeight;
+  };
+  return inside(document.activeElement, document.querySelector('.side'))
+    && inside(document.querySelector('.outline.active'), document.querySelector('#tr-view'));
+})()"""
+# Whether the browser's database holds the shown page, as it is shown, and nothing of pages that are forgotten.
+STORED = """new Promise((resolve) => {
+  const request = indexedDB.open('text-recognizer');
+  request.onsuccess = () => {
+    const transaction = request.result.transaction(['pages', 'documents']);
+    const document_ = transaction.objectStore('documents').get(location.hash.replace('#page-', ''));
+    const count = transaction.objectStore('pages').count();
+    transaction.oncomplete = () => {
+      request.result.close();
+      const texts = (lines) => JSON.stringify(lines.map(({ text, value }) => text ?? value));
+      const shown = location.hash ? [...document.querySelectorAll('#tr-lines textarea')] : [];
+      resolve(count.result === document.querySelectorAll('#tr-work .pages li').length
+        && texts(shown) === texts(document_.result?.state.lines ?? []));
+    };
+  };
+})"""
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
 FLAGS = [
@@ -140,6 +166,8 @@ def _shown(context, url):
     tab.until = partial(_until, tab)
     tab.give, tab.read = partial(_give, tab), partial(_read, tab)
     tab.wait_until_read = partial(tab.until, READ)
+    tab.wait_until_in_view = partial(tab.until, IN_VIEW)
+    tab.wait_until_stored = partial(tab.until, STORED)
     tab.texts = lambda: tab.eval_on_selector_all("#tr-lines textarea", "all => all.map((field) => field.value)")
     tab.another = lambda: _shown(context, tab.url)  # another tab of the same browser, at the same page
     tab.answers = partial(_answers, tab)
@@ -194,7 +222,9 @@ def _give(tab, content, name="page.png", kind="image/png"):
 
 def _read(tab, *given, **named):
     """Have a picture read; returns the fields of its lines."""
+    before = tab.evaluate("location.hash")
     _give(tab, *given, **named)
+    tab.until(f"location.hash !== {before!r}")
     tab.wait_until_read()
     return tab.locator("#tr-lines textarea")
 

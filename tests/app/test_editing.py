@@ -142,13 +142,8 @@ def test_current_line_and_its_place_are_both_in_view_on_a_long_page(service, bro
     tab = browse(service.url, viewport={"width": width, "height": 720}, reduced_motion="reduce")
     tab.read(tab.answers([f"line {row}" for row in range(60)])).nth(0).click()
     for row in range(60):
-        assert tab.evaluate(
-            "(() => { const inside = (one, frame) => {"
-            " const [a, b] = [one, frame].map((each) => each.getBoundingClientRect());"
-            " return a.top >= b.top - 1 && a.bottom <= b.bottom + 1 && a.top >= 0 && a.bottom <= innerHeight; };"
-            " return inside(document.activeElement, document.querySelector('.side'))"
-            " && inside(document.querySelector('.outline.active'), document.querySelector('#tr-view')); })()"
-        ), row
+        tab.wait_until_in_view()
+        assert tab.evaluate("document.activeElement.value") == f"line {row}"
         tab.keyboard.press("Enter")
 
 

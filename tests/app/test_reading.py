@@ -63,7 +63,7 @@ def test_picture_can_be_pasted_and_dropped(tab, picture):
         tab.wait_until_read()
         assert len(tab.texts()) == 3
         tab.click("#tr-new")
-        assert tab.locator("#tr-start").is_visible()
+        assert tab.locator("#tr-start").is_visible() and not tab.locator("#tr-status").inner_text()
 
 
 def test_photo_is_taken_with_the_camera(tab):
@@ -72,7 +72,7 @@ def test_photo_is_taken_with_the_camera(tab):
     tab.get_by_role("button", name="Take it").click()
     tab.wait_for_selector("#tr-work:visible")
     assert tab.locator("#tr-name").inner_text() == "photo.jpg"
-    assert tab.evaluate("document.querySelector('#tr-video').srcObject === null")
+    tab.until("document.querySelector('#tr-video').srcObject === null")
 
 
 def test_picture_that_the_browser_cannot_show_is_shown_all_the_same(tab, tiff):
@@ -117,6 +117,7 @@ def test_several_pictures_are_all_read_and_survive_a_reload(tab, picture, blank)
     assert tab.locator("#tr-work .pages img").count() == 3
     tab.get_by_role("button", name="two.png,").click()
     tab.locator("#tr-lines textarea").nth(0).fill("typed before the reload")
+    tab.wait_until_stored()
     tab.reload()
     tab.wait_for_selector("#tr-lines textarea")
     assert tab.locator("#tr-name").inner_text() == "two.png"
@@ -127,16 +128,15 @@ def test_several_pictures_are_all_read_and_survive_a_reload(tab, picture, blank)
     tab.until("document.querySelector('#tr-lines textarea')?.value === 'typed before the reload'")
     tab.click("#tr-work [data-forget-all]")
     assert tab.locator("#tr-start").is_visible() and tab.locator("#tr-start .pages li").count() == 0
-    tab.wait_for_timeout(300)
+    tab.wait_until_stored()
     tab.reload()
     tab.wait_for_selector("#tr-choose")
-    tab.wait_for_timeout(300)
     assert tab.locator("#tr-start .pages li").count() == 0
 
 
 def test_two_tabs_show_the_same_page(tab, service, picture):
     tab.read(picture).nth(0).fill("typed in the first tab")
-    tab.wait_for_timeout(300)
+    tab.wait_until_stored()
     other = tab.context.new_page()
     other.goto(tab.url)
     other.wait_for_selector("#tr-lines textarea")
@@ -157,7 +157,7 @@ def test_picture_is_zoomed_moved_and_rotated_and_read_as_shown(tab, picture):
     tab.mouse.down()
     tab.mouse.move(200, 300, steps=3)
     tab.mouse.up()
-    assert tab.evaluate("document.querySelector('#tr-view').scrollLeft") != start
+    tab.until(f"document.querySelector('#tr-view').scrollLeft !== {start}")
     tab.get_by_role("button", name="Rotate clockwise").click()
     with tab.expect_request(lambda request: "/v1/read" in request.url):
         tab.get_by_role("button", name="Read again").click()

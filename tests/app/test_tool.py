@@ -6,28 +6,18 @@ import threading
 
 import pytest
 
+expect = pytest.importorskip("playwright.sync_api").expect
+
 FIELD = "document.activeElement.getAttribute('aria-label')"
 SELECTED = "(({ value, selectionStart: a, selectionEnd: b }) => value.slice(a, b))(document.activeElement)"
 TEXTS = "[...document.querySelectorAll('#tr-lines textarea')].map((field) => field.value)"
 SIZE = "(({ naturalWidth: w, naturalHeight: h }) => [w, h])(document.querySelector('#tr-image'))"
 ALL_READ = "document.querySelectorAll('#tr-work .pages [data-status=read]').length === {}"
-IN_VIEW = """(() => {
-  const inside = (one, frame) => {
-    const [a, b] = [one, frame].map((each) => each.getBoundingClientRect());
-    return a.top >= b.top - 1 && a.bottom <= b.bottom + 1 && a.top >= 0 && a.bottom <= innerHeight;
-  };
-  return inside(document.activeElement, document.querySelector('.side'))
-    && inside(document.querySelector('.outline.active'), document.querySelector('#tr-view'));
-})()"""
 
 
 def press(tab, *keys):
     for key in keys:
         tab.keyboard.press(key)
-
-
-def stored(tab):
-    tab.wait_for_timeout(400)
 
 
 def test_page_of_sixty_lines_is_corrected_by_keyboard_alone(service, browse_each):
@@ -42,7 +32,7 @@ def test_page_of_sixty_lines_is_corrected_by_keyboard_alone(service, browse_each
     for row in (7, 31, 58):  # from one doubt to the next
         press(tab, "F8")
         assert tab.evaluate(SELECTED) == "dutbful?" and tab.evaluate(FIELD) == f"Line {row + 1}"
-        tab.until(IN_VIEW)
+        tab.wait_until_in_view()
         tab.keyboard.type("doubtful")
         texts[row] = f"line {row} is doubtful"
     press(tab, "Control+f")  # the same mistake everywhere
@@ -104,7 +94,7 @@ def test_undo_and_redo_survive_a_reload_with_the_way_the_picture_lies(each_tab, 
     press(tab, *["Shift+ArrowLeft"] * 100, *["ArrowLeft"] * 25, "Enter")  # a narrow box at the left: the last line
     tab.until("document.querySelectorAll('#tr-lines li').length === 1")
     assert tab.texts() == [three]
-    stored(tab)
+    tab.wait_until_stored()
     tab.reload()
     tab.wait_for_selector("#tr-lines textarea")
     assert tab.texts() == [three]
@@ -252,7 +242,7 @@ PUT = """([row, text]) => { const field = document.querySelectorAll('#tr-lines t
 def test_two_tabs_that_edit_at_the_same_time_lose_nothing(each_tab):
     tab = each_tab
     tab.read(tab.answers(["one", "two", "three", "four"]))
-    stored(tab)
+    tab.wait_until_stored()
     other = tab.another()
     other.wait_for_selector("#tr-lines textarea")
     tab.evaluate(PUT, [0, "first tab"])
@@ -265,7 +255,7 @@ def test_two_tabs_that_edit_at_the_same_time_lose_nothing(each_tab):
             "[...document.querySelectorAll('#tr-lines textarea')].map((one) => one.value).join()"
             " === 'first tab,other tab,added there,three'"
         )
-    stored(tab)
+    tab.wait_until_stored()
     tab.reload()
     tab.wait_for_selector("#tr-lines textarea")
     assert tab.texts() == other.texts() == ["first tab", "other tab", "added there", "three"]
@@ -310,7 +300,7 @@ def test_changes_of_two_tabs_are_merged_line_by_line(tab, mine, theirs, wanted):
 def test_service_that_is_away_is_waited_for_and_the_text_can_be_taken_along(service, browse_each, picture):
     tab = browse_each(service.url)
     tab.read(picture).nth(0).fill("mine")
-    stored(tab)
+    tab.wait_until_stored()
     for path in ("**/v1/**", "**/page/written/**", "**/page/pages"):
         tab.route(path, lambda route: route.abort())
     tab.give(picture, "second.png")
@@ -323,7 +313,7 @@ def test_service_that_is_away_is_waited_for_and_the_text_can_be_taken_along(serv
     assert tab.saved(lambda: tab.click("#tr-download"))[1].startswith("mine\n")
     tab.unroute_all()
     tab.until(ALL_READ.format(2))  # by itself
-    assert not alert.is_visible()
+    expect(alert).not_to_be_visible()
 
 
 def test_wrong_key_is_not_no_key_and_the_alert_goes_when_it_is_right(mounted, browse_each, picture):
@@ -348,11 +338,9 @@ def test_formats_are_those_of_the_service_and_their_files_have_names_of_their_ow
     known = service.http.get("/v1/models").json()
     tab.route("**/v1/models", lambda route: route.fulfill(json={**known, "formats": [*known["formats"], "brand-new"]}))
     tab.reload()
-    tab.until("document.querySelectorAll('#tr-format option').length")
-    assert tab.eval_on_selector_all("#tr-format option", "all => all.map((one) => one.value)") == [
-        *known["formats"],
-        "brand-new",
-    ]
+    offered = [*known["formats"], "brand-new"]
+    expect(tab.locator("#tr-format option")).to_have_count(len(offered))  # before the service answers there is the text
+    assert tab.eval_on_selector_all("#tr-format option", "all => all.map((one) => one.value)") == offered
     tab.read(tab.answers(["one line"]))
     names = []
     for name in known["formats"]:
@@ -387,4 +375,4 @@ def test_low_window_shows_each_line_with_its_part_of_the_picture(service, browse
     tab.get_by_role("tab", name="Whole text").click()
     tab.locator("#tr-whole").focus()
     tab.keyboard.press("ArrowDown")
-    assert tab.locator("#tr-strip").is_visible()
+    expect(tab.locator("#tr-strip")).to_be_visible()

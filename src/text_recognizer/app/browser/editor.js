@@ -28,9 +28,10 @@ export class Editor {
     this.#buttons();
     this.#tabs();
     find("#tr-whole").addEventListener("input", ({ target }) => this.document.setTexts(target.value ? target.value.split("\n") : []));
+    // Entering the field does not move a cursor that stood in it already.
+    find("#tr-whole").addEventListener("focus", () => this.#chooseInWhole());
     document.addEventListener("selectionchange", () => {
-      const whole = find("#tr-whole");
-      if (document.activeElement === whole) this.choose(Math.min(whole.value.slice(0, whole.selectionStart).split("\n").length, this.document.lines.length) - 1);
+      if (document.activeElement === find("#tr-whole")) this.#chooseInWhole();
     });
     document.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -41,6 +42,12 @@ export class Editor {
 
   get busy() {
     return ["reading", "waiting"].includes(this.pages.current?.status);
+  }
+
+  /** Look at the line in which the cursor stands in the whole text. */
+  #chooseInWhole() {
+    const { value, selectionStart } = find("#tr-whole");
+    this.choose(Math.min(value.slice(0, selectionStart).split("\n").length, this.document.lines.length) - 1);
   }
 
   #opened() {
@@ -54,6 +61,7 @@ export class Editor {
     this.root.classList.toggle("working", Boolean(current));
     if (!current) {
       this.#hidePicture();
+      status("");
       find("#tr-choose").focus();
       return;
     }

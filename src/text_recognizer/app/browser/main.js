@@ -16,6 +16,7 @@ import * as storage from "./storage.js";
 const KEPT_HERE = storage.lasting ? " Pages stay in this browser until you forget them." : " This browser stores no pages: they are lost when the tab closes.";
 const AGAIN = 4000; // milliseconds between two looks for a service that is away
 
+const earlier = await storage.all(); // before the page is drawn: from its first moment on, it takes pictures
 const root = await mounted();
 const options = JSON.parse(document.querySelector("#tr-options").textContent);
 const pages = new Pages();
@@ -90,7 +91,7 @@ setInterval(() => {
   if (speaksOf("service-away") || queue.missed.length) meet(true);
 }, AGAIN);
 
-await pages.restore();
+pages.restore(earlier);
 new Intake(pages, queue, options.examples);
 meet();
 

@@ -232,10 +232,10 @@ export class Pages extends EventTarget {
     this.entries.push(this.#entry({ ...summary, status }));
   }
 
-  /** The pages of earlier visits. */
-  async restore() {
-    for (const summary of (await storage.all()).toSorted((one, other) => one.time - other.time)) this.#revive(summary);
+  /** Show the pages of earlier visits. @param {storage.Summary[]} summaries */
+  restore(summaries) {
+    for (const summary of summaries.toSorted((one, other) => one.time - other.time)) this.#revive(summary);
     this.#tell("list");
-    await this.#openNamed();
+    this.#openNamed();
   }
 }
