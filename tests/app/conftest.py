@@ -20,6 +20,7 @@ from text_recognizer.app import forward
 from text_recognizer.app.mounted import create_app
 from text_recognizer.service.settings import Settings
 
+PATIENCE = 120  # seconds that a wait may take: on busy cores a page of forty lines takes its time
 # Of the page that is shown: none, right after another was given.
 READ = "document.querySelector('#tr-work .pages [aria-current]')?.dataset.status === 'read'"
 # The active line, in its field and on the picture.
@@ -158,7 +159,7 @@ def _browsing(browser):
 
 def _shown(context, url):
     tab = context.new_page()
-    tab.set_default_timeout(30_000)
+    tab.set_default_timeout(1000 * PATIENCE)
     tab.asked, tab.errors = [], []
     context.on("request", lambda request: tab.asked.append(request.url))
     tab.on("pageerror", lambda error: tab.errors.append(str(error)))
@@ -208,7 +209,7 @@ def _answers(tab, texts, blocks=()):
     return _stored(np.full((height, width), 255, np.uint8), "PNG")
 
 
-def _until(tab, expression, seconds=30):
+def _until(tab, expression, seconds=PATIENCE):
     """Wait until the expression is true; playwright's own way needs `unsafe-eval`, which the page forbids."""
     end = time.monotonic() + seconds
     while not tab.evaluate(expression):

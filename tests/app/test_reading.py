@@ -48,6 +48,7 @@ def test_lines_come_one_after_the_other_and_reading_can_be_stopped(tab, service,
     waiting = tab.locator("#tr-outlines .outline.waiting").count()
     assert 0 < waiting < 40  # those that are read have their colour already
     assert "Finding the lines…" in told.json_value()
+    tab.get_by_label("Fast").check()
     tab.get_by_role("button", name="Read", exact=True).click()
     tab.wait_until_read()
     assert len(tab.texts()) >= 35
