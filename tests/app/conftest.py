@@ -95,7 +95,9 @@ def service(mounted):
 # Of each module anew: while it is open, playwright's event loop runs in this thread, where other tests start their own.
 @pytest.fixture(scope="module")
 def playwright():
-    with pytest.importorskip("playwright.sync_api").sync_playwright() as driver:
+    api = pytest.importorskip("playwright.sync_api")
+    api.expect.set_options(timeout=1000 * PATIENCE)
+    with api.sync_playwright() as driver:
         yield driver
 
 
