@@ -77,7 +77,8 @@ class LineFinder:
         out[:3, :, -(-width // 4) :] = 0
         return out, (width / gray.shape[1], height / gray.shape[0])
 
-    def _look(self, gray: Gray, scale: float) -> list[Trace]:
+    def traces(self, gray: Gray, scale: float) -> list[Trace]:
+        """Baselines seen in one look, at `scale` network pixels a pixel of `gray`, in pixels of `gray`."""
         maps, (scale_x, scale_y) = self.maps(gray, scale)
         factor = np.array([1 / scale_x, 1 / scale_y], np.float32)
         return [Trace(t.points * factor, t.x_height / scale_y, t.confidence) for t in trace_baselines(maps)]
@@ -88,14 +89,14 @@ class LineFinder:
         longer = max(gray.shape)
         largest = min(settings.max_side / longer, settings.max_enlarge)
         scale = min((side or settings.side) / longer, settings.max_enlarge)
-        traces = self._look(gray, scale)
+        traces = self.traces(gray, scale)
         if not traces:
             # Writing that fills the image, or is too fine for the first look.
             for other in (scale / 3, min(2 * scale, largest)):
                 if (
                     abs(other / scale - 1) > 0.2
                     and min(gray.shape) * other >= 8
-                    and (traces := self._look(gray, other))
+                    and (traces := self.traces(gray, other))
                 ):
                     scale = other
                     break
@@ -108,7 +109,7 @@ class LineFinder:
             better = float(np.clip(scale * settings.x_height / seen, scale / 5, largest))
             if abs(better / scale - 1) < 0.15:
                 break
-            again = self._look(gray, better)
+            again = self.traces(gray, better)
             if not again:
                 break
             traces, scale = again, better

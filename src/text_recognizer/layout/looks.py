@@ -7,7 +7,7 @@ where the longest lines read badly.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.finder import FoundLine, LineFinder
+from text_recognizer.layout.larger import larger_lines
 from text_recognizer.layout.orientation import MARGIN, SIDEWAYS, TRIED, UPRIGHT, Place, rotate
 from text_recognizer.layout.skew import LIMIT, STEEP, skew_angle
 from text_recognizer.page import Point
@@ -32,6 +33,7 @@ ENOUGH, MOST = 15, 30  # heights of a line that the compared ones must be long i
 # What the characters of another look must be worth more: each counts by how far its probability is above EVEN.
 EVEN, GAIN, LEAST = 0.5, 1.1, 1.0
 MANY, HOPELESS = 30, 0.4  # lines, mean probability: a page of more lines and less is a texture, whatever way it is seen
+LARGE_CERTAIN = 0.6  # mean probability of lines of larger writing, which others did not lead to
 SIDES = (256, 512)  # pixels of the longer side of pages whose writing is large
 ROOM = 0.25  # of the longer side, as a margin around writing that fills its page
 STRETCHED = 2.0  # faxes have half as many dots on a side as on the other
@@ -53,7 +55,7 @@ class Look:
 
     def crops(self) -> list[Gray]:
         """The lines (height, W), dark on light, straightened."""
-        return [self._crop(line) for line in self.lines]
+        return [self.crop(line) for line in self.lines]
 
     def longest(self, count: int) -> list[Gray]:
         """The crops of the longest lines: `count` of them, and more where they hold lone words or characters."""
@@ -62,10 +64,11 @@ class Look:
         for line in order[:MOST]:
             if len(crops) >= count and sum(crop.shape[1] for crop in crops) >= ENOUGH * self.height:
                 break
-            crops.append(self._crop(line))
+            crops.append(self.crop(line))
         return crops
 
-    def _crop(self, line: FoundLine) -> Gray:
+    def crop(self, line: FoundLine) -> Gray:
+        """A line of the look as `crops` gives it."""
         return crop_line(self.image, line.polygon, line.baseline, self.height)
 
     def _move(self, points: Sequence[Point]) -> tuple[Point, ...]:
@@ -123,13 +126,23 @@ class _Looks:
 
 
 def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -> Look:
-    """The look at a page in which its lines read best.
+    """The look at a page in which its lines read best, with the lines of larger writing that read well.
 
     Args:
         gray: (H, W) uint8, dark ink on light paper.
         judge: the recogniser's, as `Recognizer.ctc_probabilities` returns it.
         line_height: of line crops, pixels.
     """
+    look = _best_look(gray, finder, judge, line_height)
+    larger = [
+        line
+        for line in larger_lines(look.image, look.lines, finder)
+        if _mean(judge([look.crop(line)])) >= LARGE_CERTAIN
+    ]
+    return replace(look, lines=[*look.lines, *larger]) if larger else look
+
+
+def _best_look(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -> Look:
     looks = _Looks(gray, finder, line_height)
     level = looks.turned(0)
     if not level.lines and (steep := looks.steep()) is not None and steep.lines:

@@ -1,0 +1,97 @@
+"""Large writing beside small: headings and numbers several times as large as the text, which the finder passes over.
+
+The finder looks at a page at the scale of its usual writing. Where ink of larger letters is left that no line covers,
+it looks again, at a scale at which these have the size that it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from text_recognizer.layout.finder import FoundLine, LineFinder, lines_from_traces
+from text_recognizer.layout.prepare import flatten_paper
+from text_recognizer.layout.trace import Trace
+
+Gray = NDArray[np.uint8]
+
+# Times the usual x-height: of the letters that are looked for, and the least that is larger.
+WANTED, LARGER = 2.2, 1.35
+WORK_X_HEIGHT = 7.0  # pixels; left ink is looked for on a page of this size
+LETTER = (1.8, 9.0)  # usual x-heights that a letter of theirs is high
+ELONGATED = 8.0  # times as wide as high, or as high as wide: a rule or an edge
+INK = 150  # grey of flattened paper
+COVERED = 0.25  # share of a line that others may cover
+
+
+def larger_lines(image: Gray, lines: Sequence[FoundLine], finder: LineFinder) -> list[FoundLine]:
+    """Lines of larger writing on a page of which `lines` are known; none where no ink is left.
+
+    Args:
+        image: (H, W) uint8, dark ink on light paper.
+    """
+    if not lines:
+        return []
+    usual = float(np.median([line.x_height for line in lines]))
+    area = _area_left(image, lines, usual)
+    if area is None:
+        return []
+    left, top, right, bottom = area
+    part = image[top:bottom, left:right]
+    corner = np.asarray([left, top], np.float32)
+    traces = finder.traces(part, min(1.0, finder.settings.x_height / (WANTED * usual)))
+    large = [trace for trace in traces if trace.x_height > LARGER * usual]
+    if not large:
+        return []
+    taken = np.zeros(part.shape, np.uint8)
+    known = []
+    for line in lines:
+        outline = np.asarray(line.polygon, np.float32) - corner
+        cv2.fillPoly(taken, [outline.round().astype(np.int32)], 1)
+        if ((outline > 0) & (outline < part.shape[::-1])).all(1).any():
+            known.append(Trace(np.asarray(line.baseline, np.float32) - corner, line.x_height, line.confidence))
+    # Outlines are drawn together: ink beside a known line stays that line's.
+    found = lines_from_traces(part, [*known, *large])
+    return [
+        _moved(line, left, top) for line in found if line.x_height > LARGER * usual and _share(taken, line) < COVERED
+    ]
+
+
+def _share(taken: Gray, line: FoundLine) -> float:
+    """Share of a line's polygon that is taken."""
+    mask = np.zeros(taken.shape, np.uint8)
+    cv2.fillPoly(mask, [np.asarray(line.polygon).round().astype(np.int32)], 1)
+    return float(taken[mask > 0].mean()) if mask.any() else 1.0
+
+
+def _area_left(image: Gray, lines: Sequence[FoundLine], usual: float) -> tuple[int, int, int, int] | None:
+    """Around all strokes as large as a large letter that lie outside of the lines: left, top, right, bottom, pixels."""
+    scale = min(1.0, WORK_X_HEIGHT / usual)
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    ink = (flatten_paper(np.asarray(small, np.uint8)) < INK).astype(np.uint8)
+    for line in lines:
+        cv2.fillPoly(ink, [(np.asarray(line.polygon) * scale).round().astype(np.int32)], 0)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    x, y, width, height = stats[1:, :4].T
+    low, high = (times * usual * scale for times in LETTER)
+    letters = (height > low) & (height < high) & (width < 2 * high)
+    letters &= (width < ELONGATED * height) & (height < ELONGATED * width)
+    if not letters.any():
+        return None
+    margin = high
+    x, y, width, height = x[letters], y[letters], width[letters], height[letters]
+    ends = (x.min() - margin, y.min() - margin, (x + width).max() + margin, (y + height).max() + margin)
+    left, top, right, bottom = (round(float(end) / scale) for end in ends)
+    return max(0, left), max(0, top), min(image.shape[1], right), min(image.shape[0], bottom)
+
+
+def _moved(line: FoundLine, x: float, y: float) -> FoundLine:
+    return replace(
+        line,
+        polygon=tuple((a + x, b + y) for a, b in line.polygon),
+        baseline=tuple((a + x, b + y) for a, b in line.baseline),
+    )
