@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 from text_recognizer import Reader
-from text_recognizer.batch.read import Options, read_batch
+from text_recognizer.batch.read import read_batch
+from text_recognizer.batch.work import Options
 from text_recognizer.documents import find_pages
 
 LETTER = Path(__file__).parent.parent / "samples" / "letter-1905.jpg"

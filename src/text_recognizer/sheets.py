@@ -9,7 +9,7 @@ from text_recognizer.documents import PageReference
 from text_recognizer.formats import About, Sheet
 from text_recognizer.formats.shapes import file_name
 from text_recognizer.images import LoadedImage
-from text_recognizer.page import Page
+from text_recognizer.page import Page, Picture
 
 
 def about_document(
@@ -38,18 +38,24 @@ def about_document(
 
 
 def make_sheet(
-    reference: PageReference, image: LoadedImage | None, page: Page, names: Iterable[str], about: About
+    reference: PageReference,
+    image: LoadedImage | None,
+    page: Page,
+    names: Iterable[str],
+    about: About,
+    picture: Picture | None = None,
 ) -> Sheet:
     """The page for writers of the formats `names`: with its picture where one of them shows it.
 
-    `image`: what `reference.load` gave; without it the picture is loaded again. Raises `ImageRejected`.
+    `image`: what `reference.load` gave; without it the picture is loaded again, unless it is given as `picture`.
+    Raises `ImageRejected`.
     """
     shown = any(formats.get_format(name).needs_picture for name in names)
     kept = shown and about.original is not None
     return Sheet(
         page=page,
         source=reference.name,
-        picture=reference.picture(image or reference.load()) if shown and not kept else None,
+        picture=(picture or reference.picture(image or reference.load())) if shown and not kept else None,
         number=reference.number,
         printed=reference.printed_text(page.width, page.height) if kept else (),
     )

@@ -1,5 +1,6 @@
 """A batch reads each page once, whatever ends it in the middle, and mirrors its input."""
 
+import errno
 import json
 import os
 import signal
@@ -15,9 +16,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from text_recognizer.batch.cli import main
 from text_recognizer.batch.journal import ERRORS, JOURNAL, Journal
-from text_recognizer.batch.read import PAGES, Options, read_batch
+from text_recognizer.batch.read import Folder, read_batch
+from text_recognizer.batch.work import PAGES, Options, put_together, read_page, tasks
 from text_recognizer.documents import Source, find_pages
 from text_recognizer.errors import OutputFailed, UsageError
+from text_recognizer.reader import Reader
 
 
 def word(path: Path, text: str) -> None:
@@ -286,3 +289,123 @@ class InThisProcess:
 
     def shutdown(self, **_):
         pass
+
+
+def test_names_that_are_not_utf8_are_read_and_resumed(tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    word(source / "new\nline.png", "letter")
+    (source / os.fsdecode(b"caf\xe9.png")).write_bytes((source / "new\nline.png").read_bytes())
+    for _ in range(2):
+        assert run(source, "--output", out, "--format", "text,json,alto", "--table", "parquet", "--resume") == 0
+        assert len(records(out)) == 2
+        texts = sorted(os.fsencode(path.name) for path in out.glob("*.txt"))
+        assert texts == [b"caf\xe9.txt", b"new\nline.txt"]
+
+
+def test_results_inside_the_input_are_not_read_and_inputs_are_not_replaced(tmp_path, capsys):
+    source = tmp_path / "in"
+    word(source / "1.png", "letter")
+    box(source / "2.pdf", "first", "second")
+    for _ in range(2):
+        assert run(source, "--output", source / "out", "--format", "pdf", "--resume") == 0
+    assert "0 pages read; 3 had been read before" in capsys.readouterr().err
+    before = (source / "2.pdf").read_bytes()
+    for output in (source, tmp_path):
+        with pytest.raises(UsageError, match="lies in the output folder"):
+            run(source, "--output", output, "--format", "pdf")
+    assert (source / "2.pdf").read_bytes() == before
+
+
+def test_two_batches_do_not_write_to_one_folder(scans, tmp_path):
+    with Journal(tmp_path, resume=False), pytest.raises(UsageError, match="another batch is writing"):
+        run(scans / "a", "--output", tmp_path, "--resume")
+    assert run(scans / "a", "--output", tmp_path, "--resume") == 0
+
+
+def test_journal_that_was_damaged_or_is_of_another_program_is_read_as_far_as_it_goes(scans, tmp_path):
+    assert run(scans / "a", "--output", tmp_path) == 0
+    good = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
+    odd = (
+        b'garbage\n\xff\xfe\n{"key": 5}\n[]\nnull\n{"version": 9}\n{"key": "y", "files": 7}\n{"key": [], "files": []}\n'
+    )
+    (tmp_path / JOURNAL).write_bytes(good[0] + odd + b"[" * 100_000 + b"\n" + good[1] + b'{"key": "z", "fil')
+    before = (tmp_path / "1.txt").stat().st_mtime_ns
+    assert run(scans / "a", "--output", tmp_path, "--resume") == 0
+    assert (tmp_path / "1.txt").stat().st_mtime_ns == before
+
+
+def test_full_disk_ends_the_batch_with_what_to_do(scans, tmp_path, monkeypatch):
+    def full(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OutputFailed, match="No space left on device") as stopped:
+        run(scans / "a", "--output", tmp_path)
+    assert "--resume" in str(stopped.value)
+    monkeypatch.undo()
+    assert run(scans / "a", "--output", tmp_path, "--resume") == 0
+    assert sorted(path.name for path in tmp_path.glob("*.txt")) == ["1.txt", "2.txt"]
+
+
+def test_images_of_a_manifest_are_fetched_once_also_for_a_pdf(tmp_path, monkeypatch):
+    word(tmp_path / "1.png", "letter")
+    fetched = []
+
+    def fetch(url, most):
+        fetched.append(url)
+        return (tmp_path / "1.png").read_bytes()
+
+    monkeypatch.setattr("text_recognizer.web.fetch", fetch)
+    addresses = ["https://x.org/1.png", "https://x.org/2.png"]
+    canvases = [{"items": [{"items": [{"body": {"id": address}}]}]} for address in addresses]
+    (tmp_path / "m.json").write_text(json.dumps({"items": canvases}))
+    options = Options(output=tmp_path, formats=("pdf", "text"), mode="fast")
+    reader, place = Reader(threads=1), Folder(tmp_path)
+    parts = tuple(task for task in tasks(find_pages(tmp_path / "m.json"), "") if task)
+    for task in parts:
+        read_page(task, reader, options, place)
+    record = put_together(replace(parts[0], parts=parts), options, place)
+    assert fetched == addresses
+    assert (tmp_path / "m.txt").read_text() == "letter\n\fletter\n"
+    assert record["files"] == ["m.pdf", "m.txt"]
+
+
+def test_second_interrupt_ends_at_once_and_orphans_end_with_their_batch(tmp_path):
+    """Pages that take for ever: nobody waits for them, and no process is left behind."""
+    source = tmp_path / "in"
+    for number in range(4):
+        word(source / f"{number}.png", "letter")
+    slow = "import time\nfrom text_recognizer.reader import Reader\nReader.read = lambda *_, **__: time.sleep(600)\n"
+    (tmp_path / "sitecustomize.py").write_text(slow)
+    where = os.pathsep.join([str(tmp_path), *sys.path])
+    command = [sys.executable, "-m", "text_recognizer", "batch", "in", "--jobs", "2", "--mode", "fast"]
+    for name, ends in (("twice", [signal.SIGINT, signal.SIGINT]), ("killed", [signal.SIGKILL])):
+        process = subprocess.Popen(
+            [*command, "--output", name], cwd=tmp_path, env={**os.environ, "PYTHONPATH": where},
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        end = time.monotonic() + 120
+        while len(children := of_parent(process.pid)) < 3:  # two readers and what multiprocessing starts beside them
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        time.sleep(2)
+        for number in ends:
+            process.send_signal(number)
+            time.sleep(0.5)
+        process.wait(timeout=30)
+        end = time.monotonic() + 30
+        while any(Path(f"/proc/{child}").exists() for child in children):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+def of_parent(pid):
+    """Ids of the processes that `pid` has started."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.add(stat.parent.name)
+        except (OSError, ValueError):
+            pass
+    return found

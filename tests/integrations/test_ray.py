@@ -11,11 +11,11 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from text_recognizer import cli
-from text_recognizer.batch.read import Options
+from text_recognizer.batch.work import Options, Task
 from text_recognizer.documents import find_pages
 
 pytest.importorskip("ray", reason="751 MB: pip install '.[ray]'")
-from text_recognizer.integrations.ray import Actor, Place, Task, read_ray
+from text_recognizer.integrations.ray import Actor, Place, read_ray
 
 WORDS = ("letter", "paper", "house", "river")
 
@@ -55,6 +55,56 @@ def test_each_page_is_read_once_and_resumed_where_it_stopped(scans, tmp_path, ca
     assert "3 had been read before" in err
     changed = {file.stem for file, time in written.items() if file.stat().st_mtime_ns != time}
     assert changed == {records[0]["stem"]}
+
+
+@pytest.fixture(scope="module")
+def boxes(tmp_path_factory):
+    """A document of two pages, a PDF, and an image."""
+    folder = tmp_path_factory.mktemp("boxes")
+    pages = []
+    for text in WORDS[:3]:
+        image = Image.new("L", (360, 160), 255)
+        ImageDraw.Draw(image).text((80, 60), text, font=ImageFont.load_default(36), fill=0)
+        pages.append(image)
+    pages[0].save(folder / "box.tif", save_all=True, append_images=pages[1:2])
+    pages[2].save(folder / "house.pdf", resolution=200)
+    pages[0].save(folder / "letter.png")
+    return folder
+
+
+def test_documents_and_tables_are_those_of_a_batch_without_ray(boxes, tmp_path, capsys):
+    common = ["batch", str(boxes), "--mode", "fast", "--jobs", "2", "--format", "text,pdf,page", "--table", "jsonl"]
+    plain, spread = tmp_path / "plain", tmp_path / "ray"
+    assert cli.main([*common, "--output", str(plain)]) == 0
+    assert cli.main([*common, "--output", str(spread), "--ray", "local"]) == 0
+    assert "4 pages read" in capsys.readouterr().err
+
+    def results(folder):
+        hidden = {file for name in (".pages", ".done") for file in (folder / name).rglob("*")}
+        files = {file for file in folder.rglob("*") if file.is_file()} - hidden - {folder / "batch.jsonl"}
+        return {
+            file.name: file.read_text() if file.suffix in (".txt", ".jsonl") else file.stat().st_size > 100
+            for file in files
+        }
+
+    assert results(spread) == results(plain)
+    assert results(spread)["box.txt"] == "letter\n\fpaper\n"
+    (spread / "pages.jsonl").unlink()
+    assert cli.main([*common, "--output", str(spread), "--ray", "local", "--resume"]) == 0
+    assert "0 pages read" in capsys.readouterr().err
+    assert results(spread) == results(plain)
+
+
+def test_document_is_put_together_at_an_address_of_fsspec(boxes):
+    place = Place("memory://boxes")
+    options = Options(output=Path(), formats=("text", "pdf"), mode="fast")
+    actor = Actor(options, place)
+    parts = tuple(Task(str(n) * 32, page) for n, page in enumerate(find_pages(boxes / "box.tif")))
+    for task in (*parts, Task("d" * 32, parts[0].page, parts=parts)):
+        record = json.loads(actor({"task": pickle.dumps(task)})["record"])
+    assert record["files"] == ["box.txt", "box.pdf"]
+    assert place.read("box.txt") == b"letter\n\fpaper\n"
+    assert (place.read("box.pdf") or b"").startswith(b"%PDF-")
 
 
 def reading_processes():

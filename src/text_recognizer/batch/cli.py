@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from text_recognizer import formats
-from text_recognizer.batch.read import Options, Summary, read_batch, stopping
+from text_recognizer.batch.read import Folder, Summary, read_batch, stopping
 from text_recognizer.batch.table import check_table, write_table
+from text_recognizer.batch.work import Options
 from text_recognizer.devices import CPU, DEVICE_HELP
 from text_recognizer.documents import PDF_DPI, PageReference, find_pages
 from text_recognizer.embedded import EMBEDDED_HELP
@@ -38,8 +39,6 @@ def main(argv: list[str]) -> int:
     )  # fmt: skip
     if "://" in args.output and not args.ray:
         raise UsageError(f"--output {args.output} is not a folder; give one, or read with --ray")
-    if args.ray and args.table:
-        raise UsageError("--ray makes no table; read its JSON files as one, or give --table without it")
     if args.ray and args.watch:
         raise UsageError("--ray reads what is there; give --watch without it")
     given = {"pages": args.pages, "password": args.password, "dpi": args.dpi, "frames": args.frames}
@@ -65,18 +64,21 @@ def main(argv: list[str]) -> int:
             else:
                 summary = read_batch(found, options, note, stopped)
     if args.table is not None:
-        write_table(options.output, args.table, done)
+        write_table(_ray().Place(args.output) if args.ray else Folder(options.output), args.table, done)
     print(summary, file=sys.stderr)
     return next(iter(summary.statuses), 0)
 
 
 def _read_on_ray(found: Iterator[PageReference], options: Options, output: str, address: str, *rest: Any) -> Summary:
+    return cast("Summary", _ray().read_ray(found, options, output, address, *rest))
+
+
+def _ray() -> Any:
     # By name: no reading path imports Ray.
     try:
-        ray = import_module("text_recognizer.integrations.ray")
+        return import_module("text_recognizer.integrations.ray")
     except ModuleNotFoundError as error:
         raise ExtraMissing(f"--ray needs the package '{error.name}'; {install_hint('ray')}") from None
-    return cast("Summary", ray.read_ray(found, options, output, address, *rest))
 
 
 def _watched(sources: list[str], stopped: Callable[[], bool], given: dict[str, Any]) -> Iterator[PageReference | None]:
@@ -173,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--ray",
         metavar="ADDRESS",
-        help="read on a Ray cluster, 'local' for one on this machine; a file a page (needs the 'ray' extra)",
+        help="read on a Ray cluster, 'local' for one on this machine (needs the 'ray' extra)",
     )
     parser.add_argument("--pages", metavar="RANGES", help="which pages of each document, such as 1-3,7,10-")
     parser.add_argument("--password", help="of encrypted PDFs")

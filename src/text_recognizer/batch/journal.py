@@ -9,12 +9,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from text_recognizer.documents import PageReference
 from text_recognizer.errors import OutputFailed, TextRecognizerError, UsageError
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows: two batches into one folder are not noticed there
+    fcntl = None  # type: ignore[assignment]
 
 JOURNAL = "batch.jsonl"
 ERRORS = "errors.jsonl"
@@ -27,21 +33,21 @@ class Journal:
         folder: of the output; it is created.
         resume: continue an existing journal. Otherwise a folder with one is refused, since two batches would mix.
 
-    Raises `UsageError` and `OutputFailed`.
+    `files` are the names of all results, below `folder`.
+    Raises `UsageError`, also where another batch is writing to `folder`, and `OutputFailed`.
     """
 
     def __init__(self, folder: Path, resume: bool) -> None:
         self.path = folder / JOURNAL
         self.done: dict[str, dict[str, Any]] = {}
+        self.files: set[str] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if self.path.exists():
-                if not resume:
-                    raise UsageError(
-                        f"{folder} holds the results of a batch: give --resume to go on, or another --output"
-                    )
-                self._load()
+            if self.path.exists() and not resume:
+                raise UsageError(f"{folder} holds the results of a batch: give --resume to go on, or another --output")
             self._stream = self.path.open("ab")
+            self._lock()
+            self._load()
         except OSError as error:
             raise OutputFailed(f"cannot write to {folder} ({error.strerror}); choose another --output") from None
 
@@ -54,20 +60,37 @@ class Journal:
                 whole += len(line)
                 try:
                     record = json.loads(line)
-                    self.done[record["key"]] = record
-                except (ValueError, KeyError, TypeError):
-                    continue  # a line that was damaged: its page is read again
+                    self._note({**record, "key": str(record["key"]), "files": [*map(str, record["files"])]})
+                except (ValueError, KeyError, TypeError, RecursionError):
+                    continue  # a line that was damaged, or of another program: its page is read again
         os.truncate(self.path, whole)
+
+    def _lock(self) -> None:
+        # Held until the stream is closed, or this process ends in whatever way.
+        if fcntl is not None:
+            try:
+                fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._stream.close()
+                raise UsageError(
+                    f"another batch is writing to {self.path.parent}: wait for it, or choose another --output"
+                ) from None
+            except OSError:  # a file system without locks
+                pass
+
+    def _note(self, record: dict[str, Any]) -> None:
+        self.done[record["key"]] = record
+        self.files.update(record["files"])
 
     def add(self, record: dict[str, Any]) -> None:
         """Append a finished page; on disk when this returns. Raises `OutputFailed`."""
         try:
-            self._stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            self._stream.write(as_line(record))
             self._stream.flush()
             os.fsync(self._stream.fileno())
         except OSError as error:
             raise OutputFailed(f"cannot write {self.path} ({error.strerror}); make room and give --resume") from None
-        self.done[record["key"]] = record
+        self._note(record)
 
     def has(self, key: str) -> bool:
         """Whether that was done without an error, and its files are still there."""
@@ -82,19 +105,29 @@ class Journal:
 
     def close(self) -> None:
         """Write the failures to `errors.jsonl` beside the journal (no file where there are none), and close."""
-        self._stream.close()
-        lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in self.failures()]
+        lines = b"".join(as_line(record) for record in self.failures())
         errors = self.path.with_name(ERRORS)
-        if lines:
-            errors.write_text("".join(lines), encoding="utf-8")
-        else:
-            errors.unlink(missing_ok=True)
+        try:
+            if lines:
+                errors.write_bytes(lines)
+            else:
+                errors.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputFailed(f"cannot write {errors} ({error.strerror}); make room and give --resume") from None
+        finally:
+            with suppress(OSError):  # what `add` could not write
+                self._stream.close()
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def as_line(record: dict[str, Any]) -> bytes:
+    """A record as a line of JSON. Bytes of file names that are not UTF-8 become escapes."""
+    return json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 
 def about_page(key: str, page: PageReference) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from text_recognizer.batch.read import kept_page
+from text_recognizer.batch.work import Place, kept_page
 from text_recognizer.errors import ExtraMissing, OutputFailed, install_hint
 
 TableKind = Literal["parquet", "jsonl"]
@@ -26,27 +26,27 @@ def check_table(kind: TableKind) -> None:
             raise ExtraMissing(f"Parquet needs the package 'pyarrow'; {install_hint('parquet')}") from None
 
 
-def write_table(output: Path, kind: TableKind, records: Iterable[Mapping[str, Any]]) -> Path:
-    """Write `pages.parquet` or `pages.jsonl` below `output`, whole or not at all.
+def write_table(place: Place, kind: TableKind, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write `pages.parquet` or `pages.jsonl` at `place`, whole or not at all.
 
     `records`: those of the journal of pages that were read, with `Options.table`. Raises `OutputFailed`.
     """
-    target = output / f"pages.{kind}"
+    target = place.folder(f"pages.{kind}") / f"pages.{kind}"
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        (_write_parquet if kind == "parquet" else _write_lines)(fresh, _rows(output, records))
+        (_write_parquet if kind == "parquet" else _write_lines)(fresh, _rows(place, records))
         fresh.replace(target)
     except OSError as error:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise OutputFailed(f"cannot write {target} ({error.strerror}); make room and give --resume") from None
-    return target
+    place.collect()
 
 
-def _rows(output: Path, records: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _rows(place: Place, records: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """What is known of each page, with its number in its document, by documents and pages."""
     for record in sorted(records, key=lambda record: (record["source"], record["page"])):
-        page = json.loads((output / kept_page(record["key"])).read_bytes())
+        page = json.loads(place.read(kept_page(record["key"])) or b"{}")
         yield {"format": page.pop("format"), "source": page.pop("source"), "page": record["page"], **page}
 
 
@@ -71,9 +71,12 @@ def _write_parquet(path: Path, rows: Iterator[dict[str, Any]]) -> None:
     schema = pa.schema(
         [
             ("source", pa.string()), ("page", pa.int32()), ("model", pa.string()), ("language", pa.string()),
-            ("width", pa.int32()), ("height", pa.int32()), ("text", pa.string()), ("lines", pa.list_(line)),
+            ("width", pa.int32()), ("height", pa.int32()), ("dpi", pa.float32()), ("embedded", pa.bool_()),
+            ("text", pa.string()), ("lines", pa.list_(line)),
         ]
     )  # fmt: skip
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        while group := list(islice(rows, ROWS)):
+        # Bytes of file names that are not UTF-8 become escapes.
+        named = ({**row, "source": row["source"].encode(errors="backslashreplace").decode()} for row in rows)
+        while group := list(islice(named, ROWS)):
             writer.write_table(pa.Table.from_pylist(group, schema))

@@ -3,20 +3,21 @@
 A page's files are written by the actor that read it, and after them its record in the folder `DONE` of the output. So
 nothing is lost with the driver, a node or an actor: Ray starts lost actors again and repeats what they had in hand, and
 a page whose record is there is not read once more. Ray Data hands out a few pages at a time, however many there are.
+When all pages are read, the documents of several pages are put together in the same way.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
 import os
 import pickle
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
@@ -27,14 +28,12 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 
-from text_recognizer import formats
-from text_recognizer.batch.journal import about_page, failure
-from text_recognizer.batch.read import Options, Summary
-from text_recognizer.bundle import sha256
-from text_recognizer.description import DESCRIPTION
+from text_recognizer.batch.journal import about_page, as_line, failure
+from text_recognizer.batch.read import Summary
+from text_recognizer.batch.work import PAGES, Documents, Options, Task, put_together, read_page, tasks
 from text_recognizer.documents import PageReference
 from text_recognizer.errors import ImageRejected, OutputFailed, TextRecognizerError, UsageError
-from text_recognizer.formats.document import ending, write_file
+from text_recognizer.formats.document import write_file
 from text_recognizer.reader import Reader
 from text_recognizer.registry import resolve
 
@@ -50,6 +49,7 @@ class Place:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self._beside: tempfile.TemporaryDirectory[str] | None = None
         try:
             self._files, self._root = fsspec.url_to_fs(address)
         except (ImportError, ValueError) as error:
@@ -64,13 +64,43 @@ class Place:
         """Raises `OutputFailed`."""
         path = f"{self._root}/{name}"
         try:
-            if isinstance(self._files, LocalFileSystem):
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-                write_file(Path(path), data)
+            if self.local is not None:
+                write_file(self.folder(name) / PurePosixPath(name).name, data)
             else:
                 self._files.pipe_file(path, data)
         except OSError as error:
             raise OutputFailed(f"cannot write {path} ({error}); choose another --output") from None
+
+    @property
+    def local(self) -> Path | None:
+        """The folder, if it is one of this machine."""
+        return Path(self._root) if isinstance(self._files, LocalFileSystem) else None
+
+    def folder(self, name: str) -> Path:
+        """A folder of this machine to which `name` may be written; `collect` brings what was written there."""
+        root = self.local
+        if root is None:
+            self._beside = self._beside or tempfile.TemporaryDirectory()
+            root = Path(self._beside.name)
+        folder = (root / name).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputFailed(f"cannot write {folder} ({error}); choose another --output") from None
+        return folder
+
+    def collect(self) -> None:
+        """Bring the files of `folder` to the output. Raises `OutputFailed`."""
+        if self._beside is not None:
+            root = Path(self._beside.name)
+            try:
+                for file in sorted(file for file in root.rglob("*") if file.is_file()):
+                    self._files.put_file(str(file), f"{self._root}/{file.relative_to(root).as_posix()}")
+            except OSError as error:
+                raise OutputFailed(f"cannot write {self.address} ({error}); choose another --output") from None
+            finally:
+                self._beside.cleanup()
+                self._beside = None
 
     def read(self, name: str) -> bytes | None:
         """None where there is no such file."""
@@ -90,14 +120,6 @@ class Place:
             self._files.rm(path, recursive=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A page to read; `key` is of what it shows, of the model and of the options."""
-
-    key: str
-    page: PageReference
-
-
 def read_ray(
     pages: Iterable[PageReference],
     options: Options,
@@ -106,7 +128,7 @@ def read_ray(
     report: Callable[[dict[str, Any]], None] = lambda record: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Summary:
-    """Read `pages` on a Ray cluster and write a file a page and format below `output`; returns the counts.
+    """Read `pages` on a Ray cluster and write a file a document and format below `output`; returns the counts.
 
     Args:
         options: as for `read_batch`; `jobs` are actors, None for one a processor; its `output` is not used.
@@ -122,37 +144,82 @@ def read_ray(
     if done and not options.resume:
         raise UsageError(f"{output} holds the results of a batch: give --resume to go on, or another --output")
     place.remove(BEGUN)  # of a run that has ended: nobody is at these pages any more
-    reader = Reader(options.bundle, device=options.device)  # what is wrong with the model is one error, not one a page
+    bundle = resolve(options.bundle)
+    reader = Reader(bundle, device=options.device)  # what is wrong with the model is one error, not one a page
     reader.recognizer.in_language(options.language)
-    summary, start = Summary(), time.monotonic()
-    failures, waiting = [], []
-    for task in _tasks(pages, options):
-        if f"{task.key}.json" in done:
+    summary, documents, start = Summary(), Documents(), time.monotonic()
+    failures: list[dict[str, Any]] = []
+    kept = place.names(PAGES) if options.table else set()
+    waiting = []
+    for task in tasks(_sent(pages), options.identity(bundle), place.local, _Results(place, done)):
+        assert task is not None
+        if task.of_document:
+            documents.add(task)
+        if f"{task.key}.json" in done and (not options.table or f"{task.key}.json" in kept):
             summary.skipped += 1
-            report({"source": task.page.name, "page": task.page.number, "skipped": True})
+            report({**about_page(task.key, task.page), "skipped": True})
+            documents.settle(task.key, fresh=False)
         else:
             waiting.append(task)
-    for record in _read(waiting, options, place, address) if waiting else ():
-        if record.get("error"):
-            summary.failed += 1
-            summary.statuses.append(record["status"])
-            failures.append(record)
-        else:
-            summary.read += 1
-        report(record)
-        if stopped() and summary.read + summary.failed < len(waiting):
-            summary.stopped = True
-            break
+    documents.end()
+
+    def settle(records: Iterable[dict[str, Any]]) -> None:
+        for record in records:
+            failed, whole = bool(record.get("error")), "document" in record
+            if failed:
+                summary.statuses.append(record["status"])
+                failures.append(record)
+            summary.failed += failed
+            summary.read += not failed and not whole
+            if failed or not whole:
+                report(record)
+            documents.settle(record["key"], fresh=not failed)
+            if stopped():
+                summary.stopped = True
+                return
+
+    def unfinished() -> list[Task]:
+        ready, documents.ready = documents.ready, []
+        return [task for task, fresh in ready if fresh or f"{task.key}.json" not in done]
+
+    if waiting or documents.ready:
+        with _cluster(address, options) as actors:
+            settle(_read(waiting, options, place, actors))
+            if not summary.stopped:
+                settle(_read(unfinished(), options, place, actors))
     place.remove(BEGUN)
     place.remove(ERRORS)
     if failures:
-        place.write(ERRORS, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in failures).encode())
+        place.write(ERRORS, b"".join(map(as_line, failures)))
     summary.seconds = time.monotonic() - start
     return summary
 
 
-def _read(tasks: list[Task], options: Options, place: Place, address: str) -> Iterator[dict[str, Any]]:
-    """The records of `tasks`, as they are finished."""
+class _Results:
+    """Names of the files of an earlier run; its records are only read where a source lies among them."""
+
+    def __init__(self, place: Place, done: set[str]) -> None:
+        self._place, self._done = place, done
+        self._names: set[str] | None = None
+
+    def __contains__(self, name: object) -> bool:
+        if self._names is None:
+            found = (self._place.read(f"{DONE}/{key[:2]}/{key}") for key in self._done)
+            self._names = {str(file) for record in found if record for file in json.loads(record)["files"]}
+        return name in self._names
+
+
+def _sent(pages: Iterable[PageReference]) -> Iterator[PageReference]:
+    """Raises `UsageError` for a document that would be sent along with each of its pages."""
+    for page in pages:
+        if page.source.data is not None and page.count > 1:
+            raise UsageError(f"{page.name} is not a file; save it to one that all nodes reach, and give that")
+        yield page
+
+
+@contextmanager
+def _cluster(address: str, options: Options) -> Iterator[int]:
+    """Connected to Ray; gives the number of actors that read."""
     local = address == "local"
     try:
         ray.init(
@@ -166,20 +233,27 @@ def _read(tasks: list[Task], options: Options, place: Place, address: str) -> It
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(f"no Ray answers or starts at '{address}' ({reason}); or read without --ray") from None
     try:
-        actors = min(len(tasks), options.jobs or max(1, int(ray.cluster_resources().get("CPU", 1))))
         DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        together = max(1, min(AT_ONCE, len(tasks) // (4 * actors)))
-        rows = ray.data.from_items(
-            [{"task": pickle.dumps(task)} for task in tasks], override_num_blocks=math.ceil(len(tasks) / together)
-        )
-        reading = rows.map(
-            Actor, fn_constructor_args=(options, place), num_cpus=SHARE, compute=ActorPoolStrategy(size=actors)
-        )
-        for row in reading.iter_rows():
-            yield json.loads(row["record"])
+        yield options.jobs or max(1, int(ray.cluster_resources().get("CPU", 1)))
     finally:
         ray.shutdown()
+
+
+def _read(waiting: list[Task], options: Options, place: Place, most: int) -> Iterator[dict[str, Any]]:
+    """The records of what is `waiting`, as it is finished by `most` actors."""
+    if not waiting:
+        return
+    actors = min(len(waiting), most)
+    together = max(1, min(AT_ONCE, len(waiting) // (4 * actors)))
+    rows = ray.data.from_items(
+        [{"task": pickle.dumps(task)} for task in waiting], override_num_blocks=math.ceil(len(waiting) / together)
+    )
+    reading = rows.map(
+        Actor, fn_constructor_args=(options, place), num_cpus=SHARE, compute=ActorPoolStrategy(size=actors)
+    )
+    for row in reading.iter_rows():
+        yield json.loads(row["record"])
 
 
 class Actor:
@@ -199,63 +273,25 @@ class Actor:
             times = int(self._place.read(begun) or 0)
             if times > self._options.retry:
                 problem = ImageRejected("its process was killed, perhaps because memory ran out; scale the image down")
-                return {"record": json.dumps(failure(task.key, task.page, problem))}
+                return {"record": as_line(failure(task.key, task.page, problem)).decode()}
             self._place.write(begun, str(times + 1).encode())
             found = self._attempt(task)
             self._place.remove(begun)
-            record = json.dumps(found, ensure_ascii=False).encode()
+            record = as_line(found)
             if not found.get("error"):
                 self._place.write(done, record)
         return {"record": record.decode()}
 
     def _attempt(self, task: Task) -> dict[str, Any]:
+        about = {"document": True} if task.parts else {}
         for left in reversed(range(self._options.retry + 1)):
             try:
-                return self._read(task)
+                if task.parts:
+                    return put_together(task, self._options, self._place)
+                return read_page(task, self._reader, self._options, self._place)
             except TextRecognizerError as error:
-                return failure(task.key, task.page, error)
-            except Exception as error:  # one page that trips us up must not cost the other thousand
+                return {**failure(task.key, task.page, error), **about}
+            except Exception as error:  # one page must not fail the others
                 if not left:
-                    return failure(task.key, task.page, error)
+                    return {**failure(task.key, task.page, error), **about}
         raise AssertionError
-
-    def _read(self, task: Task) -> dict[str, Any]:
-        start, options, reference, files = time.monotonic(), self._options, task.page, []
-        image = reference.load()
-        page = self._reader.read(image, options.mode, language=options.language)
-        for name in options.formats:
-            chosen = formats.get_format(name)
-            picture = reference.picture(image) if chosen.needs_picture else None
-            file = reference.stem.with_name(reference.stem.name + ending(name, options.formats, 1)).as_posix()
-            self._place.write(file, chosen.write(page, reference.name, picture))
-            files.append(file)
-        seconds = round(time.monotonic() - start, 3)
-        counts = {"lines": len(page.lines), "characters": len(page.text), "seconds": seconds}
-        return {**about_page(task.key, task.page), "files": files, **counts}
-
-
-def _tasks(pages: Iterable[PageReference], options: Options) -> Iterator[Task]:
-    """Raises `UsageError` for a document that would be sent along with each of its pages."""
-    model = sha256(resolve(options.bundle) / DESCRIPTION)
-    identity = [model, options.mode, options.language, sorted(options.formats)]
-    shown: dict[Any, str] = {}
-    for page in pages:
-        source = page.source
-        if source.data is not None and page.count > 1:
-            raise UsageError(f"{page.name} is not a file; save it to one that all nodes reach, and give that")
-        where = (source.path, source.url, source.entry, source.member)
-        if where not in shown:
-            shown.clear()  # pages of one document follow each other
-            shown[where] = _digest(page)
-        parts = [shown[where], page.kind, page.number, page.dpi, page.stem.as_posix(), identity]
-        yield Task(hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32], page)
-
-
-def _digest(page: PageReference) -> str:
-    if page.source.url is not None:
-        return page.source.url
-    try:
-        opened = page.source.opened
-        return sha256(opened) if isinstance(opened, Path) else hashlib.sha256(opened).hexdigest()
-    except (TextRecognizerError, OSError):
-        return ""  # reading it says what is wrong
