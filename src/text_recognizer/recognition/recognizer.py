@@ -46,9 +46,9 @@ INK_LEVEL, INK_PIXELS = 110, 6
 # Log-probability of the CTC head's best path above which no other text is searched for.
 CERTAIN = -0.1
 ALTERNATIVES = 3  # returned with a line, at most
-# Readings whose log-probability is at most so far from the best one's, and how many, are close: the neural language
-# model judges between them. Further ones hardly ever win.
-CLOSE, CLOSE_MOST = 5.0, 8
+# Readings at most so far behind the best one's log-probability, and how many at most: those that the decoder is asked
+# about, by all other scores, and those between which the neural language model judges. Others hardly ever win.
+PROMISING, CLOSE = (6.0, 12), (5.0, 8)
 IDENTIFIED = 4  # lines of a page by which its language is identified
 
 Gray = NDArray[np.uint8]
@@ -354,44 +354,35 @@ class Recognizer:
         return [list(text) for text in dict.fromkeys(map(tuple, found))]
 
     def rank(self, line: EncodedLine, looks: Sequence[Scores], greedy: list[int]) -> tuple[list[list[int]], Scores]:
-        """Candidates best first by both heads and the language model, and the decoder's probabilities of the first.
+        """Candidates best first by both heads and the language models, and the decoder's probabilities of the first.
 
         Returns:
-            texts as token ids, and the probability (len,) 0…1 of each token of the best one.
+            texts as token ids that had a chance, and the probability (len,) 0…1 of each token of the best one.
         """
+        weights = self.decoding
         texts = self.candidates(looks, greedy)
+        ctc = np.mean([ctc_scores(look, texts) for look in looks], axis=0)
+        language = np.zeros(len(texts))
+        length = np.zeros(len(texts))
+        if self.language is not None:
+            language = np.asarray([self.language.score(text) for text in texts])
+            length = weights.length_bonus * np.asarray([len(text) for text in texts])
+        # The decoder takes the longest: it only sees what has a chance.
+        first = _leading(ctc + weights.language_weight * language + length, *PROMISING)
+        texts, ctc, language, length = [texts[i] for i in first], ctc[first], language[first], length[first]
         if max(map(len, texts)) < self._max_tokens:
             decoder = self.decoder_scores(line, texts)
         else:  # more characters than the decoder has places for: it has no say
             decoder = [np.zeros(len(text) + 1, np.float32) for text in texts]
-        order = [0]
-        if len(texts) > 1:
-            weights = self.decoding
-            ctc = np.mean([ctc_scores(look, texts) for look in looks], axis=0)
-            joint = weights.ctc_weight * ctc + (1 - weights.ctc_weight) * np.asarray([d.sum() for d in decoder])
-            if self.language is not None:
-                language = np.asarray([self.language.score(text) for text in texts])
-                joint += weights.language_weight * language
-                joint += weights.length_bonus * np.asarray([len(text) for text in texts])
-                order = self._ranked(joint, language, texts)
-            else:
-                order = [int(i) for i in np.argsort(-joint)]
-        return [texts[i] for i in order], np.exp(decoder[order[0]][:-1])
-
-    def _ranked(
-        self, joint: NDArray[np.floating], language: NDArray[np.floating], texts: Sequence[Sequence[int]]
-    ) -> list[int]:
-        """Places of `texts`, best first by the scores `joint`.
-
-        Among the first ones that are close, the neural language model takes a share of the weight of `language`.
-        """
+        joint = weights.ctc_weight * ctc + (1 - weights.ctc_weight) * np.asarray([d.sum() for d in decoder])
+        joint += weights.language_weight * language + length
         order = np.argsort(-joint)
-        close = order[:CLOSE_MOST][joint[order[:CLOSE_MOST]] >= joint[order[0]] - CLOSE]
+        close = _leading(joint, *CLOSE)
         if self.neural is not None and len(close) > 1:
             neural = self.neural.scores([texts[i] for i in close])
-            weight = self.decoding.language_weight * self.decoding.neural_share
-            order[: len(close)] = close[np.argsort(-(joint[close] + weight * (neural - language[close])))]
-        return [int(i) for i in order]
+            shared = weights.language_weight * weights.neural_share
+            order[: len(close)] = close[np.argsort(-(joint[close] + shared * (neural - language[close])))]
+        return [texts[i] for i in order], np.exp(decoder[order[0]][:-1])
 
     def text(self, ids: Sequence[int]) -> str:
         """Characters of token ids."""
@@ -492,6 +483,12 @@ def _joined(readings: Sequence[LineReading], edges: Sequence[float]) -> LineRead
     if not words:
         return _BLANK
     return LineReading(" ".join(w.text for w in words), float(np.mean([w.confidence for w in words])), words)
+
+
+def _leading(scores: NDArray[np.floating], behind: float, most: int) -> NDArray[np.intp]:
+    """Places of the `most` best of `scores` that are at most so far behind the first, best first."""
+    order = np.argsort(-scores)[:most]
+    return np.asarray(order[scores[order] >= scores[order[0]] - behind], np.intp)
 
 
 def _padded(width: int) -> int:
