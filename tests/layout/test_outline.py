@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from text_recognizer.layout.finder import lines_from_traces
+from text_recognizer.layout.outline import outline_lines
 from text_recognizer.layout.trace import Trace
 
 X_HEIGHT = 20
@@ -87,3 +88,15 @@ def test_short_last_line_stays_although_a_tail_touches_it():
     page = page_of([("a happy gypsy sings", 40, 100), ("end.", 100, 142)])
     lines = lines_from_traces(page, [trace(45, 400, 100), trace(102, 170, 142)])
     assert len(lines) == 2
+
+
+def test_line_outside_of_the_picture_has_no_outline():
+    page = np.full((200, 400), 255, np.uint8)
+    cv2.putText(page, "hello there", (20, 100), cv2.FONT_HERSHEY_SIMPLEX, 1, 0, 2)
+    inside = Trace(np.array([[20, 100], [200, 100]], np.float32), 14.0, 0.9)
+    outside = [
+        Trace(inside.points + np.array(shift, np.float32), 14.0, 0.9) for shift in ((0, 300), (900, 0), (0, -300))
+    ]
+    found = outline_lines(page, [inside, *outside])
+    assert found[0] is not None
+    assert found[1:] == [None, None, None]

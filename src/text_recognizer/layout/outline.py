@@ -164,7 +164,8 @@ def _loops_of_others(parts: NDArray[np.int32], lines: Sequence[_Line], settings:
         left, top = max(0, x), max(0, y)
         window = parts[top : max(top, y + h), left : max(left, x + w)]
         mask = np.zeros(window.shape, np.uint8)
-        cv2.fillPoly(mask, [line.core() - np.array([left, top])], 1)
+        if mask.size:  # else the line lies outside of the page, or only its ends reach into it
+            cv2.fillPoly(mask, [line.core() - np.array([left, top])], 1)
         core_of.append(np.bincount(window[mask > 0], minlength=len(sizes)))
     loops = set()
     for i in short:
