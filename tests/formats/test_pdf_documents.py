@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tracemalloc
 
+import pdf_oxide
 import pikepdf
 import pypdfium2 as pdfium
 import pytest
@@ -258,3 +259,30 @@ def test_only_a_whole_pdf_takes_text_and_only_pdf_a_stays_pdf_a():
     assert texts(kept) == ["again"]
     with pikepdf.open(io.BytesIO(kept)) as pdf, pdf.open_metadata() as metadata:
         assert metadata.pdfa_status == "2B"
+
+
+def pdf_a_faults(document, tmp_path):
+    """What a validator that is not ours finds; `benchmarks/pdfa.py` asks a second one."""
+    (tmp_path / "a.pdf").write_bytes(document)
+    return pdf_oxide.PdfDocument(str(tmp_path / "a.pdf")).validate_pdf_a("2b")["errors"]
+
+
+def test_documents_are_pdf_a_in_the_eyes_of_a_validator(tmp_path):
+    pictures = written([Sheet(page=read_page("word"), picture=picture(kind)) for kind in ("JPEG", "PNG")])
+    assert pdf_a_faults(pictures, tmp_path) == []
+    kept = written([Sheet(page=read_page("again"))], About(original=pictures))
+    assert pdf_a_faults(kept, tmp_path) == []
+    assert pdf_a_faults(original(), tmp_path) != []
+
+
+def test_text_without_a_structure_takes_level_a_from_a_document(tmp_path):
+    pictures = written([Sheet(page=read_page("word"), picture=picture())])
+    with pikepdf.open(io.BytesIO(pictures)) as pdf:
+        with pdf.open_metadata() as metadata:
+            metadata["pdfaid:conformance"] = "A"
+        made = io.BytesIO()
+        pdf.save(made)
+    for pages, level in (([Sheet(page=read_page("again"))], "2B"), ([], "2A")):
+        document = written(pages, About(original=made.getvalue()))
+        with pikepdf.open(io.BytesIO(document)) as pdf, pdf.open_metadata() as metadata:
+            assert metadata.pdfa_status == level

@@ -68,7 +68,17 @@ class LayerWriter:
             if Name.Metadata not in pdf.Root:
                 with pdf.open_metadata(set_pikepdf_as_editor=False, update_docinfo=False) as metadata:
                     metadata.load_from_docinfo({name: pdf.docinfo[name] for name in _TOLD if name in pdf.docinfo})
+            elif self._font is not None:
+                self._lower_level()
             pdf.save(self._out, encryption=bool(pdf.is_encrypted))
+
+    def _lower_level(self) -> None:
+        # Level A of PDF/A asks for a structure that names each text; what was added here has none.
+        with self._pdf.open_metadata(set_pikepdf_as_editor=False, update_docinfo=False) as metadata:
+            level_a = metadata.pdfa_status.endswith("A")
+        if level_a:
+            with self._pdf.open_metadata(set_pikepdf_as_editor=False, update_docinfo=False) as metadata:
+                metadata["pdfaid:conformance"] = "B"
 
     def _stream(self, data: bytes) -> Any:
         stream = Stream(self._pdf, zlib.compress(data))  # compressed at once: there may be thousands
