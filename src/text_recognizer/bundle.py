@@ -66,7 +66,7 @@ class Bundle:
         return cls(folder, description)
 
     def session(self, name: str, threads: int | None = None, device: str = CPU) -> ort.InferenceSession:
-        """ONNX Runtime session of graph `name` ("encoder", "decoder", "line_finder") on `device` (see `devices`).
+        """ONNX Runtime session of graph `name` (such as "encoder") on `device` (see `devices`).
 
         `threads`: how many it may use, None for all cores. Raises BundleInvalid where the graph cannot be loaded,
         UsageError where the device is absent.

@@ -13,6 +13,8 @@ from typing import Literal
 Mode = Literal["fast", "accurate"]
 """How lines are read: `fast` takes one pass, `accurate` also uses the decoder and makes fewer errors."""
 
+Script = Literal["handwritten", "printed"]
+
 Point = tuple[float, float]
 """(x, y) in pixels of the image, y down, origin at the top-left corner of the image."""
 
@@ -37,7 +39,12 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line of text. `alternatives` are other readings of it, best first, without `text` itself."""
+    """One line of text.
+
+    `words` are those of `text`. `alternatives` are other readings of it, best first, without `text` itself. `script`
+    is None where the model does not distinguish scripts. `struck` are words that are struck out: they stand among
+    `words` on the paper, and are not in `text`.
+    """
 
     text: str
     polygon: Polygon
@@ -45,6 +52,8 @@ class Line:
     confidence: float
     words: tuple[Word, ...]
     alternatives: tuple[str, ...] = ()
+    script: Script | None = None
+    struck: tuple[Word, ...] = ()
 
 
 BlockKind = Literal["paragraph", "heading", "margin", "column", "table", "row"]

@@ -28,7 +28,7 @@ from text_recognizer.layout.vertical import turn_notes
 from text_recognizer.layout.words import word_polygon
 from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word, orientation_of
 from text_recognizer.recognition.alone import numbers_of
-from text_recognizer.recognition.recognizer import LineReading, Recognizer
+from text_recognizer.recognition.recognizer import LineReading, Recognizer, WordReading
 from text_recognizer.registry import resolve
 
 
@@ -239,17 +239,25 @@ def _with_text(line: Line, text: str) -> Line:
 
 
 def _line(polygon: Polygon, baseline: Polyline | None, reading: LineReading) -> Line:
-    words = tuple(
-        Word(text=word.text, polygon=word_polygon(polygon, baseline, word.start, word.end), confidence=word.confidence)
-        for word in reading.words
-    )
+    def placed(words: Iterable[WordReading]) -> tuple[Word, ...]:
+        return tuple(
+            Word(
+                text=word.text,
+                polygon=word_polygon(polygon, baseline, word.start, word.end),
+                confidence=word.confidence,
+            )
+            for word in words
+        )
+
     return Line(
         text=reading.text,
         polygon=polygon,
         baseline=baseline or (),
         confidence=reading.confidence,
-        words=words,
+        words=placed(reading.words),
         alternatives=reading.alternatives,
+        script=reading.script,
+        struck=placed(reading.struck),
     )
 
 

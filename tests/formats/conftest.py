@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,23 @@ def divided():
         of("column", 16, 17, blocks=(of("paragraph", 16, 17),)),
     )
     return Page(width=640, height=640, lines=lines, model="pen@0.1", blocks=blocks)
+
+
+@pytest.fixture(scope="session")
+def marked():
+    """A printed line, and two written ones: of the first, the second word and the last are struck out."""
+
+    def striking(line, script, *gone):
+        kept = tuple(word for number, word in enumerate(line.words) if number not in gone)
+        struck = tuple(word for number, word in enumerate(line.words) if number in gone)
+        return replace(line, text=" ".join(word.text for word in kept), words=kept, struck=struck, script=script)
+
+    lines = (
+        striking(placed("Name and place", (50, 100), 300, 0), "printed"),
+        striking(placed("we never saw them again", (50, 160), 400, 10), "handwritten", 1, 4),
+        striking(placed("in May", (50, 220), 120, 0), "handwritten"),
+    )
+    return Page(width=640, height=480, lines=lines, model="pen@0.1")
 
 
 @pytest.fixture(scope="session")

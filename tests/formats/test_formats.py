@@ -69,6 +69,8 @@ def test_json_holds_what_the_documentation_says():
                         "polygon": [[1.0, 2.0], [33.3, 2.0], [33.3, 20.0], [1.0, 20.0]],
                     }
                 ],
+                "script": None,
+                "struck": [],
             },
             {
                 "text": 'a "quoted\\" line',
@@ -77,6 +79,8 @@ def test_json_holds_what_the_documentation_says():
                 "baseline": [],
                 "alternatives": [],
                 "words": [],
+                "script": None,
+                "struck": [],
             },
         ],
         "blocks": [],

@@ -66,6 +66,7 @@ def _write_parquet(path: Path, rows: Iterator[dict[str, Any]]) -> None:
         [
             ("text", pa.string()), ("confidence", pa.float32()), ("polygon", points), ("baseline", points),
             ("alternatives", pa.list_(pa.string())), ("words", pa.list_(word)),
+            ("script", pa.string()), ("struck", pa.list_(word)),
         ]
     )  # fmt: skip
     schema = pa.schema(

@@ -116,7 +116,7 @@ def _alto_label(root: Element) -> Callable[[Element], str]:
 
 
 def _alto_line(line: Element) -> tuple[str, Polygon, Polyline | None]:
-    text = " ".join(e.get("CONTENT", "") for e in line.iter() if _tag(e) == "String")
+    text = " ".join(filter(None, (e.get("CONTENT") for e in line.iter() if _tag(e) == "String")))
     shape = next((e for e in line if _tag(e) == "Shape"), None)
     outline = next((e.get("POINTS", "") for e in shape if _tag(e) == "Polygon"), "") if shape is not None else ""
     if outline:

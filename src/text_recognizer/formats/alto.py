@@ -1,6 +1,8 @@
 """ALTO 4.3, the Library of Congress's XML of a page's layout and text, for eScriptorium, kraken and libraries.
 
-Confidences are the Strings' WC and the Page's PC; ALTO has no place for other readings of a whole line.
+Confidences are the Strings' WC and the Page's PC; ALTO has no place for other readings of a whole line. Tags tell the
+kind of a block, the script of a line, and the words that are struck out: those are empty Strings, since all Strings of
+a line are its text, and what was read is their ALTERNATIVE.
 """
 
 from __future__ import annotations
@@ -12,7 +14,17 @@ from xml.etree import ElementTree as ET
 from text_recognizer.formats import markup
 from text_recognizer.formats.blocks import blocks_of, corners_of, leaves
 from text_recognizer.formats.format import Format
-from text_recognizer.formats.shapes import Pixels, box, file_name, mean_confidence, outline, pixels, share, words_of
+from text_recognizer.formats.shapes import (
+    Pixels,
+    box,
+    file_name,
+    marked_words,
+    mean_confidence,
+    outline,
+    pixels,
+    share,
+    words_of,
+)
 from text_recognizer.page import Block, Line, Page, Picture
 from text_recognizer.version import __version__
 
@@ -44,10 +56,16 @@ def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes
     markup.add(software, "softwareVersion", text=__version__)
 
     blocks = blocks_of(page)
-    if kinds := sorted({block.kind for block in leaves(blocks)}):
+    meanings = {kind: f"block type {kind}" for kind in sorted({block.kind for block in leaves(blocks)})}
+    known = {f"kind_{kind}": (str(kind), meaning) for kind, meaning in meanings.items()}
+    scripts = {line.script for line in page.lines if line.script is not None}
+    known |= {script: (script, f"{script} line") for script in sorted(scripts)}
+    if any(line.struck for line in page.lines):
+        known["struck"] = ("struck", "struck-out word")
+    if known:
         tags = markup.add(root, "Tags")
-        for kind in kinds:
-            markup.add(tags, "OtherTag", {"ID": f"kind_{kind}", "LABEL": kind, "DESCRIPTION": f"block type {kind}"})
+        for name, (label, meaning) in known.items():
+            markup.add(tags, "OtherTag", {"ID": name, "LABEL": label, "DESCRIPTION": meaning})
 
     size = {"WIDTH": page.width, "HEIGHT": page.height}
     confidence = mean_confidence(page) if page.lines else None
@@ -72,18 +90,25 @@ def _blocks(parent: ET.Element, blocks: Sequence[Block], page: Page, name: str) 
 
 def _line(block: ET.Element, line: Line, name: str, page: Page) -> None:
     shape, baseline = outline(line, page), pixels(line.baseline, page)
-    about = {"ID": name, **_box(shape), "BASELINE": _points(baseline) if len(baseline) > 1 else None}
+    place = {**_box(shape), "BASELINE": _points(baseline) if len(baseline) > 1 else None}
+    about: dict[str, object] = {"ID": name, "TAGREFS": line.script, **place}
     element = markup.add(block, "TextLine", about)
     _shape(element, shape)
-    words = words_of(line)
-    if not words:
+    words = marked_words(line)
+    if not words_of(line):
         markup.add(element, "String", {"CONTENT": line.text, **_box(shape), "WC": share(line.confidence)})
-    for number, word in enumerate(words, 1):
-        place = outline(word, page)
+    for number, (word, struck) in enumerate(words, 1):
+        outer = outline(word, page)
         if number > 1:
             markup.add(element, "SP")
-        about = {"ID": f"{name}word{number}", "CONTENT": word.text, **_box(place), "WC": share(word.confidence)}
-        _shape(markup.add(element, "String", about), place)
+        content: dict[str, object] = {"CONTENT": word.text}
+        if struck:
+            content = {"CONTENT": "", "TAGREFS": "struck", "STYLE": "strikethrough"}
+        about = {"ID": f"{name}word{number}", **content, **_box(outer), "WC": share(word.confidence)}
+        string = markup.add(element, "String", about)
+        _shape(string, outer)
+        if struck:
+            markup.add(string, "ALTERNATIVE", text=word.text)
 
 
 def _shape(parent: ET.Element, points: Pixels) -> None:

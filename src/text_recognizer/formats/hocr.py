@@ -1,6 +1,7 @@
 """hOCR 1.2, text in HTML with positions in `title`, as Tesseract writes it, for OCRmyPDF, gImageReader and others.
 
-Other readings of a line are left out: programs that know only the main classes would take them for more text.
+Other readings of a line are left out: programs that know only the main classes would take them for more text. The
+script of a line is its attribute `data-script`; words that are struck out are `del` elements, and no `ocrx_word`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from xml.etree import ElementTree as ET
 from text_recognizer.formats import markup
 from text_recognizer.formats.blocks import blocks_of, corners_of, leaves
 from text_recognizer.formats.format import Format
-from text_recognizer.formats.shapes import Pixels, box, file_name, outline, pixels, share, words_of
+from text_recognizer.formats.shapes import Pixels, box, file_name, marked_words, outline, pixels, share, words_of
 from text_recognizer.page import Block, Line, Page, Picture
 from text_recognizer.version import __version__
 
@@ -88,13 +89,14 @@ def _line(paragraph: ET.Element, line: Line, number: int, page: Page) -> None:
     shape = outline(line, page)
     title = [_bbox(shape), *_direction(pixels(line.baseline, page), shape), _confidence(line.confidence), _poly(shape)]
     about: dict[str, object] = {"class": "ocr_line", "id": f"line_{number}", "title": "; ".join(title)}
-    words = words_of(line)
-    element = markup.add(paragraph, "span", about, None if words else line.text)
-    for count, word in enumerate(words, 1):
+    about["data-script"] = line.script
+    element = markup.add(paragraph, "span", about, None if words_of(line) else line.text)
+    for count, (word, struck) in enumerate(marked_words(line), 1):
         place = outline(word, page)
         title = [_bbox(place), _confidence(word.confidence), _poly(place)]
-        about = {"class": "ocrx_word", "id": f"word_{number}_{count}", "title": "; ".join(title)}
-        markup.add(element, "span", about, word.text)
+        kind = {} if struck else {"class": "ocrx_word"}
+        about = {**kind, "id": f"word_{number}_{count}", "title": "; ".join(title)}
+        markup.add(element, "del" if struck else "span", about, word.text)
 
 
 def _direction(baseline: Pixels, shape: Pixels) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
 from text_recognizer.formats.format import Format
-from text_recognizer.page import Block, BlockKind, Line, Page, Picture, Point, Polygon, Word
+from text_recognizer.page import Block, BlockKind, Line, Page, Picture, Point, Polygon, Script, Word
 
 VERSION = 1
 """Raised when a field changes its meaning or is removed; new fields may be added at any time."""
@@ -41,15 +41,14 @@ def line_to_dict(line: Line) -> dict[str, Any]:
         "polygon": points(line.polygon),
         "baseline": points(line.baseline),
         "alternatives": list(line.alternatives),
-        "words": [
-            {
-                "text": word.text,
-                "confidence": round(word.confidence, 4),
-                "polygon": points(word.polygon),
-            }
-            for word in line.words
-        ],
+        "words": [_word_to_dict(word) for word in line.words],
+        "script": line.script,
+        "struck": [_word_to_dict(word) for word in line.struck],
     }
+
+
+def _word_to_dict(word: Word) -> dict[str, Any]:
+    return {"text": word.text, "confidence": round(word.confidence, 4), "polygon": points(word.polygon)}
 
 
 def from_dict(answer: dict[str, Any]) -> Page:
@@ -83,17 +82,23 @@ def _blocks(answers: Iterable[dict[str, Any]], start: int, stop: int) -> tuple[B
 
 def line_from_dict(answer: dict[str, Any]) -> Line:
     """The line that `line_to_dict` wrote. Raises as `from_dict` does."""
-    words = tuple(
-        Word(text=str(word["text"]), polygon=_polygon(word["polygon"]), confidence=float(word["confidence"]))
-        for word in answer["words"]
-    )
+
+    def words(answers: Iterable[dict[str, Any]]) -> tuple[Word, ...]:
+        return tuple(
+            Word(text=str(word["text"]), polygon=_polygon(word["polygon"]), confidence=float(word["confidence"]))
+            for word in answers
+        )
+
+    script = answer.get("script")
     return Line(
         text=str(answer["text"]),
         polygon=_polygon(answer["polygon"]),
         baseline=_polygon(answer["baseline"]),
         confidence=float(answer["confidence"]),
-        words=words,
+        words=words(answer["words"]),
         alternatives=tuple(str(text) for text in answer["alternatives"]),
+        script=script if script in get_args(Script) else None,
+        struck=words(answer.get("struck", ())),
     )
 
 

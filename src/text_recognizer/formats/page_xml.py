@@ -1,6 +1,7 @@
 """PAGE XML of 2019-07-15, PRImA's format of layout and text, for Transkribus, eScriptorium and OCR-D.
 
-Other readings of a line are its further TextEquivs, in the order of their `index`.
+Other readings of a line are its further TextEquivs, in the order of their `index`. Struck-out words are Words with the
+style of that name, and are not in the line's TextEquiv.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from xml.etree import ElementTree as ET
 from text_recognizer.formats import markup
 from text_recognizer.formats.blocks import blocks_of, corners_of, grid
 from text_recognizer.formats.format import Format
-from text_recognizer.formats.shapes import Pixels, box, corners, file_name, outline, pixels, share, words_of
+from text_recognizer.formats.shapes import Pixels, box, corners, file_name, marked_words, outline, pixels, share
 from text_recognizer.page import Block, Line, Page, Picture
 from text_recognizer.version import __version__
 
 KINDS = {"paragraph": "paragraph", "heading": "heading", "margin": "marginalia", "row": "other"}
 """The standard's types of text regions."""
+
+PRODUCTION = {"printed": "printed", "handwritten": "handwritten-cursive"}
+"""The standard's productions; it has no name for handwriting of any kind."""
 
 NAMESPACE = "http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15"
 
@@ -97,15 +101,19 @@ def _custom(index: int, block: Block) -> str:
 def _line(region: ET.Element, line: Line, number: int, index: int, page: Page) -> None:
     name = f"line{number + 1}"
     # Transkribus keeps the order of lines in `custom`.
-    element = markup.add(region, "TextLine", {"id": name, "custom": f"readingOrder {{index:{index};}}"})
+    production = PRODUCTION.get(line.script or "")
+    about = {"id": name, "production": production, "custom": f"readingOrder {{index:{index};}}"}
+    element = markup.add(region, "TextLine", about)
     _coords(element, outline(line, page))
     baseline = pixels(line.baseline, page)
     if len(baseline) > 1:
         markup.add(element, "Baseline", {"points": _points(baseline)})
-    for count, word in enumerate(words_of(line), 1):
+    for count, (word, struck) in enumerate(marked_words(line), 1):
         inner = markup.add(element, "Word", {"id": f"{name}word{count}"})
         _coords(inner, outline(word, page))
         _text(inner, word.text, {"conf": share(word.confidence)})
+        if struck:
+            markup.add(inner, "TextStyle", {"strikethrough": "true"})
     _text(element, line.text, {"index": 0, "conf": share(line.confidence)})
     for index, other in enumerate(line.alternatives, 1):
         _text(element, other, {"index": index})

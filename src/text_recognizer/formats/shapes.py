@@ -56,6 +56,24 @@ def words_of(line: Line) -> tuple[Word, ...]:
     return line.words if [word.text for word in line.words] == line.text.split() else ()
 
 
+def marked_words(line: Line) -> list[tuple[Word, bool]]:
+    """`words_of` with the words that are struck out among them, as they stand on the paper, and which those are."""
+    words = [(word, False) for word in words_of(line)]
+    for struck in line.struck:
+        place = _along(line, struck)
+        # Behind the last word that stands before it: the order of the text is never changed.
+        at = next((i for i in range(len(words), 0, -1) if _along(line, words[i - 1][0]) <= place), 0)
+        words.insert(at, (struck, True))
+    return words
+
+
+def _along(line: Line, word: Word) -> float:
+    """How far along the baseline the middle of a word lies."""
+    (x0, y0), (x1, y1) = (line.baseline[0], line.baseline[-1]) if len(line.baseline) > 1 else ((0, 0), (1, 0))
+    points = word.polygon or ((x0, y0),)
+    return sum((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0) for x, y in points) / len(points)
+
+
 def share(confidence: float) -> float:
     """A confidence within 0…1, rounded to four digits."""
     return round(min(max(confidence, 0.0), 1.0), 4) if math.isfinite(confidence) else 0.0

@@ -13,7 +13,7 @@ from text_recognizer.formats.shapes import Pixels, box, outline, share, words_of
 from text_recognizer.page import Block, Line, Page, Picture, Word
 
 _NUMBER = re.compile(r"[+-]?[\d.,]*")
-LINE_COLUMNS = ("source", "line", "left", "top", "width", "height", "confidence", "text")
+LINE_COLUMNS = ("source", "line", "left", "top", "width", "height", "confidence", "text", "kind", "block", "script")
 WORD_COLUMNS = (
     *("level", "page_num", "block_num", "par_num", "line_num", "word_num"),
     *("left", "top", "width", "height", "conf", "text"),
@@ -21,11 +21,13 @@ WORD_COLUMNS = (
 
 
 def write_lines(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """A head, and a row for each line with the bounding box of its polygon."""
-    rows = [
-        (harmless(source), number, *_box(outline(line, page)), share(line.confidence), harmless(line.text))
-        for number, line in enumerate(page.lines, 1)
-    ]
+    """A head, and a row for each line with the bounding box of its polygon, and the kind and number of its block."""
+    rows = []
+    for count, block in enumerate(leaves(blocks_of(page)), 1):
+        for number in range(block.start, block.stop):
+            line = page.lines[number]
+            place = (harmless(source), number + 1, *_box(outline(line, page)), share(line.confidence))
+            rows.append((*place, harmless(line.text), block.kind, count, line.script or ""))
     return _HEAD + _rows(rows)
 
 

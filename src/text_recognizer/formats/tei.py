@@ -1,6 +1,7 @@
 """TEI P5, the guidelines of editions: text with its page and line breaks, each linked to its place on the picture.
 
-Lines are zones of a `surface` for each page; `pb` and `lb` in the text point to them by `facs`.
+Lines are zones of a `surface` for each page; `pb` and `lb` in the text point to them by `facs`. `handShift` tells where
+print and handwriting begin, `del` what is struck out, `cb` where a column begins; forms are `ab` of type "row".
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from xml.sax.saxutils import escape, quoteattr
 from text_recognizer.formats.blocks import blocks_of, grid
 from text_recognizer.formats.format import About, Format, Sheet, Writer, write_alone
 from text_recognizer.formats.markup import clean
-from text_recognizer.formats.shapes import file_name, outline
-from text_recognizer.page import Block, Page, Picture
+from text_recognizer.formats.shapes import file_name, marked_words, outline, words_of
+from text_recognizer.page import Block, Page, Picture, Script
 from text_recognizer.version import __version__
 
 NAMESPACE = "http://www.tei-c.org/ns/1.0"
@@ -44,7 +45,7 @@ class TeiWriter:
         for number, line in enumerate(page.lines, 1):
             points = " ".join(f"{x},{y}" for x, y in outline(line, page))
             self._out.write(f'  <zone xml:id="{name}line{number}" points="{points}"/>\n'.encode())
-        self._text.write("".join(_blocks(blocks_of(page), page, name)).encode())
+        self._text.write("".join(_blocks(blocks_of(page), page, name, [None])).encode())
         self._out.write(b" </surface>\n")
 
     def close(self) -> None:
@@ -67,7 +68,10 @@ class TeiWriter:
             "<publicationStmt><p>Read by a program; not published</p></publicationStmt>\n"
             f"<sourceDesc><p>{title}</p></sourceDesc>\n</fileDesc>\n<encodingDesc><appInfo>\n"
             f'<application ident="text-recognizer" version="{__version__}"><label>text-recognizer, model '
-            f"{escape(clean(model))}</label></application>\n</appInfo></encodingDesc>\n</teiHeader>\n<facsimile>\n".encode()
+            f"{escape(clean(model))}</label></application>\n</appInfo></encodingDesc>\n<profileDesc>\n<handNotes>\n"
+            '<handNote xml:id="handwritten"><p>Written by hand</p></handNote>\n'
+            '<handNote xml:id="printed"><p>Printed or typed</p></handNote>\n'
+            "</handNotes>\n</profileDesc>\n</teiHeader>\n<facsimile>\n".encode()
         )
 
 
@@ -81,29 +85,44 @@ def open_document(out: BinaryIO, about: About) -> Writer:
     return TeiWriter(out, about)
 
 
-def _blocks(blocks: Sequence[Block], page: Page, name: str) -> Iterator[str]:
-    """The text of blocks, each line behind a break that points to its zone."""
+def _blocks(blocks: Sequence[Block], page: Page, name: str, script: list[Script | None]) -> Iterator[str]:
+    """The text of blocks, each line behind a break that points to its zone; `script` holds that of the last line."""
     for block in blocks:
-        lines = [_line(page, number, name) for number in range(block.start, block.stop)]
+        if block.kind not in ("column", "table"):
+            lines = [_line(page, number, name, script) for number in range(block.start, block.stop)]
         match block.kind:
             case "column":
-                yield from _blocks(block.blocks, page, name)
+                yield "<cb/>\n"
+                yield from _blocks(block.blocks, page, name, script)
             case "table":
                 yield "<table>\n"
                 for row in grid(block, page):
-                    cells = ("" if number is None else _line(page, number, name) for number in row)
+                    cells = ("" if number is None else _line(page, number, name, script) for number in row)
                     yield "<row>" + "".join(f"<cell>{cell}</cell>" for cell in cells) + "</row>\n"
                 yield "</table>\n"
             case "margin":
                 yield '<note place="margin">' + "\n".join(lines) + "</note>\n"
             case "heading":
                 yield '<p rend="heading">\n' + "\n".join(lines) + "\n</p>\n"
+            case "row":
+                yield '<ab type="row">\n' + "\n".join(lines) + "\n</ab>\n"
             case _:
                 yield "<p>\n" + "\n".join(lines) + "\n</p>\n"
 
 
-def _line(page: Page, number: int, name: str) -> str:
-    return f'<lb facs="#{name}line{number + 1}"/>{escape(clean(page.lines[number].text))}'
+def _line(page: Page, number: int, name: str, script: list[Script | None]) -> str:
+    line = page.lines[number]
+    shift = ""
+    if line.script is not None and line.script != script[0]:
+        script[0] = line.script
+        shift = f'<handShift new="#{line.script}"/>'
+    text = escape(clean(line.text))
+    if line.struck and words_of(line):
+        text = " ".join(
+            f'<del rend="overstrike">{escape(clean(word.text))}</del>' if struck else escape(clean(word.text))
+            for word, struck in marked_words(line)
+        )
+    return f'<lb facs="#{name}line{number + 1}"/>{shift}{text}'
 
 
 def _quoted(text: str) -> str:

@@ -216,4 +216,6 @@ def join_pieces(pieces: Sequence[Line]) -> Line:
         baseline=tuple(point for piece in pieces for point in piece.baseline),
         confidence=float(np.average([piece.confidence for piece in pieces], weights=weights)),
         words=words,
+        script=max(pieces, key=lambda piece: len(piece.text)).script,
+        struck=tuple(word for piece in pieces for word in piece.struck),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -12,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.bundle import Bundle
-from text_recognizer.description import LANGUAGE_TABLE, NEURAL_LANGUAGE_MODEL, Calibration, Decoding
+from text_recognizer.description import LANGUAGE_TABLE, LINE_MARKS, NEURAL_LANGUAGE_MODEL, Calibration, Decoding
 from text_recognizer.devices import CPU
 from text_recognizer.errors import UsageError
-from text_recognizer.page import Mode
+from text_recognizer.page import Mode, Script
 from text_recognizer.recognition.decoding import (
     BLANK,
     BOS,
@@ -31,6 +32,7 @@ from text_recognizer.recognition.decoding import (
 from text_recognizer.recognition.evidence import Evidence
 from text_recognizer.recognition.identify import LanguageTable
 from text_recognizer.recognition.language import LanguageModel
+from text_recognizer.recognition.marks import LineMarks, read_marks
 from text_recognizer.recognition.neural import NeuralLanguageModel
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.recognition.pieces import LONG, piece_edges
@@ -66,12 +68,17 @@ class WordReading:
 
 @dataclass(frozen=True, slots=True)
 class LineReading:
-    """The text of a line image, empty where it is blank. `alternatives` are other readings, best first."""
+    """The text of a line image, empty where it is blank. `alternatives` are other readings, best first.
+
+    `script`: None where the bundle does not tell. `struck`: words that are struck out, left out of all the others.
+    """
 
     text: str
     confidence: float
     words: tuple[WordReading, ...]
     alternatives: tuple[str, ...] = ()
+    script: Script | None = None
+    struck: tuple[WordReading, ...] = ()
 
 
 _BLANK = LineReading("", 1.0, ())
@@ -195,9 +202,16 @@ class Recognizer:
             ]
             lines = [line for _, line in kept]
             read = self._read_fast(lines) if mode == "fast" else self._read_accurate(lines, [crops[i] for i, _ in kept])
-            for (i, _), reading in zip(kept, read, strict=True):
-                readings[i] = reading
+            marks = self._marks([images[i] for i, _ in kept])
+            for (i, _), reading, mark in zip(kept, read, marks, strict=True):
+                readings[i] = reading if mark is None else _marked(reading, mark)
         return readings
+
+    def _marks(self, images: Sequence[Gray]) -> Sequence[LineMarks | None]:
+        """Script and struck-out parts of normalised images of similar width; None where the bundle does not tell."""
+        if self._graphs.marks is None or not images:
+            return [None] * len(images)
+        return read_marks(self._graphs.marks, *self._batch(images))
 
     def _read_fast(self, encoded: Sequence[EncodedLine]) -> list[LineReading]:
         """One pass: the CTC head, searched with the language model; its best path where the bundle has none."""
@@ -255,11 +269,7 @@ class Recognizer:
 
     def encode(self, images: Sequence[Gray], *, for_decoder: bool = True) -> list[EncodedLine]:
         """Encode normalised images of similar width in one batch; `for_decoder`: with its keys and values."""
-        width = _padded(max(image.shape[1] for image in images))
-        batch = np.zeros((len(images), 1, self.line_height, width), np.uint8)
-        for row, image in enumerate(images):
-            batch[row, 0, :, : image.shape[1]] = image
-        widths = np.asarray([image.shape[1] for image in images], np.int64)
+        batch, widths = self._batch(images)
         names = ["log_probs", "line", "mask"] if for_decoder else ["log_probs"]
         log_probs, *states = self._graphs.encoder.run(names, {"images": batch, "widths": widths})
         steps = -(-widths // self._stride)
@@ -273,6 +283,14 @@ class Recognizer:
             )
             for row in range(len(images))
         ]
+
+    def _batch(self, images: Sequence[Gray]) -> tuple[Gray, NDArray[np.int64]]:
+        """Normalised images as one batch (B, 1, H, W) with blank behind each, and their widths (B,)."""
+        width = _padded(max(image.shape[1] for image in images))
+        batch = np.zeros((len(images), 1, self.line_height, width), np.uint8)
+        for row, image in enumerate(images):
+            batch[row, 0, :, : image.shape[1]] = image
+        return batch, np.asarray([image.shape[1] for image in images], np.int64)
 
     def search(self, log_probs: Scores) -> list[list[int]]:
         """Texts of the CTC scores (T, V) and the language model, as token ids, best first."""
@@ -463,6 +481,12 @@ class _Graphs:
         return NeuralLanguageModel(self._bundle.session(NEURAL_LANGUAGE_MODEL, self._threads))
 
     @cached_property
+    def marks(self) -> Any:
+        """The graph of `recognition.marks`; None where the bundle has none."""
+        has = f"{LINE_MARKS}.onnx" in self._bundle.description.files
+        return self._bundle.session(LINE_MARKS, self._threads, self._device) if has else None
+
+    @cached_property
     def table(self) -> LanguageTable:
         return LanguageTable(self._bundle.path / LANGUAGE_TABLE)
 
@@ -475,14 +499,40 @@ def _joined(readings: Sequence[LineReading], edges: Sequence[float]) -> LineRead
     """One reading of a line from those of its pieces, which lie between the fractions `edges` of its width."""
     if len(readings) == 1:
         return readings[0]
-    words = tuple(
-        replace(word, start=left + (right - left) * word.start, end=left + (right - left) * word.end)
-        for reading, (left, right) in zip(readings, pairwise(edges), strict=True)
-        for word in reading.words
-    )
+
+    def placed(words_of: Callable[[LineReading], Sequence[WordReading]]) -> tuple[WordReading, ...]:
+        return tuple(
+            replace(word, start=left + (right - left) * word.start, end=left + (right - left) * word.end)
+            for reading, (left, right) in zip(readings, pairwise(edges), strict=True)
+            for word in words_of(reading)
+        )
+
+    words = placed(lambda reading: reading.words)
     if not words:
         return _BLANK
-    return LineReading(" ".join(w.text for w in words), float(np.mean([w.confidence for w in words])), words)
+    scripts = Counter(reading.script for reading in readings if reading.words)
+    return LineReading(
+        text=" ".join(w.text for w in words),
+        confidence=float(np.mean([w.confidence for w in words])),
+        words=words,
+        script=scripts.most_common(1)[0][0],
+        struck=placed(lambda reading: reading.struck),
+    )
+
+
+def _marked(reading: LineReading, marks: LineMarks) -> LineReading:
+    """A reading with its script, and without the words that are struck out."""
+    gone = [marks.is_struck(word.start, word.end) for word in reading.words]
+    if not any(gone):
+        return replace(reading, script=marks.script)
+    words = tuple(word for word, out in zip(reading.words, gone, strict=True) if not out)
+    return LineReading(
+        text=" ".join(word.text for word in words),
+        confidence=float(np.mean([word.confidence for word in words])) if words else 1.0,
+        words=words,  # no alternatives: they have the struck words in them
+        script=marks.script,
+        struck=tuple(word for word, out in zip(reading.words, gone, strict=True) if out),
+    )
 
 
 def _leading(scores: NDArray[np.floating], behind: float, most: int) -> NDArray[np.intp]:

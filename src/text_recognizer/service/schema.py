@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from text_recognizer import formats
 from text_recognizer.feedback.record import Flag
-from text_recognizer.page import BlockKind, Mode
+from text_recognizer.page import BlockKind, Mode, Script
 from text_recognizer.service.problems import MEDIA_TYPE
 from text_recognizer.service.settings import LogKeep
 
@@ -22,12 +22,14 @@ class WordAnswer(BaseModel):
 
 
 class LineAnswer(BaseModel):
-    text: str
+    text: str = Field(description="Without the words that are struck out")
     confidence: float = Field(ge=0, le=1)
     polygon: list[Place]
     baseline: list[Place]
     alternatives: list[str]
     words: list[WordAnswer]
+    script: Script | None = Field(description="null where the model does not distinguish scripts")
+    struck: list[WordAnswer] = Field(description="Words that are struck out on the paper")
 
 
 class Timings(BaseModel):

@@ -15,6 +15,7 @@ COMMANDS = {
     "rate": ("text_recognizer.training.rate", "find a learning rate by a range test"),
     "language-model": ("text_recognizer.training.language_model", "estimate the language model of a bundle"),
     "neural-language-model": ("text_recognizer.training.neural_language", "train the model that judges close readings"),
+    "marks": ("text_recognizer.training.marks", "train what tells print from handwriting and finds struck-out words"),
     "demo": ("text_recognizer.training.demo", "run every step of making a model in minutes, without data"),
 }
 # Commands of LightningCLI: they share one parser.

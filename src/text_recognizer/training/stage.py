@@ -26,6 +26,7 @@ from text_recognizer.bundle import SHIPPED, Bundle, sha256
 from text_recognizer.description import (
     DESCRIPTION,
     LANGUAGE_TABLE,
+    LINE_MARKS,
     NEURAL_LANGUAGE_MODEL,
     Calibration,
     Decoding,
@@ -54,6 +55,7 @@ from text_recognizer.training.vocabulary import grow_vocabulary
 log = logging.getLogger(__name__)
 
 WEIGHTS = "recognizer.safetensors"
+MARKS = f"{LINE_MARKS}.onnx"
 FINDER_FILES = ("line_finder.onnx", "line_finder.safetensors")
 REFERENCE_PAGES = 200  # some thirteen minutes of processor time
 FIRST_LINES = 64  # on which a checkpoint is checked before the work of minutes
@@ -260,6 +262,7 @@ class StageOptions:
         out: folder of the bundle; an older bundle there is replaced when the new one is complete.
         unipen: pen strokes (`train data prepare`) of the held-out writers for parity and calibration.
         finder: checkpoint of the line finder, or a bundle whose line finder is taken over.
+        marks: graph of `train marks`, or a bundle whose graph is taken over if it has one.
         name, version: of the bundle.
         fonts, texts: folders of `train data`, for the pages of the reference.
         averaged: the moving average of the weights, else those of the last step.
@@ -277,6 +280,7 @@ class StageOptions:
     out: Path
     unipen: Path
     finder: Path = SHIPPED
+    marks: Path = SHIPPED
     name: str = "pen"
     version: str = "0.1"
     fonts: Path | None = None
@@ -300,8 +304,8 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
     from text_recognizer.training.models.line_finder import export_line_finder
 
     checkpoint = find_checkpoint(options.checkpoint)
-    models = (*options.language_models.values(), options.neural_language_model)
-    for path in (checkpoint, options.finder, options.unipen, options.fonts, options.texts, *models):
+    given = (checkpoint, options.finder, options.marks, options.unipen, options.fonts, options.texts)
+    for path in (*given, *options.language_models.values(), options.neural_language_model):
         if path is not None and not path.exists():
             raise DataInvalid(f"{path} does not exist: give the file that training or 'train data' wrote.")
     check_replaceable(options.out)
@@ -334,6 +338,9 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
         else:
             finder_settings = export_line_finder(options.finder, folder / FINDER_FILES[0])
             finder_source = sha256(options.finder)
+        marks = options.marks / MARKS if options.marks.is_dir() else options.marks
+        if marks.is_file():
+            shutil.copyfile(marks, folder / MARKS)
         languages = _add_languages(options.language_models, options.texts, folder)
         if options.neural_language_model is not None:
             shutil.copyfile(options.neural_language_model, folder / f"{NEURAL_LANGUAGE_MODEL}.onnx")
@@ -473,6 +480,17 @@ def add_reference(
     return Bundle.open(bundle)
 
 
+def add_marks(bundle: Path, graph: Path) -> Bundle:
+    """Put the graph of `train marks` into an existing bundle; all else stays as it is.
+
+    Copy a registered bundle first: it must not change. Raises BundleInvalid if there is no bundle.
+    """
+    description = Bundle.open(bundle, whole=True).description
+    shutil.copyfile(graph, bundle / MARKS)
+    describe(bundle, description)
+    return Bundle.open(bundle)
+
+
 def stage_tuned(
     network: model.Recognizer,
     base: Bundle,
@@ -573,6 +591,10 @@ def main(argv: list[str]) -> int:
         "--finder", type=Path, default=SHIPPED,
         help="checkpoint of the line finder, or a bundle whose line finder is taken over (default: the shipped one)",
     )  # fmt: skip
+    parser.add_argument(
+        "--marks", type=Path, default=SHIPPED,
+        help="graph of 'train marks', or a bundle whose graph is taken over if it has one (default: the shipped one)",
+    )  # fmt: skip
     parser.add_argument("--unipen", type=Path, required=True, help="cache made by 'text-recognizer train data prepare'")
     parser.add_argument("--fonts", type=Path)
     parser.add_argument("--texts", type=Path)
@@ -637,8 +659,8 @@ def main(argv: list[str]) -> int:
     if args.checkpoint is None or args.out is None:
         parser.error("give a checkpoint and --out, or --reference-only BUNDLE")
     options = StageOptions(
-        checkpoint=args.checkpoint, out=args.out, finder=args.finder, unipen=args.unipen, fonts=args.fonts,
-        texts=args.texts, reference_pages=args.reference_pages, name=args.name,
+        checkpoint=args.checkpoint, out=args.out, finder=args.finder, marks=args.marks, unipen=args.unipen,
+        fonts=args.fonts, texts=args.texts, reference_pages=args.reference_pages, name=args.name,
         version=args.version or StageOptions.version, averaged=not args.last_weights,
         language_models=dict(args.language_model), neural_language_model=args.neural_language_model,
         formats=formats, worst_cer=args.worst_cer,

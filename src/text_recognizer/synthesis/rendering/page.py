@@ -22,6 +22,7 @@ from text_recognizer.synthesis.rendering.clutter import Pictures, bind, grid, pa
 from text_recognizer.synthesis.rendering.ink import Hand, compose_words
 from text_recognizer.synthesis.rendering.paper import make_sheet, photograph, put_ink
 from text_recognizer.synthesis.rendering.pen import Pen, draw_ink
+from text_recognizer.synthesis.rendering.strike import strike_out
 from text_recognizer.synthesis.sources.fonts import HandFont, render_text
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.synthesis.sources.unipen import Ink, Writer
@@ -45,6 +46,7 @@ class PageLine:
     baseline: Points  # (m, 2) left to right
     x_height: float
     kind: LineKind = "text"
+    struck: tuple[Points, ...] = ()  # (2, 2) each: where on the baseline a struck-out word begins and ends
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class PageStyle:
     additions: float = 0.0  # share of lines with a word written above them
     marginalia: bool = False
     crossings: float = 0.0  # share of words struck out
+    underlines: float = 0.0  # share of words underlined
     hyphens: float = 0.3  # share of line ends where a word that does not fit is divided
     fill: float = 1.0  # share of the page that is written on
     cells: tuple[int, int] | None = None  # rows and columns of short entries, as in tables and forms, instead of text
@@ -618,7 +621,7 @@ def _draw_rows(rows: Sequence[_Row], style: PageStyle, rng: np.random.Generator)
         for index, (piece, x) in enumerate(row.pieces):
             piece.draw(strip, row.x + x, level)
             if index in row.struck:
-                _strike(strip, row.x + x, row.x + x + piece.width, level, own, rng)
+                strike_out(strip, row.x + x, row.x + x + piece.width, level, own, rng)
         line = _truth(strip, strip_top, row, level)
         if line is None:
             continue
@@ -627,6 +630,11 @@ def _draw_rows(rows: Sequence[_Row], style: PageStyle, rng: np.random.Generator)
             xs = np.linspace(row.x, row.x + row.width, 12).astype(np.float32)
             ys = level(xs) + np.float32(0.45 * own) + rng.normal(0, 0.05 * own, 12).astype(np.float32)
             _polyline(strip, np.stack([xs, ys], axis=1), max(1, round(0.12 * own)))
+        for piece, x in row.pieces if style.underlines else ():
+            if rng.random() < style.underlines:
+                xs = np.linspace(row.x + x, row.x + x + piece.width, 6).astype(np.float32)
+                ys = level(xs) + np.float32(rng.uniform(0.15, 0.5) * own) + rng.normal(0, 0.03 * own, 6)
+                _polyline(strip, np.stack([xs, ys], axis=1), max(1, round(0.12 * own)))
         target = (printed if is_print else hand)[strip_top:strip_bottom]
         np.maximum(target, strip, out=target)
     return _Layers(hand, printed, lines)
@@ -665,25 +673,17 @@ def _truth(strip: Gray, strip_top: int, row: _Row, level: Callable[[Points], Poi
     bx = np.linspace(first, last + 1, steps).astype(np.float32)
     baseline = np.stack([bx, level(bx) + strip_top], axis=1)
     text = " ".join(piece.text for i, (piece, _) in enumerate(row.pieces) if i not in row.struck)
-    return PageLine(text, np.concatenate([upper, lower]).astype(np.float32), baseline.astype(np.float32), xh, row.kind)
+    struck = []
+    for i in row.struck:
+        piece, start = row.pieces[i]
+        ends = np.asarray([row.x + start, row.x + start + piece.width], np.float32)
+        struck.append(np.stack([ends, level(ends) + strip_top], axis=1).astype(np.float32))
+    outline = np.concatenate([upper, lower]).astype(np.float32)
+    return PageLine(text, outline, baseline.astype(np.float32), xh, row.kind, tuple(struck))
 
 
 def _polyline(canvas: Gray, points: NDArray[np.floating], width: int, strength: int = 255) -> None:
     cv2.polylines(canvas, [np.round(points * 16).astype(np.int32)], False, strength, width, cv2.LINE_AA, 4)
-
-
-def _strike(
-    strip: Gray, x0: float, x1: float, level: Callable[[Points], Points], xh: float, rng: np.random.Generator
-) -> None:
-    """Strike a word out: one line, two lines or a zigzag."""
-    kind = rng.random()
-    n = max(3, int((x1 - x0) / (0.5 * xh))) if kind < 0.35 else 6
-    xs = np.linspace(x0 - 0.2 * xh, x1 + 0.2 * xh, n).astype(np.float32)
-    for _ in range(2 if 0.35 <= kind < 0.6 else 1):
-        ys = level(xs) - np.float32(xh * rng.uniform(0.3, 0.7)) + rng.normal(0, 0.06 * xh, n).astype(np.float32)
-        if kind < 0.35:
-            ys += np.where(np.arange(n) % 2, 0.45, -0.45).astype(np.float32) * np.float32(xh)
-        _polyline(strip, np.stack([xs, ys], axis=1), max(1, round(xh * 0.12)))
 
 
 def _furnish(style: PageStyle, rng: np.random.Generator) -> Gray:
@@ -832,9 +832,10 @@ def render_page(
         rgb, lines = _cluttered(rgb, lines, rng, style.x_height, clutter)
     if camera is None:
         return RenderedPage(rgb, lines)
-    points = [p for line in lines for p in (line.polygon, line.baseline, _x_line(line))]
+    points = [p for line in lines for p in (line.polygon, line.baseline, _x_line(line), *line.struck)]
     rgb, moved = photograph(rgb, points, rng, None if camera == "any" else camera)
-    return RenderedPage(rgb, tuple(_moved(line, *moved[3 * i : 3 * i + 3]) for i, line in enumerate(lines)))
+    at = iter(moved)
+    return RenderedPage(rgb, tuple(_moved(line, *itertools.islice(at, 3 + len(line.struck))) for line in lines))
 
 
 def _cluttered(
@@ -868,7 +869,15 @@ def _cluttered(
 
 def _shifted(lines: tuple[PageLine, ...], x: int, y: int) -> tuple[PageLine, ...]:
     shift = np.asarray((x, y), np.float32)
-    return tuple(replace(line, polygon=line.polygon + shift, baseline=line.baseline + shift) for line in lines)
+    return tuple(
+        replace(
+            line,
+            polygon=line.polygon + shift,
+            baseline=line.baseline + shift,
+            struck=tuple(ends + shift for ends in line.struck),
+        )
+        for line in lines
+    )
 
 
 def _x_line(line: PageLine) -> Points:
@@ -876,6 +885,6 @@ def _x_line(line: PageLine) -> Points:
     return np.asarray(line.baseline - np.array([0, line.x_height], np.float32), np.float32)
 
 
-def _moved(line: PageLine, polygon: Points, baseline: Points, x_line: Points) -> PageLine:
+def _moved(line: PageLine, polygon: Points, baseline: Points, x_line: Points, *struck: Points) -> PageLine:
     x_height = float(np.median(np.linalg.norm(x_line - baseline, axis=1)))
-    return replace(line, polygon=polygon, baseline=baseline, x_height=x_height)
+    return replace(line, polygon=polygon, baseline=baseline, x_height=x_height, struck=struck)

@@ -1,0 +1,41 @@
+"""Whether a line is printed or handwritten, and which of its words are struck out, by a small network of the bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from text_recognizer.page import Script
+
+STRIDE = 8  # pixels of a normalised line for each step of the network
+THRESHOLD = 0.5  # probability from which a step is struck out
+SHARE = 0.6  # of a word's width that must be struck out
+
+
+@dataclass(frozen=True, slots=True)
+class LineMarks:
+    """What a line image says beside its text. `struck` (T,): probability for each 8 pixels of its width."""
+
+    script: Script
+    struck: NDArray[np.float32]
+
+    def is_struck(self, start: float, end: float) -> bool:
+        """Whether the part of the line between two fractions, 0…1, of its width is struck out."""
+        first = min(int(start * len(self.struck)), len(self.struck) - 1)
+        part = self.struck[first : max(first + 1, round(end * len(self.struck)))]
+        return float((part > THRESHOLD).mean()) >= SHARE
+
+
+def read_marks(graph: Any, images: NDArray[np.uint8], widths: NDArray[np.int64]) -> list[LineMarks]:
+    """The marks of normalised lines.
+
+    `images` (B, 1, H, W), W a multiple of 8, at least 48 pixels of blank behind each; `widths` (B,) without it.
+    """
+    printed, struck = graph.run(["printed", "struck"], {"images": images, "widths": widths})
+    return [
+        LineMarks("printed" if chance > 0.5 else "handwritten", row[: -(-int(width) // STRIDE)])
+        for chance, row, width in zip(printed, struck, widths, strict=True)
+    ]
