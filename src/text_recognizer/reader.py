@@ -21,6 +21,7 @@ from text_recognizer.layout.blocks import arrange
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.dots import without_dots
 from text_recognizer.layout.finder import LineFinder
+from text_recognizer.layout.insertions import Insertion, find_insertions, insert
 from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.layout.looks import find_lines
 from text_recognizer.layout.orientation import Orientation, Place, upright_margin
@@ -105,7 +106,10 @@ class Reader:
         else:
             crops = tuple(crop_line(gray, polygon, baseline, height) for polygon, baseline in lines)
         language = language or self.recognizer.identify_language(crops)
-        return LaidOut(gray.shape[1], gray.shape[0], tuple(lines), crops, language, ordered, loaded.dpi)
+        insertions = () if ordered else find_insertions(gray, lines)
+        return LaidOut(
+            gray.shape[1], gray.shape[0], tuple(lines), crops, language, ordered, loaded.dpi, insertions=insertions
+        )
 
     def orientation(self, image: ImageSource) -> Orientation:
         """Determine which way up a page is, from its layout and three of its lines, without reading the rest."""
@@ -199,6 +203,7 @@ class LaidOut:
     language: str
     ordered: bool = False  # the caller's order of the lines counts
     dpi: float | None = None
+    insertions: tuple[Insertion, ...] = ()
 
     @property
     def orientation(self) -> int:
@@ -210,11 +215,16 @@ class LaidOut:
         return _line(*self.places[index], reading)
 
     def page(self, lines: Iterable[Line], model: str) -> Page:
-        """The page of all lines without those whose text is empty, in reading order and with their blocks.
+        """The page of `lines`, one for each place, without those whose text is empty, in reading order with blocks.
 
         Lines that the caller gave stay in the order of the caller, without blocks.
         """
-        written = tuple(line for line in lines if line.text)
+        known: list[Line | None] = list(lines)
+        for insertion in self.insertions:
+            host, added = known[insertion.host], known[insertion.line]
+            if host is not None and added is not None and (merged := insert(host, added, insertion)) is not None:
+                known[insertion.host], known[insertion.line] = merged, None
+        written = tuple(line for line in known if line is not None and line.text)
         if not self.ordered:
             numbers = numbers_of([line.text for line in written])
             written = tuple(map(_with_text, written, numbers))

@@ -1,0 +1,225 @@
+"""Words added later, with a caret that shows where they belong: find the carets, and put the words into their place.
+
+A caret is two strokes that meet in a tip. The tip stands between two words of a line, below them, above them or at
+their feet, and a short line stands close above or below. Nothing is moved without both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from text_recognizer.layout.orientation import Place
+from text_recognizer.layout.prepare import flatten_paper
+from text_recognizer.page import Area, Line, Point, Word
+
+Gray = NDArray[np.uint8]
+
+# Lengths in x-heights of the line that the words belong to.
+SHORT = 0.6  # of that line's length: added words are shorter
+LARGEST = 1.15  # times its x-height: added words are no larger
+RISE = (0.7, 3.0)  # from baseline to baseline
+OUTLINE = 2.4  # that a line's outline is high
+CARET = (0.4, 2.2)  # height and width of a caret
+REACH = 2.0  # that a caret may stand beside the added words
+BAND = (1.7, 0.9)  # around the line, above and below its baseline, where the tip is
+STRAIGHT = 0.14  # of a caret's width: how far its strokes may leave straight lines
+HOLLOW = 0.62  # of the space between its strokes that may be ink
+AMID = 0.25  # of a word's width: a tip that is farther from both of its ends points into it
+CARETS = "^‸⁁∧∨"  # which the recogniser may read where one stands
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """`places[line]` belongs into `places[host]`, where the caret in the box `caret` has its tip. Pixels."""
+
+    line: int
+    host: int
+    tip: Point
+    caret: Area
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """A line that runs about level: its baseline (n, 2) and x-height, pixels."""
+
+    baseline: NDArray[np.float64]
+    x_height: float
+
+    @property
+    def left(self) -> float:
+        return float(self.baseline[0, 0])
+
+    @property
+    def right(self) -> float:
+        return float(self.baseline[-1, 0])
+
+    @property
+    def length(self) -> float:
+        return self.right - self.left
+
+    def level(self, x: float) -> float:
+        return float(np.interp(x, self.baseline[:, 0], self.baseline[:, 1]))
+
+
+def find_insertions(gray: Gray, places: Sequence[Place]) -> tuple[Insertion, ...]:
+    """The short lines of a page (H, W), dark on light, that a caret puts into a neighbour; each at most once."""
+    lines = [_level(*place) for place in places]
+    found = []
+    for i, line in enumerate(lines):
+        if line is None:
+            continue
+        for j, host in enumerate(lines):
+            if host is None or i == j or not _may_belong(line, host):
+                continue
+            caret = _caret(gray, line, host)
+            if caret is not None:
+                found.append(Insertion(i, j, *caret))
+                break
+    hosts = {insertion.host for insertion in found}
+    return tuple(insertion for insertion in found if insertion.line not in hosts)
+
+
+def insert(host: Line, line: Line, insertion: Insertion) -> Line | None:
+    """`host` with the words of `line` where the caret points; None where it does not point between two words."""
+    if [word.text for word in host.words] != host.text.split() or [w.text for w in line.words] != line.text.split():
+        return None
+    words = [word for word in host.words if not _covers(word, insertion.caret)]
+    x = insertion.tip[0]
+    spans = [_span(word) for word in words]
+    at = sum(left + right < 2 * x for left, right in spans)
+    if any(left + AMID * (right - left) < x < right - AMID * (right - left) for left, right in spans):
+        return None
+    added = _without_carets(line.words)
+    before, after = _without_carets(words[:at]), _without_carets(words[at:])
+    if not added or not (before or after):
+        return None
+    merged = (*before, *added, *after)
+    return replace(
+        host,
+        text=" ".join(word.text for word in merged),
+        confidence=float(np.mean([word.confidence for word in merged])),
+        words=merged,
+        alternatives=(),
+        struck=(*host.struck, *line.struck),
+    )
+
+
+def _level(polygon: Sequence[Point], baseline: Sequence[Point] | None) -> _Level | None:
+    if not baseline or len(baseline) < 2 or len(polygon) < 3:
+        return None
+    points = np.asarray(baseline, np.float64)
+    run = points[-1] - points[0]
+    if run[0] <= 0 or abs(run[1]) > 0.4 * run[0] or (np.diff(points[:, 0]) < 0).any():
+        return None
+    area = cv2.contourArea(np.asarray(polygon, np.float32))
+    return _Level(points, max(2.0, area / float(run[0]) / OUTLINE))
+
+
+def _may_belong(line: _Level, host: _Level) -> bool:
+    middle = (line.left + line.right) / 2
+    if line.length > SHORT * host.length or line.x_height > LARGEST * host.x_height:
+        return False
+    if not host.left < middle < host.right:
+        return False
+    return RISE[0] < abs(host.level(middle) - line.level(middle)) / host.x_height < RISE[1]
+
+
+def _caret(gray: Gray, line: _Level, host: _Level) -> tuple[Point, Area] | None:
+    """Tip and box of the caret between two lines or at the host's baseline; None where there is none."""
+    unit = host.x_height
+    middle = (line.left + line.right) / 2
+    base, other = host.level(middle), line.level(middle)
+    left, right = line.left - REACH * unit, line.right + REACH * unit
+    top, bottom = min(base, other) - BAND[0] * unit, max(base, other) + (BAND[1] + CARET[1]) * unit
+    x0, y0 = max(0, int(left)), max(0, int(top))
+    part = gray[y0 : max(y0, int(bottom)), x0 : max(x0, int(right))]
+    if min(part.shape) < 8:
+        return None
+    scale = min(1.0, 24.0 / unit)
+    small = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else part
+    flat = flatten_paper(np.asarray(small, np.uint8))
+    dark, paper = float(np.percentile(flat, 2)), float(np.percentile(flat, 80))
+    ink = (flat < paper - 0.42 * (paper - dark)).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    size = unit * scale
+    for number in range(1, count):
+        x, y, width, height = (int(value) for value in stats[number, :4])
+        if not all(CARET[0] * size < side < CARET[1] * size for side in (width, height)):
+            continue
+        shape = labels[y : y + height, x : x + width] == number
+        for upright in (True, False):  # the tip is the top of ∧, and the bottom of ∨
+            at = _tip(shape if upright else shape[::-1])
+            if at is None:
+                continue
+            tip = (x0 + (x + at) / scale, y0 + (y if upright else y + height) / scale)
+            box = (x0 + x / scale, y0 + y / scale, x0 + (x + width) / scale, y0 + (y + height) / scale)
+            if _points_at(tip, box, line, host, upright):
+                return tip, box
+    return None
+
+
+def _points_at(tip: Point, box: Area, line: _Level, host: _Level, upright: bool) -> bool:
+    """Whether the tip is where a caret has it: not in the letters, but at their feet or over their heads."""
+    unit, base = host.x_height, host.level(tip[0])
+    if not base - BAND[0] * unit < tip[1] < base + BAND[1] * unit:
+        return False
+    if line.level((line.left + line.right) / 2) > base:  # added below: the tip points up at the letters
+        return upright and tip[1] > base - 0.4 * unit
+    # Added above: a tip from below, at the letters' feet or a little between them, or one from above.
+    if upright:
+        return box[3] > base - 0.1 * unit and tip[1] > base - 1.2 * unit
+    return tip[1] < base - 0.4 * unit and box[1] > line.level(tip[0]) - line.x_height
+
+
+def _tip(shape: NDArray[np.bool_]) -> float | None:
+    """The column of the tip of a component (h, w) that is two straight strokes from the top down and apart."""
+    height, width = shape.shape
+    if not shape.any(1).all():
+        return None
+    first = shape.argmax(1).astype(float)
+    last = width - 1 - shape[:, ::-1].argmax(1).astype(float)
+    quarter = max(1, height // 4)
+    if float((last - first)[:quarter].mean()) > 0.5 * width:
+        return None
+    rows = np.arange(height)
+    for edge, outward in ((first, -1), (last, 1)):
+        slope, start = np.polyfit(rows, edge, 1)
+        bent = float(np.abs(edge - slope * rows - start).mean())
+        if outward * slope * height < 0.12 * width or bent > STRAIGHT * width:
+            return None
+    # Between the strokes is paper: a bar would make it an A, a third stroke a letter.
+    lower = shape[height // 2 :]
+    spans = (last - first + 1)[height // 2 :]
+    closed = lower.sum(1)[spans > 0.5 * width] > 0.9 * spans[spans > 0.5 * width]
+    if float(lower.sum()) > HOLLOW * float(spans.sum()) or closed.any():
+        return None
+    runs = (np.diff(lower.astype(np.int8), prepend=0, axis=1) == 1).sum(1)
+    if float((runs == 2).mean()) < 0.7:
+        return None
+    return float(np.flatnonzero(shape[:quarter].any(0)).mean())
+
+
+def _covers(word: Word, caret: Area) -> bool:
+    """Whether what was read as a word is the caret."""
+    left, right = _span(word)
+    shared = min(right, caret[2]) - max(left, caret[0])
+    return (
+        len(word.text) <= 2
+        and shared > 0.6 * min(right - left, caret[2] - caret[0])
+        and right - left < 2 * (caret[2] - caret[0])
+    )
+
+
+def _span(word: Word) -> tuple[float, float]:
+    xs = [x for x, _ in word.polygon] or [0.0]
+    return min(xs), max(xs)
+
+
+def _without_carets(words: Sequence[Word]) -> tuple[Word, ...]:
+    stripped = (replace(word, text=word.text.strip(CARETS)) for word in words)
+    return tuple(word for word in stripped if word.text)
