@@ -25,6 +25,7 @@ from text_recognizer.errors import (
     UsageError,
     exit_statuses,
     install_hint,
+    printable,
 )
 
 if TYPE_CHECKING:
@@ -456,10 +457,11 @@ def _with_extra(command: str, extra: str, run: Callable[[], int]) -> int:
 
 
 def _shown(source: str, longest: int = 200) -> str:
-    """A source's name in a message: data URLs are long."""
-    return source if len(source) <= longest else source[:longest] + "…"
+    """A source's name in a message: data URLs are long, and file names may hold what a terminal obeys."""
+    return printable(source if len(source) <= longest else source[:longest] + "…")
 
 
 def _complain(what: TextRecognizerError | str, source: str | None = None) -> None:
     place = f"{'standard input' if source == '-' else _shown(source)}: " if source else ""
-    print(f"text-recognizer: {place}{what}", file=sys.stderr, flush=True)
+    message = "\n".join(map(printable, str(what).split("\n")))
+    print(f"text-recognizer: {place}{message}", file=sys.stderr, flush=True)

@@ -140,5 +140,10 @@ def table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def printable(text: str) -> str:
+    """`text` with control characters escaped, for terminals: the names of files may hold some."""
+    return "".join(f"\\x{ord(c):02x}" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)
+
+
 if __name__ == "__main__":
     print(table(), end="")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from text_recognizer import cli
 from text_recognizer.batch.cli import main
 from text_recognizer.batch.journal import ERRORS, JOURNAL, Journal
 from text_recognizer.batch.read import Folder, read_batch
@@ -409,3 +410,23 @@ def of_parent(pid):
         except (OSError, ValueError):
             pass
     return found
+
+
+def test_page_without_room_ends_the_batch_and_leaves_no_piece_of_a_file(scans, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    (out / "1.txt").mkdir(parents=True)  # where the result should go
+    monkeypatch.setattr("text_recognizer.batch.read.FULL", 2**80)
+    with pytest.raises(OutputFailed, match="no room is left"):
+        run(scans / "a", "--output", out)
+    assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
+    (out / "1.txt").rmdir()
+    assert run(scans / "a", "--output", out, "--resume") == 0
+
+
+def test_names_with_commands_for_a_terminal_are_escaped(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a\x1b[2J\n.png").write_bytes(b"rubbish")
+    assert run(tmp_path / "in", "--output", tmp_path / "out") == 3
+    assert r"a\x1b[2J\x0a.png: not an image" in capsys.readouterr().err
+    assert cli.main(["read", str(tmp_path / "in" / "a\x1b[2J\n.png")]) == 3
+    assert r"a\x1b[2J\x0a.png: not an image" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from text_recognizer.batch.work import Options
 from text_recognizer.devices import CPU, DEVICE_HELP
 from text_recognizer.documents import PDF_DPI, PageReference, find_pages
 from text_recognizer.embedded import EMBEDDED_HELP
-from text_recognizer.errors import ExtraMissing, UsageError, install_hint
+from text_recognizer.errors import ExtraMissing, UsageError, install_hint, printable
 from text_recognizer.page import Mode
 
 
@@ -129,7 +129,8 @@ def _progress(total: int | None) -> Iterator[Callable[[dict[str, Any]], None]]:
             bar.update(task, advance=1, rate=f"{rate:.2f} pages/s")
             if record.get("error"):
                 name = record["source"] + (f", page {record['page']}" if record["page"] > 1 else "")
-                console.print(f"text-recognizer: {name}: {record['message']}", markup=False, soft_wrap=True)
+                message = printable(f"text-recognizer: {name}: {record['message']}")
+                console.print(message, markup=False, soft_wrap=True)
 
         yield report
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path, PurePosixPath
+from shutil import disk_usage
 from threading import Thread
 from typing import Any
 
@@ -22,6 +23,8 @@ from text_recognizer.errors import ImageRejected, OutputFailed, TextRecognizerEr
 from text_recognizer.formats.document import write_file
 from text_recognizer.reader import Reader
 from text_recognizer.registry import resolve
+
+FULL = 2**20  # bytes; with less on the disk of the output no further page is read
 
 
 @dataclass
@@ -74,6 +77,8 @@ def read_batch(
                 summary.read += not failed and not whole
                 if failed or not whole:
                     report(record)
+                if record.get("error") == OutputFailed.code and disk_usage(options.output).free < FULL:
+                    raise OutputFailed(f"no room is left in {options.output}; make some and give --resume")
                 documents.settle(record["key"], fresh=not failed)
 
         def put_together() -> None:
