@@ -2,6 +2,8 @@
 
 import http.server
 import json
+import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -142,3 +144,41 @@ def test_nothing_heavy_is_imported_here() -> None:
     code, out, _ = doctor.run([sys.executable, "-c", program])
     assert code == 0
     assert not set(out.split()) & {"numpy", "cv2", "onnxruntime", "torch", "mlflow", "rich"}
+
+
+def doctor_lines(*arguments: str, cwd: Path | None = None, **environment: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "text_recognizer", "doctor", *arguments],
+        capture_output=True, text=True, errors="replace", cwd=cwd, env=os.environ | environment,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_odd_surroundings_are_findings_and_no_tracebacks(tmp_path: Path) -> None:
+    """An ASCII terminal, broken packages, a driver that prints bytes, a garbled registry, all at once."""
+    (tmp_path / "bin").mkdir()
+    driver = tmp_path / "bin" / "nvidia-smi"
+    driver.write_text("#!/bin/sh\nprintf '\\377\\376 no driver'; exit 9\n")
+    driver.chmod(0o755)
+    (tmp_path / "onnxruntime.py").write_text("import os; os._exit(11)")
+    (tmp_path / "torch.py").write_text("raise ImportError('libcudart.so: no such file')")
+    (tmp_path / "registry.json").write_text('{"production": [7]}')
+    status, out, err = doctor_lines(
+        "--models", str(tmp_path), "--service", "http://a b/",
+        PYTHONPATH=f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        PATH=f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}", PYTHONIOENCODING="ascii",
+    )  # fmt: skip
+    assert err == ""
+    assert status == 6
+    for found in ("status 11", "nvidia-smi fails", "libcudart.so", "the check failed", "control characters", "? "):
+        assert found in out, found
+
+
+def test_working_directory_that_is_gone_is_a_finding(monkeypatch, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    found = {check.topic: check for check in doctor.check_memory()}
+    assert found["disk"].status == "note"
+    assert found["disk"].advice

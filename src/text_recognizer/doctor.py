@@ -6,6 +6,8 @@ Heavy packages are imported in separate processes: a package that crashes on imp
 from __future__ import annotations
 
 import argparse
+import http.client
+import io
 import json
 import os
 import platform
@@ -122,7 +124,11 @@ def check_memory() -> Iterator[Check]:
             yield Check("memory", "note", found, f"enough to read; training needs some {TRAINING:.0f} GB")
         else:
             yield Check("memory", "ok", found)
-    room = shutil.disk_usage(Path.cwd()).free
+    try:
+        room = shutil.disk_usage(Path.cwd()).free
+    except OSError as error:  # the folder was removed, for example
+        yield Check("disk", "note", f"the working directory cannot be used ({error.strerror})", "change to another one")
+        return
     advice = "" if room > 5 * GIGABYTE else "checkpoints of a training run need some 2 GB"
     yield Check("disk", "note" if advice else "ok", f"{room / GIGABYTE:.1f} GB free in {Path.cwd()}", advice)
 
@@ -229,12 +235,17 @@ def examine(models: Path | None = None, service: str | None = None) -> Iterator[
         models: folder of the registry; None for TEXT_RECOGNIZER_MODELS or `models`.
         service: address of a service that must answer; None looks at the default address.
     """
-    groups: list[Callable[[], Iterator[Check]]] = [
-        check_python, check_packages, check_processor, check_memory, check_gpus, lambda: check_models(models),
-        check_trackers, lambda: check_service(service),
-    ]  # fmt: skip
-    for group in groups:
-        yield from group()
+    groups: dict[str, Callable[[], Iterator[Check]]] = {
+        "python": check_python, "packages": check_packages, "processor": check_processor, "memory": check_memory,
+        "gpu": check_gpus, "registry": lambda: check_models(models), "trackers": check_trackers,
+        "service": lambda: check_service(service),
+    }  # fmt: skip
+    for topic, group in groups.items():
+        try:
+            yield from group()
+        except Exception as error:
+            # Whoever runs the doctor has trouble already: the other checks are still worth reading.
+            yield Check(topic, "note", f"the check failed: {type(error).__name__}: {error}", "report this line")
 
 
 # ------------------------------------------------------------------------------------------------ looking
@@ -243,7 +254,9 @@ def examine(models: Path | None = None, service: str | None = None) -> Iterator[
 def run(command: Sequence[str]) -> tuple[int, str, str]:
     """(exit status, standard output, last line of standard error)"""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, "", f"{type(error).__name__}: {error}"
     return done.returncode, done.stdout, next(reversed(done.stderr.strip().splitlines()), "")
@@ -312,8 +325,8 @@ def _unreachable(address: str) -> str:
             return ""
     except urllib.error.HTTPError as error:
         return "" if error.code < 500 else f"answers {error.code}"
-    except (OSError, ValueError) as error:
-        return str(getattr(error, "reason", error))
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return str(getattr(error, "reason", error)) or type(error).__name__
 
 
 def main(argv: list[str]) -> int:
@@ -327,6 +340,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--service", metavar="URL", help=f"a service that must answer (default: look at {SERVICE})")
     parser.add_argument("--json", action="store_true", help="one object a check on one line")
     args = parser.parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show an arrow
     status = 0
     for check in examine(args.models, args.service):
         if args.json:
