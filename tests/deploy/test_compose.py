@@ -1,8 +1,9 @@
-"""deploy/compose.yaml with a real engine: the file is accepted, both containers become healthy, and a page is read."""
+"""deploy/compose.yaml: it follows the Compose specification, and with a real engine both containers read a page."""
 
 import json
 import shutil
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -25,6 +26,23 @@ def compose() -> list[str]:
         if shutil.which(command[0]) and not subprocess.run([*command, "version"], capture_output=True).returncode:
             return command
     pytest.skip("neither 'docker compose' nor 'podman compose' is here")
+
+
+def against_the_specification(file: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_file_follows_the_specification():
+    done = against_the_specification(FILE)
+    assert done.returncode == 0, done.stdout
+
+
+def test_misspelt_key_is_against_the_specification(tmp_path):
+    (tmp_path / "compose.yaml").write_text(FILE.read_text().replace("mem_limit: 2g", "memlimit: 2g"))
+    done = against_the_specification(tmp_path / "compose.yaml")
+    assert done.returncode == 1
+    assert "memlimit" in done.stdout
 
 
 def test_engine_accepts_the_file():
