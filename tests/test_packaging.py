@@ -34,6 +34,18 @@ def unpacked(built, tmp_path_factory):
     return folder
 
 
+def test_one_torch_is_allowed_and_pinned_in_one_place():
+    (pinned,) = re.findall(r"^torch==(\S+)", (ROOT / "constraints.txt").read_text(), re.M)
+    allowed = re.findall(r'"torch>=([\d.]+),<([\d.]+)"', (ROOT / "pyproject.toml").read_text())
+    minor = tuple(map(int, pinned.split(".")[:2]))
+    assert allowed == [(".".join(map(str, minor)), f"{minor[0]}.{minor[1] + 1}")]
+    kinds = {"", ".md", ".yaml", ".tf", ".ipynb", ".py", ".toml"}
+    others = [ROOT / "Makefile", ROOT / "README.md"]
+    for folder in ("deploy", "docs", "notebooks", "tools"):
+        others += [file for file in (ROOT / folder).rglob("*") if file.is_file() and file.suffix in kinds]
+    assert not [file for file in others if re.search(r"torch==\d", file.read_text())]
+
+
 def test_wheel_reads_a_page(unpacked, letter):
     code = f"import text_recognizer as t; print(t.__file__); print(t.read({str(letter)!r}, 'fast').text)"
     done = subprocess.run(
