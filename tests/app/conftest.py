@@ -192,11 +192,17 @@ def _saved(tab, act):
     return tab.evaluate("[window.saved.name, window.saved.text]")
 
 
-def _answers(tab, texts, blocks=()):
-    """Let the service answer a reading with these lines, one below the other; words with a ? are in doubt."""
+def _answers(tab, texts, blocks=(), places=()):
+    """Let the service answer a reading with these lines, one below the other; words with a ? are in doubt.
+
+    `places`: of short lines, left and top.
+    """
     lines = []
     for row, text in enumerate(texts):
         left, right, top, bottom = 50, 900, 50 * row + 20, 50 * row + 60
+        if places:
+            left, top = places[row]
+            right, bottom = left + 150, top + 40
         line = {"text": text, "confidence": 0.95, "alternatives": [], "baseline": [[left, bottom], [right, bottom]]}
         line["polygon"] = [[left, top], [right, top], [right, bottom], [left, bottom]]
         line["words"] = [

@@ -165,7 +165,7 @@ def test_blocks_are_begun_joined_named_moved_and_deleted(each_tab):
     def labels():
         return [text for text in tab.locator("#tr-lines .kind").all_inner_texts() if text]
 
-    assert labels() == ["Heading", "Row of cells", "Row of cells"]
+    assert labels() == ["Heading", "Table", "Row"]
     assert tab.locator("#tr-outlines .block").count() == 4
     assert saved("json") == first
     assert saved("text") == "Title\none\ntwo\na\tb\nc\td\n"
@@ -173,7 +173,7 @@ def test_blocks_are_begun_joined_named_moved_and_deleted(each_tab):
     press(tab, "Alt+b", "Alt+k")
     assert tab.evaluate("document.activeElement.id") == "tr-kind"
     tab.select_option("#tr-kind", "margin")
-    assert labels() == ["Heading", "Note beside", "Row of cells", "Row of cells"]
+    assert labels() == ["Heading", "Note beside", "Table", "Row"]
     tab.locator("#tr-lines textarea").nth(2).click()
     press(tab, "Alt+Shift+PageUp", "Alt+Shift+PageUp")
     assert tab.texts() == ["two", "Title", "one", "a", "b", "c", "d"]
@@ -192,6 +192,50 @@ def test_blocks_are_begun_joined_named_moved_and_deleted(each_tab):
     while tab.locator("#tr-undo").is_enabled():
         tab.click("#tr-undo")
     assert saved("json") == first
+    assert not tab.errors
+
+
+def test_table_is_made_of_lines_and_its_rows_and_cells_are_corrected_by_keyboard(each_tab):
+    tab = each_tab
+    places = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2)]  # column and row: two columns, one after the other
+    tab.read(tab.answers(["Ann", "Bea", "3 d", "5 d", "Cy"], places=[(100 + 300 * x, 50 * y) for x, y in places]))
+
+    def saved(name):
+        tab.select_option("#tr-format", name)
+        return tab.saved(lambda: tab.click("#tr-download"))[1]
+
+    def named(kind):
+        press(tab, "Alt+k")
+        tab.select_option("#tr-kind", kind)
+
+    tab.locator("#tr-lines textarea").nth(1).click()
+    named("table")
+    assert tab.texts() == ["Ann", "3 d", "Bea", "5 d", "Cy"] and tab.evaluate("document.activeElement.id") == "tr-kind"
+    assert tab.locator("#tr-kind").input_value() == "table"
+    assert saved("tables") == "Ann,3 d\nBea,5 d\nCy,\n"
+    tab.locator("#tr-lines textarea").nth(4).click()
+    press(tab, "Alt+Enter")  # the cell that is missing
+    tab.keyboard.type("7 d")
+    press(tab, "Alt+Shift+Enter")  # one more row
+    tab.keyboard.type("Dan")
+    press(tab, "Alt+Enter")
+    tab.keyboard.type("9 d")
+    assert saved("tables") == "Ann,3 d\nBea,5 d\nCy,7 d\nDan,9 d\n"
+    assert saved("text") == "Ann\t3 d\nBea\t5 d\nCy\t7 d\nDan\t9 d\n"
+    assert saved("md").splitlines()[-1] == "| Dan | 9 d |"
+    tab.locator("#tr-lines textarea").nth(2).click()
+    press(tab, "Alt+Shift+PageUp", "Alt+j")  # the row of Bea before that of Ann, and both as one
+    assert saved("tables").splitlines()[0] == "Bea,5 d,Ann,3 d"
+    tab.locator("#tr-lines textarea").nth(2).click()
+    press(tab, "Alt+b")
+    assert saved("tables") == "Bea,5 d\nAnn,3 d\nCy,7 d\nDan,9 d\n"
+    named("heading")  # out of the table
+    assert saved("tables") == "Bea,5 d\n\nCy,7 d\nDan,9 d\n"
+    named("table")  # and behind the first row again
+    assert saved("tables").startswith("Bea,5 d\nAnn,3 d\n")
+    while tab.locator("#tr-undo").is_enabled():
+        tab.click("#tr-undo")
+    assert tab.texts() == ["Ann", "Bea", "3 d", "5 d", "Cy"] and saved("tables") == ""
     assert not tab.errors
 
 

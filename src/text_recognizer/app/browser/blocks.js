@@ -7,8 +7,10 @@
  * @typedef {import("./document.js").Line} Line
  */
 
-/** What a person can call the innermost block of a line. */
-export const KINDS = { paragraph: "Paragraph", heading: "Heading", margin: "Note beside", row: "Row of cells" };
+import { span } from "./geometry.js";
+
+/** What a person can call the block of a line. */
+export const KINDS = { paragraph: "Paragraph", heading: "Heading", margin: "Note beside", row: "Row of cells", table: "Table" };
 
 let last = Math.floor(Math.random() * 2 ** 40); // two tabs number their blocks apart
 
@@ -69,16 +71,79 @@ export function shapes(lines) {
 /** @param {Line[]} lines @param {number} start @param {number} stop @param {Place[]} block @returns {Line[]} */
 const put = (lines, start, stop, block) => lines.map((line, n) => (n >= start && n < stop ? { ...line, block } : line));
 
-/** The block of the line at `index` is of another kind. @param {Line[]} lines */
-export function named(lines, index, kind) {
-  const { start, stop } = around(lines, index);
-  return put(lines, start, stop, [...lines[index].block.slice(0, -1), made(kind)]);
+/** The table that a path leads through. @param {Place[]} block */
+const tableOf = (block) => block.find(({ kind }) => kind === "table");
+
+/** Of what kind the block of a line is: a row of a table is its table. @param {Line | undefined} line */
+export function kindOf(line) {
+  const kind = line && tableOf(line.block) ? "table" : line?.block.at(-1)?.kind ?? "paragraph";
+  return kind in KINDS ? kind : "paragraph";
 }
+
+/** What the line at `index` begins, "" where it begins nothing. @param {Line[]} lines */
+export function begins(lines, index) {
+  const [before, { block }] = [lines[index - 1]?.block ?? [], lines[index]];
+  const place = block.at(-1);
+  if (!place || before.at(-1)?.id === place.id) return "";
+  const table = tableOf(block);
+  if (!table) return place.kind === "paragraph" ? "" : KINDS[place.kind] ?? "";
+  return tableOf(before)?.id === table.id ? "Row" : "Table";
+}
+
+/** The block of the line at `index` is of another kind; a row that gets one leaves its table. @param {Line[]} lines */
+export function named(lines, index, kind) {
+  const { block } = lines[index];
+  if (kind === "table") return tableOf(block) ? lines : tabled(lines, index);
+  const { start, stop } = around(lines, index);
+  return put(lines, start, stop, [...block.slice(0, -1).filter((place) => place.kind !== "table"), made(kind)]);
+}
+
+/**
+ * The block of the line at `index` is a table: lines side by side are a row of it. Rows of cells before and behind it belong
+ * to it, and a table right before it goes on. @param {Line[]} lines
+ */
+function tabled(lines, index) {
+  let { start, stop } = around(lines, index);
+  const outer = lines[index].block.slice(0, -1);
+  const isRow = (line) => line?.block.at(-1)?.kind === "row" && line.block.length === outer.length + 1 && line.block.at(-2)?.id === outer.at(-1)?.id;
+  if (isRow(lines[index])) {
+    while (isRow(lines[start - 1])) start--;
+    while (isRow(lines[stop])) stop++;
+  }
+  const before = lines[start - 1]?.block[outer.length];
+  const table = before?.kind === "table" ? before : made("table");
+  const inside = lines.slice(start, stop);
+  const rows = isRow(inside[0])
+    ? inside.map((line) => ({ ...line, block: [...outer, table, line.block.at(-1)] }))
+    : rowsOf(inside).flatMap((cells) => {
+        const row = made("row");
+        return cells.map((line) => ({ ...line, block: [...outer, table, row] }));
+      });
+  return [...lines.slice(0, start), ...rows, ...lines.slice(stop)];
+}
+
+/** Lines that stand side by side, from top to bottom and each row from left to right. @param {Line[]} lines @returns {Line[][]} */
+function rowsOf(lines) {
+  if (lines.some(({ read }) => !read.polygon.length)) return lines.map((line) => [line]);
+  const places = lines.map((line) => ({ line, ...span(line.read.polygon) }));
+  const middle = ({ top, bottom }) => (top + bottom) / 2;
+  /** @type {typeof places[]} */
+  const rows = [];
+  for (const place of places.toSorted((one, other) => middle(one) - middle(other))) {
+    const first = rows.at(-1)?.[0];
+    if (first && middle(place) < first.bottom) rows.at(-1).push(place);
+    else rows.push([place]);
+  }
+  return rows.map((row) => row.toSorted((one, other) => one.left - other.left).map(({ line }) => line));
+}
+
+/** The path of a new block beside that of `block`, of its kind. @param {Place[]} block @returns {Place[]} */
+export const another = (block) => [...block.slice(0, -1), made(block.at(-1)?.kind ?? "paragraph")];
 
 /** A new block begins at `index`. @param {Line[]} lines */
 export function begun(lines, index) {
   const { stop } = around(lines, index);
-  return put(lines, index, stop, [...lines[index].block.slice(0, -1), made(lines[index].block.at(-1)?.kind ?? "paragraph")]);
+  return put(lines, index, stop, another(lines[index].block));
 }
 
 /** The block of the line at `index` and the next one are one. @param {Line[]} lines */

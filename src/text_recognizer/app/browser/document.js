@@ -25,7 +25,7 @@
  */
 
 import * as blocks from "./blocks.js";
-import { between, cut, drawn, mapped, span, together } from "./geometry.js";
+import { behind, between, cut, drawn, mapped, span, together } from "./geometry.js";
 import { merged, pairs } from "./merging.js";
 import { WHOLE, cropped, quarter } from "./sheet.js";
 
@@ -174,6 +174,16 @@ export class PageDocument {
     return line.id;
   }
 
+  /** Add a block of one line behind the block around `index`, of its kind: a row behind a row of a table. @returns {number} where the line is */
+  insertBlock(index) {
+    const { start, stop } = blocks.around(this.lines, index);
+    const above = this.lines[start];
+    const place = between(above.read, this.lines[stop]?.read, this.width, this.height);
+    const line = made("", { text: "", confidence: 1, ...place, alternatives: [], words: [] }, blocks.another(above.block));
+    this.#lines(this.lines.toSpliced(stop, 0, line));
+    return stop;
+  }
+
   /** @param {number} index */
   remove(index) {
     this.#lines(this.lines.toSpliced(index, 1));
@@ -310,7 +320,8 @@ export class PageDocument {
   }
 
   #added(text, before, after) {
-    const place = between(before?.read, after?.read, this.width, this.height);
+    const row = before?.block.at(-1);
+    const place = row?.kind === "row" ? behind(before.read, after?.block.at(-1)?.id === row.id ? after.read : null, this.width) : between(before?.read, after?.read, this.width, this.height);
     return made(text, { text: "", confidence: 1, ...place, alternatives: [], words: [] }, (before ?? after)?.block ?? []);
   }
 

@@ -1,13 +1,13 @@
 /** Correcting: shows the page as its document is, in every view, and changes the document by buttons and keys. */
 
 import { status } from "./alerts.js";
-import { KINDS, shapes } from "./blocks.js";
+import { KINDS, kindOf, shapes } from "./blocks.js";
 import { find } from "./dom.js";
 import { Lines, doubts, stateOf } from "./lines.js";
 import { Picture } from "./picture.js";
 import { Search } from "./search.js";
 
-const OF_A_LINE = ["#tr-split", "#tr-join", "#tr-up", "#tr-down", "#tr-draw", "#tr-delete", "#tr-kind", "#tr-block-begin", "#tr-block-join", "#tr-block-up", "#tr-block-down", "#tr-block-delete"];
+const OF_A_LINE = ["#tr-split", "#tr-join", "#tr-up", "#tr-down", "#tr-draw", "#tr-delete", "#tr-kind", "#tr-block-add", "#tr-block-begin", "#tr-block-join", "#tr-block-up", "#tr-block-down", "#tr-block-delete"];
 
 export class Editor {
   /** @param {import("./pages.js").Pages} pages */
@@ -159,8 +159,7 @@ export class Editor {
 
   #offerOfALine() {
     for (const id of OF_A_LINE) find(id).disabled = this.at < 0 || this.busy;
-    const kind = this.document.lines[this.at]?.block.at(-1)?.kind ?? "paragraph";
-    find("#tr-kind").value = kind in KINDS ? kind : "paragraph";
+    find("#tr-kind").value = kindOf(this.document.lines[this.at]);
   }
 
   /** Put the cursor into a line, in the view that is shown. */
@@ -214,6 +213,7 @@ export class Editor {
 
   /** What can be done with the block around the line at `index`. */
   #blockActions = {
+    add: (index) => this.enter(this.document.insertBlock(index)),
     begin: (index) => this.#block(index, "begun"),
     join: (index) => this.#block(index, "joined"),
     up: (index) => this.#block(index, "moved", -1),
@@ -278,7 +278,9 @@ export class Editor {
     }
     find("#tr-kind").replaceChildren(...Object.entries(KINDS).map(([kind, name]) => new Option(name, kind)));
     find("#tr-kind").addEventListener("change", ({ target }) => {
+      const { id } = this.document.lines[this.at];
       this.document.block(this.at, "named", target.value);
+      this.choose(this.document.lines.findIndex((line) => line.id === id)); // the cells of a table are put in order
       status(`The block is: ${KINDS[target.value]}`);
     });
     find("#tr-doubt").addEventListener("click", () => this.#nextDoubt());
@@ -359,8 +361,8 @@ export class Editor {
   #blockAct(shiftKey, code) {
     const { at } = this;
     if (this.document.reading === null || this.busy || at < 0) return undefined;
-    const { begin, join, up, down, delete: remove } = this.#blockActions;
-    const act = shiftKey ? { PageUp: up, PageDown: down, Delete: remove }[code] : { KeyB: begin, KeyJ: join }[code];
+    const { add, begin, join, up, down, delete: remove } = this.#blockActions;
+    const act = shiftKey ? { Enter: add, PageUp: up, PageDown: down, Delete: remove }[code] : { KeyB: begin, KeyJ: join }[code];
     if (act) return () => act(at);
     return code === "KeyK" ? () => find("#tr-kind").focus() : undefined;
   }

@@ -31,6 +31,16 @@ export function between(before, after, width, height) {
   return drawn([model.left, top, model.right, top + tall]);
 }
 
+/** A place for a cell behind another one, before the one that follows in its row. @returns {{polygon: Point[], baseline: Point[]}} */
+export function behind(before, after, width) {
+  if (!before.polygon.length) return { polygon: [], baseline: [] };
+  const { left, right, top, bottom } = span(before.polygon);
+  const gap = (bottom - top) / 4;
+  const end = after?.polygon.length ? span(after.polygon).left : width;
+  const from = Math.min(right + gap, Math.max(left, end - 2 * gap));
+  return drawn([from, top, Math.max(from + gap, Math.min(from + right - left, end - gap)), bottom]);
+}
+
 /** The outline and baseline of a line that fills a box. @param {Box} box @returns {{polygon: Point[], baseline: Point[]}} */
 export function drawn([left, top, right, bottom]) {
   const foot = bottom - 0.2 * (bottom - top);

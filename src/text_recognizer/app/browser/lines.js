@@ -1,6 +1,6 @@
 // The lines of the document as fields to correct, one beneath the other.
 
-import { KINDS } from "./blocks.js";
+import { begins } from "./blocks.js";
 import { span } from "./geometry.js";
 import { find, gently } from "./dom.js";
 import { DOUBTED_WORD, LEVEL_WORDS, level, percent } from "./picture.js";
@@ -65,7 +65,7 @@ export class Lines {
       const place = line.block.at(-1);
       const first = place && lines[index - 1]?.block.at(-1)?.id !== place.id;
       item.row.classList.toggle("first", Boolean(first) && index > 0);
-      item.row.querySelector(".kind").textContent = first && place.kind !== "paragraph" ? KINDS[place.kind] ?? "" : "";
+      item.row.querySelector(".kind").textContent = begins(lines, index);
       if (item.number !== index + 1) this.#number(item, index + 1);
       if (item.field.value !== line.text) put(item.field, line.text);
       if (fresh) this.#refresh(item);
