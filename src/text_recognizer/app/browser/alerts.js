@@ -6,15 +6,18 @@ let spoken = ""; // the code of the alert that is shown
 
 /**
  * @param {string} words "": nothing
- * @param {{code?: string, retry?: (() => void) | null}} [about] what it speaks of, for `over`; what "Try again" does
+ * @param {{code?: string, retry?: (() => void) | null, label?: string, mild?: boolean}} [about] what it speaks of, for `over`;
+ *   what its button does, and what stands on it; `mild`: it is no error
  */
-export function tell(words, { code = "", retry = null } = {}) {
+export function tell(words, { code = "", retry = null, label = "Try again", mild = false } = {}) {
   const alert = find("#tr-alert");
   spoken = words && code;
   alert.hidden = !words;
+  alert.classList.toggle("mild", mild);
   alert.querySelector("p").textContent = words;
   const button = find("#tr-again");
   button.hidden = !retry;
+  button.textContent = label;
   button.onclick = () => {
     tell("");
     retry();

@@ -122,10 +122,21 @@ export class Pages extends EventTarget {
     if (entry !== this.current) await this.open(entry);
   }
 
-  /** Delete pages in this browser. @param {Entry[]} gone */
+  /** Delete pages in this browser; until the message goes, it can be undone. @param {Entry[]} gone */
   async forget(gone) {
+    await Promise.all(gone.map((entry) => this.ready(entry)));
     for (const entry of gone) this.#drop(entry);
     await storage.forget(gone.map((entry) => entry.id));
+    const what = gone.length === 1 ? gone[0].name : `${gone.length} pages`;
+    tell(`This browser has forgotten ${what}.`, { code: "forgotten", retry: () => this.#recall(gone), label: "Undo", mild: true });
+  }
+
+  /** @param {Entry[]} gone */
+  #recall(gone) {
+    this.entries = [...this.entries, ...gone].toSorted((one, other) => one.time - other.time);
+    for (const entry of gone) this.save(entry, true);
+    this.#tell("list");
+    if (!this.current || gone.length === 1) this.open(gone[0]);
   }
 
   /** @param {Entry} entry */
