@@ -1,6 +1,7 @@
 """What the addresses promise, asked over a real connection."""
 
 import base64
+import gzip
 import json
 import socket
 import urllib.request
@@ -153,6 +154,14 @@ def test_media_type_of_curl_without_a_header_is_refused_with_what_to_write(servi
     )
     assert "image/jpeg" in problem(answer, 415, "unsupported-media-type")
     problem(service.http.post("/v1/read", content=picture), 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize("path", ["/v1/read", "/", "/v1/image", "/v1/feedback"])
+def test_packed_bodies_are_refused_with_what_to_send(service, path):
+    """Nobody knows how much they become."""
+    packed = gzip.compress(bytes(100_000_000), 1)
+    answer = service.http.post(path, content=packed, headers={"Content-Encoding": "gzip", "Content-Type": "image/png"})
+    assert "send it as it is" in problem(answer, 415, "unsupported-media-type")
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,13 @@ PASSED_ON = {
     "/v1/feedback": ("POST",),
 }
 _ONE_READING = re.compile(rf"/v1/feedback/{REQUEST_ID.pattern}")
-_ASKED = ("accept", "content-type", "content-length", "x-request-id", "authorization", "x-api-key")
+_ASKED = (
+    "accept", "content-encoding", "content-length", "content-type", "x-document-password", "x-request-id",
+    "authorization", "x-api-key",
+)  # fmt: skip
 _ANSWERED = (
     "content-type", "content-length", "retry-after", "www-authenticate", "cache-control",
-    "x-request-id", "x-model", "server-timing",
+    "x-request-id", "x-failed-pages", "x-model", "server-timing",
 )  # fmt: skip
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 120.0  # without any byte; the service has a deadline of its own, and tells of it

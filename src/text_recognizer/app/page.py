@@ -29,6 +29,7 @@ from text_recognizer.errors import TextRecognizerError
 from text_recognizer.formats.json_lines import from_dict
 from text_recognizer.images import MAX_PIXELS
 from text_recognizer.service import forms, json_body
+from text_recognizer.service.inputs import check_encoding
 from text_recognizer.service.problems import Overloaded, RequestError, TooLarge, TooSlow, problem, unserved
 from text_recognizer.service.workers import Workers, while_client_waits
 
@@ -44,6 +45,7 @@ ADDRESSES = ("browser", "examples", "pages", "written")  # below OWN
 MAX_IMAGE = 20 * 2**20  # bytes of a document whose pages are shown, and of a picture
 MAX_PAGE = 8 * 2**20  # bytes of a page to be written
 MAX_VALUES = 300_000  # in its JSON: two for each point
+MAX_CELLS = 20_000  # of a table: rows of different lengths are filled up to the longest
 MAX_HELD = 128 * 2**20  # bytes of all of them at once
 PATIENCE = 30.0  # seconds for a body to arrive and to be answered
 AT_ONCE = 2  # pages written at the same time
@@ -174,6 +176,7 @@ class Page:
 
     async def _body(self, request: Request, most: int, deadline: float) -> bytes:
         """The whole body; the caller subtracts its length from `_held` afterwards."""
+        check_encoding(request)
         parts: list[bytes] = []
         size = 0
         try:
@@ -225,6 +228,7 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 def _written(content: bytes, image: bytes, name: str, max_pixels: int) -> tuple[bytes, str]:
     from text_recognizer.app.edits import corrected
+    from text_recognizer.formats.blocks import cells_of
     from text_recognizer.images import to_picture
 
     chosen = formats.get_format(name)
@@ -236,6 +240,8 @@ def _written(content: bytes, image: bytes, name: str, max_pixels: int) -> tuple[
         page = from_dict(given["page"])
         if given.get("texts") is not None:
             page = corrected(page, [str(text) for text in given["texts"]])
+        if cells_of(page) > MAX_CELLS:
+            raise RequestError(f"a table has more than {MAX_CELLS:,} cells; divide it")
         return chosen.write(page, str(given.get("source", "")), picture), chosen.media_type
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
         raise RequestError("send the page as the service answered it, with a text for each line") from None

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from text_recognizer.formats.shapes import Pixels, outline
 from text_recognizer.page import Block, Page, Point
 
+REACH = 40  # columns that a cell may lie behind the one before it; each is looked at
+
 
 def blocks_of(page: Page) -> tuple[Block, ...]:
     """The blocks of a page; one paragraph where nobody looked for any, none where it is blank."""
@@ -35,7 +37,8 @@ def grid(table: Block, page: Page) -> list[list[int | None]]:
     A column is where cells of the fullest rows stand; each other cell belongs to the one that it is nearest to.
     """
     rows = [range(row.start, row.stop) for row in table.blocks]
-    spans = {n: _span(page, n) for row in rows for n in row}
+    along = _ALONG[page.orientation]
+    spans = {n: _span(outline(page.lines[n], page), along) for row in rows for n in row}
     widest = max(len(row) for row in rows)
     full = [row for row in rows if len(row) == widest]
     columns = [
@@ -50,13 +53,25 @@ def grid(table: Block, page: Page) -> list[list[int | None]]:
         cells: list[int | None] = [None] * widest
         at = 0
         for k, n in enumerate(row):
-            left, right = spans[n]
-            last = widest - (len(row) - k)  # the cells that follow need room
-            at = min(range(at, last + 1), key=lambda c: _distance((left, right), columns[c]))
+            span, last = spans[n], widest - (len(row) - k)  # the cells that follow need room
+            within = range(at, min(last, at + REACH) + 1)
+            at = min(within, key=lambda c: _distance(span, columns[c]))
             cells[at] = n
             at += 1
         out.append(cells)
     return out
+
+
+def cells_of(page: Page) -> int:
+    """Cells of the largest table of a page, the empty ones that `grid` adds included."""
+    tables = (block for block in _all(page.blocks) if block.kind == "table" and block.blocks)
+    return max((len(t.blocks) * max(row.stop - row.start for row in t.blocks) for t in tables), default=0)
+
+
+def _all(blocks: Sequence[Block]) -> Iterator[Block]:
+    for block in blocks:
+        yield block
+        yield from _all(block.blocks)
 
 
 def _distance(cell: Point, column: Point) -> float:
@@ -64,10 +79,11 @@ def _distance(cell: Point, column: Point) -> float:
     return min(abs(cell[0] - column[0]), abs(cell[1] - column[1]), abs(sum(cell) - sum(column)) / 2)
 
 
-def _span(page: Page, number: int) -> Point:
+# The direction of a page's lines, by its orientation.
+_ALONG = {0: (1, 0), 90: (0, -1), 180: (-1, 0), 270: (0, 1)}
+
+
+def _span(points: Pixels, along: tuple[int, int]) -> Point:
     """From where to where a line runs along the direction of the page's lines."""
-    line = page.lines[number]
-    turn = page.orientation
-    along = {0: (1, 0), 90: (0, -1), 180: (-1, 0), 270: (0, 1)}[turn]
-    places = [x * along[0] + y * along[1] for x, y in outline(line, page)]
+    places = [x * along[0] + y * along[1] for x, y in points]
     return min(places), max(places)

@@ -44,8 +44,8 @@ def create_app(settings: Settings | None = None, page: Callable[[ASGIApp, Contex
             CORSMiddleware,
             allow_origins=list(context.settings.cors),
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
-            expose_headers=["Retry-After", "Server-Timing", "X-Model", "X-Request-ID"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Document-Password", "X-Request-ID"],
+            expose_headers=["Retry-After", "Server-Timing", "X-Failed-Pages", "X-Model", "X-Request-ID"],
         )
     app.add_middleware(Edge, metrics=context.metrics)
     return app

@@ -40,6 +40,12 @@ _PAGES = re.compile(
 )
 
 
+def check_encoding(request: Request) -> None:
+    """Raises `WrongMediaType` for a body that is packed, of which nobody knows how much it becomes."""
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+        raise WrongMediaType("the body has a Content-Encoding; send it as it is")
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """An encoded image, and the name that its sender gave it."""
@@ -67,7 +73,11 @@ class Inputs:
     # ------------------------------------------------------------------------------------------------------ bodies
 
     async def body(self, request: Request, deadline: float) -> bytes:
-        """The whole body. Raises `TooLarge`, `TooSlow`, `Overloaded`; `ClientDisconnect`. `release` it afterwards."""
+        """The whole body. `release` it afterwards.
+
+        Raises `TooLarge`, `TooSlow`, `Overloaded`, `WrongMediaType`; `ClientDisconnect`.
+        """
+        check_encoding(request)
         most = self._settings.max_bytes
         declared = request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > most:

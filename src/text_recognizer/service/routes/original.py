@@ -21,7 +21,7 @@ def router(context: Context) -> APIRouter:
         operation_id="predict",
         response_class=JSONResponse,
         response_model=schema.Prediction,
-        responses=schema.problems(400, 401, 403, 408, 413, 422, 429, 500, 503, 504),
+        responses=schema.problems(400, 401, 403, 408, 413, 415, 422, 429, 500, 503, 504),
         openapi_extra={"requestBody": schema.ORIGINAL_BODY},
     )
     async def predict(request: Request, mode: Mode = "accurate") -> Response:
