@@ -1,6 +1,8 @@
 """Pages a second of `batch` on this machine's cores against a loop in one process, in the fast mode.
 
-    python benchmarks/batch.py [--pages 60] [--jobs 2]
+    python benchmarks/batch.py [--pages 60] [--jobs 2] [--ray]
+
+With `--ray` also those of `batch --ray local`, and whether its texts are the same.
 
 Both read copies of the sample letter with one thread a process. Starting (the model, the processes) is part of neither:
 both are timed by their last pages, after the first `--warm` ones. Their order changes from round to round.
@@ -13,6 +15,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from text_recognizer import Reader
 from text_recognizer.batch.read import read_batch
@@ -36,13 +39,25 @@ def loop(folder: Path, warm: int) -> float:
     return rate(moments, warm)
 
 
-def batch(folder: Path, jobs: int, warm: int) -> float:
-    """Pages a second of `jobs` processes."""
+def batch(folder: Path, jobs: int, warm: int, output: Path, ray: bool = False) -> float:
+    """Pages a second of `jobs` processes, or of as many actors."""
     moments: list[float] = []
-    with tempfile.TemporaryDirectory() as output:
-        options = Options(output=Path(output), mode="fast", jobs=jobs)
-        read_batch(find_pages(folder), options, lambda record: moments.append(time.monotonic()))
+
+    def note(record: dict[str, Any]) -> None:
+        moments.append(time.monotonic())
+
+    options = Options(output=output, mode="fast", jobs=jobs)
+    if ray:
+        from text_recognizer.integrations.ray import read_ray
+
+        read_ray(find_pages(folder), options, str(output), report=note)
+    else:
+        read_batch(find_pages(folder), options, note)
     return rate(moments, warm)
+
+
+def texts(output: Path) -> dict[str, str]:
+    return {file.name: file.read_text(encoding="utf-8") for file in output.glob("*.txt")}
 
 
 def main() -> None:
@@ -51,19 +66,27 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--warm", type=int, default=4)
+    parser.add_argument("--ray", action="store_true")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as results:
         folder = Path(name)
         for number in range(args.pages):
             shutil.copy(LETTER, folder / f"{number:04}.jpg")
-        found: dict[str, list[float]] = {"loop": [], "batch": []}
+        kinds = ["loop", "batch", *(["ray"] if args.ray else [])]
+        found: dict[str, list[float]] = {kind: [] for kind in kinds}
         for number in range(args.rounds):
-            for what in ("loop", "batch") if number % 2 == 0 else ("batch", "loop"):
-                pages = loop(folder, args.warm) if what == "loop" else batch(folder, args.jobs, args.warm)
-                found[what].append(pages)
-                print(f"{what}: {pages:.2f} pages a second (load {os.getloadavg()[0]:.1f})", flush=True)
-        ratio = statistics.median(found["batch"]) / statistics.median(found["loop"])
-        print(f"batch of {args.jobs} processes: {ratio:.2f} × the loop (medians of {args.rounds} rounds)")
+            for kind in kinds if number % 2 == 0 else reversed(kinds):
+                if kind == "loop":
+                    pages = loop(folder, args.warm)
+                else:
+                    pages = batch(folder, args.jobs, args.warm, Path(results, f"{kind}-{number}"), kind == "ray")
+                found[kind].append(pages)
+                print(f"{kind}: {pages:.2f} pages a second (load {os.getloadavg()[0]:.1f})", flush=True)
+        middle = {kind: statistics.median(rates) for kind, rates in found.items()}
+        print(f"batch of {args.jobs} processes: {middle['batch'] / middle['loop']:.2f} × the loop")
+        if args.ray:
+            same = texts(Path(results, "ray-0")) == texts(Path(results, "batch-0"))
+            print(f"ray: {middle['ray'] / middle['batch']:.2f} × batch, {'the same' if same else 'other'} texts")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from urllib.parse import unquote, urlsplit
 
 from PIL import Image
 
+from text_recognizer.drawing import check_drawing
 from text_recognizer.embedded import embedded_lines, has_enough, shown_text
 from text_recognizer.errors import ImageRejected, UsageError
 from text_recognizer.images import (
@@ -169,6 +170,7 @@ class PageReference:
         """
         if self.kind != "pdf":
             return None
+        check_drawing(self.source.opened, self.password, self.number)
         with _pdf(self.source.opened, self.password) as document:
             page = document[self.number - 1]
             if not has_enough(page):
@@ -190,6 +192,7 @@ class PageReference:
 
     def _render(self, max_pixels: int) -> tuple[Image.Image, float]:
         """The page of a PDF, and its pixels per inch."""
+        check_drawing(self.source.opened, self.password, self.number)
         with _pdf(self.source.opened, self.password) as document:
             page = document[self.number - 1]
             dpi, _, _ = self._size(page, max_pixels)

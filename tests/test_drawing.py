@@ -1,0 +1,107 @@
+"""A page of a PDF that takes too long to draw is refused before it is drawn."""
+
+import io
+import time
+import zlib
+
+import pikepdf
+import pytest
+from reportlab.pdfgen import canvas
+
+from text_recognizer.documents import find_pages
+from text_recognizer.errors import ImageRejected
+
+
+def made(change):
+    """A PDF of two pages with a typed line, the first of which `change` makes worse."""
+    out = io.BytesIO()
+    page = canvas.Canvas(out, pagesize=(200, 100))
+    for number in (1, 2):
+        page.drawString(20, 50, f"page {number}")
+        page.showPage()
+    page.save()
+    changed = io.BytesIO()
+    with pikepdf.open(out) as pdf:
+        change(pdf, pdf.pages[0].obj)
+        pdf.save(changed)
+    return changed.getvalue()
+
+
+def packed(pdf, data, times=1):
+    """A stream of `times` × `data`, packed."""
+    pack = zlib.compressobj(9)
+    stream = pikepdf.Stream(pdf, b"".join(pack.compress(data) for _ in range(times)) + pack.flush())
+    stream.Filter = pikepdf.Name.FlateDecode
+    return stream
+
+
+def long_drawing(pdf, page):
+    page.Contents = packed(pdf, b"0 0 m\n" * 175_000, 200)
+
+
+def picture(pdf, side):
+    image = packed(pdf, bytes(side), side // 8)
+    image.Type, image.Subtype = pikepdf.Name.XObject, pikepdf.Name.Image
+    image.Width = image.Height = side
+    image.ColorSpace, image.BitsPerComponent = pikepdf.Name.DeviceGray, 1
+    return pdf.make_indirect(image)
+
+
+def picture_drawn_often(pdf, page):
+    page.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(I=picture(pdf, 8000)))
+    page.Contents = packed(pdf, b"/I Do\n" * 1000)
+
+
+def forms_in_forms(pdf, page):
+    """Each draws the next one ten times: ten to the power of twelve."""
+    inner = None
+    for _ in range(12):
+        form = packed(pdf, b"/F Do\n" * 10)
+        form.Type, form.Subtype, form.BBox = pikepdf.Name.XObject, pikepdf.Name.Form, [0, 0, 200, 100]
+        if inner is not None:
+            form.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(F=inner))
+        inner = pdf.make_indirect(form)
+    page.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(F=inner))
+    page.Contents = packed(pdf, b"/F Do\n")
+
+
+def itself(pdf, page):
+    form = pdf.make_indirect(packed(pdf, b"/F Do\n" * 10))
+    form.Type, form.Subtype, form.BBox = pikepdf.Name.XObject, pikepdf.Name.Form, [0, 0, 200, 100]
+    form.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(F=form))
+    page.Resources = form.Resources
+    page.Contents = packed(pdf, b"/F Do\n")
+
+
+@pytest.mark.parametrize("change", [long_drawing, picture_drawn_often, forms_in_forms, itself])
+def test_bomb_is_refused_at_once_and_costs_no_other_page(change):
+    bomb, other = find_pages(made(change))
+    start = time.monotonic()
+    with pytest.raises(ImageRejected, match="too long to draw"):
+        bomb.load()
+    with pytest.raises(ImageRejected, match="too long to draw"):
+        bomb.embedded_page()
+    assert time.monotonic() - start < 30
+    assert other.load().gray.shape == (278, 556)
+
+
+def a_large_picture(pdf, page):
+    page.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(I=picture(pdf, 16_000)))
+    page.Contents = packed(pdf, b"/I Do\n")
+
+
+def damaged(pdf, page):
+    stream = pikepdf.Stream(pdf, packed(pdf, b"0 0 m\n" * 1000).read_raw_bytes()[:-9])
+    stream.Filter = pikepdf.Name.FlateDecode
+    page.Contents = stream
+
+
+def of_two_kinds(pdf, page):
+    stream = pikepdf.Stream(pdf, packed(pdf, b"0 0 m\n" * 1000).read_raw_bytes().hex().encode() + b">")
+    stream.Filter = pikepdf.Array([pikepdf.Name.ASCIIHexDecode, pikepdf.Name.FlateDecode])
+    page.Contents = pikepdf.Array([pdf.make_indirect(stream)])
+
+
+@pytest.mark.parametrize("change", [a_large_picture, damaged, of_two_kinds, lambda pdf, page: None])
+def test_usual_and_odd_pages_are_drawn(change):
+    assert [page.load().gray.shape for page in find_pages(made(change))] == [(278, 556)] * 2
