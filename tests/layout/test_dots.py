@@ -49,3 +49,15 @@ def test_specks_that_stand_anywhere_stay():
     for x, y in np.random.default_rng(1).integers(10, 690, (400, 2)).tolist():
         cv2.circle(page, (x, y), 2, 120, -1, cv2.LINE_AA)
     assert without_dots(page) is page
+
+
+def test_full_stop_on_a_dot_stays_and_dots_on_strokes_go():
+    page = paper(30, 2)
+    cv2.line(page, (300, 180), (300, 400), 30, 3)  # along a column of dots
+    cv2.rectangle(page, (421, 298), (425, 303), 30, -1)  # beside the dot at (420, 300)
+    cleaned = without_dots(page)
+    assert (cleaned[190:390, 299:302] < 60).all()
+    assert (cleaned[299:303, 422:425] < 60).all()
+    beside = cleaned[190:390, 295:306].copy()
+    beside[:, 3:8] = 255
+    assert beside.min() > 200

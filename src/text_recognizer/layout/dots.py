@@ -1,7 +1,7 @@
 """Take the printed dots off dot-grid paper: beside letters they would be read as commas, full stops and bullets.
 
 Dots are told by what no writing has: many small marks of one size, each with neighbours at one distance in rows and
-columns. Dots that touch a stroke stay, as they cost nothing there.
+columns. A dot that touches a stroke goes too where it is lighter than the ink.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ FEWEST = 60  # dots of a grid
 REGULAR = 0.6  # of all small marks that must stand in the grid
 OFF = 0.16  # of the distance of dots that one may stand off its place
 SAMPLE = 150  # dots by which the distance is told
+GROWTH = 8  # dots from the next one that is known
 CONTRAST = 10  # grey values between a dot and the paper around it
+DARKER = 20  # grey values by which strokes must be darker than nearly all dots to be told from those that they touch
 ALIKE = 2.5  # times the area of the usual dot, or a part of it
 
 
@@ -48,7 +50,8 @@ def without_dots(gray: Gray) -> Gray:
         return gray
     usual = float(np.median(area[numbers]))
     numbers = numbers[(area[numbers] < ALIKE * usual + 2) & (area[numbers] > usual / ALIKE - 2)]
-    dots = _in_grid(middles[numbers].astype(np.float32), (small.shape[0], small.shape[1]))
+    at = middles[numbers].astype(np.float32)
+    dots, hidden = _in_grid(at, (small.shape[0], small.shape[1]))
     if dots.sum() < max(FEWEST, REGULAR * len(numbers)):
         return gray
     is_dot = np.zeros(count, np.uint8)
@@ -56,41 +59,88 @@ def without_dots(gray: Gray) -> Gray:
     reach = max(2, round(0.5 * np.sqrt(usual)))
     mask = cv2.dilate(is_dot[parts], np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     mask[(ink > 0) & (is_dot[parts] == 0)] = 0
+    size = 2 * round(np.sqrt(usual) + 2 * reach) + 1
+    depth = _paper(small, size).astype(np.int16) - small
+    x, y = at[dots].round().astype(int).T
+    # Strokes are darker than any dot, or cannot be told from dots that they touch.
+    darkest = float(np.percentile(depth[y, x], 90)) + DARKER
+    strokes = depth[(ink > 0) & (mask == 0)]
+    if not len(strokes) or float(np.median(strokes)) > darkest:
+        for node in hidden.round().astype(int).tolist():
+            cv2.circle(mask, node, reach + 1, 1, -1)
     if scale < 1:
         mask = cv2.resize(mask, gray.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    size = 2 * round((np.sqrt(usual) + 2 * reach) / scale) + 1
-    paper = cv2.morphologyEx(gray, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
-    paper = cv2.blur(paper, (size, size), borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(np.where(mask > 0, np.maximum(paper, gray), gray), np.uint8)
+    paper = _paper(gray, round(size / scale) | 1)
+    is_dot_here = (mask > 0) & (gray > paper - np.minimum(paper, darkest))
+    return np.asarray(np.where(is_dot_here, np.maximum(paper, gray), gray), np.uint8)
 
 
-def _in_grid(at: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which of the marks at `at` (n, 2) stand in a grid of equal distances: (n,), none where there is no grid."""
-    none = np.zeros(len(at), bool)
+def _paper(gray: Gray, size: int) -> Gray:
+    """The page without marks that are smaller than `size` pixels, an odd number."""
+    closed = cv2.morphologyEx(gray, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+    return np.asarray(cv2.blur(closed, (size, size), borderType=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _in_grid(at: Points, shape: tuple[int, int]) -> tuple[NDArray[np.bool_], Points]:
+    """Which of the marks at `at` (n, 2) stand in a grid of equal distances, and the places of it where none stands.
+
+    Returns:
+        (n,), none where there is no grid; and (m, 2), places between marks on two sides or more.
+    """
+    none = np.zeros(len(at), bool), np.zeros((0, 2), np.float32)
     sample = at[np.random.default_rng(0).permutation(len(at))[:SAMPLE]]
-    steps = [step for direction in (0, 1) if (step := _step(sample, at, direction)) is not None]
-    if len(steps) < 2:
+    across, down = (_step(sample, at, direction) for direction in (0, 1))
+    if across is None or down is None:
         return none
-    reach = max(1, round(OFF * float(min(np.hypot(*step) for step in steps))))
+    reach = max(1, round(OFF * float(min(np.hypot(*across), np.hypot(*down)))))
+    steps = (across, down, -across, -down)
     # A map in which each mark is as wide as it may stand off its place.
     places = np.zeros(shape, np.int32)
-    whole = at.round().astype(int)
-    for number, (x, y) in enumerate(whole.tolist(), 1):
+    for number, (x, y) in enumerate(at.round().astype(int).tolist(), 1):
         cv2.circle(places, (x, y), reach, number, -1)
-    neighbours = []
-    for step in (*steps, -steps[0], -steps[1]):
-        x, y = (whole + step.round().astype(int)).T
-        inside = (x >= 0) & (x < shape[1]) & (y >= 0) & (y < shape[0])
-        neighbours.append(np.where(inside, places[y.clip(0, shape[0] - 1), x.clip(0, shape[1] - 1)], 0))
-    beside = np.stack(neighbours)  # (4, n): number of the neighbour from 1 on, 0 for none
+    beside = np.stack([_look_up(places, at + step) for step in steps])  # (4, n): number of the neighbour, 0 for none
     dots = np.asarray((beside > 0).sum(0) >= 3, bool)
-    for _ in range(8):  # and those among letters that hide their neighbours
+    for _ in range(GROWTH):  # and those among letters that hide their neighbours
         known = np.concatenate([[False], dots])
         grown = np.asarray(dots | ((beside > 0) & known[beside]).any(0), bool)
         if (grown == dots).all():
             break
         dots = grown
-    return dots
+    hidden = [np.zeros((0, 2), np.float32)]
+    nodes = at[dots]
+    for _ in range(GROWTH):
+        # Each place without a mark is seen from its neighbours: from two or more of them, else it is beyond the grid.
+        seen = np.concatenate([nodes + step for step in steps])
+        x, y = seen.round().astype(int).T
+        seen = seen[(_look_up(places, seen) == 0) & (x >= 0) & (y >= 0) & (x < shape[1]) & (y < shape[0])]
+        new = _seen_twice(seen, reach)
+        if not len(new):
+            break
+        for x, y in new.round().astype(int).tolist():
+            cv2.circle(places, (x, y), reach, len(at) + 1, -1)
+        hidden.append(new)
+        nodes = new
+    return dots, np.concatenate(hidden)
+
+
+def _look_up(places: NDArray[np.int32], at: Points) -> NDArray[np.int64]:
+    """The values of a map (H, W) at points (n, 2), 0 outside of it: (n,)."""
+    x, y = at.round().astype(int).T
+    inside = (x >= 0) & (x < places.shape[1]) & (y >= 0) & (y < places.shape[0])
+    found = places[y.clip(0, places.shape[0] - 1), x.clip(0, places.shape[1] - 1)]
+    return np.asarray(np.where(inside, found, 0), np.int64)
+
+
+def _seen_twice(at: Points, reach: int) -> Points:
+    """The middles of points (n, 2) that lie within `reach` of one another, two of them or more: (m, 2)."""
+    cells: dict[tuple[int, int], list[Points]] = {}
+    for point in at:
+        cell = int(point[0] // (2 * reach + 1)), int(point[1] // (2 * reach + 1))
+        near = [(cell[0] + dx, cell[1] + dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+        home = next((c for c in near if c in cells and np.abs(cells[c][0] - point).max() <= reach), cell)
+        cells.setdefault(home, []).append(point)
+    found = [np.mean(points, axis=0) for points in cells.values() if len(points) > 1]
+    return np.asarray(found, np.float32).reshape(-1, 2)
 
 
 def _step(sample: Points, at: Points, direction: int) -> Points | None:
