@@ -100,3 +100,23 @@ def test_line_outside_of_the_picture_has_no_outline():
     found = outline_lines(page, [inside, *outside])
     assert found[0] is not None
     assert found[1:] == [None, None, None]
+
+
+def test_lone_character_gets_its_baseline_from_its_ink_and_paper_around():
+    page = page_of([("9", 100, 200)])
+    ink = np.argwhere(page < 100)
+    for level in (188.0, 200.0):  # the network takes its upper part for the whole now and then
+        found = outline_lines(page, [trace(104, 118, level)])[0]
+        assert found is not None
+        assert abs(found.baseline[:, 1] - (ink[:, 0].max() + 1)).max() <= 1.5
+        assert found.baseline[0, 1] == found.baseline[-1, 1]
+        assert found.polygon[:, 0].min() < ink[:, 1].min() - 0.3 * X_HEIGHT
+        assert found.polygon[:, 0].max() > ink[:, 1].max() + 0.3 * X_HEIGHT
+
+
+def test_character_that_was_found_twice_counts_once():
+    page = page_of([("5", 100, 200)])
+    upper, lower = trace(104, 118, 184), trace(104, 118, 200)
+    found = outline_lines(page, [Trace(upper.points, upper.x_height, 0.5), lower])
+    assert found[0] is None
+    assert found[1] is not None

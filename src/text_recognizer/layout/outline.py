@@ -32,6 +32,8 @@ class OutlineSettings:
     end_reach: float = 1.2  # that a line's ink may go on past the ends of its baseline
     window: float = 0.6  # half of the width over which the ink's extent is taken
     loop_length: float = 8.0  # a line so short may be the tails of another's letters
+    lone_length: float = 1.6  # a line so short is a character that stands alone, and gets more paper around it
+    lone_margins: tuple[float, float] = (0.5, 0.3)  # left and right, above and below
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,9 @@ class Outline:
 
 
 def outline_lines(gray: Gray, traces: Sequence[Trace], settings: OutlineSettings | None = None) -> list[Outline | None]:
-    """An outline for each of `traces`, None for one without ink and for one that is but the tails of another's letters.
+    """An outline for each of `traces`, None for one without ink, and for one that is but a part of another's letters.
+
+    A character that stands alone gets its baseline from its ink, since the network is not sure of it.
 
     Args:
         gray: (H, W) uint8 page.
@@ -61,12 +65,13 @@ def outline_lines(gray: Gray, traces: Sequence[Trace], settings: OutlineSettings
     ink = _ink(np.asarray(small, np.uint8), lines)
     _, parts = cv2.connectedComponents(ink.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     strokes = np.asarray(parts, np.int32)
-    loops = _loops_of_others(strokes, lines, settings)
-    owner = _owners(strokes, [line for index, line in enumerate(lines) if index not in loops])
+    parts_of_others = _loops_of_others(strokes, lines, settings)
+    parts_of_others |= _doubles(strokes, lines, [trace.confidence for trace in traces], settings)
+    owner = _owners(strokes, [line for index, line in enumerate(lines) if index not in parts_of_others])
     outlines: list[Outline | None] = []
     number = 0
     for index, line in enumerate(lines):
-        if index in loops:
+        if index in parts_of_others:
             outlines.append(None)
             continue
         number += 1
@@ -181,6 +186,29 @@ def _loops_of_others(parts: NDArray[np.int32], lines: Sequence[_Line], settings:
     return loops
 
 
+def _doubles(
+    parts: NDArray[np.int32], lines: Sequence[_Line], confidences: Sequence[float], settings: OutlineSettings
+) -> set[int]:
+    """Indices of lone characters that are the same stroke as another, of which the finder is surer."""
+    known: set[int] = set()
+    doubles: set[int] = set()
+    for index in sorted(range(len(lines)), key=lambda index: -confidences[index]):
+        line = lines[index]
+        if np.ptp(line.x) > settings.lone_length * line.x_height:
+            continue
+        x, y, w, h = cv2.boundingRect(line.core())
+        window = parts[max(0, y) : max(0, y + h), max(0, x) : max(0, x + w)]
+        ink = np.bincount(window.ravel(), minlength=1)
+        ink[0] = 0
+        stroke = int(ink.argmax())
+        if not ink[stroke]:
+            continue
+        if stroke in known:
+            doubles.add(index)
+        known.add(stroke)
+    return doubles
+
+
 def _owners(parts: NDArray[np.int32], lines: Sequence[_Line]) -> NDArray[np.int32]:
     """Number of the line (from 1) that each ink pixel belongs to, 0 for paper; `parts` as for `_loops_of_others`."""
     ink = parts > 0
@@ -248,14 +276,16 @@ def _outline(owner: NDArray[np.int32], number: int, line: _Line, settings: Outli
     def nearest(values: Floats) -> Floats:
         return np.asarray(cv2.erode(values[None], kernel, borderType=cv2.BORDER_REPLICATE)[0], np.float32)
 
-    margin = settings.margin * xh
+    is_lone = np.ptp(line.x) <= settings.lone_length * xh
+    margin = (settings.lone_margins[1] if is_lone else settings.margin) * xh
     top, bottom = widest(top) + margin, widest(bottom) + margin
     # Up to the neighbour's ink, but never into one's own.
     room_above = np.clip(nearest(ceiling) - 1, settings.min_above * xh, settings.above * xh)
     room_below = np.clip(nearest(floor) - 1, settings.min_below * xh, settings.below * xh)
     top = np.clip(np.maximum(top, room_above), 0, up)
     bottom = np.clip(np.maximum(bottom, room_below), 0, down)
-    start, end = max(0.0, first - 1.5 * margin), min(width - 1.0, last + 1 + 1.5 * margin)
+    beside = settings.lone_margins[0] * xh if is_lone else 1.5 * margin
+    start, end = max(0.0, first - beside), min(width - 1.0, last + 1 + beside)
     count = max(2, round((end - start) / (0.7 * xh)) + 1)
     at = np.linspace(start, end, count)
     level = line.level(at)
@@ -263,5 +293,8 @@ def _outline(owner: NDArray[np.int32], number: int, line: _Line, settings: Outli
     lower = np.stack([at, level + np.interp(at, columns, bottom)], axis=1)[::-1]
     count = max(2, round((last + 1 - first) / (1.5 * xh)) + 1)
     along = np.linspace(first, last + 1, count)
-    baseline = np.stack([along, line.level(along)], axis=1)
+    foot = line.level(along)
+    if is_lone:
+        foot = np.full(count, float(foot.mean() + offsets[own.any(1)].max() + 1))
+    baseline = np.stack([along, foot], axis=1)
     return Outline(np.concatenate([upper, lower]).astype(np.float32), baseline.astype(np.float32))

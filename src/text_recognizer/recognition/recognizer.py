@@ -29,7 +29,7 @@ from text_recognizer.recognition.decoding import (
     repeats,
     to_text,
 )
-from text_recognizer.recognition.evidence import Evidence
+from text_recognizer.recognition.evidence import FEW, Evidence
 from text_recognizer.recognition.identify import LanguageTable
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.marks import LineMarks, read_marks
@@ -47,6 +47,7 @@ BATCH_AREA = 16 * 1024
 INK_LEVEL, INK_PIXELS = 110, 6
 # Log-probability of the CTC head's best path above which no other text is searched for.
 CERTAIN = -0.1
+STEPS = 2  # that a character is seen at, or more
 ALTERNATIVES = 3  # returned with a line, at most
 # Readings at most so far behind the best one's log-probability, and how many at most: those that the decoder is asked
 # about, by all other scores, and those between which the neural language model judges. Others hardly ever win.
@@ -245,9 +246,14 @@ class Recognizer:
         """Probability, 0…1, of each step at which the CTC head sees a character in `crops`: (n,).
 
         Cheap, and low for what is upside down, cut to pieces or no writing: it tells how a page is to be looked at.
+        Of a few characters it is that of their shape, as `Evidence.probabilities` gives it.
         """
-        best = [log_probs.max(-1)[log_probs.argmax(-1) != BLANK] for log_probs in self._ctc(crops)]
-        return np.asarray(np.exp(np.concatenate([np.zeros(0, np.float32), *best])), np.float32)
+        found = [np.zeros(0, np.float32)]
+        for log_probs in self._ctc(crops):
+            steps = log_probs.argmax(-1) != BLANK
+            few = np.count_nonzero(steps) <= FEW * STEPS
+            found.append(self._evidence.probabilities(log_probs) if few else np.exp(log_probs.max(-1)[steps]))
+        return np.asarray(np.concatenate(found), np.float32)
 
     def ctc_confidence(self, crops: Sequence[Gray]) -> float:
         """Mean of `ctc_probabilities`, 0…1; 0 where it sees no character."""
