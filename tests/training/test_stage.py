@@ -15,6 +15,7 @@ from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
 from text_recognizer.reader import Reader
 from text_recognizer.recognition.recognizer import LineReading, Recognizer, WordReading
 from text_recognizer.training import stage
+from text_recognizer.training.models.paragraph import ParagraphRecognizer
 from text_recognizer.training.models.recognizer import Recognizer as Net
 from text_recognizer.training.models.recognizer import RecognizerConfig
 
@@ -158,11 +159,11 @@ def test_checkpoint_that_reads_nothing_is_refused_before_the_export(
 
 def test_paragraph_model_is_refused_at_once(unipen: Path, tmp_path: Path) -> None:
     sizes = {"channels": (8, 8, 8, 16), "d_model": 32, "d_ff": 64, "heads": 2, "encoder_layers": 0}
-    network = Net(RecognizerConfig(**sizes, paragraph=True))
+    network = ParagraphRecognizer(RecognizerConfig(**sizes))
     options = stage.StageOptions(
         checkpoint=write_checkpoint(network, tmp_path / "last.ckpt"), out=tmp_path / "out", unipen=unipen
     )
-    with pytest.raises(DataInvalid, match="whole paragraphs"):
+    with pytest.raises(DataInvalid, match="whole paragraphs, an experiment"):
         stage.stage(options)
 
 

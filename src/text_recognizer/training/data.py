@@ -80,20 +80,6 @@ class Codec:
         return self.decode([i for i, before in zip(ids, [0, *ids[:-1]], strict=True) if i != before and i != 0])
 
 
-class ParagraphCodec(Codec):
-    """The same, with the line break as one more character, behind all others."""
-
-    def __init__(self, alphabet: str = ALPHABET) -> None:
-        super().__init__(alphabet + "\n")
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of several lines."""
-        ids: list[int] = []
-        for number, line in enumerate(text.split("\n")):
-            ids += [self._ids["\n"]] * (number > 0) + super().encode(line)
-        return ids
-
-
 @dataclass  # not frozen: Lightning moves its fields to the device in place
 class Batch:
     """Lines or paragraphs of similar width."""

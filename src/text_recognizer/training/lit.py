@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from text_recognizer.errors import DataInvalid
 from text_recognizer.evaluation.metrics import edits
 from text_recognizer.synthesis.sources.alphabet import ALPHABET, EARLIER
-from text_recognizer.training.data import Batch, Codec, ParagraphCodec
+from text_recognizer.training.data import Batch, Codec
 from text_recognizer.training.device_augment import augment_ink
 from text_recognizer.training.models.recognizer import BLANK, FIRST_CHARACTER, PAD, Recognizer, RecognizerConfig
 from text_recognizer.training.vocabulary import grow_vocabulary
@@ -69,16 +69,20 @@ class LitRecognizer(L.LightningModule):
         facts = {**asdict(config), "learning_rate": learning_rate, "total_steps": total_steps}
         self.save_hyperparameters(facts, logger=False)
         self.config = config
-        self.network = Recognizer(config)
+        self.network = self.make_network(config)
         if weights is not None:
             load_weights(self.network, weights)
-        self.codec = ParagraphCodec() if config.paragraph else Codec()
+        self.codec = Codec()
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.warmup_steps, self.total_steps, self.decay_share = warmup_steps, total_steps, decay_share
         self.ctc_weight, self.label_smoothing, self.token_noise = ctc_weight, label_smoothing, token_noise
         self.augment = augment
         self._counts: dict[str, list[int]] = {}
         self.samples: list[Shown] = []
+
+    def make_network(self, config: RecognizerConfig) -> Recognizer:
+        """The network to train."""
+        return Recognizer(config)
 
     # ------------------------------------------------------------------------------------------------ training
 
@@ -90,7 +94,7 @@ class LitRecognizer(L.LightningModule):
         return batch
 
     def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Mean CTC and cross-entropy loss of a batch, each a character; paragraphs have no CTC."""
+        """Mean CTC and cross-entropy loss of a batch, each a character."""
         images = batch.images.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
         inputs, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]
         if self.training and self.token_noise > 0:
@@ -98,17 +102,19 @@ class LitRecognizer(L.LightningModule):
             noise[:, 0] = False
             random = torch.randint_like(inputs, FIRST_CHARACTER, self.config.vocabulary)
             inputs = torch.where(noise & (inputs != PAD), random, inputs)
-        ctc, logits, lengths = self.network(images, batch.widths, inputs)
+        ctc, logits, lengths = self.forward_lines(batch, images, inputs)
         ce_loss = F.cross_entropy(
             logits.float().flatten(0, 1), targets.flatten(), ignore_index=PAD, label_smoothing=self.label_smoothing
         )
-        if self.config.paragraph:
-            return torch.zeros_like(ce_loss), ce_loss
         log_probs = ctc.float().log_softmax(-1).transpose(0, 1)  # (T, B, V)
         ctc_loss = F.ctc_loss(
             log_probs, batch.tokens[:, 1:-1], lengths, batch.lengths, blank=BLANK, reduction="sum", zero_infinity=True
         ) / batch.lengths.sum().clamp(min=1)
         return ctc_loss, ce_loss
+
+    def forward_lines(self, batch: Batch, images: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network's `forward` returns for the lines of `batch`."""
+        return self.network(images, batch.widths, inputs)  # type: ignore[no-any-return]
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         ctc, ce = self.losses(batch)
@@ -150,8 +156,6 @@ class LitRecognizer(L.LightningModule):
         images = batch.images.to(torch.float32).div(255).contiguous(memory_format=torch.channels_last)
         decoded = self.network.greedy(images, batch.widths, int(batch.lengths.max()) + 12)
         decoder = [self.codec.decode(row) for row in decoded]
-        if self.config.paragraph:
-            return {"decoder": decoder}
         return {"ctc": self._best_path(images, batch.widths), "decoder": decoder}
 
     @torch.no_grad()
@@ -162,15 +166,23 @@ class LitRecognizer(L.LightningModule):
 
     def _best_path(self, images: Tensor, widths: Tensor) -> list[str]:
         _, logits, mask = self.network.encoder(images, widths)
+        return self.best_path(logits, mask)
+
+    def best_path(self, logits: Tensor, mask: Tensor) -> list[str]:
+        """Texts of the CTC logits (B, T, V) of encoded lines."""
         best = logits.float().argmax(-1)  # (B, T)
         best = best.masked_fill(mask[:, 0, 0] < 0, BLANK)
         return [self.codec.decode_ctc(row) for row in best.tolist()]
+
+    def truths(self, batch: Batch) -> list[str]:
+        """The text of each image of `batch`."""
+        return [self.codec.decode(row) for row in batch.tokens.tolist()]
 
     def on_validation_epoch_start(self) -> None:
         self._counts, self.samples = {}, []
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        truths = [self.codec.decode(row) for row in batch.tokens.tolist()]
+        truths = self.truths(batch)
         read = self.read(batch)
         for name, texts in read.items():
             counts = self._counts.setdefault(name, [0, 0])
@@ -247,6 +259,7 @@ def load_weights(network: Recognizer, file: Path) -> None:
         if earlier in EARLIER and network.config.vocabulary == FIRST_CHARACTER + len(ALPHABET):
             grow_vocabulary(held, ALPHABET[:earlier], ALPHABET)
         missing, unexpected = network.load_state_dict(held, strict=False)
+        missing = [key for key in missing if not key.startswith("encoder.rows.")]  # a line network has none
         new = {".".join(key.split(".")[:3]) for key in missing if ".layers." in key}
         partly = any(name.startswith(tuple(f"{layer}." for layer in new)) for name in held)
         if unexpected or partly or any(".layers." not in key for key in missing):

@@ -1,22 +1,106 @@
-"""Rendered paragraphs for the network that reads them as a whole: lines of one hand below each other."""
+"""Whole paragraphs without a line finder: paragraphs to learn from, and how `models.paragraph` learns from them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.synthesis.rendering.ink import compose_line
 from text_recognizer.synthesis.rendering.line import render_line
 from text_recognizer.synthesis.sources.fonts import render_text
-from text_recognizer.training.data import Batch, LineRenderer, ParagraphCodec, Pools, RenderedLines, collate
+from text_recognizer.training.data import Batch, LineRenderer, Pools, RenderedLines, collate
+from text_recognizer.training.lit import LitRecognizer
+from text_recognizer.training.models.paragraph import ROW, ParagraphRecognizer, line_counts
+from text_recognizer.training.models.recognizer import RecognizerConfig
 
-ROW = 16  # pixels of height a row of features stands for
 Ink = NDArray[np.uint8]
+
+
+@dataclass
+class ParagraphBatch(Batch):
+    """Paragraphs: `tokens` and `lengths` are of their lines, paragraph after paragraph."""
+
+    lines: Tensor  # (B,) int64, lines of each paragraph
+
+
+class LitParagraphs(LitRecognizer):
+    """`LitRecognizer` for paragraphs: the losses of the lines, and by how much their number is missed.
+
+    Args:
+        config: sizes of the network; with `weights`, those of a line recogniser.
+        freeze: the convolutions keep the weights and statistics of the line recogniser, for half the time.
+    """
+
+    network: ParagraphRecognizer
+
+    def __init__(self, config: RecognizerConfig, freeze: bool = True, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.frozen = [self.network.encoder.stem, self.network.encoder.stages] if freeze else []
+        for part in self.frozen:
+            part.requires_grad_(False)
+        self.miscounted = torch.zeros(())  # by how many lines the last batch was counted wrong, on average
+        self.train()  # Lightning leaves the modes of modules as they are
+
+    def make_network(self, config: RecognizerConfig) -> ParagraphRecognizer:
+        return ParagraphRecognizer(config)
+
+    def train(self, mode: bool = True) -> LitParagraphs:
+        super().train(mode)
+        for part in self.frozen if mode else []:
+            part.eval()
+        return self
+
+    def forward_lines(self, batch: Batch, images: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        counts = _counts(batch)
+        encoder, decoder = self.network.encoder, self.network.decoder
+        rows, shares = encoder.paragraph(images, batch.widths)
+        self.miscounted = F.l1_loss(shares.sum(1), counts.float())
+        features, ctc, mask = encoder.lines(rows, shares, batch.widths, counts)
+        logits, _ = decoder(inputs, decoder.line_keys_values(features), mask)
+        widths = batch.widths.repeat_interleave(counts)
+        return ctc, logits, (widths + self.config.stride - 1) // self.config.stride
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        loss = super().training_step(batch, index)
+        self.log("loss/lines", self.miscounted, prog_bar=True, batch_size=batch.images.shape[0])
+        return loss + self.miscounted
+
+    @torch.no_grad()
+    def read(self, batch: Batch) -> dict[str, list[str]]:
+        """What each head reads in each paragraph of `batch`, greedily, with the lines that the network counts."""
+        images = batch.images.to(torch.float32).div(255).contiguous(memory_format=torch.channels_last)
+        encoder = self.network.encoder
+        rows, shares = encoder.paragraph(images, batch.widths)
+        counts = line_counts(shares)
+        features, logits, mask = encoder.lines(rows, shares, batch.widths, counts)
+        written = self.network.write(features, mask, int(batch.lengths.max()) + 12)
+        texts = {"ctc": self.best_path(logits, mask), "decoder": [self.codec.decode(row) for row in written]}
+        return {name: _joined(lines, counts) for name, lines in texts.items()}
+
+    def truths(self, batch: Batch) -> list[str]:
+        return _joined(super().truths(batch), _counts(batch))
+
+
+def _counts(batch: Batch) -> Tensor:
+    if not isinstance(batch, ParagraphBatch):
+        raise TypeError("paragraphs are trained on a ParagraphBatch, as RenderedParagraphs makes it")
+    return batch.lines
+
+
+def _joined(lines: Sequence[str], counts: Tensor) -> list[str]:
+    """The texts of paragraphs from those of their lines, of which each has `counts`."""
+    ends = counts.cumsum(0).tolist()
+    return ["\n".join(lines[end - count : end]) for end, count in zip(ends, counts.tolist(), strict=True)]
 
 
 class ParagraphPools(Pools):
@@ -26,22 +110,21 @@ class ParagraphPools(Pools):
         rank, world = place
         super().__init__(renderer, seed, batches, size, rank, world)
         self.max_lines = max_lines
-        self.codec = ParagraphCodec()
 
     def __getitem__(self, index: int) -> list[Batch]:
         cv2.setNumThreads(0)
-        # Single lines first: attention is learned much sooner on one line than on ten.
-        most = min(self.max_lines, 1 + index // 8)
+        # Few lines first: they are told apart much sooner.
+        most = min(self.max_lines, 2 + index)
+        samples = []
+        for number in range(self.rank, self.batches * self.batch_size, self.world):
+            rng = np.random.default_rng([self.seed, index, number])
+            image, text = paragraph(self.renderer, rng, int(rng.integers(1, most + 1)))
+            samples.append((image, [self.codec.encode(line) for line in text.split("\n")]))
+        samples.sort(key=lambda sample: (len(sample[1]), sample[0].shape[1]))
         share = self.batch_size // self.world
-        batches = []
-        for number in range(self.batches):
-            samples = []
-            for row in range(self.rank * share, (self.rank + 1) * share):
-                rng = np.random.default_rng([self.seed, index, number, row])
-                image, text = paragraph(self.renderer, rng, int(rng.integers(1, most + 1)))
-                samples.append((image, self.codec.encode(text)))
-            batches.append(collate_paragraphs(samples))
-        return batches
+        groups = [samples[i : i + share] for i in range(0, len(samples), share)]
+        order = np.random.default_rng([self.seed, index]).permutation(len(groups))
+        return [collate_paragraphs(groups[int(i)]) for i in order]
 
 
 def paragraph(renderer: LineRenderer, rng: np.random.Generator, lines: int) -> tuple[Ink, str]:
@@ -78,18 +161,21 @@ def paragraph(renderer: LineRenderer, rng: np.random.Generator, lines: int) -> t
     return page, "\n".join(texts)
 
 
-def collate_paragraphs(samples: Sequence[tuple[Ink, list[int]]]) -> Batch:
-    """Pad ink images (h, w) and token lists to one batch, images (B, 1, H, W) with H a multiple of 48."""
+def collate_paragraphs(samples: Sequence[tuple[Ink, list[list[int]]]]) -> ParagraphBatch:
+    """Pad ink images (h, w) and the token lists of their lines to one batch, with a height that is a multiple of 48."""
     height = -(-max(image.shape[0] for image, _ in samples) // (3 * ROW)) * 3 * ROW
-    tall = [(np.pad(image, ((0, height - image.shape[0]), (0, 0))), ids) for image, ids in samples]
-    return collate(tall)
+    images = collate([(np.pad(image, ((0, height - image.shape[0]), (0, 0))), []) for image, _ in samples])
+    texts = collate([(np.zeros((1, 1), np.uint8), ids) for _, lines in samples for ids in lines])
+    return ParagraphBatch(
+        images.images, images.widths, texts.tokens, texts.lengths, torch.tensor([len(lines) for _, lines in samples])
+    )
 
 
 class RenderedParagraphs(RenderedLines):
     """Paragraphs rendered during training; validation on fixed ones of held-out writers.
 
     Args:
-        max_lines: of the longest paragraph; the first pools hold single lines, later ones more and more.
+        max_lines: of the longest paragraph; the first pools hold few lines, later ones more and more.
         max_chars: of the longest line.
     """
 
@@ -107,10 +193,11 @@ class RenderedParagraphs(RenderedLines):
         max_chars: int = 48,
         max_lines: int = 10,
         overfit_batches: int = 0,
+        pool: int = 4,
     ) -> None:
         super().__init__(
             unipen, fonts, texts, height, batch_size, workers, seed, font_share, validation_lines, max_chars,
-            overfit_batches,
+            overfit_batches, pool,
         )  # fmt: skip
         self.max_lines = max_lines
 

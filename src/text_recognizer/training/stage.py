@@ -89,9 +89,14 @@ def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recogni
     """The network of a Lightning checkpoint, in evaluation mode, and its run.
 
     `averaged`: the moving average of the weights; else the weights of the last step, which are ahead of the average at
-    the end of a short run. Choose by the validation CER. Raises DataInvalid if the file is damaged.
+    the end of a short run. Choose by the validation CER. Raises DataInvalid if the file is damaged or reads paragraphs.
     """
     state = open_checkpoint(checkpoint)
+    if any(name.startswith("network.encoder.rows.") for name in state["state_dict"]):
+        raise DataInvalid(
+            f"{checkpoint} reads whole paragraphs, an experiment (docs/learn/experiments.md): a bundle reads lines, so "
+            "stage a checkpoint of line-small or line-base."
+        )
     config = RecognizerConfig.of_sizes(state["hyper_parameters"])
     network = model.Recognizer(config)
     held = state["state_dict"] if averaged else state.get("current_model_state", state["state_dict"])
@@ -312,8 +317,6 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
     network, run = load_network(checkpoint, options.averaged)
     codec = Codec()
     c = network.config
-    if c.paragraph:
-        raise DataInvalid(f"{checkpoint} reads whole paragraphs, and a bundle reads lines: see docs/learn/training.md.")
     report(f"rendering held-out lines to check {checkpoint}")
     lines = calibration_lines(options.unipen, options.texts, c.height)
     crops, truths = [image for image, _ in lines], [text for _, text in lines]

@@ -40,7 +40,7 @@ CONFIGS = next(
 LAST = "last"
 # Warnings of Lightning about what is intended here.
 _KNOWN = (
-    "args parameter is intended", "does not have", "exists and is not empty", "isinstance",
+    "args parameter is intended", "does not have", "exists and is not empty", "in eval mode at the start", "isinstance",
     "LeafSpec", "many workers", "no last checkpoint available", "num_workers", "on_after_batch_transfer",
     "outside the 'fit' stage", "supported by the model summary", "sync_dist",
 )  # fmt: skip

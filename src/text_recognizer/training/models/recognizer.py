@@ -4,11 +4,7 @@ An image of a text line goes through a residual convolutional encoder to a seque
 of width. A CTC head reads that sequence in one pass (the fast mode); a Transformer decoder with cross-attention reads
 it token by token with cached keys and values (the accurate mode). Both are trained together.
 
-With `RecognizerConfig.paragraph` the encoder keeps its height: the decoder then reads a whole paragraph out of a map of
-features, line breaks among its tokens, and there is no CTC head, whose alignments know one line only.
-
 References
-- Singh, Karayev, "Full Page Handwriting Recognition via Image to Sequence Extraction", ICDAR 2021, arXiv:2103.06450
 - Graves et al., "Connectionist Temporal Classification", ICML 2006
 - Kim, Hori, Watanabe, "Joint CTC-attention based end-to-end speech recognition", ICASSP 2017, arXiv:1609.06773
 - Retsinas et al., "Best Practices for a Handwritten Text Recognition System", DAS 2022, arXiv:2404.11339
@@ -50,7 +46,6 @@ class RecognizerConfig:
     d_ff: int = 576
     max_tokens: int = 256
     dropout: float = 0.1
-    paragraph: bool = False  # images of any height, several lines; no CTC
 
     @classmethod
     def of_sizes(cls, sizes: Mapping[str, Any]) -> RecognizerConfig:
@@ -173,7 +168,10 @@ class Encoder(nn.Module):
         -1e4 on padding; T = W / 4.
         """
         x = self.stages(self.stem(images))  # (B, c3, H / 16, T)
-        x = F.relu(self.collapse(x)).squeeze(2)  # (B, d, T)
+        return self.along(F.relu(self.collapse(x)).squeeze(2), widths)  # of (B, d, T)
+
+    def along(self, x: Tensor, widths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The rest of `forward` from the columns (B, d, T) of lines that are `widths` pixels wide."""
         t = x.shape[2]
         lengths = (widths + self.config.stride - 1) // self.config.stride  # (B,)
         inside = torch.arange(t, device=x.device)[None] < lengths[:, None]  # (B, T)
@@ -186,41 +184,6 @@ class Encoder(nn.Module):
             x = layer(x, mask)
         x = self.norm(x)
         return x, self.ctc(x), mask
-
-
-class ParagraphEncoder(nn.Module):
-    """Paragraph image to a map of features, row after row, each with its place in two dimensions."""
-
-    def __init__(self, c: RecognizerConfig) -> None:
-        super().__init__()
-        self.stem, self.stages = convolutions(c)
-        self.project = nn.Conv2d(c.channels[3], c.d_model, 1)
-        self.layers = nn.ModuleList(EncoderLayer(c) for _ in range(c.encoder_layers))
-        self.norm = nn.LayerNorm(c.d_model)
-        self.config = c
-
-    def forward(self, images: Tensor, widths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode a batch of paragraphs.
-
-        images: (B, 1, H, W) float in [0, 1], ink high, H a multiple of 16, W of 4, padded right and below with 0.
-        widths: (B,) int64 pixels of each image before padding.
-        Returns features (B, S, d), empty CTC logits (B, 0, V), additive mask (B, 1, 1, S) that is -1e4 on padding at
-        the right; S = H / 16 * W / 4.
-        """
-        x = F.relu(self.project(self.stages(self.stem(images))))  # (B, d, H / 16, W / 4)
-        b, d, rows, columns = x.shape
-        # Half of the features tell the row, half the column (Singh, Karayev 2021).
-        down = positions(rows, d // 2, x.device)[:, None].expand(rows, columns, d // 2)
-        along = positions(columns, d // 2, x.device)[None].expand(rows, columns, d // 2)
-        x = x.permute(0, 2, 3, 1) + torch.cat([down, along], dim=2).to(x.dtype)  # (B, H / 16, W / 4, d)
-        x = x.reshape(b, rows * columns, d)
-        inside = torch.arange(columns, device=x.device)[None] < (widths[:, None] + self.config.stride - 1) // (
-            self.config.stride
-        )  # (B, W / 4)
-        mask = (1.0 - inside.to(torch.float32)).repeat(1, rows)[:, None, None] * -1e4
-        for layer in self.layers:
-            x = layer(x, mask)
-        return self.norm(x), x.new_zeros(b, 0, self.config.vocabulary), mask
 
 
 def positions(n: int, d: int, device: torch.device) -> Tensor:
@@ -305,7 +268,7 @@ class Recognizer(nn.Module):
     def __init__(self, config: RecognizerConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder: Encoder | ParagraphEncoder = ParagraphEncoder(config) if config.paragraph else Encoder(config)
+        self.encoder = Encoder(config)
         self.decoder = Decoder(config)
 
     def forward(self, images: Tensor, widths: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -322,10 +285,15 @@ class Recognizer(nn.Module):
     def greedy(self, images: Tensor, widths: Tensor, max_tokens: int | None = None) -> list[list[int]]:
         """Cached greedy decoding: token ids of each line without BOS and EOS."""
         features, _, mask = self.encoder(images, widths)
+        return self.write(features, mask, max_tokens)
+
+    @torch.no_grad()
+    def write(self, features: Tensor, mask: Tensor, max_tokens: int | None = None) -> list[list[int]]:
+        """`greedy` from the features (B, T, d) and the mask of encoded lines on."""
         line = self.decoder.line_keys_values(features)
-        b = images.shape[0]
+        b = features.shape[0]
         limit = min(max_tokens or self.config.max_tokens - 1, self.config.max_tokens - 1)
-        tokens = torch.full((b, 1), BOS, dtype=torch.long, device=images.device)
+        tokens = torch.full((b, 1), BOS, dtype=torch.long, device=features.device)
         past: Tensor | None = None
         texts: list[list[int]] = [[] for _ in range(b)]
         alive = [True] * b
