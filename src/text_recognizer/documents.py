@@ -18,7 +18,7 @@ import math
 import struct
 import threading
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -230,6 +230,7 @@ def find_pages(
     dpi: float = PDF_DPI,
     frames: bool = False,
     member_bytes: int = MAX_DOCUMENT_BYTES,
+    count_pdf: Callable[[Source, str | None], int] | None = None,
 ) -> Iterator[PageReference]:
     """Find the pages of one or several sources, in order, without decoding them.
 
@@ -243,11 +244,13 @@ def find_pages(
         dpi: pixels per inch at which PDF pages are drawn.
         frames: whether each frame of an animation is a page; by default only the first one is.
         member_bytes: largest size of a file in an archive, unpacked.
+        count_pdf: returns the number of pages of a PDF, by its password, or raises `ImageRejected`; by default PDFium
+            opens it in this process, where a PDF of a stranger may take much memory.
 
     Raises `UsageError` for a malformed `pages`. A source that cannot be opened yields a reference whose `load` raises.
     """
     wanted = page_numbers(pages) if pages else None
-    options = _Options(wanted, password, dpi, frames, member_bytes)
+    options = _Options(wanted, password, dpi, frames, member_bytes, count_pdf or _count_pdf)
     one = isinstance(sources, str | Path | bytes | bytearray | memoryview) or hasattr(sources, "read")
     listed = [cast("Given", sources)] if one else cast("Iterable[Given]", sources)
     used: dict[PurePosixPath, int] = {}
@@ -292,6 +295,7 @@ class _Options:
     dpi: float
     frames: bool
     member_bytes: int
+    count_pdf: Callable[[Source, str | None], int]
 
     def numbers(self, count: int) -> Iterator[int]:
         """The wanted numbers among 1…count, in the order of the document."""
@@ -390,8 +394,7 @@ def _of_file(source: Source, name: str, inside: PurePosixPath, options: _Options
         elif head.startswith(_ZIP):
             yield replace(page, kind="refused", problem="an archive inside an archive; unpack the outer one first")
         elif head.lstrip()[:5] == b"%PDF-":
-            with _pdf(source.opened, options.password) as document:
-                count = len(document)
+            count = options.count_pdf(source, options.password)
             yield from _numbered(replace(page, kind="pdf"), count, [0] * min(count, MAX_PAGES), options)
         elif head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             data = source.read()
@@ -411,6 +414,11 @@ def _of_file(source: Source, name: str, inside: PurePosixPath, options: _Options
             yield page
     except ImageRejected as error:
         yield replace(page, kind="refused", problem=str(error))
+
+
+def _count_pdf(source: Source, password: str | None) -> int:
+    with _pdf(source.opened, password) as document:
+        return len(document)
 
 
 def _numbered(page: PageReference, count: int, places: list[int], options: _Options) -> Iterator[PageReference]:

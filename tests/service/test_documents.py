@@ -1,7 +1,10 @@
 """Documents of several pages: read page by page, answered as lines of JSON or as one document."""
 
+import asyncio
+import contextlib
 import io
 import json
+import time
 import zipfile
 
 import pikepdf
@@ -13,6 +16,11 @@ from reportlab.pdfgen import canvas
 
 from text_recognizer.client import Client
 from text_recognizer.errors import ImageRejected
+from text_recognizer.service import documents
+from text_recognizer.service.app import create_app
+from text_recognizer.service.settings import Settings
+
+PDF = {"Content-Type": "application/pdf"}
 
 
 def word(text):
@@ -111,6 +119,61 @@ def test_document_that_is_not_read_is_a_problem(http, data, params, status, word
     answer = read(http, data, **params)
     assert answer.status_code == status
     assert words in answer.json()["detail"]
+
+
+def test_more_documents_than_are_read_at_once_are_refused_at_once(running, figure, wait_until):
+    data = several("PDF", *["letter"] * 20)
+    with running(documents=1, threads=1) as service:
+        with service.http.stream("POST", "/v1/read?mode=fast", content=data, headers=PDF) as first:
+            assert first.status_code == 200
+            for query in ("mode=fast", "mode=fast&format=text"):
+                begin = time.monotonic()
+                answer = service.http.post(f"/v1/read?{query}", content=data, headers=PDF)
+                assert (answer.status_code, answer.json()["code"]) == (429, "overloaded")
+                assert int(answer.headers["retry-after"]) >= 1
+                assert time.monotonic() - begin < 10  # not after the deadline
+            assert read(service.http, encoded(word("letter"))).json()["text"] == "letter"  # a page has its turn
+        wait_until(lambda: figure(service.http, "buffered_bytes") == 0)
+        assert read(service.http, several("PDF", "letter", "paper")).status_code == 200
+
+
+def test_client_that_leaves_before_the_first_byte_leaves_nothing_behind():
+    """As a server says it: sending fails, and the body of the answer is never begun."""
+    app = create_app(Settings(documents=1, feedback="off"))
+    data = several("PDF", "letter", "paper")
+    head = [(b"content-type", b"application/pdf")]
+    asked = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": "POST"}
+    asked |= {"path": "/v1/read", "raw_path": b"/v1/read", "query_string": b"", "headers": head, "client": None}
+
+    async def ask():
+        body = [{"type": "http.request", "body": data}]
+        statuses = []
+
+        async def receive():
+            return body.pop() if body else await asyncio.Future()
+
+        async def send(message):
+            statuses.append(message["status"])
+            raise OSError("the client has gone")
+
+        with contextlib.suppress(RuntimeError):  # Starlette: the answer has begun
+            await app({**asked, "state": {}}, receive, send)
+        return statuses
+
+    assert [asyncio.run(ask()) for _ in range(3)] == [[200]] * 3
+    assert app.state.context.metrics.buffered.collect()[0].samples[0].value == 0
+
+
+def test_page_that_draws_for_ever_costs_nobody_but_itself(http, monkeypatch):
+    """It weighs some tens of KiB."""
+    monkeypatch.setattr(documents, "PAGE_SECONDS", 1.0)
+    pdf = pikepdf.open(io.BytesIO(several("PDF", "letter", "busy", "paper")))
+    pdf.pages[1].Contents = pdf.make_stream(b"0 0 m 900 900 l S " * 2_000_000)
+    out = io.BytesIO()
+    pdf.save(out, compress_streams=True)
+    first, busy, last = lines(read(http, out.getvalue()))
+    assert first["lines"] and last["lines"]
+    assert "too much time or memory" in busy["problem"]["detail"]
 
 
 def test_encrypted_pdf_is_read_with_its_password(http):

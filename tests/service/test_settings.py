@@ -13,7 +13,7 @@ def test_every_setting_has_a_variable_that_is_read():
     given = {
         "model": "production", "reload_seconds": 3.5, "host": "0.0.0.0", "port": 80, "workers": 2, "threads": 3,
         "queue": 4, "device": "cuda:1",
-        "deadline": 5.5, "max_bytes": 1000, "max_pixels": 2000, "max_pages": 7, "max_buffered": 3000,
+        "deadline": 5.5, "max_bytes": 1000, "max_pixels": 2000, "max_pages": 7, "documents": 4, "max_buffered": 3000,
         "api_keys": ("a", "b"),
         "rate_limit": 60.0, "require_keys": True, "trusted_proxies": ("10.0.0.0/8", "::1"),
         "hosts": ("pages.intranet",),

@@ -7,8 +7,8 @@ import base64
 import json
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import islice
@@ -21,7 +21,7 @@ from text_recognizer.formats.document import open_document
 from text_recognizer.formats.json_lines import to_dict
 from text_recognizer.images import LoadedImage
 from text_recognizer.page import Mode, Page, Picture
-from text_recognizer.reader import embedded_page
+from text_recognizer.service.drawing import Drawing
 from text_recognizer.service.engine import Engine, Job
 from text_recognizer.service.feedback import FeedbackService
 from text_recognizer.service.inputs import Image
@@ -31,6 +31,8 @@ from text_recognizer.service.workers import Workers
 from text_recognizer.sheets import about_document, make_sheet
 
 MEDIA_TYPE = "application/x-ndjson"
+RETRY_AFTER = 5.0  # seconds, where too many documents are read: a page takes about one
+PAGE_SECONDS = 10.0  # of the processor to draw a page of a PDF; a map needs one or two
 PATIENCE = 0.5  # seconds before a page comes again that found the queue full
 NO_TIMINGS = {"queued": 0.0, "layout": 0.0, "recognition": 0.0, "total": 0.0}  # nothing was recognised
 _HEADS = (b"PK\x03\x04", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -67,17 +69,32 @@ class Documents:
     def __init__(self, settings: Settings, engine: Engine, feedback: FeedbackService) -> None:
         self._settings, self._engine, self._feedback = settings, engine, feedback
         self._workers = Workers("documents", 2)
+        self._open = 0
 
-    async def find(self, image: Image, wanted: Wanted, deadline: float) -> list[PageReference] | None:
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Around the reading of a document. Raises `Overloaded` where as many are read as may be.
+
+        Without it, the pages of many documents would wait for each other until the deadline of each.
+        """
+        if self._open >= self._settings.documents:
+            raise Overloaded("too many documents are being read; try again later", retry_after=RETRY_AFTER)
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+
+    async def find(self, image: Image, wanted: Wanted, deadline: float, drawing: Drawing) -> list[PageReference] | None:
         """The pages of a PDF, an archive or a TIFF of several pages; None for an image.
 
-        Raises `ImageRejected`: it cannot be opened, or has more pages than are read; `RequestError` for `pages` that
-        name none.
+        `drawing`: opens PDFs, and draws their pages afterwards. Raises `ImageRejected`: it cannot be opened, or has
+        more pages than are read; `RequestError` for `pages` that name none.
         """
-        if not (image.data[:1024].lstrip()[:5] == b"%PDF-" or image.data.startswith(_HEADS)):
+        if not (_is_pdf(image.data) or image.data.startswith(_HEADS)):
             return None
         try:
-            found: list[PageReference] = await self._workers.run(self._found, image, wanted, deadline=deadline)
+            found: list[PageReference] = await self._workers.run(self._found, image, wanted, drawing, deadline=deadline)
         except UsageError as error:
             raise RequestError(str(error)) from None
         if len(found) == 1 and found[0].kind == "image" and found[0].source.member is None:
@@ -88,10 +105,23 @@ class Documents:
             raise ImageRejected(f"none of the pages {wanted.pages} is in the document; choose others")
         return found
 
-    def _found(self, image: Image, wanted: Wanted) -> list[PageReference]:
+    @staticmethod
+    def is_document(image: Image) -> bool:
+        """Whether this is a PDF or an archive, by its first bytes; a TIFF may be either."""
+        return _is_pdf(image.data) or image.data.startswith(_HEADS[:1])
+
+    def drawing(self) -> Drawing:
+        """What opens and draws the PDFs of a request; a context manager."""
+        return Drawing(self._settings.max_pixels, PAGE_SECONDS)
+
+    def _found(self, image: Image, wanted: Wanted, drawing: Drawing) -> list[PageReference]:
         most = self._settings.max_pages
         pages = find_pages(
-            image.data, pages=wanted.pages, password=wanted.password, member_bytes=self._settings.max_bytes
+            image.data,
+            pages=wanted.pages,
+            password=wanted.password,
+            member_bytes=self._settings.max_bytes,
+            count_pdf=drawing.count,
         )
         found = list(islice(pages, most + 1))
         if len(found) > most:
@@ -101,7 +131,9 @@ class Documents:
         names = (f"{image.source}/{name}" if name and image.source else name or image.source for name in inside)
         return [replace(page, name=name) for page, name in zip(found, names, strict=True)]
 
-    async def read(self, pages: list[PageReference], wanted: Wanted) -> AsyncGenerator[ReadPage, None]:
+    async def read(
+        self, pages: list[PageReference], wanted: Wanted, drawing: Drawing
+    ) -> AsyncGenerator[ReadPage, None]:
         """The pages in order, each as soon as it and those before it are read. Nothing is retried for long."""
         ahead = self._settings.reading_threads
         coming: deque[asyncio.Task[ReadPage]] = deque()
@@ -109,7 +141,7 @@ class Documents:
         try:
             while True:
                 coming.extend(
-                    asyncio.create_task(self._read(page, wanted)) for page in islice(left, ahead - len(coming))
+                    asyncio.create_task(self._read(page, wanted, drawing)) for page in islice(left, ahead - len(coming))
                 )
                 if not coming:
                     return
@@ -119,13 +151,15 @@ class Documents:
                 task.cancel()
             await asyncio.gather(*coming, return_exceptions=True)
 
-    async def _read(self, reference: PageReference, wanted: Wanted) -> ReadPage:
+    async def _read(self, reference: PageReference, wanted: Wanted, drawing: Drawing) -> ReadPage:
         job = None
         deadline = time.monotonic() + self._settings.deadline
         try:
-            if wanted.embedded_text and (page := await self._workers.run(self._embedded, reference, deadline=deadline)):
-                return ReadPage(reference, page=page)
-            image = await self._workers.run(self._load, reference, deadline=deadline)
+            if wanted.embedded_text and reference.kind == "pdf":
+                page = await self._workers.run(drawing.embedded_page, reference, deadline=deadline)
+                if page is not None:
+                    return ReadPage(reference, page=page)
+            image = await self._workers.run(self._load, reference, drawing, deadline=deadline)
             while job is None:
                 try:
                     job = self._engine.submit(image, wanted.mode, deadline, wanted.language)
@@ -140,54 +174,59 @@ class Documents:
             if job is not None:
                 job.drop()
 
-    def _load(self, reference: PageReference) -> LoadedImage:
+    def _load(self, reference: PageReference, drawing: Drawing) -> LoadedImage:
+        if reference.kind == "pdf":
+            return drawing.load(reference)
         return reference.load(max_pixels=self._settings.max_pixels)
 
-    def _embedded(self, reference: PageReference) -> Page | None:
-        return embedded_page(reference, max_pixels=self._settings.max_pixels)
-
     async def lines(
-        self, read: AsyncIterator[ReadPage], wanted: Wanted, request_id: str, owner: str
-    ) -> AsyncIterator[bytes]:
+        self, pages: list[PageReference], wanted: Wanted, drawing: Drawing, request_id: str, owner: str
+    ) -> AsyncGenerator[bytes, None]:
         """A line of JSON for each page: its number, and the page or the problem."""
-        async for found in read:
-            reference = found.reference
-            answer: dict[str, Any] = {"page": reference.number, "count": reference.count}
-            own_id = f"{request_id[:56]}.{reference.document}.{reference.number}"
-            if found.page is None:
-                answer |= {"source": reference.name, "problem": described(found.error or Broken(), own_id)}
-            else:
-                answer |= to_dict(found.page, reference.name)
-                answer |= {"request_id": own_id, "timings": found.job.timings() if found.job else NO_TIMINGS}
-                if wanted.pictures or (self._feedback.open and found.job):
-                    picture = await self._workers.run(self._picture, found)
-                    if found.job:
-                        with suppress(TextRecognizerError):  # feedback is away: reading goes on
-                            await self._feedback.remember(own_id, owner, found.page, found.job, picture.data)
-                    if wanted.pictures:
-                        kind = "jpeg" if picture.data[:2] == b"\xff\xd8" else "png"
-                        answer["picture"] = f"data:image/{kind};base64,{base64.b64encode(picture.data).decode()}"
-            yield json.dumps(answer, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+        async with aclosing(self.read(pages, wanted, drawing)) as read:
+            async for found in read:
+                reference = found.reference
+                answer: dict[str, Any] = {"page": reference.number, "count": reference.count}
+                own_id = f"{request_id[:56]}.{reference.document}.{reference.number}"
+                if found.page is None:
+                    answer |= {"source": reference.name, "problem": described(found.error or Broken(), own_id)}
+                else:
+                    answer |= to_dict(found.page, reference.name)
+                    answer |= {"request_id": own_id, "timings": found.job.timings() if found.job else NO_TIMINGS}
+                    if wanted.pictures or (self._feedback.open and found.job):
+                        picture = await self._workers.run(self._picture, found, drawing)
+                        if found.job:
+                            with suppress(TextRecognizerError):  # feedback is away: reading goes on
+                                await self._feedback.remember(own_id, owner, found.page, found.job, picture.data)
+                        if wanted.pictures:
+                            kind = "jpeg" if picture.data[:2] == b"\xff\xd8" else "png"
+                            answer["picture"] = f"data:image/{kind};base64,{base64.b64encode(picture.data).decode()}"
+                yield json.dumps(answer, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
-    def _picture(self, found: ReadPage) -> Picture:
-        return found.reference.picture(found.image or self._load(found.reference))
+    def _picture(self, found: ReadPage, drawing: Drawing) -> Picture:
+        return found.reference.picture(found.image or self._load(found.reference, drawing))
 
-    async def document(self, pages: list[PageReference], wanted: Wanted) -> tuple[bytes, list[PageReference]]:
+    async def document(
+        self, pages: list[PageReference], wanted: Wanted, drawing: Drawing
+    ) -> tuple[bytes, list[PageReference]]:
         """The whole in the format that is wanted, and the pages that are not in it since they could not be read.
 
         Raises the first of their errors where none could be read.
         """
         chosen = formats.get_format(wanted.format)
         out, failed, writer, first_error = BytesIO(), list[PageReference](), None, None
-        about = await self._workers.run(self._about, pages, wanted)
-        async for found in self.read(pages, wanted):
+        about = await self._workers.run(self._about, pages, wanted, drawing)
+        async for found in self.read(pages, wanted, drawing):
             if found.page is None:
                 failed.append(found.reference)
                 first_error = first_error or found.error
                 continue
             if writer is None:
                 writer = open_document(chosen.name, out, replace(about, language=about.language or found.page.language))
-            sheet = await self._workers.run(make_sheet, found.reference, found.image, found.page, (chosen.name,), about)
+            image = found.image
+            if image is None and chosen.needs_picture and about.original is None:
+                image = await self._workers.run(self._load, found.reference, drawing)
+            sheet = await self._workers.run(make_sheet, found.reference, image, found.page, (chosen.name,), about)
             if about.original is None:
                 sheet = replace(sheet, number=pages.index(found.reference) + 1)
             await self._workers.run(writer.add, sheet)
@@ -196,6 +235,11 @@ class Documents:
         await self._workers.run(writer.close)
         return out.getvalue(), failed
 
-    def _about(self, pages: list[PageReference], wanted: Wanted) -> formats.About:
+    def _about(self, pages: list[PageReference], wanted: Wanted, drawing: Drawing) -> formats.About:
         alone = all(page.document == pages[0].document for page in pages)
-        return about_document(pages[0], keep_pdf=alone and wanted.format == "pdf", pdf_a=wanted.pdf_a)
+        keep = alone and wanted.format == "pdf" and pages[0].kind == "pdf" and drawing.can_copy(pages[0])
+        return about_document(pages[0], keep_pdf=keep, pdf_a=wanted.pdf_a)
+
+
+def _is_pdf(data: bytes) -> bool:
+    return data[:1024].lstrip()[:5] == b"%PDF-"

@@ -77,6 +77,9 @@ class Settings(BaseModel):
         100,
         description="of a document; a longer one is refused unless `pages` chooses no more. Each may take `DEADLINE`",
     )
+    documents: Positive = Field(
+        8, description="documents of several pages that are read at the same time; the next one is answered 429"
+    )
     max_buffered: Bytes = Field(
         ByteSize(256 * MIB), description="of all bodies held at once; a request beyond it is answered 429"
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import JSONResponse, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from text_recognizer import formats
 from text_recognizer.documents import PageReference
@@ -20,6 +21,7 @@ from text_recognizer.page import Mode, Page
 from text_recognizer.service import schema
 from text_recognizer.service.context import Context
 from text_recognizer.service.documents import MEDIA_TYPE, Wanted
+from text_recognizer.service.drawing import Drawing
 from text_recognizer.service.engine import Job
 from text_recognizer.service.feedback import FeedbackService
 from text_recognizer.service.inputs import Image
@@ -83,11 +85,18 @@ def router(context: Context) -> APIRouter:
                 pdf_a=pdfa,
                 embedded_text=embedded_text,
             )
-            found = await while_client_waits(request, context.documents.find(image, wanted, deadline))
-            if found is not None:
-                if stream:
-                    raise RequestError("a document is streamed page by page without `stream`; leave it out")
-                return await _document(context, request, content, found, wanted)
+            with ExitStack() as stack:
+                documents = context.documents
+                if known := documents.is_document(image):
+                    stack.enter_context(documents.turn())  # before any work on it
+                drawing = stack.enter_context(documents.drawing())
+                found = await while_client_waits(request, documents.find(image, wanted, deadline, drawing))
+                if found is not None:
+                    if stream:
+                        raise RequestError("a document is streamed page by page without `stream`; leave it out")
+                    if not known:
+                        stack.enter_context(documents.turn())
+                    return await _document(context, request, content, found, wanted, drawing, stack)
             if stream:
                 return await _stream(context, request, image, mode, deadline, language)
             page, job = await context.read(request, image, mode, deadline, language)
@@ -117,7 +126,7 @@ def router(context: Context) -> APIRouter:
                 "description": "The bytes behind the address: an image, or a PDF",
                 "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
             },
-            **schema.problems(400, 401, 403, 408, 413, 422, 429, 500, 503, 504),
+            **schema.problems(400, 401, 403, 408, 413, 415, 422, 429, 500, 503, 504),
         },
         openapi_extra={"requestBody": schema.LINK_BODY},
     )
@@ -135,41 +144,60 @@ def router(context: Context) -> APIRouter:
 
 
 async def _document(
-    context: Context, request: Request, content: bytes, pages: list[PageReference], wanted: Wanted
+    context: Context,
+    request: Request,
+    content: bytes,
+    pages: list[PageReference],
+    wanted: Wanted,
+    drawing: Drawing,
+    stack: ExitStack,
 ) -> Response:
-    """A line of JSON for each page as soon as it is read, or the whole document in another format."""
+    """A line of JSON for each page as soon as it is read, or the whole document in another format.
+
+    `stack`: closed when the answer has ended.
+    """
     documents = context.documents
     if wanted.format != "json":
-        written, failed = await while_client_waits(request, documents.document(pages, wanted))
+        written, failed = await while_client_waits(request, documents.document(pages, wanted, drawing))
         headers = {"X-Failed-Pages": ",".join(str(page.number) for page in failed)} if failed else {}
         media_type = document_type(formats.get_format(wanted.format))
         return Response(written, headers=headers, media_type=media_type)
     context.inputs.hold(content)
+    stack.callback(context.inputs.release, content)
 
     async def lines() -> AsyncIterator[bytes]:
-        read = documents.read(pages, wanted)
-        try:
-            async with aclosing(read):
-                async for line in documents.lines(read, wanted, request.state.id, request.state.owner):
-                    yield line
-        finally:
-            context.inputs.release(content)
+        read = documents.lines(pages, wanted, drawing, request.state.id, request.state.owner)
+        async with aclosing(read):
+            async for line in read:
+                yield line
 
-    return StreamingResponse(lines(), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+    return _Stream(lines(), stack.pop_all(), MEDIA_TYPE)
+
+
+class _Stream(StreamingResponse):
+    """An answer that grows. `held` is closed when it ends, also where the client left before its first byte.
+
+    The end of the generator itself is not enough: one that was never begun has none.
+    """
+
+    def __init__(self, content: AsyncIterator[bytes] | AsyncIterator[str], held: ExitStack, media_type: str) -> None:
+        super().__init__(content, media_type=media_type, headers={"Cache-Control": "no-store"})
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._held:
+            await super().__call__(scope, receive, send)
 
 
 async def _stream(
     context: Context, request: Request, image: Image, mode: Mode, deadline: float, language: str | None
 ) -> Response:
     """The answer of server-sent events; begins once the image is known to be readable."""
-    job = context.engine.submit(image.data, mode, deadline, language)
-    try:
+    with ExitStack() as stack:
+        job = context.engine.submit(image.data, mode, deadline, language)
+        stack.callback(job.drop)
         await while_client_waits(request, job.wait_for_layout())
-    except BaseException:
-        job.drop()
-        raise
-    events = _events(job, image, request, context.feedback)
-    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return _Stream(_events(job, image, request, context.feedback), stack.pop_all(), "text/event-stream")
 
 
 async def _events(job: Job, image: Image, request: Request, feedback: FeedbackService) -> AsyncIterator[str]:
@@ -186,8 +214,6 @@ async def _events(job: Job, image: Image, request: Request, feedback: FeedbackSe
         yield _event("page", _answer(page, image.source, request_id, job))
     except TextRecognizerError as error:
         yield _event("problem", described(error, request_id))
-    finally:
-        job.drop()
 
 
 def _event(name: str, data: dict[str, Any]) -> str:
