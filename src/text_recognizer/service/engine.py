@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import sys
 import threading
 import time
 import warnings
@@ -40,10 +41,14 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 BATCH = 8  # lines; on one core larger batches cost more per line (docs/serve/service.md), and let others wait
-PUNCTUAL = 0.8  # share of the time until its deadline that a page may be expected to take
+# Shares of the time until its deadline that a page may be expected to take: when it comes, and while it waits. Costs
+# vary, by twice where other programs need the cores: with one share for both, a page would be admitted, wait, and be
+# refused after all.
+PUNCTUAL, PATIENT = 0.5, 0.9
 LEARNING = 0.3  # weight of the latest page in the running mean of costs
 STUCK = 3.0  # a step that takes this many deadlines will never end
 STOP_SECONDS = 10.0  # that the steps in hand have, all together, when the service stops
+SWITCH_SECONDS = 0.001  # after which a thread that computes in Python lets others do so
 RETRY_SECONDS = 5.0  # between attempts to load a model that cannot be loaded
 
 
@@ -186,6 +191,8 @@ class Engine:
         """Start the threads and return at once; `ready` is true when the model is loaded and warm."""
         cv2.setNumThreads(1)  # the threads here are the parallelism
         heap.share_one()
+        # The event loop needs Python's lock some times for a request, and would wait 5 ms for it each time.
+        sys.setswitchinterval(SWITCH_SECONDS)
         # Pillow warns about oddities in files that it can read, and Python stores each warning forever.
         warnings.filterwarnings("ignore", module="PIL")
         self._start(self._keep_model, "model")
@@ -233,7 +240,7 @@ class Engine:
         job = Job(image, mode, deadline, asyncio.get_running_loop(), self._forget, language)
         with self._changed:
             ahead = sum(self._left(other) for other in (*self._waiting, *self._working))
-            if len(self._waiting) >= self.settings.queue or self._is_late(job, ahead):
+            if len(self._waiting) >= self.settings.queue or self._is_late(job, ahead, PUNCTUAL):
                 raise self._overloaded(ahead)
             self._waiting.append(job)
             self._changed.notify()
@@ -244,13 +251,13 @@ class Engine:
         """Thread seconds that a page will still take."""
         return max(0.1 * self._costs[job.mode], self._costs[job.mode] - job.cost)
 
-    def _is_late(self, job: Job, ahead: float) -> bool:
-        """Whether a page would miss its deadline behind others that take `ahead` thread seconds.
+    def _is_late(self, job: Job, ahead: float, share: float) -> bool:
+        """Whether a page takes more than `share` of its time, behind others that take `ahead` thread seconds.
 
         Such a page is refused at once: waiting in vain is worse, and would delay pages that can be answered in time.
         """
         seconds = (ahead + self._costs[job.mode]) / self.settings.reading_threads
-        return ahead > 0 and seconds > PUNCTUAL * (job.deadline - time.monotonic())
+        return ahead > 0 and seconds > share * (job.deadline - time.monotonic())
 
     def _overloaded(self, ahead: float) -> Overloaded:
         wait = ahead / self.settings.reading_threads / 2
@@ -264,7 +271,7 @@ class Engine:
             ahead = sum(map(self._left, self._working))
             in_time: deque[Job] = deque()
             for waiting in self._waiting:
-                if self._is_late(waiting, ahead):
+                if self._is_late(waiting, ahead, PATIENT):
                     late.append((waiting, ahead))
                 else:
                     in_time.append(waiting)
