@@ -5,6 +5,7 @@ import gzip
 import json
 import socket
 import urllib.request
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import pytest
@@ -198,6 +199,17 @@ def test_form_without_a_file_is_a_bad_request(service, body):
 
 def test_two_files_are_refused(service, picture):
     problem(service.http.post("/v1/read", files=[("a", picture), ("b", picture)]), 400, "bad-request")
+
+
+def test_request_with_two_lengths_hides_no_other_one(service):
+    """A proxy that counts by Content-Length would take what follows for part of the body."""
+    hidden = b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    head = b"POST /v1/read HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n"
+    address = urlsplit(service.url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as sock:
+        sock.sendall(head % len(hidden) + hidden)
+        answer = b"".join(iter(lambda: sock.recv(4096), b""))  # to the end: it hangs up
+    assert answer.startswith(b"HTTP/1.1 400") and answer.count(b"HTTP/1.1") == 1
 
 
 def test_nothing_there_and_wrong_methods_are_problems_too(service):

@@ -132,6 +132,13 @@ def test_killed_worker_is_replaced_and_the_others_answer(process, picture, wait_
             assert "text_recognizer_pages_total" in http.get("/metrics").text
 
 
+def test_long_addresses_do_not_fill_the_log(process):
+    with process() as service:
+        for _ in range(3):
+            assert service.http.get("/v1/" + "a" * 50_000).status_code == 404
+    assert any("GET /v1/aaa" in line for line in service.log) and max(map(len, service.log)) < 1000
+
+
 def test_full_disk_is_no_matter(process, letter):
     def nothing_can_be_written():
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from text_recognizer.errors import TextRecognizerError
 from text_recognizer.feedback.record import REQUEST_ID
 from text_recognizer.service.metrics import Metrics
-from text_recognizer.service.problems import Broken, RequestError, problem, unserved
+from text_recognizer.service.problems import Broken, RequestError, TwoLengths, problem, unserved
 
 log = logging.getLogger(__name__)
 _GONE = 499  # in the metrics only: the client has disconnected
@@ -32,7 +32,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        headers = dict(scope["headers"])
+        sent = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
         scope.setdefault("state", {})["id"] = request_id
         status, begin = 0, time.monotonic()
@@ -46,7 +47,12 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, receive, numbered)
+            if b"content-length" in headers and b"transfer-encoding" in headers:
+                await problem(TwoLengths("send Content-Length or Transfer-Encoding"), request_id)(
+                    scope, receive, numbered
+                )
+            else:
+                await self._app(scope, receive, numbered)
         except ClientDisconnect:
             status = status or _GONE
         except Exception:

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from logging import Filter, LogRecord
 from typing import Any
 
 import uvicorn
@@ -14,6 +15,7 @@ from uvicorn.config import LOGGING_CONFIG
 
 from text_recognizer.errors import UsageError
 
+LOGGED = 300  # characters of an address
 OPTIONS: Mapping[str, Any] = {
     "http": "text_recognizer.service.protocol:TimeoutProtocol",
     "ws": "none",
@@ -50,6 +52,15 @@ def _end(*_: Any) -> None:
     raise SystemExit(0)
 
 
+class Short(Filter):
+    """Cuts what a message is about: an address may have 60 KiB, and requests that cost nothing would fill the disk."""
+
+    def filter(self, record: LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(one[:LOGGED] if isinstance(one, str) else one for one in record.args)
+        return True
+
+
 def raise_limit_of_files() -> None:
     """Each connection needs a file; the usual 1024 are too few for many slow clients."""
     with suppress(ImportError, ValueError, OSError):
@@ -60,7 +71,9 @@ def raise_limit_of_files() -> None:
 
 
 def logging() -> dict[str, Any]:
-    """uvicorn's configuration of logging, with this package's messages."""
+    """uvicorn's configuration of logging, with this package's messages. Long addresses are cut."""
     config = copy.deepcopy(LOGGING_CONFIG)
+    config["filters"] = {"short": {"()": "text_recognizer.service.listening.Short"}}
+    config["handlers"]["access"]["filters"] = ["short"]
     config["loggers"]["text_recognizer"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
     return config

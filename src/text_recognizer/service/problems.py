@@ -30,6 +30,10 @@ class RequestError(TextRecognizerError):
         self.retry_after = retry_after
 
 
+class TwoLengths(RequestError):
+    """The body has two lengths, so a proxy may see another end of the request than this service."""
+
+
 class Unauthorized(RequestError):
     """No API key, or an unknown one."""
 
@@ -157,7 +161,7 @@ def problem(error: TextRecognizerError, request_id: str) -> Response:
     headers = {}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, TooSlow | TooLarge):
+    if isinstance(error, TooSlow | TooLarge | TwoLengths):
         headers["Connection"] = "close"  # the rest of the body is not read
     if isinstance(error, RequestError) and error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
