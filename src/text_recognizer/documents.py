@@ -476,7 +476,7 @@ def _pdf(source: Path | bytes, password: str | None) -> Iterator[Any]:
         except (pdfium.PdfiumError, OSError, ValueError) as error:
             if "password" in str(error).lower():
                 problem = "wrong password" if password else "an encrypted PDF"
-                raise ImageRejected(f"{problem}; give its password with --password") from None
+                raise ImageRejected(f"{problem}; give its password") from None
             raise ImageRejected(f"a damaged PDF ({error}); copy, download or export it again") from error
         try:
             yield document

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import httpx
+import pikepdf
 import pytest
 from PIL import Image
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -180,6 +181,15 @@ def test_pages_of_what_browsers_cannot_show_become_pictures(service, tiff, pdf):
         refused = service.http.post("/page/pages", content=nonsense)
         assert (refused.status_code, refused.json()["code"]) == (422, "image-rejected")
         assert words in refused.json()["detail"]
+
+
+def test_encrypted_document_is_told_what_to_do(service):
+    stored = io.BytesIO()
+    with pikepdf.new() as pdf:
+        pdf.add_blank_page()
+        pdf.save(stored, encryption=pikepdf.Encryption(user="secret", owner="secret"))
+    answer = service.http.post("/page/pages", content=stored.getvalue())
+    assert (answer.status_code, "save it without its password" in answer.json()["detail"]) == (422, True)
 
 
 def test_bad_page_of_a_document_costs_only_itself(service, damaged):

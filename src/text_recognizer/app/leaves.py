@@ -48,6 +48,8 @@ def _found(content: bytes) -> list[PageReference]:
     if content.startswith(b"PK"):
         raise ImageRejected("an archive; unpack it and give its pictures")
     pages = list(find_pages(content))
+    if pages and pages[0].kind == "refused" and "password" in pages[0].problem:
+        raise ImageRejected("an encrypted PDF; save it without its password and give it again")
     if len(pages) > MAX_LEAVES:
         raise ImageRejected(f"{len(pages)} pages; at most {MAX_LEAVES} are shown at once: split the document")
     return pages
