@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from safetensors.torch import load_file
 
 from text_recognizer import cli
 from text_recognizer.bundle import Bundle
@@ -128,6 +129,28 @@ def test_statistics_of_batch_normalisation_stay(base: Bundle, tuned: tuple[Bundl
     assert not torch.equal(before["encoder.ctc.weight"], after["encoder.ctc.weight"])
 
 
+def test_factors_of_low_rank_learn_the_lines_and_all_else_stays(base: Bundle, tmp_path: Path) -> None:
+    manifest, run = write_set(tmp_path / "set"), tmp_path / "run"
+    lines = cut_lines(load_set(manifest), 48, base.description.alphabet, 255).lines
+    arguments = [str(manifest), "--out", str(tmp_path / "mine"), "--steps", "24", "--rank", "4", "--force"]
+    more = ["--learning-rate", "5e-3", "--threads", "1", "--run", str(run), "--trackers", "none"]
+    assert finetune.main([*arguments, *more]) == 0
+    bundle = Bundle.open(tmp_path / "mine")
+    assert bundle.description.run.recipe["rank"] == 4
+    assert loss(bundle, lines) < 0.97 * loss(base, lines)
+    before, after = (stage.bundle_network(b).state_dict() for b in (base, bundle))
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert "decoder.layers.0.cross.query.weight" in changed
+    assert all(before[name].ndim >= 2 for name in changed)  # no bias, scale or statistic
+    # Weights of bundles are rounded to 16 bits: what is left behind the fourth direction is that rounding.
+    for name in changed:
+        spread = torch.linalg.svdvals((after[name] - before[name]).flatten(1))
+        assert spread[4] < 0.1 * spread[0]
+    factors = load_file(run / finetune.FACTORS)
+    assert all(name.endswith((".up", ".down")) for name in factors)
+    assert (run / finetune.FACTORS).stat().st_size < 0.1 * (bundle.path / stage.WEIGHTS).stat().st_size
+
+
 def test_interrupted_run_continues_and_is_tracked_as_one_run(
     base: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -236,7 +259,14 @@ def test_a_folder_of_other_things_is_refused_before_any_work(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--validate-share", "0.9"], ["--steps", "0"], ["--texts", "t"], ["--replay", "1"], ["--forgetting", "-1"]],
+    [
+        ["--validate-share", "0.9"],
+        ["--steps", "0"],
+        ["--texts", "t"],
+        ["--replay", "1"],
+        ["--forgetting", "-1"],
+        ["--rank", "-1"],
+    ],
 )
 def test_arguments_without_sense_are_refused(arguments: list[str], tmp_path: Path) -> None:
     with pytest.raises(UsageError):

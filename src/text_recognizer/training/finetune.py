@@ -2,7 +2,8 @@
 
 Some two hundred lines of a hand, cut from their pages as `evaluate` cuts them and augmented anew each time, teach the
 model that hand in minutes. A share of the pages is held out: it decides when to stop, and whether the new model reads
-better than the old one. Statistics of batch normalisation stay as they are: those of a small set would be rough.
+better than the old one. Statistics of batch normalisation stay as they are: those of a small set would be rough. With
+`Recipe.rank`, all weights stay, and factors of low rank are trained beside them (`training.low_rank`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -41,6 +43,7 @@ from text_recognizer.training import stage
 from text_recognizer.training.callbacks import RunRecord
 from text_recognizer.training.data import Batch, Codec, LineRenderer, collate
 from text_recognizer.training.lit import LitRecognizer, precision
+from text_recognizer.training.low_rank import add_factors, factors
 from text_recognizer.training.models import recognizer as model
 from text_recognizer.training.own_lines import By, OwnLine, OwnLines, cut_lines, hold_out
 from text_recognizer.training.record import RECORD, now, read_record
@@ -51,6 +54,7 @@ log = logging.getLogger(__name__)
 
 MIN_LINES = 20
 MIN_OCCURRENCES = 5  # of a character that is to be learned anew
+FACTORS = "factors.safetensors"  # in the folder of a run that trained factors of low rank
 EXPORTED = "export.json"  # written by `feedback export` beside the corrected lines
 # From so many held-out lines on, a calibration on them is better than that on thousands of rendered lines.
 CALIBRATION_LINES = 300
@@ -73,6 +77,7 @@ class Recipe:
         validate_every: steps between two validations on the held-out lines.
         strength: of the augmentation, 0 for none.
         replay: share of rendered lines among the training lines, if there is something to render from.
+        rank: of the factors to train in place of the weights; 0 to train the weights themselves.
         forgetting: share by which the errors on rendered lines of old hands may grow; more than that is unlearned.
         max_time: DD:HH:MM:SS of training; then the best weights so far are used.
     """
@@ -84,6 +89,7 @@ class Recipe:
     validate_every: int = 50
     strength: float = 1.0
     replay: float = 0.3
+    rank: int = 0
     forgetting: float = 0.03
     max_time: str | None = "00:00:25:00"
     seed: int = 1
@@ -168,14 +174,17 @@ def train_network(
     """The network of `base` trained on `train` until `validation` stops improving, and its run.
 
     Args:
-        folder: of the run: checkpoints, record, metrics as CSV, and readings of held-out lines (`samples.txt`). An
-            unfinished run with the same `config` and recipe there is continued from its last validation.
+        folder: of the run: checkpoints, record, metrics as CSV, and readings of held-out lines (`samples.txt`), with a
+            rank also the factors (`FACTORS`). An unfinished run with the same `config` and recipe there is continued
+            from its last validation.
         alphabet: of the new network if it is to learn further characters: that of `base` and they.
         config: what the run is made from, for its record and the trackers (see `callbacks.RunRecord`).
         trackers: as in `tracking.open_loggers`.
     """
     alphabet = alphabet or base.description.alphabet
     network = stage.bundle_network(base, alphabet)
+    if recipe.rank:
+        add_factors(network, recipe.rank, grown=alphabet != base.description.alphabet)
     codec = Codec(alphabet)
     height = network.config.height
     module = LitFineTuning(
@@ -231,6 +240,9 @@ def train_network(
     if not best.best_model_path:
         raise DataInvalid("time was up before the held-out lines were read once: give a longer --max-time.")
     tuned, run = stage.load_network(Path(best.best_model_path))
+    if recipe.rank:
+        held = stage.open_checkpoint(Path(best.best_model_path))["state_dict"]
+        save_file({k.removeprefix("network."): v.contiguous() for k, v in factors(held).items()}, folder / FACTORS)
     run = replace(run, record=stage.shipped_record(read_record(folder)))
     if renderer is not None:
         report("reading rendered lines of old hands, against forgetting")
@@ -401,6 +413,8 @@ class FineTuneOptions:
             raise UsageError("the share of forgetting (--forgetting) must be 0 or more.")
         if not 0 <= self.recipe.replay < 1:
             raise UsageError("the share of rendered lines (--replay) must be 0 or more and less than 1.")
+        if self.recipe.rank < 0:
+            raise UsageError("--rank must be 1 or more, or 0 to train the weights themselves.")
         if self.recipe.steps < 1 or self.recipe.batch_size < 1:
             raise UsageError("--steps and --batch-size must be 1 or more.")
         if self.texts and not (self.unipen or self.fonts):
@@ -522,6 +536,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=defaults.steps, help="most batches (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=defaults.batch_size)
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
+    parser.add_argument(
+        "--rank", type=int, default=defaults.rank,
+        help="train factors of this rank beside the weights (LoRA), which forgets less; 0: the weights (%(default)s)",
+    )  # fmt: skip
     parser.add_argument("--max-time", default=defaults.max_time, help="DD:HH:MM:SS of training (%(default)s)")
     parser.add_argument("--unipen", type=Path, help="cache of 'train data prepare': rendered lines between your own")
     parser.add_argument("--fonts", type=Path, help="folder of 'train data fonts': the same from fonts")
@@ -552,7 +570,7 @@ def main(argv: list[str]) -> int:
         extend_alphabet=args.extend_alphabet,
         recipe=Recipe(
             steps=args.steps, batch_size=args.batch_size, learning_rate=args.learning_rate, replay=args.replay,
-            forgetting=args.forgetting, max_time=args.max_time, seed=args.seed,
+            rank=args.rank, forgetting=args.forgetting, max_time=args.max_time, seed=args.seed,
             warmup_steps=min(Recipe.warmup_steps, args.steps // 4),
         ),
     )  # fmt: skip

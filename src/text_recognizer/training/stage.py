@@ -47,6 +47,7 @@ from text_recognizer.synthesis.sources.text import lines_by_language
 from text_recognizer.training.data import Codec, calibration_lines, collate
 from text_recognizer.training.export import FORMATS, DecoderGraph, EncoderGraph, Format, write_formats
 from text_recognizer.training.language_model import extend
+from text_recognizer.training.low_rank import merged
 from text_recognizer.training.models import recognizer as model
 from text_recognizer.training.models.recognizer import FIRST_CHARACTER, RecognizerConfig
 from text_recognizer.training.record import git_commit
@@ -101,7 +102,7 @@ def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recogni
     network = model.Recognizer(config)
     held = state["state_dict"] if averaged else state.get("current_model_state", state["state_dict"])
     weights = {k.removeprefix("network."): v for k, v in held.items() if k.startswith("network.")}
-    network.load_state_dict(weights)
+    network.load_state_dict(merged(weights))
     halve_weights(network)
     record = shipped_record(state["run_record"]) if "run_record" in state else {}
     return network.eval(), Run(steps=int(state["global_step"]), config=asdict(config), record=record)

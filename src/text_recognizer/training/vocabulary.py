@@ -14,7 +14,7 @@ from text_recognizer.synthesis.sources.alphabet import base_of
 
 MOST = 2**ID_BITS - FIRST_CHARACTER  # characters of an alphabet: language models pack ids into so many bits
 # What has a row for each token.
-_ROWS = ("decoder.embedding.weight", "encoder.ctc.weight", "encoder.ctc.bias")
+ROWS = ("decoder.embedding.weight", "encoder.ctc.weight", "encoder.ctc.bias")
 # How far a new row lies from what it resembles towards the mean of all, and what its bias is below.
 _ASIDE, _LOWER = 0.2, 2.0
 
@@ -27,7 +27,7 @@ def grow_vocabulary(held: dict[str, Tensor], old: str, new: str) -> None:
     """
     if not new.startswith(old):
         raise ValueError("the new alphabet does not begin with the old one")
-    for name in _ROWS:
+    for name in ROWS:
         if name not in held:
             continue
         rows = held[name].float()
