@@ -19,7 +19,7 @@ from reportlab.pdfgen import canvas
 
 from small_heic import HEIC
 from text_recognizer import Reader, read_pages
-from text_recognizer.documents import find_pages, iiif_images, page_numbers, tiff_directories
+from text_recognizer.documents import Source, find_pages, iiif_images, page_numbers, tiff_directories
 from text_recognizer.errors import ImageRejected, UsageError
 from text_recognizer.images import load_image
 
@@ -451,3 +451,13 @@ def test_file_in_an_archive_is_no_larger_than_it_may_be():
     good, bad = find_pages(box, member_bytes=2**19)
     assert shade(good) == 10
     assert "when unpacked" in problems([bad])[0]
+
+
+def test_document_in_an_archive_is_not_unpacked_for_each_of_its_pages(tmp_path, monkeypatch):
+    (tmp_path / "box.zip").write_bytes(archive({"a.pdf": pdf(5), "b.tif": tiff([10, 20, 30])}))
+    read, count = Source.read, []
+    monkeypatch.setattr(Source, "read", lambda self, *rest: count.append(self.member) or read(self, *rest))
+    assert [shade(page) for page in find_pages(tmp_path / "box.zip")] == [10, 20, 30, 40, 50, 10, 20, 30]
+    assert len(count) <= 5
+    (tmp_path / "box.zip").write_bytes(archive({"a.pdf": pdf(2)}))
+    assert [shade(page) for page in find_pages(tmp_path / "box.zip")] == [10, 20]

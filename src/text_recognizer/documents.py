@@ -21,6 +21,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -96,7 +97,9 @@ class Source:
     @property
     def opened(self) -> Path | bytes:
         """The argument for a library: the path if there is one, so that the file is not loaded at once."""
-        return self.path if self.path is not None and self.member is None else self.read()
+        if self.path is None:
+            return self.read()
+        return self.path if self.member is None else _unpacked_once(self, _changed(self.path))
 
     @property
     def _outer(self) -> Path | bytes | str:
@@ -114,6 +117,19 @@ class Source:
                 raise
             except Exception as error:  # a member that is encrypted, damaged, or packed by an unknown method
                 raise ImageRejected(f"cannot be unpacked ({error}); unpack the archive and give its images") from error
+
+
+@lru_cache(1)
+def _unpacked_once(source: Source, changed: int) -> bytes:
+    # The pages of a document in an archive follow each other: each would unpack all of it.
+    return source.read()
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except (OSError, ValueError):  # reading it says what is wrong
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
