@@ -14,13 +14,13 @@ export function tell(words, { code = "", retry = null, label = "Try again", mild
   spoken = words && code;
   alert.hidden = !words;
   alert.classList.toggle("mild", mild);
-  alert.querySelector("p").textContent = words;
+  find("#tr-alert p").textContent = words;
   const button = find("#tr-again");
   button.hidden = !retry;
   button.textContent = label;
   button.onclick = () => {
     tell("");
-    retry();
+    retry?.();
   };
 }
 
@@ -34,8 +34,8 @@ export function speaksOf(code) {
   return spoken === code;
 }
 
-/** @param {string} words @param {number | null} [done] @param {number | null} [all] of them, while a page is read */
-export function status(words, done = null, all = null) {
+/** @param {string} words @param {number} [done] @param {number} [all] of them, while a page is read */
+export function status(words, done = 0, all = 0) {
   find("#tr-status").textContent = words;
   const bar = find("#tr-progress");
   if (all) [bar.max, bar.value] = [all, done];

@@ -1,6 +1,6 @@
 /** Takes a photo of a page with the camera. */
 
-import { find } from "./dom.js";
+import { brush, find } from "./dom.js";
 
 /** @param {(photo: Blob, name: string) => void} take @param {(words: string) => void} tell */
 export function connectCamera(take, tell) {
@@ -25,8 +25,8 @@ export function connectCamera(take, tell) {
     const video = find("#tr-video");
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
-    canvas.getContext("2d").drawImage(video, 0, 0);
-    canvas.toBlob((photo) => take(photo, "photo.jpg"), "image/jpeg", 0.92);
+    brush(canvas).drawImage(video, 0, 0);
+    canvas.toBlob((photo) => photo && take(photo, "photo.jpg"), "image/jpeg", 0.92);
     camera.close();
   });
   find("#tr-camera-close").addEventListener("click", () => camera.close());

@@ -21,7 +21,7 @@
  * @property {number} width of the picture as it lies, in pixels
  * @property {number} height
  * @property {Line[]} lines
- * @typedef {{state: State | null, past: State[], future: State[]}} Saved
+ * @typedef {{state: State, past: State[], future: State[]}} Saved
  */
 
 import * as blocks from "./blocks.js";

@@ -2,7 +2,7 @@
 
 import { status } from "./alerts.js";
 import { KINDS, kindOf, shapes } from "./blocks.js";
-import { find } from "./dom.js";
+import { find, reader } from "./dom.js";
 import { Lines, doubts, stateOf } from "./lines.js";
 import { Picture } from "./picture.js";
 import { Search } from "./search.js";
@@ -13,7 +13,7 @@ export class Editor {
   /** @param {import("./pages.js").Pages} pages */
   constructor(pages) {
     this.pages = pages;
-    this.root = document.querySelector("#reader");
+    this.root = reader();
     this.at = -1; // the line that is looked at
     this.sheet = ""; // how the picture that is shown lies
     this.address = ""; // of that picture, in this tab
@@ -37,11 +37,11 @@ export class Editor {
   }
 
   get document() {
-    return this.pages.current.document;
+    return this.pages.shown.document;
   }
 
   get busy() {
-    return ["reading", "waiting"].includes(this.pages.current?.status);
+    return this.pages.current?.status === "reading" || this.pages.current?.status === "waiting";
   }
 
   /** Look at the line in which the cursor stands in the whole text. */
@@ -81,7 +81,7 @@ export class Editor {
 
   /** Show the picture as it lies. */
   async #showPicture() {
-    const { current } = this.pages;
+    const { shown: current } = this.pages;
     const sheet = JSON.stringify([current.id, this.document.sheet]);
     if (sheet === this.sheet) return;
     this.sheet = sheet;
@@ -102,7 +102,7 @@ export class Editor {
     if (partial) {
       this.lines.render(partial.lines, partial.width, true);
       this.picture.layOut(partial.width, partial.height, partial.polygons);
-      partial.lines.forEach((line) => line.origin >= 0 && this.picture.tell(line.origin, line.read));
+      partial.lines.forEach(({ origin, read }) => origin !== null && origin >= 0 && this.picture.tell(origin, read));
     } else {
       this.lines.render(page.lines, page.width, busy);
       if (loaded) {
@@ -121,7 +121,7 @@ export class Editor {
   /** What can be done now. */
   #offer(page, busy, loaded) {
     find("#tr-stop").hidden = !busy;
-    find("#tr-progress").hidden = this.pages.current.status !== "reading";
+    find("#tr-progress").hidden = this.pages.shown.status !== "reading";
     find("#tr-read").hidden = busy;
     find("#tr-read").textContent = loaded ? "Read again" : "Read";
     find("#tr-read").classList.toggle("primary", !loaded);
@@ -137,7 +137,7 @@ export class Editor {
     find("#tr-lines-hint").hidden = !page.lines.length;
     find("#tr-nothing").hidden = !(loaded && !page.lines.length && !busy);
     for (const id of ["#tr-lines", "#tr-whole"]) find(id).lang = page.reading?.language || "und";
-    this.root.setAttribute("aria-busy", String(this.pages.current.status === "reading"));
+    this.root.setAttribute("aria-busy", String(this.pages.shown.status === "reading"));
   }
 
   /** A line of the page that is being read has come. */
@@ -243,7 +243,7 @@ export class Editor {
     const { naturalWidth, naturalHeight } = find("#tr-image");
     if (this.busy || !naturalWidth) return;
     this.document.turn(naturalWidth, naturalHeight);
-    this.pages.thumbnail(this.pages.current);
+    this.pages.thumbnail(this.pages.shown);
     status(this.document.reading ? "Rotated; Read again reads it as shown" : "Rotated");
   }
 
@@ -256,7 +256,7 @@ export class Editor {
     find("#tr-crop").focus();
     if (!box || page !== this.pages.current?.document) return;
     page.crop([box[0] / width, box[1] / height, box[2] / width, box[3] / height], width, height);
-    this.pages.thumbnail(this.pages.current);
+    this.pages.thumbnail(this.pages.shown);
     status(page.reading ? "Cropped; Read again reads what is left" : "Cropped");
   }
 
@@ -264,7 +264,7 @@ export class Editor {
     const { sheet } = this.document;
     if (redo) this.document.redo();
     else this.document.undo();
-    if (this.document.sheet !== sheet) this.pages.thumbnail(this.pages.current);
+    if (this.document.sheet !== sheet) this.pages.thumbnail(this.pages.shown);
   }
 
   #buttons() {
@@ -375,7 +375,7 @@ export class Editor {
     const here = [this.at, field ? (step > 0 ? field.selectionEnd : field.selectionStart) : 0];
     const behind = ({ index, start }) => index > here[0] || (index === here[0] && start >= here[1]);
     const next = step > 0 ? all.find(behind) ?? all[0] : all.findLast((one) => !behind(one)) ?? all.at(-1);
-    this.enter(next.index, next.start, next.end);
+    if (next) this.enter(next.index, next.start, next.end);
   }
 
   #tabs() {

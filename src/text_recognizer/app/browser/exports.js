@@ -12,10 +12,10 @@ const NAMES = {
 /** @param {import("./pages.js").Pages} pages @param {{suffixes: Record<string, string>, illustrated: string[]}} options */
 export function connectExports(pages, options) {
   offerFormats(["text"]); // which needs no service
-  find("#tr-copy").addEventListener("click", () => copy(pages.current.document.text));
+  find("#tr-copy").addEventListener("click", () => copy(pages.shown.document.text));
   find("#tr-download").addEventListener("click", async () => {
     const format = find("#tr-format").value;
-    const { name, leaf } = pages.current;
+    const { name, leaf } = pages.shown;
     over("export");
     try {
       const [content, words] = await written(pages, options, format);
@@ -58,9 +58,9 @@ async function copy(text) {
 
 /** @param {import("./pages.js").Pages} pages @returns {Promise<[Blob, string]>} the file, and words about it */
 async function written(pages, options, format) {
-  const { document: page, name, readMode } = pages.current;
+  const { document: page, name, readMode } = pages.shown;
   if (format === "text") return [new Blob([`${page.text}\n`], { type: "text/plain" }), "Text saved"];
-  const picture = await pages.picture(pages.current);
+  const picture = await pages.picture(pages.shown);
   if (options.suffixes[format]) {
     const content = { ...page.written, source: name };
     const request = options.illustrated.includes(format) ? asForm({ page: JSON.stringify(content), image: picture }) : asJson(content);

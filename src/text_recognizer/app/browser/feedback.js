@@ -66,12 +66,12 @@ export class Feedback {
       return;
     }
     const content = this.#content();
-    if (!content) {
+    const { document: page, readMode: mode } = this.page();
+    const { reading, asRead } = page;
+    if (!content || !reading) {
       this.#tell("There is nothing to send yet: correct a line, tick the box, choose a flag or write a comment.");
       return;
     }
-    const { document: page, readMode: mode } = this.page();
-    const { reading, asRead } = page;
     // The same number for the same words: sent twice, it is kept once.
     const words = JSON.stringify(content);
     if (words !== this.tried) this.number = number();
@@ -99,9 +99,11 @@ export class Feedback {
   }
 
   async #forget() {
+    const { reading } = this.page().document;
+    if (!reading) return;
     this.#busy(true);
     try {
-      await ask(`v1/feedback/${encodeURIComponent(this.page().document.reading.request_id)}`, { method: "DELETE" });
+      await ask(`v1/feedback/${encodeURIComponent(reading.request_id)}`, { method: "DELETE" });
       this.stored = this.tried = "";
       this.#tell("The service has forgotten this page: its picture, its text and what you said of it are deleted.", "done");
     } catch (error) {

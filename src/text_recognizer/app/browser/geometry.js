@@ -57,9 +57,8 @@ export function cut({ read, text }, texts) {
   const count = texts[0].split(/\s+/).filter(Boolean).length;
   let at = left + ((right - left) * texts[0].length) / Math.max(1, text.length);
   const [first, second] = [read.words.slice(0, count), read.words.slice(count)];
-  if (first.length && second.length && first.at(-1).polygon.length && second[0].polygon.length) {
-    at = (reach(first.at(-1).polygon)[1] + reach(second[0].polygon)[0]) / 2;
-  }
+  const [before, after] = [first.at(-1)?.polygon ?? [], second[0]?.polygon ?? []];
+  if (before.length && after.length) at = (reach(before)[1] + reach(after)[0]) / 2;
   return [first, second].map((words, part) => {
     const inside = (point) => (part ? place(point) - at : at - place(point));
     return {
@@ -87,7 +86,8 @@ function clip(points, inside, closed) {
 export function together(first, second) {
   const along = direction(first);
   const place = ([x, y]) => x * along[0] + y * along[1];
-  const beside = first.baseline.length && second.baseline.length && place(first.baseline.at(-1)) <= place(second.baseline[0]);
+  const [end, start] = [first.baseline.at(-1), second.baseline[0]];
+  const beside = end && start && place(end) <= place(start);
   return {
     text: [first.text, second.text].filter(Boolean).join(" "),
     confidence: Math.min(first.confidence, second.confidence),
@@ -100,8 +100,8 @@ export function together(first, second) {
 
 /** @param {ReadLine} line */
 function direction({ baseline }) {
-  if (baseline.length < 2) return [1, 0];
   const [from, to] = [baseline[0], baseline.at(-1)];
+  if (!from || !to) return [1, 0];
   const length = Math.hypot(to[0] - from[0], to[1] - from[1]);
   return length ? [(to[0] - from[0]) / length, (to[1] - from[1]) / length] : [1, 0];
 }

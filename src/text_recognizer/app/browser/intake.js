@@ -2,7 +2,7 @@
 
 import { over, tell } from "./alerts.js";
 import { connectCamera } from "./camera.js";
-import { find } from "./dom.js";
+import { find, reader } from "./dom.js";
 import { address, ask, behindLink, pagesOf } from "./service.js";
 
 const EXAMPLES = { "letter-1905.jpg": "A letter of 1905", "page.jpg": "A page of notes" };
@@ -111,7 +111,7 @@ export class Intake {
   }
 
   #dropped() {
-    const root = document.querySelector("#reader");
+    const root = reader();
     let dragged = 0;
     document.addEventListener("dragenter", () => root.classList.toggle("dropping", ++dragged > 0));
     document.addEventListener("dragleave", () => root.classList.toggle("dropping", --dragged > 0));
@@ -120,9 +120,9 @@ export class Intake {
       event.preventDefault();
       dragged = 0;
       root.classList.remove("dropping");
-      const given = [...event.dataTransfer.files];
+      const given = [...(event.dataTransfer?.files ?? [])];
       // RFC 2483: lines that begin with # are comments.
-      const link = event.dataTransfer.getData("text/uri-list").split(/\r?\n/).find((line) => isLink(line));
+      const link = (event.dataTransfer?.getData("text/uri-list") ?? "").split(/\r?\n/).find((line) => isLink(line));
       if (given.length) this.take(given);
       else if (link) this.#link(link);
       else tell("Only files and links can be dropped here. Save the picture first and drop the file, or copy the picture and paste it.", { code: "intake" });

@@ -7,9 +7,9 @@ export function connectList(pages) {
   const show = () => {
     for (const place of document.querySelectorAll("#reader [data-pages]")) {
       /** @type {HTMLElement} */ (place).hidden = !pages.entries.length || (place.closest("#tr-work") !== null && pages.entries.length < 2);
-      place.querySelector("ol").replaceChildren(...pages.entries.map((entry) => item(pages, entry)));
+      place.querySelector("ol")?.replaceChildren(...pages.entries.map((entry) => item(pages, entry)));
     }
-    const index = pages.entries.indexOf(pages.current);
+    const index = pages.entries.findIndex((entry) => entry === pages.current);
     const leaf = pages.current?.leaf;
     find("#tr-leaves").hidden = pages.entries.length < 2;
     find("#tr-leaf").textContent = leaf ? `Page ${leaf.number} of ${leaf.count}` : `${index + 1} of ${pages.entries.length}`;

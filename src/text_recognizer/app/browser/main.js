@@ -18,20 +18,21 @@ const AGAIN = 4000; // milliseconds between two looks for a service that is away
 
 const earlier = await storage.all(); // before the page is drawn: from its first moment on, it takes pictures
 const root = await mounted();
-const options = JSON.parse(document.querySelector("#tr-options").textContent);
+const options = JSON.parse(document.querySelector("#tr-options")?.textContent ?? "");
 const pages = new Pages();
 const editor = new Editor(pages);
 const queue = new Queue(pages, (entry) => editor.partly(entry));
-const feedback = new Feedback(() => pages.current, (sheet) => pages.picture(pages.current, sheet), () => {
-  pages.current.feedback = feedback.state;
-  pages.save(pages.current);
+const feedback = new Feedback(() => pages.shown, (sheet) => pages.picture(pages.shown, sheet), () => {
+  pages.shown.feedback = feedback.state;
+  pages.save(pages.shown);
 });
 connectList(pages);
 connectExports(pages, options);
 pages.addEventListener("opened", () => {
-  if (!pages.current) return tell("");
-  feedback.state = pages.current.feedback;
-  queue.complain(pages.current);
+  const { current } = pages;
+  if (!current) return tell("");
+  feedback.state = current.feedback;
+  queue.complain(current);
 });
 find("#tr-new").addEventListener("click", () => pages.open(null));
 find("#tr-dismiss").addEventListener("click", () => tell(""));

@@ -67,7 +67,8 @@ export function merged(base, mine, theirs) {
     const [one, other] = [here.get(id), there.get(id)];
     // Deleted in one tab and untouched in the other.
     if (was.has(id) && !(one && other) && !edited(one ?? other)) continue;
-    lines.push(one && other ? both(was.get(id), one, other) : one ?? other);
+    const line = one && other ? both(was.get(id), one, other) : one ?? other;
+    if (line) lines.push(line);
   }
   const placed = new Set(lines.map(({ id }) => id));
   second.lines.forEach((one, index) => {

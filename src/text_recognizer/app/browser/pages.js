@@ -1,6 +1,7 @@
 /** The pages of this browser: which there are, which one is shown, and what of them is stored. */
 
 import { over, tell } from "./alerts.js";
+import { brush } from "./dom.js";
 import { PageDocument } from "./document.js";
 import { rendered } from "./sheet.js";
 import * as storage from "./storage.js";
@@ -51,6 +52,11 @@ export class Pages extends EventTarget {
     sessionStorage.setItem("tr-tab", this.tab);
     addEventListener("popstate", () => this.#openNamed());
     storage.listen((id) => this.#storedElsewhere(id));
+  }
+
+  /** The page that is shown, where only buttons of a shown page ask for it. @returns {Entry} */
+  get shown() {
+    return /** @type {Entry} */ (this.current);
   }
 
   #tell(name) {
@@ -112,8 +118,8 @@ export class Pages extends EventTarget {
 
   /** Show the page `step` places further in the list. */
   leaf(step) {
-    const next = this.entries[this.entries.indexOf(this.current) + step];
-    if (this.current && next) this.open(next);
+    const next = this.current && this.entries[this.entries.indexOf(this.current) + step];
+    if (next) this.open(next);
   }
 
   /** Show the page that the address names. */
@@ -150,10 +156,12 @@ export class Pages extends EventTarget {
   /** @param {Entry} entry */
   async thumbnail(entry) {
     try {
-      const bitmap = await createImageBitmap(await this.picture(entry), { resizeWidth: 96, resizeQuality: "medium" });
+      const picture = await this.picture(entry);
+      if (!picture) return;
+      const bitmap = await createImageBitmap(picture, { resizeWidth: 96, resizeQuality: "medium" });
       const canvas = document.createElement("canvas");
       [canvas.width, canvas.height] = [bitmap.width, Math.min(bitmap.height, 136)];
-      canvas.getContext("2d").drawImage(bitmap, 0, 0);
+      brush(canvas).drawImage(bitmap, 0, 0);
       entry.thumb = canvas.toDataURL("image/jpeg", 0.7);
       this.save(entry);
       this.#tell("list");

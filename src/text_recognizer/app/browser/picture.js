@@ -57,12 +57,12 @@ export class Picture {
   }
 
   /** Show the picture `scale` times as wide as its frame; the point of the window (x, y) stays where it is. */
-  zoom(scale, x = null, y = null) {
+  zoom(scale, x = NaN, y = NaN) {
     const before = this.paper.getBoundingClientRect();
     const old = this.scale;
     this.scale = Math.min(8, Math.max(Math.min(1, this.#wholePage()), scale));
     this.#size();
-    if (x !== null) {
+    if (!Number.isNaN(x)) {
       const grown = this.scale / old - 1;
       this.view.scrollBy({ left: (x - before.left) * grown, top: (y - before.top) * grown, behavior: "instant" });
     } else if (this.active >= 0) this.#scrollTo(this.outlines[this.active]);
@@ -150,6 +150,7 @@ export class Picture {
   draw(box, words) {
     const rect = document.createElementNS(SVG, "rect");
     let [x, y, width, height] = [box[0], box[1], box[2] - box[0], box[3] - box[1]];
+    /** @type {number[] | null} */
     let from = null;
     this.box?.(false);
     if (!this.svg.hasAttribute("viewBox")) this.layOut(this.image.naturalWidth, this.image.naturalHeight, []);
@@ -177,14 +178,14 @@ export class Picture {
           [x, y, width, height] = [Math.min(from[0], to[0]), Math.min(from[1], to[1]), Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1])];
           show();
         },
-        pointerup: () => from && this.box(true),
+        pointerup: () => from && this.box?.(true),
         keydown: (event) => {
           const step = Math.max(1, this.width / 200);
           const [across, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
           if (event.key === "Tab") return;
           event.preventDefault();
           event.stopPropagation();
-          if (event.key === "Enter" || event.key === "Escape") return this.box(event.key === "Enter");
+          if (event.key === "Enter" || event.key === "Escape") return this.box?.(event.key === "Enter");
           if (event.shiftKey) [width, height] = [Math.max(3, Math.min(this.width - x, width + across * step)), Math.max(3, Math.min(this.height - y, height + down * step))];
           else [x, y] = [Math.min(this.width - width, Math.max(0, x + across * step)), Math.min(this.height - height, Math.max(0, y + down * step))];
           show();

@@ -22,7 +22,7 @@ export class Queue {
     pages.addEventListener("list", () => {
       if (this.#running && !pages.entries.includes(this.#running.entry)) this.#running.controller.abort();
     });
-    find("#tr-read").addEventListener("click", () => this.again(pages.current));
+    find("#tr-read").addEventListener("click", () => this.again(pages.shown));
     find("#tr-stop").addEventListener("click", () => this.#stop());
   }
 
@@ -61,9 +61,9 @@ export class Queue {
   }
 
   #stop() {
-    const { current } = this.pages;
-    if (this.#running?.entry === current) this.#running.controller.abort();
-    else this.#progress(current, "stopped", "Stopped");
+    const { shown } = this.pages;
+    if (this.#running?.entry === shown) this.#running.controller.abort();
+    else this.#progress(shown, "stopped", "Stopped");
     find("#tr-read").focus();
   }
 
@@ -113,7 +113,7 @@ export class Queue {
   }
 
   /** @param {Entry} entry @param {Entry["status"]} state */
-  #progress(entry, state, words, done = null, all = null) {
+  #progress(entry, state, words, done = 0, all = 0) {
     const changed = entry.status !== state;
     entry.words = words;
     if (changed) this.pages.update(entry, { status: state });
@@ -123,16 +123,18 @@ export class Queue {
   /** @param {Entry} entry */
   async #once(entry, picture, signal) {
     let places = [];
+    /** @type {import("./document.js").Line[]} */
+    let lines = [];
     entry.partial = null;
     for await (const [name, content] of reading(picture, entry.readMode, entry.language, signal)) {
       if (signal.aborted) return;
       if (name === "layout") {
         places = content.polygons.map(String);
-        entry.partial = { ...content, lines: [] };
+        lines = [];
+        entry.partial = { ...content, lines };
         this.#progress(entry, "reading", places.length ? `Line 0 of ${places.length}` : "", 0, places.length);
         if (entry === this.pages.current) this.partly(entry);
       } else if (name === "line") {
-        const { lines } = entry.partial;
         lines.push({ id: -1 - lines.length, text: content.text, read: content, block: [], origin: places.indexOf(String(content.polygon)) });
         this.#progress(entry, "reading", `Line ${lines.length} of ${places.length}`, lines.length, places.length);
         if (entry === this.pages.current) this.partly(entry);

@@ -128,7 +128,7 @@ export async function* reading(picture, mode, language, signal) {
       if (done) break;
       text += value;
       const events = text.split("\n\n");
-      text = events.pop();
+      text = events.pop() ?? "";
       for (const event of events) {
         const [, name, data] = /^event: (\w+)\ndata: (.*)$/.exec(event) || [];
         if (!name) continue;

@@ -5,6 +5,8 @@
  * @typedef {{turned: number, box: Box}} Sheet quarters clockwise; shares of the turned picture
  */
 
+import { brush } from "./dom.js";
+
 /** @type {Sheet} */
 export const WHOLE = { turned: 0, box: [0, 0, 1, 1] };
 
@@ -29,7 +31,7 @@ export async function rendered(file, sheet) {
   const [left, top, right, bottom] = [box[0] * width, box[1] * height, box[2] * width, box[3] * height].map(Math.round);
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [Math.max(1, right - left), Math.max(1, bottom - top)];
-  const context = canvas.getContext("2d");
+  const context = brush(canvas);
   context.translate(width / 2 - left, height / 2 - top);
   context.rotate((turned * Math.PI) / 2);
   context.drawImage(bitmap, -bitmap.width / 2, -bitmap.height / 2);
