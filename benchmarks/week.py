@@ -72,7 +72,7 @@ class Service:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
-        settings = {"FEEDBACK": where, "LOG_READINGS": "1", "LOG_KEEP": keep}
+        settings = {"FEEDBACK": where, "LOG_READINGS": "1", "LOG_CONTENT": keep}
         self._environ = {**os.environ, **{f"TEXT_RECOGNIZER_{k}": v for k, v in settings.items()}, **environ}
         self.start()
 
@@ -270,7 +270,7 @@ def main() -> int:
     parser.add_argument("--flags", type=int, default=300)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--kills", type=int, default=2)
-    parser.add_argument("--keep", choices=("numbers", "pages", "images"), default="pages", help="LOG_KEEP")
+    parser.add_argument("--keep", choices=("numbers", "pages", "images"), default="pages", help="LOG_CONTENT")
     parser.add_argument("--store", type=Path, metavar="DIR", help="keep the store there; default: a temporary folder")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

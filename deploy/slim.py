@@ -103,7 +103,7 @@ with running("serve", "--threads", "1", ready="/readyz"):
         page = json.loads(ask("/v1/read", body.getvalue()))
         assert page["text"].strip(), f"nothing was read of {kind}"
     said = json.dumps({"request_id": page["request_id"], "flag": "other"}).encode()
-    assert json.loads(ask("/v1/feedback", said, "application/json"))["image_kept"], "feedback kept no image"
+    assert json.loads(ask("/v1/feedback", said, "application/json"))["image_stored"], "feedback kept no image"
 print(f"reads {page['text']!r}", flush=True)
 """,
     # The page with its scripts and styles, a picture that browsers cannot show, and a corrected page in each format.

@@ -215,7 +215,7 @@ def test_feedback_is_said_of_an_answer_and_deleted(feedback_address, letter):
         with pytest.raises(ServiceError) as caught:
             await given(client.delete_feedback(answer.request_id))
         assert (caught.value.status, caught.value.code) == (404, "unknown-request")
-        assert (kept.request_id, kept.image_kept, kept.page_kept) == (answer.request_id, True, True)
+        assert (kept.request_id, kept.image_stored, kept.page_stored) == (answer.request_id, True, True)
         assert kept.outside_alphabet == ("日",)
         assert answer.timings["total"] > 0
 
@@ -235,7 +235,7 @@ def test_image_and_page_are_sent_where_the_service_has_forgotten_them(feedback_a
         with pytest.raises(ServiceError) as caught:
             client.feedback(answer, flag="other")
         assert caught.value.code == "unknown-request"
-        assert client.feedback(answer, flag="other", image=letter).image_kept
+        assert client.feedback(answer, flag="other", image=letter).image_stored
         with pytest.raises(ServiceError, match="lines for a page of"):
             client.feedback(answer, lines=["too few"])
         with pytest.raises(UsageError):
@@ -246,7 +246,7 @@ def test_image_and_page_are_sent_where_the_service_has_forgotten_them(feedback_a
 
 def test_feedback_that_is_tried_again_bears_the_same_id(in_trouble, monkeypatch):
     monkeypatch.setattr(client_module, "LONGEST_PAUSE", 0.05)
-    kept = {"id": "f", "request_id": "r", "image_kept": True, "page_kept": True, "outside_alphabet": []}
+    kept = {"id": "f", "request_id": "r", "image_stored": True, "page_stored": True, "outside_alphabet": []}
     in_trouble.answers = [(503, {}, b"{}"), (0, {}, b""), (201, {}, json.dumps(kept).encode())]
     with Client(in_trouble.address) as client:
         assert client.feedback("r", flag="other").id == "f"

@@ -66,8 +66,8 @@ class Stored:
 
     id: str
     request_id: str
-    image_kept: bool
-    page_kept: bool
+    image_stored: bool
+    page_stored: bool
     outside_alphabet: tuple[str, ...]
 
 
@@ -509,8 +509,8 @@ def _stored(content: dict[str, Any]) -> Stored:
     return Stored(
         str(content["id"]),
         str(content["request_id"]),
-        bool(content["image_kept"]),
-        bool(content["page_kept"]),
+        bool(content["image_stored"]),
+        bool(content["page_stored"]),
         tuple(str(character) for character in content["outside_alphabet"]),
     )
 

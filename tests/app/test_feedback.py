@@ -133,7 +133,7 @@ def test_service_that_has_forgotten_the_reading_gets_it_once_more(mounted, brows
 def test_without_feedback_there_is_nothing_to_send_and_a_line_says_what_is_stored(service, browse, picture):
     tab = browse(service.url)
     tab.read(picture)
-    expect(tab.locator(".side [data-kept]")).to_contain_text("not stored")
+    expect(tab.locator(".side [data-stored]")).to_contain_text("not stored")
     assert not tab.locator("#tr-say").is_visible()
 
 
@@ -141,15 +141,15 @@ def test_without_feedback_there_is_nothing_to_send_and_a_line_says_what_is_store
     ("settings", "words"),
     [
         ({}, "Nothing is stored unless you send feedback"),
-        ({"log_readings": 1.0, "log_keep": "images"}, "every reading for 30 days: the picture and its text"),
+        ({"log_readings": 1.0, "log_content": "images"}, "every reading for 30 days: the picture and its text"),
         ({"log_readings": 0.1}, "a sample of the readings (10 %) for 30 days: figures, without text or picture"),
     ],
 )
 def test_people_are_told_what_is_stored(mounted, browse, tmp_path, settings, words):
     with mounted(feedback=str(tmp_path / "feedback"), **settings) as service:
         tab = browse(service.url)
-        tab.until("document.querySelector('[data-kept]').textContent")
-        assert words in tab.locator("#tr-start [data-kept]").inner_text()
+        tab.until("document.querySelector('[data-stored]').textContent")
+        assert words in tab.locator("#tr-start [data-stored]").inner_text()
 
 
 def test_page_alone_passes_feedback_on(keeping, alone, browse, picture):

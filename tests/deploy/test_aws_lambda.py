@@ -274,7 +274,7 @@ def test_feedback_is_off_unless_a_place_for_it_is_set(monkeypatch, tmp_path, dat
         [record] = Store.open(tmp_path / "feedback").records()
         said = json.dumps({"request_id": record.reading.request_id, "flag": "incorrect"})
         answer = function(function_url("POST", "/v1/feedback", said, {"content-type": "application/json"}))
-        assert (answer["statusCode"], json.loads(answer["body"])["image_kept"]) == (201, True)
+        assert (answer["statusCode"], json.loads(answer["body"])["image_stored"]) == (201, True)
         assert function(function_url("DELETE", f"/v1/feedback/{record.reading.request_id}"))["statusCode"] == 204
         assert list(Store.open(tmp_path / "feedback").records()) == []
     finally:

@@ -87,7 +87,7 @@ def test_any_text_of_a_page_comes_back(store, reading, text):
 
 def test_flag_comes_with_its_reading_and_image(store, reading, said):
     kept = store.flag(said("f1", "r1", flag="incorrect", lines=("one", "too")), reading("r1"), b"an image")
-    assert (kept.new, kept.image_kept, kept.page_kept) == (True, True, True)
+    assert (kept.new, kept.image_stored, kept.page_stored) == (True, True, True)
     record = store.get("r1")
     assert record.feedback == (said("f1", "r1", flag="incorrect", lines=("one", "too")),)
     assert record.correction.lines == ("one", "too")
@@ -108,7 +108,7 @@ def test_flag_for_unknown_request_is_told_and_leaves_nothing(store, said):
 def test_same_feedback_again_is_kept_once_as_it_came_first(store, reading, said):
     store.flag(said("f1", "r1", comment="first"), reading("r1"))
     again = store.flag(said("f1", "r1", comment="second"), reading("r1"))
-    assert (again.new, again.feedback.comment, again.page_kept, again.image_kept) == (False, "first", True, False)
+    assert (again.new, again.feedback.comment, again.page_stored, again.image_stored) == (False, "first", True, False)
     assert [said.comment for said in store.get("r1").feedback] == ["first"]
 
 
@@ -124,7 +124,7 @@ def test_several_feedbacks_stand_in_the_order_in_which_they_came(store, reading,
 def test_reading_of_which_only_numbers_were_kept_gets_page_and_image(store, reading, said):
     store.log([(replace(reading("r1"), page=None), None)])
     kept = store.flag(said("f1", "r1", flag="other"), reading("r1"), b"an image")
-    assert (kept.page_kept, kept.image_kept) == (True, True)
+    assert (kept.page_stored, kept.image_stored) == (True, True)
     assert store.get("r1").reading.page["text"] == "one\ntwo"
     assert store.image(store.get("r1").reading) == b"an image"
 

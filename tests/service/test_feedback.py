@@ -52,8 +52,8 @@ def test_correction_is_kept_with_page_and_image(kept, picture):
     assert told == {
         "id": told["id"],
         "request_id": page["request_id"],
-        "image_kept": True,
-        "page_kept": True,
+        "image_stored": True,
+        "page_stored": True,
         "outside_alphabet": [],
     }
     record = kept.store.get(page["request_id"])
@@ -87,7 +87,7 @@ def test_however_a_page_was_read_feedback_finds_it(kept, picture, way):
     else:
         read(kept.http, picture, request_id, **({"stream": "true"} if way == "stream" else {"format": "text"}))
     told = say(kept.http, request_id, flag="offensive").json()
-    assert (told["image_kept"], told["page_kept"]) == (True, True)
+    assert (told["image_stored"], told["page_stored"]) == (True, True)
     assert kept.store.image(kept.store.get(request_id).reading) == picture
 
 
@@ -100,7 +100,7 @@ def test_flag_for_unknown_request_is_told_and_can_bring_image_and_page(kept, pic
     said = {"request_id": "never-heard-of", "id": "f-brought", "text": "whole", "page": page, "mode": "fast"}
     for status in (201, 200):
         answer = kept.http.post("/v1/feedback", data={"feedback": json.dumps(said)}, files={"image": picture})
-        assert (answer.status_code, answer.json()["image_kept"], answer.json()["page_kept"]) == (status, True, True)
+        assert (answer.status_code, answer.json()["image_stored"], answer.json()["page_stored"]) == (status, True, True)
     record = kept.store.get("never-heard-of")
     assert (record.reading.mode, record.reading.page["text"]) == ("fast", page["text"])
     assert kept.store.image(record.reading) == picture

@@ -41,7 +41,7 @@ def test_commands_run_one_after_the_other(running, tmp_path, monkeypatch):
             done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True)
             assert done.returncode == 0, script + done.stderr
             out.append(done.stdout)
-    assert '"image_kept":true' in out[0]
+    assert '"image_stored":true' in out[0]
     assert '"request_id":"letter-2"' in out[1]
     assert "the date is wrong" in out[3]
     assert (tmp_path / "letter.jpg").read_bytes() == (ROOT / "samples" / "letter-1905.jpg").read_bytes()

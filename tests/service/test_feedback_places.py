@@ -8,11 +8,11 @@ from text_recognizer.feedback.store import Store
 
 def test_feedback_in_postgresql_with_images_in_s3(running, picture, postgres, s3):
     url, images = postgres.database("service"), f"{s3}/service"
-    with running(feedback=url, feedback_images=images, log_readings=1.0, log_keep="images") as service:
+    with running(feedback=url, feedback_images=images, log_readings=1.0, log_content="images") as service:
         with Client(service.url) as client:
             answer = client.read_answer(picture, "fast")
             other = client.read_answer(picture, "fast")
-            assert client.feedback(answer, flag="incorrect", text="whole").image_kept
+            assert client.feedback(answer, flag="incorrect", text="whole").image_stored
             store = Store.open(url, images)
             record = store.get(answer.request_id)
             assert store.image(record.reading) == picture
@@ -48,7 +48,7 @@ def test_feedback_on_what_another_process_read_is_kept_with_what_the_client_send
                 answer = client.read_answer(picture, "fast")
             with Client(service.url) as client:
                 kept = client.feedback(answer, comment=str(number), image=picture)
-            assert (kept.image_kept, kept.page_kept) == (True, True)
+            assert (kept.image_stored, kept.page_stored) == (True, True)
             numbers.append(answer.request_id)
         assert "text_recognizer_alert" in service.http.get("/metrics").text
     records = {record.reading.request_id: record for record in Store.open(tmp_path).records()}

@@ -31,7 +31,7 @@ def read(http, picture, request_id=None, **params):
 
 @pytest.mark.parametrize("keep", ["numbers", "pages", "images"])
 def test_readings_are_kept_as_the_settings_say(running, picture, tmp_path, keep):
-    with running(feedback=str(tmp_path), log_readings=1.0, log_keep=keep) as service:
+    with running(feedback=str(tmp_path), log_readings=1.0, log_content=keep) as service:
         for request_id, params in (("json", {}), ("text", {"format": "text"}), ("stream", {"stream": "true"})):
             read(service.http, picture, request_id, **params)
             record = Store.open(tmp_path).get(request_id)  # as soon as it is answered
@@ -63,7 +63,7 @@ def test_flagged_reading_of_which_numbers_were_kept_gets_page_and_image(running,
     with running(feedback=str(tmp_path), log_readings=1.0) as service:
         read(service.http, picture, "r1")
         told = service.http.post("/v1/feedback", json={"request_id": "r1", "flag": "other"}).json()
-        assert (told["page_kept"], told["image_kept"]) == (True, True)
+        assert (told["page_stored"], told["image_stored"]) == (True, True)
     store = Store.open(tmp_path)
     assert store.image(store.get("r1").reading) == picture
 
@@ -73,10 +73,10 @@ def test_kept_reading_can_be_spoken_of_when_it_is_no_more_in_memory(running, pic
         page = read(service.http, picture, "r1").json()
         said = {"request_id": "r1", "lines": ["a", "b", "c"]}
         told = service.http.post("/v1/feedback", json=said).json()
-        assert (told["page_kept"], told["image_kept"]) == (False, False)
+        assert (told["page_stored"], told["image_stored"]) == (False, False)
         form = {"feedback": json.dumps({**said, "page": page})}
         told = service.http.post("/v1/feedback", data=form, files={"image": picture}).json()
-        assert (told["page_kept"], told["image_kept"]) == (True, True)
+        assert (told["page_stored"], told["image_stored"]) == (True, True)
         assert service.http.delete("/v1/feedback/r1").status_code == 204
 
 

@@ -22,7 +22,7 @@ def test_every_setting_has_a_variable_that_is_read():
         "private_hosts": ("files.intranet",), "feedback_bytes": 5000, "feedback_days": 90.0,
         "image_url_http": True, "image_url_ports": (443, 8443), "fetch_seconds": 1.5, "page": False,
         "feedback": "postgresql+psycopg://db/feedback", "feedback_images": "s3://bucket/images",
-        "remember_seconds": 10.5, "remember_bytes": 4000, "log_readings": 0.5, "log_keep": "pages",
+        "remember_seconds": 10.5, "remember_bytes": 4000, "log_readings": 0.5, "log_content": "pages",
         "retention_days": 7.5,
     }  # fmt: skip
     assert set(given) == set(Settings.model_fields)
@@ -52,7 +52,7 @@ def test_sizes_may_have_a_unit():
         ("IMAGE_URL_HTTP", "maybe"), ("ALLOWED_HOSTS", "a.org"), ("MAX_BUFFERED", "10"), ("THREADS", "-1"),
         ("IMAGE_URLS", "allow-list"), ("IMAGE_URL_PORTS", "https"), ("API_KEYS_FILE", "/not/there"),
         ("LOG_READINGS", "1.5"), ("REQUIRE_KEYS", "1"),
-        ("LOG_KEEP", "all"), ("RETENTION_DAYS", "-1"), ("REMEMBER_BYTES", "-1"),
+        ("LOG_CONTENT", "all"), ("RETENTION_DAYS", "-1"), ("REMEMBER_BYTES", "-1"),
     ],
 )  # fmt: skip
 def test_value_that_does_not_fit_is_refused_by_its_name(name, value):

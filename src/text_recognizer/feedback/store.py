@@ -46,8 +46,8 @@ class StoredFeedback:
 
     feedback: Feedback
     new: bool
-    image_kept: bool
-    page_kept: bool
+    image_stored: bool
+    page_stored: bool
 
 
 class Store:
@@ -156,7 +156,7 @@ class Store:
                 self._make_sure(connection, images)
             connection.execute(sa.insert(FEEDBACK), feedback_row(feedback))
         return StoredFeedback(
-            feedback=feedback, new=True, image_kept=bool(there.image), page_kept=there.page is not None
+            feedback=feedback, new=True, image_stored=bool(there.image), page_stored=there.page is not None
         )
 
     def delete(self, request_id: str, owner: str | None = None) -> bool:
@@ -297,7 +297,7 @@ class Store:
         """The encoded image of `reading`, as received. Raises `DataInvalid` where it was not stored or is missing."""
         if not reading.image:
             raise DataInvalid(
-                f"no image of the reading {reading.request_id} was stored; TEXT_RECOGNIZER_LOG_KEEP=images stores them"
+                f"no image of the reading {reading.request_id} is stored; set TEXT_RECOGNIZER_LOG_CONTENT=images"
             )
         data = self.images.get(reading.image)
         if data is None:
@@ -361,7 +361,7 @@ class Store:
         there = _find(connection, feedback.request_id)
         assert there is not None  # its foreign key
         return StoredFeedback(
-            feedback=feedback_from(row), new=False, image_kept=bool(there.image), page_kept=there.page is not None
+            feedback=feedback_from(row), new=False, image_stored=bool(there.image), page_stored=there.page is not None
         )
 
     def _filled(

@@ -83,7 +83,7 @@ class FeedbackService:
             self._store = Store.open(settings.feedback, settings.feedback_images)
         self._recent = Recent(settings.remember_seconds if self._store else 0, settings.remember_bytes)
         self._failures = Failures(metrics)
-        self._log = ReadingsLog(self._store, settings.log_keep, self._failures) if self._store else None
+        self._log = ReadingsLog(self._store, settings.log_content, self._failures) if self._store else None
         self._workers = Workers("feedback", STORE_THREADS, STORE_WAITING - STORE_THREADS)
         self._decoding = threading.Lock()  # a page takes hundreds of megabytes while it is decoded
         self._used = 0  # bytes of the store, as last measured, and stored since
@@ -179,8 +179,8 @@ class FeedbackService:
         answer = schema.FeedbackAnswer(
             id=stored.feedback.id,
             request_id=stored.feedback.request_id,
-            image_kept=stored.image_kept,
-            page_kept=stored.page_kept,
+            image_stored=stored.image_stored,
+            page_stored=stored.page_stored,
             outside_alphabet=self._outside_alphabet(stored.feedback),
         )
         return answer, stored.new

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from text_recognizer.errors import FeedbackUnavailable
 from text_recognizer.service.metrics import Metrics
 from text_recognizer.service.recent import Remembered
-from text_recognizer.service.settings import LogKeep
+from text_recognizer.service.settings import LogContent
 
 if TYPE_CHECKING:
     from text_recognizer.feedback.store import Store
@@ -76,7 +76,7 @@ class Failures:
 class ReadingsLog:
     """A queue of readings for the store; `start` and `stop` it. An unavailable store delays and fails no reading."""
 
-    def __init__(self, store: Store, keep: LogKeep, failures: Failures) -> None:
+    def __init__(self, store: Store, keep: LogContent, failures: Failures) -> None:
         self._store, self._keep, self._failures = store, keep, failures
         self._changed = threading.Condition()
         self._waiting: deque[_Entry] = deque()

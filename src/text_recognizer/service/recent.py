@@ -13,7 +13,7 @@ from functools import cached_property
 from text_recognizer.feedback.record import Reading
 from text_recognizer.formats.json_lines import to_dict
 from text_recognizer.page import Mode, Page
-from text_recognizer.service.settings import LogKeep
+from text_recognizer.service.settings import LogContent
 
 REUSED = 10_000  # ids known to be reused, at most
 _POINT_BYTES, _ITEM_BYTES = 110, 400  # memory of a point, and of a line or a word without its points
@@ -41,7 +41,7 @@ class Remembered:
         points = sum(len(line.polygon) + len(line.baseline) for line in lines) + sum(len(w.polygon) for w in words)
         return len(self.image) + _POINT_BYTES * points + _ITEM_BYTES * (1 + len(lines) + len(words))
 
-    def reading(self, keep: LogKeep = "images") -> Reading:
+    def reading(self, keep: LogContent = "images") -> Reading:
         """The reading to store. It lacks the name that the sender gave the image."""
         return Reading(
             request_id=self.request_id,

@@ -10,7 +10,7 @@ from text_recognizer import formats
 from text_recognizer.feedback.record import Flag
 from text_recognizer.page import BlockKind, Mode, Script
 from text_recognizer.service.problems import MEDIA_TYPE
-from text_recognizer.service.settings import LogKeep
+from text_recognizer.service.settings import LogContent
 
 Place = list[float]
 
@@ -81,11 +81,11 @@ class ModelAnswer(BaseModel):
     data: list[str] = Field(description="What it was trained on")
 
 
-class KeptAnswer(BaseModel):
+class StorageAnswer(BaseModel):
     """What is stored of readings without feedback, so that a client can inform people."""
 
     share: float = Field(ge=0, le=1, description="Of all readings; 0: nothing is stored")
-    what: LogKeep = Field(description="`images`: with their pages")
+    what: LogContent = Field(description="`images`: with their pages")
     days: float = Field(description="Until it is deleted; 0: never")
 
 
@@ -93,7 +93,7 @@ class Models(BaseModel):
     models: list[ModelAnswer] = Field(description="The first one reads")
     formats: list[str]
     feedback: bool = Field(description="Whether POST /v1/feedback is accepted")
-    kept: KeptAnswer
+    stored: StorageAnswer
 
 
 class FeedbackRequest(BaseModel, strict=True):
@@ -115,8 +115,8 @@ class FeedbackRequest(BaseModel, strict=True):
 class FeedbackAnswer(BaseModel):
     id: str
     request_id: str
-    image_kept: bool
-    page_kept: bool
+    image_stored: bool
+    page_stored: bool
     outside_alphabet: list[str] = Field(description="Characters in it that are not in the model's alphabet")
 
 

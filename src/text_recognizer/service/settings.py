@@ -19,7 +19,7 @@ from text_recognizer.service.cores import cores
 
 PREFIX = "TEXT_RECOGNIZER_"
 FEEDBACK_OFF = "off"
-LogKeep = Literal["numbers", "pages", "images"]
+LogContent = Literal["numbers", "pages", "images"]
 MIB = 2**20
 # A source of a content security policy: anything else would end the directive.
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[\w.*:\[\]-]+", re.I)
@@ -147,7 +147,7 @@ class Settings(BaseModel):
     log_readings: Annotated[float, Field(ge=0, le=1)] = Field(
         0.0, description="share of the readings without feedback that are stored too"
     )
-    log_keep: LogKeep = Field(
+    log_content: LogContent = Field(
         "numbers",
         description="what is stored of them: `numbers`, `pages` (also the text) or `images` (also the image)",
     )

@@ -138,11 +138,11 @@ function thanks(content, stored) {
   if (content.flag) parts.push(`the flag “${content.flag}”`);
   if (content.comment) parts.push("your comment");
   if (!parts.length) parts.push("that you checked the page");
-  const beside = [stored.page_kept && "the page as it was read", stored.image_kept && "the picture"].filter(Boolean);
+  const beside = [stored.page_stored && "the page as it was read", stored.image_stored && "the picture"].filter(Boolean);
   const outside = stored.outside_alphabet || [];
   return (
     `Thank you. Stored: ${list([...parts, ...beside])}.` +
-    (stored.image_kept ? "" : " The picture was not stored.") +
+    (stored.image_stored ? "" : " The picture was not stored.") +
     (outside.length ? ` The model does not know ${list(outside)} yet; that is stored all the same.` : "")
   );
 }

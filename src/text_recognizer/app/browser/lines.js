@@ -78,17 +78,17 @@ export class Lines {
     row.innerHTML =
       '<span class="kind"></span><span class="number" aria-hidden="true"></span><canvas class="strip" aria-hidden="true"></canvas>' +
       '<div class="text"><div class="mirror" aria-hidden="true"></div><textarea rows="1" spellcheck="false"></textarea></div>' +
-      '<span class="sureness"></span><button type="button" class="icon other" aria-expanded="false"></button>' +
+      '<span class="confidence"></span><button type="button" class="icon other" aria-expanded="false"></button>' +
       '<div class="others" role="group" hidden></div><span class="sr doubts"></span>';
     const part = (name) => row.querySelector(name);
     const item = {
-      line, row, field: part("textarea"), mirror: part(".mirror"), sureness: part(".sureness"), other: part(".other"),
+      line, row, field: part("textarea"), mirror: part(".mirror"), confidence: part(".confidence"), other: part(".other"),
       others: part(".others"), strip: part(".strip"), doubts: part(".doubts"), number: 0, drawn: false, shown: false,
     };
-    item.sureness.id = `tr-sureness-${line.id}`;
+    item.confidence.id = `tr-confidence-${line.id}`;
     item.doubts.id = `tr-doubts-${line.id}`;
     item.others.id = `tr-others-${line.id}`;
-    item.field.setAttribute("aria-describedby", `${item.sureness.id} ${item.doubts.id}`);
+    item.field.setAttribute("aria-describedby", `${item.confidence.id} ${item.doubts.id}`);
     item.other.setAttribute("aria-controls", item.others.id);
     item.other.textContent = "▾";
     const index = () => this.items.indexOf(item);
@@ -144,8 +144,8 @@ export class Lines {
     item.shown = true;
     const kind = stateOf(line);
     item.row.dataset.kind = kind;
-    item.sureness.textContent = kind === "edited" ? (line.read.text ? "corrected" : "added") : percent(line.read.confidence);
-    item.sureness.title = LEVEL_WORDS[kind];
+    item.confidence.textContent = kind === "edited" ? (line.read.text ? "corrected" : "added") : percent(line.read.confidence);
+    item.confidence.title = LEVEL_WORDS[kind];
     this.#mark(item);
     this.#offer(item);
     this.#fit(item);

@@ -13,7 +13,7 @@ import { Queue } from "./queue.js";
 import { ask } from "./service.js";
 import * as storage from "./storage.js";
 
-const KEPT_HERE = storage.lasting ? " Pages stay in this browser until you forget them." : " This browser stores no pages: they are lost when the tab closes.";
+const STORED_HERE = storage.lasting ? " Pages stay in this browser until you forget them." : " This browser stores no pages: they are lost when the tab closes.";
 const AGAIN = 4000; // milliseconds between two looks for a service that is away
 
 const earlier = await storage.all(); // before the page is drawn: from its first moment on, it takes pictures
@@ -62,7 +62,7 @@ async function meet(quietly = false) {
   offerLanguages(known.models?.[0]?.languages ?? []);
   offerFormats(known.formats || ["text", "json"]);
   find("#tr-say").hidden = known.feedback !== true;
-  root.querySelectorAll("[data-kept]").forEach((place) => (place.textContent = whatIsKept(known) + KEPT_HERE));
+  root.querySelectorAll("[data-stored]").forEach((place) => (place.textContent = whatIsStored(known) + STORED_HERE));
   queue.resume();
 }
 
@@ -76,13 +76,13 @@ function offerLanguages(tags) {
   find("#tr-language-box").hidden = tags.length < 2;
 }
 
-function whatIsKept({ feedback: sendable, kept }) {
-  const readings = kept?.share || 0;
+function whatIsStored({ feedback: sendable, stored }) {
+  const readings = stored?.share || 0;
   const share = readings >= 1 ? "every reading" : `a sample of the readings (${percent(readings)})`;
-  const what = { numbers: "figures, without text or picture", pages: "the text, without the picture", images: "the picture and its text" }[kept?.what];
-  const days = kept?.days ? ` for ${kept.days} days` : "";
+  const what = { numbers: "figures, without text or picture", pages: "the text, without the picture", images: "the picture and its text" }[stored?.what];
+  const days = stored?.days ? ` for ${stored.days} days` : "";
   const always = readings > 0 ? `The service keeps ${share}${days}: ${what}.` : "";
-  if (!sendable) return always || (kept ? "Pictures and texts are not stored: they are read and forgotten." : "");
+  if (!sendable) return always || (stored ? "Pictures and texts are not stored: they are read and forgotten." : "");
   const sent = "When you send feedback, the picture, its text and what you say are stored, until you have them forgotten.";
   return always ? `${always} ${sent}` : `Nothing is stored unless you send feedback. ${sent}`;
 }

@@ -253,8 +253,8 @@ export class Picture {
     outline.line = line;
     const kind = line.edited ? "edited" : level(line.confidence);
     outline.group.setAttribute("class", `outline ${kind}${index === this.active ? " active" : ""}`);
-    const sureness = line.edited ? "corrected" : `${LEVEL_WORDS[kind]}, ${percent(line.confidence)}`;
-    outline.group.setAttribute("aria-label", `Line ${index + 1}, ${sureness}: ${line.text || "empty"}`);
+    const confidence = line.edited ? "corrected" : `${LEVEL_WORDS[kind]}, ${percent(line.confidence)}`;
+    outline.group.setAttribute("aria-label", `Line ${index + 1}, ${confidence}: ${line.text || "empty"}`);
     const sign = document.createElement("i");
     sign.textContent = { doubt: " ?", weak: " ??", edited: " ✓" }[kind] || "";
     outline.tag.replaceChildren(String(index + 1), sign);

@@ -37,8 +37,8 @@ def router(context: Context) -> APIRouter:
             data=list(bundle.description.data),
         )
         share = settings.log_readings if feedback.open else 0.0
-        kept = schema.KeptAnswer(share=share, what=settings.log_keep, days=settings.retention_days)
-        return schema.Models(models=[model], formats=list(formats.NAMES), feedback=feedback.open, kept=kept)
+        stored = schema.StorageAnswer(share=share, what=settings.log_content, days=settings.retention_days)
+        return schema.Models(models=[model], formats=list(formats.NAMES), feedback=feedback.open, stored=stored)
 
     @routes.get("/healthz", summary="Whether the process works", operation_id="healthz", responses=schema.problems(503))
     async def healthz() -> schema.Health:
