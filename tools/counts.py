@@ -1,7 +1,7 @@
 """Count what the package is made of, for docs/architecture.md: `python tools/counts.py [FOLDER OF THE PACKAGE]`.
 
 Lines and public names of each folder, and the stays of a page in `Reader.read`: functions that are called from another
-module, once each.
+module, once each; those that `reader.py` itself calls come with a star.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def public_names(file: Path) -> int:
     return found
 
 
-def stays(package: Path, image: Path) -> list[str]:
-    """Functions of the package that are called from another module between `Reader.read` and its return, once each."""
+def stays(package: Path, image: Path) -> dict[str, bool]:
+    """Functions that are called from another module between `Reader.read` and its return: whether by `reader.py`."""
     sys.path.insert(0, str(package.parent))
     from text_recognizer.reader import Reader
 
     reader = Reader()
     reader.read(image, "fast")  # everything is loaded
-    seen: dict[str, None] = {}
+    seen: dict[str, bool] = {}
 
     def enter(frame: FrameType, event: str, argument: object) -> None:
         code = frame.f_code
@@ -46,7 +46,8 @@ def stays(package: Path, image: Path) -> list[str]:
         entered = event == "call" and code.co_filename.startswith(str(package)) and code.co_filename != caller
         public = not any(part.startswith(("_", "<")) for part in code.co_qualname.split("."))
         if entered and public:
-            seen[f"{Path(code.co_filename).relative_to(package)}: {code.co_qualname}"] = None
+            name = f"{Path(code.co_filename).relative_to(package)}: {code.co_qualname}"
+            seen[name] = seen.get(name, False) or caller == str(package / "reader.py")
 
     threading.setprofile(enter)
     sys.setprofile(enter)
@@ -55,7 +56,7 @@ def stays(package: Path, image: Path) -> list[str]:
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
-    return list(seen)
+    return seen
 
 
 def main() -> None:
@@ -71,7 +72,9 @@ def main() -> None:
         print(f"{room:12} {count:6} lines {100 * count / total:5.1f} %  {names[room]:4} public names")
     print(f"{'all':12} {total:6} lines          {sum(names.values()):4} public names")
     passed = stays(package, ROOT / "samples" / "page.png")
-    print(f"\n{len(passed)} stays in Reader.read:", *passed, sep="\n  ")
+    print(f"\n{len(passed)} stays in Reader.read, {sum(passed.values())} of them called by reader.py:")
+    for name, by_reader in passed.items():
+        print(" *" if by_reader else "  ", name)
 
 
 if __name__ == "__main__":

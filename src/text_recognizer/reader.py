@@ -25,7 +25,6 @@ from text_recognizer.layout.insertions import Insertion, find_insertions, insert
 from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.layout.looks import find_lines
 from text_recognizer.layout.orientation import Orientation, Place, upright_margin
-from text_recognizer.layout.vertical import turn_notes
 from text_recognizer.layout.words import word_polygon
 from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word, orientation_of
 from text_recognizer.recognition.alone import numbers_of
@@ -96,20 +95,13 @@ class Reader:
         height = self.recognizer.line_height
         ordered = lines is not None
         if lines is None:
-            finder, recognizer = self.line_finder, self.recognizer
-            look = find_lines(gray, finder, recognizer.ctc_probabilities, height)
-            cut = dict(zip(look.places(), look.crops(), strict=True))
-            lines = list(cut)
-            if orientation_of(baseline or () for _, baseline in lines) % 180 == 0:
-                lines = turn_notes(gray, lines, finder, recognizer.ctc_confidence, height)
-            crops = tuple(cut[line] if line in cut else crop_line(gray, *line, height) for line in lines)
+            found = find_lines(gray, self.line_finder, self.recognizer.ctc_probabilities, height)
         else:
-            crops = tuple(crop_line(gray, polygon, baseline, height) for polygon, baseline in lines)
+            found = [(line, crop_line(gray, *line, height)) for line in lines]
+        places, crops = tuple(place for place, _ in found), tuple(crop for _, crop in found)
         language = language or self.recognizer.identify_language(crops)
-        insertions = () if ordered else find_insertions(gray, lines)
-        return LaidOut(
-            gray.shape[1], gray.shape[0], tuple(lines), crops, language, ordered, loaded.dpi, insertions=insertions
-        )
+        insertions = () if ordered else find_insertions(gray, places)
+        return LaidOut(gray.shape[1], gray.shape[0], places, crops, language, ordered, loaded.dpi, insertions)
 
     def orientation(self, image: ImageSource) -> Orientation:
         """Determine which way up a page is, from its layout and three of its lines, without reading the rest."""

@@ -19,7 +19,8 @@ from text_recognizer.layout.finder import FoundLine, LineFinder
 from text_recognizer.layout.larger import larger_lines
 from text_recognizer.layout.orientation import MARGIN, SIDEWAYS, TRIED, UPRIGHT, Place, rotate
 from text_recognizer.layout.skew import LIMIT, STEEP, skew_angle
-from text_recognizer.page import Point
+from text_recognizer.layout.vertical import turn_notes
+from text_recognizer.page import Point, orientation_of
 
 Gray = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -125,8 +126,10 @@ class _Looks:
         return Look(image, np.asarray(back, np.float64), self._gray.shape, found, self._height)
 
 
-def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -> Look:
-    """The look at a page in which its lines read best, with the lines of larger writing that read well.
+def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -> list[tuple[Place, Gray]]:
+    """Lines of a page with their crops (line_height, W), dark on light, straightened.
+
+    They are in reading order, but for those of larger writing, which follow.
 
     Args:
         gray: (H, W) uint8, dark ink on light paper.
@@ -139,10 +142,16 @@ def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
         for line in larger_lines(look.image, look.lines, finder)
         if _mean(judge([look.crop(line)])) >= LARGE_CERTAIN
     ]
-    return replace(look, lines=[*look.lines, *larger]) if larger else look
+    look = replace(look, lines=[*look.lines, *larger])
+    cut = dict(zip(look.places(), look.crops(), strict=True))
+    places = list(cut)
+    if orientation_of(baseline or () for _, baseline in places) % 180 == 0:
+        places = turn_notes(gray, places, finder, lambda crops: _mean(judge(crops)), line_height)
+    return [(place, cut[place] if place in cut else crop_line(gray, *place, line_height)) for place in places]
 
 
 def _best_look(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -> Look:
+    """The look at a page in which its lines read best."""
     looks = _Looks(gray, finder, line_height)
     level = looks.turned(0)
     if not level.lines and (steep := looks.steep()) is not None and steep.lines:
