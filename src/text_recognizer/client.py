@@ -10,10 +10,11 @@ import json
 import random
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import httpx
 
@@ -170,24 +171,7 @@ class Client(_Flows):
 
     def stream(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> Iterator[Line]:
         """The lines of the page as they are read. Raises as `read` does; after the first line nothing is retried."""
-        content = _request(image, mode=mode, stream="true", language=language)
-        attempt = 0
-        while True:
-            events = _Events()
-            try:
-                with self._http.stream("POST", "/v1/read", **content) as answer:
-                    if answer.is_success:
-                        for text in answer.iter_lines():
-                            if (line := events.line(text)) is not None:
-                                yield line
-                        events.check_end()
-                        return
-                    answer.read()
-                    pause = self._pause(attempt, answer)
-            except httpx.TransportError as error:
-                pause = self._pause(self._retries if events.begun else attempt, error)
-            time.sleep(pause)
-            attempt += 1
+        return self._parsed(_request(image, mode=mode, stream="true", language=language), _Events)
 
     def read_pages(
         self,
@@ -205,22 +189,7 @@ class Client(_Flows):
         A page that cannot be read comes with its `error`, and the others are still read. After the first page nothing
         is retried. Raises as `read` does where the document cannot be read, or the connection breaks.
         """
-        content = _document_content(document, mode, language, pages, password, embedded_text)
-        attempt = 0
-        while True:
-            lines = _Lines()
-            try:
-                with self._http.stream("POST", "/v1/read", **content) as answer:
-                    if answer.is_success:
-                        for text in answer.iter_lines():
-                            yield lines.page(text)
-                        return
-                    answer.read()
-                    pause = self._pause(attempt, answer)
-            except httpx.TransportError as error:
-                pause = self._pause(self._retries if lines.begun else attempt, error)
-            time.sleep(pause)
-            attempt += 1
+        return self._parsed(_document_content(document, mode, language, pages, password, embedded_text), _Lines)
 
     def feedback(
         self,
@@ -263,6 +232,25 @@ class Client(_Flows):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _parsed(self, content: dict[str, Any], kind: type[_Parser[T]]) -> Iterator[T]:
+        attempt = 0
+        while True:
+            parser = kind()
+            try:
+                with self._http.stream("POST", "/v1/read", **content) as answer:
+                    if answer.is_success:
+                        for text in answer.iter_lines():
+                            if (parsed := parser.parse(text)) is not None:
+                                yield parsed
+                        parser.check_end()
+                        return
+                    answer.read()
+                    pause = self._pause(attempt, answer)
+            except httpx.TransportError as error:
+                pause = self._pause(self._retries if parser.begun else attempt, error)
+            time.sleep(pause)
+            attempt += 1
 
     def _run(self, flow: Flow[T]) -> T:
         try:
@@ -311,28 +299,11 @@ class AsyncClient(_Flows):
         """See `Client.read_as`."""
         return (await self._run(self._page_flow(image, mode=mode, format=format, language=language))).content
 
-    async def stream(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> AsyncIterator[Line]:
+    def stream(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> AsyncIterator[Line]:
         """See `Client.stream`."""
-        content = _request(image, mode=mode, stream="true", language=language)
-        attempt = 0
-        while True:
-            events = _Events()
-            try:
-                async with self._http.stream("POST", "/v1/read", **content) as answer:
-                    if answer.is_success:
-                        async for text in answer.aiter_lines():
-                            if (line := events.line(text)) is not None:
-                                yield line
-                        events.check_end()
-                        return
-                    await answer.aread()
-                    pause = self._pause(attempt, answer)
-            except httpx.TransportError as error:
-                pause = self._pause(self._retries if events.begun else attempt, error)
-            await asyncio.sleep(pause)
-            attempt += 1
+        return self._parsed(_request(image, mode=mode, stream="true", language=language), _Events)
 
-    async def read_pages(
+    def read_pages(
         self,
         document: Source,
         mode: Mode = "accurate",
@@ -343,22 +314,7 @@ class AsyncClient(_Flows):
         embedded_text: bool = False,
     ) -> AsyncIterator[PageResult]:
         """See `Client.read_pages`."""
-        content = _document_content(document, mode, language, pages, password, embedded_text)
-        attempt = 0
-        while True:
-            lines = _Lines()
-            try:
-                async with self._http.stream("POST", "/v1/read", **content) as answer:
-                    if answer.is_success:
-                        async for text in answer.aiter_lines():
-                            yield lines.page(text)
-                        return
-                    await answer.aread()
-                    pause = self._pause(attempt, answer)
-            except httpx.TransportError as error:
-                pause = self._pause(self._retries if lines.begun else attempt, error)
-            await asyncio.sleep(pause)
-            attempt += 1
+        return self._parsed(_document_content(document, mode, language, pages, password, embedded_text), _Lines)
 
     async def feedback(
         self,
@@ -394,6 +350,25 @@ class AsyncClient(_Flows):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def _parsed(self, content: dict[str, Any], kind: type[_Parser[T]]) -> AsyncIterator[T]:
+        attempt = 0
+        while True:
+            parser = kind()
+            try:
+                async with self._http.stream("POST", "/v1/read", **content) as answer:
+                    if answer.is_success:
+                        async for text in answer.aiter_lines():
+                            if (parsed := parser.parse(text)) is not None:
+                                yield parsed
+                        parser.check_end()
+                        return
+                    await answer.aread()
+                    pause = self._pause(attempt, answer)
+            except httpx.TransportError as error:
+                pause = self._pause(self._retries if parser.begun else attempt, error)
+            await asyncio.sleep(pause)
+            attempt += 1
 
     async def _run(self, flow: Flow[T]) -> T:
         try:
@@ -539,15 +514,27 @@ def _error(problem: dict[str, Any]) -> TextRecognizerError:
     return ServiceError(detail, status, str(problem.get("code", "error")), str(problem.get("request_id", "")))
 
 
-class _Events:
+class _Parser(ABC, Generic[T]):
+    """Reads the lines of a streamed answer; once it has `begun`, nothing is retried."""
+
+    begun = False
+
+    @abstractmethod
+    def parse(self, text: str) -> T | None:
+        """What a line of the stream brings, if it brings anything. Raises the error that it describes."""
+
+    def check_end(self) -> None:
+        """Raise `ServiceError` where the stream broke off."""
+
+
+class _Events(_Parser[Line]):
     """Server-sent events of one line of data each."""
 
     def __init__(self) -> None:
         self._name = ""
-        self.begun = self._ended = False
+        self._ended = False
 
-    def line(self, text: str) -> Line | None:
-        """The text line in a line of the stream, if there is one. Raises the error in a `problem`."""
+    def parse(self, text: str) -> Line | None:
         field, _, value = text.partition(": ")
         if field == "event":
             self._name, self.begun = value, True
@@ -563,14 +550,10 @@ class _Events:
             raise ServiceError("the connection broke before the page was complete; read it again")
 
 
-class _Lines:
+class _Lines(_Parser[PageResult]):
     """The answer to a document, a line of JSON for each page; to an image, its page alone."""
 
-    def __init__(self) -> None:
-        self.begun = False
-
-    def page(self, text: str) -> PageResult:
-        """The page in a line."""
+    def parse(self, text: str) -> PageResult:
         content = json.loads(text)
         number, count = int(content.get("page", 1)), int(content.get("count", 1))
         self.begun = True

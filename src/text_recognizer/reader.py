@@ -133,7 +133,21 @@ class Reader:
         still read; without it, the first such page raises `ImageRejected`. `pages`: such as "1-3,7,10-".
         `embedded_text`: as for `read_reference`.
         """
-        for reference in find_pages(source, pages=pages, password=password):
+        references = find_pages(source, pages=pages, password=password)
+        read = self.read_references(references, mode, language=language, embedded_text=embedded_text, on_error=on_error)
+        yield from (page for _, page in read)
+
+    def read_references(
+        self,
+        references: Iterable[PageReference],
+        mode: Mode = "accurate",
+        *,
+        language: str | None = None,
+        embedded_text: bool = False,
+        on_error: Callable[[PageReference, ImageRejected], None] | None = None,
+    ) -> Iterator[tuple[PageReference, Page]]:
+        """`read_pages` for callers that need to know where each page comes from."""
+        for reference in references:
             try:
                 page, _ = self.read_reference(reference, mode, language=language, embedded_text=embedded_text)
             except ImageRejected as error:
@@ -141,7 +155,7 @@ class Reader:
                     raise ImageRejected(f"{reference.name}, page {reference.number}: {error}") from error
                 on_error(reference, error)
                 continue
-            yield page
+            yield reference, page
 
     def read_reference(
         self,

@@ -47,16 +47,11 @@ class PageLoader(BaseLoader):
 
     def lazy_load(self) -> Iterator[Document]:
         """Pages as they are read, in order; memory is that of one page."""
-        for reference in find_pages(self.source, pages=self.pages, password=self.password):
-            try:
-                page, _ = self.reader.read_reference(
-                    reference, self.mode, language=self.language, embedded_text=self.embedded_text
-                )
-            except ImageRejected as error:
-                if self.on_error is None:
-                    raise ImageRejected(f"{reference.name}, page {reference.number}: {error}") from error
-                self.on_error(reference, error)
-                continue
+        references = find_pages(self.source, pages=self.pages, password=self.password)
+        read = self.reader.read_references(
+            references, self.mode, language=self.language, embedded_text=self.embedded_text, on_error=self.on_error
+        )
+        for reference, page in read:
             confidences = [line.confidence for line in page.lines]
             yield Document(
                 page_content=page.text,
