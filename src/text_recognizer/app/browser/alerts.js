@@ -29,7 +29,7 @@ export function over(...codes) {
   if (codes.includes(spoken)) tell("");
 }
 
-/** Whether an alert speaks of `code` now. */
+/** Whether an alert speaks of `code` now. @param {string} code */
 export function speaksOf(code) {
   return spoken === code;
 }

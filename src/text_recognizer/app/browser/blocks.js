@@ -9,18 +9,19 @@
 
 import { span } from "./geometry.js";
 
-/** What a person can call the block of a line. */
+/** What a person can call the block of a line. @type {Record<string, string>} */
 export const KINDS = { paragraph: "Paragraph", heading: "Heading", margin: "Note beside", row: "Row of cells", table: "Table" };
 
 let last = Math.floor(Math.random() * 2 ** 40); // two tabs number their blocks apart
 
-/** @returns {Place} */
+/** @param {string} kind @returns {Place} */
 const made = (kind) => ({ id: ++last, kind });
 
 /** The path of each line. @param {Block[]} blocks @param {number} count of lines @returns {Place[][]} */
 export function paths(blocks, count) {
   /** @type {Place[][]} */
   const found = Array.from({ length: count }, () => []);
+  /** @param {Block[]} some @param {Place[]} outer */
   const walk = (some, outer) => {
     for (const { kind, start, stop, blocks: inner } of some) {
       const path = [...outer, made(kind)];
@@ -34,6 +35,7 @@ export function paths(blocks, count) {
 
 /** The blocks of these lines. @param {Line[]} lines @returns {Block[]} */
 export function blocksOf(lines) {
+  /** @param {number} from @param {number} to @param {number} depth */
   const walk = (from, to, depth) => {
     /** @type {Block[]} */
     const found = [];
@@ -48,7 +50,7 @@ export function blocksOf(lines) {
   return lines.some(({ block }) => block.length) ? walk(0, lines.length, 0) : [];
 }
 
-/** The innermost block around the line at `index`, as the numbers of its first line and of the one behind it. @param {Line[]} lines */
+/** The innermost block around the line at `index`, as the numbers of its first line and of the one behind it. @param {Line[]} lines @param {number} index */
 export function around(lines, index) {
   const id = lines[index]?.block.at(-1)?.id;
   let [start, stop] = [index, index + 1];
@@ -80,7 +82,7 @@ export function kindOf(line) {
   return kind in KINDS ? kind : "paragraph";
 }
 
-/** What the line at `index` begins, "" where it begins nothing. @param {Line[]} lines */
+/** What the line at `index` begins, "" where it begins nothing. @param {Line[]} lines @param {number} index */
 export function begins(lines, index) {
   const [before, { block }] = [lines[index - 1]?.block ?? [], lines[index]];
   const place = block.at(-1);
@@ -90,7 +92,7 @@ export function begins(lines, index) {
   return tableOf(before)?.id === table.id ? "Row" : "Table";
 }
 
-/** The block of the line at `index` is of another kind; a row that gets one leaves its table. @param {Line[]} lines */
+/** The block of the line at `index` is of another kind; a row that gets one leaves its table. @param {Line[]} lines @param {number} index @param {string} kind */
 export function named(lines, index, kind) {
   const { block } = lines[index];
   if (kind === "table") return tableOf(block) ? lines : tabled(lines, index);
@@ -100,11 +102,12 @@ export function named(lines, index, kind) {
 
 /**
  * The block of the line at `index` is a table: lines side by side are a row of it. Rows of cells before and behind it belong
- * to it, and a table right before it goes on. @param {Line[]} lines
+ * to it, and a table right before it goes on. @param {Line[]} lines @param {number} index
  */
 function tabled(lines, index) {
   let { start, stop } = around(lines, index);
   const outer = lines[index].block.slice(0, -1);
+  /** @param {Line | undefined} line */
   const isRow = (line) => line?.block.at(-1)?.kind === "row" && line.block.length === outer.length + 1 && line.block.at(-2)?.id === outer.at(-1)?.id;
   if (isRow(lines[index])) {
     while (isRow(lines[start - 1])) start--;
@@ -114,7 +117,7 @@ function tabled(lines, index) {
   const table = before?.kind === "table" ? before : made("table");
   const inside = lines.slice(start, stop);
   const rows = isRow(inside[0])
-    ? inside.map((line) => ({ ...line, block: [...outer, table, line.block.at(-1)] }))
+    ? inside.map((line) => ({ ...line, block: [...outer, table, ...line.block.slice(-1)] }))
     : rowsOf(inside).flatMap((cells) => {
         const row = made("row");
         return cells.map((line) => ({ ...line, block: [...outer, table, row] }));
@@ -126,12 +129,13 @@ function tabled(lines, index) {
 function rowsOf(lines) {
   if (lines.some(({ read }) => !read.polygon.length)) return lines.map((line) => [line]);
   const places = lines.map((line) => ({ line, ...span(line.read.polygon) }));
+  /** @param {{top: number, bottom: number}} place */
   const middle = ({ top, bottom }) => (top + bottom) / 2;
   /** @type {typeof places[]} */
   const rows = [];
   for (const place of places.toSorted((one, other) => middle(one) - middle(other))) {
-    const first = rows.at(-1)?.[0];
-    if (first && middle(place) < first.bottom) rows.at(-1).push(place);
+    const row = rows.at(-1);
+    if (row && middle(place) < row[0].bottom) row.push(place);
     else rows.push([place]);
   }
   return rows.map((row) => row.toSorted((one, other) => one.left - other.left).map(({ line }) => line));
@@ -140,13 +144,13 @@ function rowsOf(lines) {
 /** The path of a new block beside that of `block`, of its kind. @param {Place[]} block @returns {Place[]} */
 export const another = (block) => [...block.slice(0, -1), made(block.at(-1)?.kind ?? "paragraph")];
 
-/** A new block begins at `index`. @param {Line[]} lines */
+/** A new block begins at `index`. @param {Line[]} lines @param {number} index */
 export function begun(lines, index) {
   const { stop } = around(lines, index);
   return put(lines, index, stop, another(lines[index].block));
 }
 
-/** The block of the line at `index` and the next one are one. @param {Line[]} lines */
+/** The block of the line at `index` and the next one are one. @param {Line[]} lines @param {number} index */
 export function joined(lines, index) {
   const { stop } = around(lines, index);
   if (stop === lines.length) return lines;
@@ -155,7 +159,7 @@ export function joined(lines, index) {
   return put(lines, start, around(lines, stop).stop, block);
 }
 
-/** The block of the line at `index` stands before the block before it, or behind the next one. @param {Line[]} lines @param {1 | -1} step */
+/** The block of the line at `index` stands before the block before it, or behind the next one. @param {Line[]} lines @param {number} index @param {number} step 1 or -1 */
 export function moved(lines, index, step) {
   const here = around(lines, index);
   const other = step < 0 ? around(lines, here.start - 1) : around(lines, here.stop);

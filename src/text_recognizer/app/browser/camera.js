@@ -31,7 +31,7 @@ export function connectCamera(take, tell) {
   });
   find("#tr-camera-close").addEventListener("click", () => camera.close());
   camera.addEventListener("close", () => {
-    find("#tr-video").srcObject?.getTracks().forEach((track) => track.stop());
+    find("#tr-video").srcObject?.getTracks().forEach((/** @type {MediaStreamTrack} */ track) => track.stop());
     find("#tr-video").srcObject = null;
     find("#tr-photo").focus();
   });

@@ -102,6 +102,7 @@ export class PageDocument {
 
   /** Whether the picture was cropped after it was read: then the lines of the reading are no longer those of the picture. */
   get croppedSince() {
+    /** @param {import("./sheet.js").Sheet} sheet */
     const size = ({ box: [left, top, right, bottom] }) => (right - left) * (bottom - top);
     return Math.abs(size(this.sheet) - size(this.asRead)) > 1e-9;
   }
@@ -153,6 +154,7 @@ export class PageDocument {
     const mine = this.#state;
     const both = merged(base, mine, theirs);
     if (both === mine) return true;
+    /** @param {State[]} states */
     const rebased = (states) => states.map((state) => merged(base, state, theirs) ?? state);
     if (both) [this.#past, this.#future] = [rebased(this.#past), rebased(this.#future)];
     else this.#past.push(mine);
@@ -167,14 +169,14 @@ export class PageDocument {
     if (this.lines.some((line) => line.id === id && line.text !== text)) this.#lines(this.lines.map((line) => (line.id === id ? { ...line, text } : line)), `text ${id}`);
   }
 
-  /** Add a line before `index`; its place is between its neighbours until it is drawn. @returns {number} its id */
+  /** Add a line before `index`; its place is between its neighbours until it is drawn. @param {number} index @returns {number} its id */
   insert(index, text = "") {
     const line = this.#added(text, this.lines[index - 1], this.lines[index]);
     this.#lines(this.lines.toSpliced(index, 0, line));
     return line.id;
   }
 
-  /** Add a block of one line behind the block around `index`, of its kind: a row behind a row of a table. @returns {number} where the line is */
+  /** Add a block of one line behind the block around `index`, of its kind: a row behind a row of a table. @param {number} index @returns {number} where the line is */
   insertBlock(index) {
     const { start, stop } = blocks.around(this.lines, index);
     const above = this.lines[start];
@@ -189,20 +191,20 @@ export class PageDocument {
     this.#lines(this.lines.toSpliced(index, 1));
   }
 
-  /** Two lines of the line at `index`, the second from character `at` on. */
+  /** Two lines of the line at `index`, the second from character `at` on. @param {number} index @param {number} at */
   split(index, at) {
     const { text } = this.lines[index];
     const parts = [text.slice(0, at).trimEnd(), text.slice(at).trimStart()];
     this.#lines(this.lines.toSpliced(index, 1, ...split(this.lines[index], parts)));
   }
 
-  /** Join the lines at `index` and `index + 1`. */
+  /** Join the lines at `index` and `index + 1`. @param {number} index */
   join(index) {
     const [first, second] = this.lines.slice(index, index + 2);
     if (second) this.#lines(this.lines.toSpliced(index, 2, joined(first, second, [first.text, second.text].filter(Boolean).join(" "))));
   }
 
-  /** Move the line at `index` to the place `to`. */
+  /** Move the line at `index` to the place `to`. @param {number} index @param {number} to */
   move(index, to) {
     if (to < 0 || to >= this.lines.length) return;
     const others = this.lines.toSpliced(index, 1);
@@ -214,7 +216,9 @@ export class PageDocument {
 
   /** Change the blocks around the line at `index`. @param {number} index @param {"named" | "begun" | "joined" | "moved"} how @param {any} [what] */
   block(index, how, what) {
-    const lines = blocks[how](this.lines, index, what);
+    /** @type {(lines: Line[], index: number, what: any) => Line[]} */
+    const change = blocks[how];
+    const lines = change(this.lines, index, what);
     if (lines !== this.lines) this.#lines(lines);
   }
 
@@ -239,12 +243,13 @@ export class PageDocument {
     this.#put({ ...this.#state, sheet: quarter(this.sheet), width: tall, height: across, lines });
   }
 
-  /** Crop the picture; lines outside go. @param {import("./geometry.js").Box} part in shares of what is seen */
+  /** Crop the picture; lines outside go. @param {import("./geometry.js").Box} part in shares of what is seen @param {number} width @param {number} height */
   crop(part, width, height) {
     const [across, tall] = [this.width || width, this.height || height];
     const [left, top, right, bottom] = [part[0] * across, part[1] * tall, part[2] * across, part[3] * tall];
-    /** @returns {Point} */
+    /** @param {Point} point @returns {Point} */
     const to = ([x, y]) => [Math.min(right, Math.max(left, x)) - left, Math.min(bottom, Math.max(top, y)) - top];
+    /** @param {Line} line */
     const inside = ({ read: { polygon } }) => {
       if (!polygon.length) return true;
       const place = span(polygon);
@@ -291,6 +296,7 @@ export class PageDocument {
     this.#step(this.#future, this.#past);
   }
 
+  /** @param {State[]} from @param {State[]} to */
   #step(from, to) {
     const state = from.pop();
     if (!state) return;
@@ -319,14 +325,16 @@ export class PageDocument {
     this.changed();
   }
 
+  /** @param {string} text @param {Line | undefined} before @param {Line | undefined} after */
   #added(text, before, after) {
     const row = before?.block.at(-1);
-    const place = row?.kind === "row" ? behind(before.read, after?.block.at(-1)?.id === row.id ? after.read : null, this.width) : between(before?.read, after?.read, this.width, this.height);
+    const place = before && row?.kind === "row" ? behind(before.read, after?.block.at(-1)?.id === row.id ? after.read : null, this.width) : between(before?.read, after?.read, this.width, this.height);
     return made(text, { text: "", confidence: 1, ...place, alternatives: [], words: [] }, (before ?? after)?.block ?? []);
   }
 
-  /** @param {Line[]} gone @param {string[]} come @returns {Line[]} */
+  /** @param {Line[]} gone @param {string[]} come @param {Line | undefined} before @param {Line | undefined} after @returns {Line[]} */
   #fitted(gone, come, before, after) {
+    /** @param {string} one @param {string} other */
     const same = (one, other) => one.replace(/\s/g, "") === other.replace(/\s/g, "");
     if (gone.length === 1 && come.length === 2 && come.every(Boolean) && same(gone[0].text, come.join(""))) return split(gone[0], come);
     if (gone.length === 2 && come.length === 1 && same(gone[0].text + gone[1].text, come[0])) return [joined(gone[0], gone[1], come[0])];
@@ -351,7 +359,7 @@ function split(line, texts) {
   return cut(line, texts).map((read, part) => made(texts[part], read, line.block));
 }
 
-/** @param {Line} first @param {Line} second @returns {Line} */
+/** @param {Line} first @param {Line} second @param {string} text @returns {Line} */
 function joined(first, second, text) {
   return made(text, together(first.read, second.read), first.block);
 }

@@ -27,7 +27,7 @@ export class Editor {
     pages.addEventListener("changed", () => this.render());
     this.#buttons();
     this.#tabs();
-    find("#tr-whole").addEventListener("input", ({ target }) => this.document.setTexts(target.value ? target.value.split("\n") : []));
+    find("#tr-whole").addEventListener("input", () => this.document.setTexts(find("#tr-whole").value ? find("#tr-whole").value.split("\n") : []));
     // Entering the field does not move a cursor that stood in it already.
     find("#tr-whole").addEventListener("focus", () => this.#chooseInWhole());
     document.addEventListener("selectionchange", () => {
@@ -118,7 +118,7 @@ export class Editor {
     this.#offer(page, busy, loaded);
   }
 
-  /** What can be done now. */
+  /** What can be done now. @param {import("./document.js").PageDocument} page @param {boolean} busy @param {boolean} loaded */
   #offer(page, busy, loaded) {
     find("#tr-stop").hidden = !busy;
     find("#tr-progress").hidden = this.pages.shown.status !== "reading";
@@ -140,15 +140,16 @@ export class Editor {
     this.root.setAttribute("aria-busy", String(this.pages.shown.status === "reading"));
   }
 
-  /** A line of the page that is being read has come. */
+  /** A line of the page that is being read has come. @param {import("./pages.js").Entry} entry */
   partly({ partial }) {
+    if (!partial) return;
     const line = partial.lines.at(-1);
     if (!line || this.picture.outlines.length !== partial.polygons.length) return this.render();
     this.lines.render(partial.lines, partial.width, true);
-    if (line.origin >= 0) this.picture.tell(line.origin, line.read);
+    if (line.origin !== null && line.origin >= 0) this.picture.tell(line.origin, line.read);
   }
 
-  /** Look at a line. */
+  /** Look at a line. @param {number} index */
   choose(index) {
     if (this.at === index) return;
     this.at = index;
@@ -162,7 +163,7 @@ export class Editor {
     find("#tr-kind").value = kindOf(this.document.lines[this.at]);
   }
 
-  /** Put the cursor into a line, in the view that is shown. */
+  /** Put the cursor into a line, in the view that is shown. @param {number} index */
   enter(index, start = Infinity, end = start) {
     const whole = find("#tr-whole");
     if (find("#tr-panel-whole").hidden) {
@@ -172,19 +173,23 @@ export class Editor {
     }
     const { texts } = this.document;
     const before = texts.slice(0, index).reduce((sum, text) => sum + text.length + 1, 0);
+    /** @param {number} offset */
     const place = (offset) => before + Math.min(offset, texts[index]?.length ?? 0);
     whole.focus();
     whole.setSelectionRange(place(start), place(end));
     this.choose(index);
   }
 
-  /** What can be done with the line at `index`; the cursor is at `place` of its text. */
+  /**
+   * What can be done with the line at `index`; the cursor is at `place` of its text.
+   * @type {Record<"add" | "split" | "join" | "up" | "down" | "delete" | "draw", (index: number, place?: number) => void>}
+   */
   #actions = {
     add: (index) => {
       this.document.insert(index + 1);
       this.enter(index + 1);
     },
-    split: (index, place) => {
+    split: (index, place = 0) => {
       this.document.split(index, place);
       this.enter(index + 1, 0);
     },
@@ -211,7 +216,10 @@ export class Editor {
     },
   };
 
-  /** What can be done with the block around the line at `index`. */
+  /**
+   * What can be done with the block around the line at `index`.
+   * @type {Record<"add" | "begin" | "join" | "up" | "down" | "delete", (index: number) => void>}
+   */
   #blockActions = {
     add: (index) => this.enter(this.document.insertBlock(index)),
     begin: (index) => this.#block(index, "begun"),
@@ -225,6 +233,7 @@ export class Editor {
     },
   };
 
+  /** @param {number} index @param {"begun" | "joined" | "moved"} how @param {number} [what] */
   #block(index, how, what) {
     const { id } = this.document.lines[index];
     this.document.block(index, how, what);
@@ -232,6 +241,7 @@ export class Editor {
     this.enter(this.document.lines.findIndex((line) => line.id === id));
   }
 
+  /** @param {number} index @param {number} to */
   #move(index, to) {
     if (to < 0 || to >= this.document.lines.length) return;
     this.document.move(index, to);
@@ -270,18 +280,19 @@ export class Editor {
   #buttons() {
     for (const [name, act] of Object.entries(this.#actions)) {
       const button = find(`#tr-${name}`);
-      button.addEventListener("pointerdown", (event) => event.preventDefault()); // the cursor stays in the line
+      button.addEventListener("pointerdown", (/** @type {Event} */ event) => event.preventDefault()); // the cursor stays in the line
       button.addEventListener("click", () => act(this.at < 0 ? this.document.lines.length - 1 : this.at, this.#cursor()));
     }
     for (const [name, act] of Object.entries(this.#blockActions)) {
       find(`#tr-block-${name}`).addEventListener("click", () => act(this.at));
     }
     find("#tr-kind").replaceChildren(...Object.entries(KINDS).map(([kind, name]) => new Option(name, kind)));
-    find("#tr-kind").addEventListener("change", ({ target }) => {
+    find("#tr-kind").addEventListener("change", () => {
       const { id } = this.document.lines[this.at];
-      this.document.block(this.at, "named", target.value);
+      const kind = find("#tr-kind").value;
+      this.document.block(this.at, "named", kind);
       this.choose(this.document.lines.findIndex((line) => line.id === id)); // the cells of a table are put in order
-      status(`The block is: ${KINDS[target.value]}`);
+      status(`The block is: ${KINDS[kind]}`);
     });
     find("#tr-doubt").addEventListener("click", () => this.#nextDoubt());
     find("#tr-undo").addEventListener("click", () => this.#undo());
@@ -300,7 +311,7 @@ export class Editor {
     return whole.selectionStart - (whole.value.slice(0, whole.selectionStart).lastIndexOf("\n") + 1);
   }
 
-  /** Keys of actions in the field of a line. @param {KeyboardEvent} event */
+  /** Keys of actions in the field of a line. @param {number} index @param {KeyboardEvent} event */
   #lineKey(index, event) {
     const { field } = this.lines.items[index];
     if (field.readOnly || event.isComposing) return false;
@@ -357,12 +368,14 @@ export class Editor {
     return undefined;
   }
 
-  /** What a key does with the block of the current line. @returns {(() => void) | undefined} */
+  /** What a key does with the block of the current line. @param {boolean} shiftKey @param {string} code @returns {(() => void) | undefined} */
   #blockAct(shiftKey, code) {
     const { at } = this;
     if (this.document.reading === null || this.busy || at < 0) return undefined;
     const { add, begin, join, up, down, delete: remove } = this.#blockActions;
-    const act = shiftKey ? { Enter: add, PageUp: up, PageDown: down, Delete: remove }[code] : { KeyB: begin, KeyJ: join }[code];
+    /** @type {Record<string, (index: number) => void>} */
+    const keys = shiftKey ? { Enter: add, PageUp: up, PageDown: down, Delete: remove } : { KeyB: begin, KeyJ: join };
+    const act = keys[code];
     if (act) return () => act(at);
     return code === "KeyK" ? () => find("#tr-kind").focus() : undefined;
   }
@@ -373,6 +386,7 @@ export class Editor {
     if (!all.length) return;
     const field = this.lines.items[this.at]?.field;
     const here = [this.at, field ? (step > 0 ? field.selectionEnd : field.selectionStart) : 0];
+    /** @param {{index: number, start: number}} place */
     const behind = ({ index, start }) => index > here[0] || (index === here[0] && start >= here[1]);
     const next = step > 0 ? all.find(behind) ?? all[0] : all.findLast((one) => !behind(one)) ?? all.at(-1);
     if (next) this.enter(next.index, next.start, next.end);
@@ -380,6 +394,7 @@ export class Editor {
 
   #tabs() {
     const tabs = [find("#tr-tab-lines"), find("#tr-tab-whole")];
+    /** @param {HTMLElement} chosen */
     const show = (chosen) => {
       for (const each of tabs) {
         const on = each === chosen;
@@ -391,7 +406,7 @@ export class Editor {
     };
     tabs.forEach((each, index) => {
       each.addEventListener("click", () => show(each));
-      each.addEventListener("keydown", (event) => {
+      each.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
         if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
         event.preventDefault();
         show(tabs[1 - index]);

@@ -4,12 +4,15 @@ import { over, status, tell } from "./alerts.js";
 import { find } from "./dom.js";
 import { asForm, asJson, ask } from "./service.js";
 
+/** @type {Record<string, string>} */
 const NAMES = {
   text: "Text", json: "JSON", alto: "ALTO XML", page: "PAGE XML", hocr: "hOCR", pdf: "PDF to search", csv: "Table (CSV)",
   tsv: "Table (TSV)", tables: "Tables of the page (CSV)", docx: "Word (DOCX)", md: "Markdown",
 };
 
-/** @param {import("./pages.js").Pages} pages @param {{suffixes: Record<string, string>, illustrated: string[]}} options */
+/** @typedef {{suffixes: Record<string, string>, illustrated: string[]}} Options of the formats that are written from the corrected page */
+
+/** @param {import("./pages.js").Pages} pages @param {Options} options */
 export function connectExports(pages, options) {
   offerFormats(["text"]); // which needs no service
   find("#tr-copy").addEventListener("click", () => copy(pages.shown.document.text));
@@ -56,7 +59,10 @@ async function copy(text) {
   status("Text copied");
 }
 
-/** @param {import("./pages.js").Pages} pages @returns {Promise<[Blob, string]>} the file, and words about it */
+/**
+ * @param {import("./pages.js").Pages} pages @param {Options} options @param {string} format
+ * @returns {Promise<[Blob, string]>} the file, and words about it
+ */
 async function written(pages, options, format) {
   const { document: page, name, readMode } = pages.shown;
   if (format === "text") return [new Blob([`${page.text}\n`], { type: "text/plain" }), "Text saved"];

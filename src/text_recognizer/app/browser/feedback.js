@@ -15,7 +15,7 @@ export class Feedback {
     this.changed = changed;
     this.said = find("#tr-said");
     this.form = find("#tr-form");
-    this.form.addEventListener("submit", (event) => {
+    this.form.addEventListener("submit", (/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
       this.#send();
     });
@@ -114,11 +114,13 @@ export class Feedback {
     }
   }
 
+  /** @param {boolean} busy */
   #busy(busy) {
     find("#tr-send").disabled = find("#tr-forget").disabled = busy;
     if (busy) this.#tell("One moment…");
   }
 
+  /** @param {string} words */
   #tell(words, kind = "") {
     this.said.className = kind;
     this.said.setAttribute("role", kind === "failed" ? "alert" : "status");
@@ -131,6 +133,7 @@ function number() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** @param {any} content of the feedback @param {any} stored of it, as the service answers */
 function thanks(content, stored) {
   const parts = [];
   if (content.text !== null) parts.push("the whole text");
@@ -147,6 +150,7 @@ function thanks(content, stored) {
   );
 }
 
+/** @param {string[]} parts */
 function list(parts) {
   return parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`;
 }

@@ -19,8 +19,9 @@ export function mapped(read, to) {
   return { ...read, polygon: read.polygon.map(to), baseline: read.baseline.map(to), words };
 }
 
-/** A place for a line between two others. @returns {{polygon: Point[], baseline: Point[]}} */
+/** A place for a line between two others. @param {ReadLine | undefined} before @param {ReadLine | undefined} after @param {number} width @param {number} height @returns {{polygon: Point[], baseline: Point[]}} */
 export function between(before, after, width, height) {
+  /** @param {ReadLine | undefined} line */
   const place = (line) => (line?.polygon.length ? span(line.polygon) : null);
   const [above, below] = [place(before), place(after)];
   const model = above ?? below ?? { left: width * 0.1, right: width * 0.9, top: 0, bottom: height / 20 };
@@ -31,7 +32,7 @@ export function between(before, after, width, height) {
   return drawn([model.left, top, model.right, top + tall]);
 }
 
-/** A place for a cell behind another one, before the one that follows in its row. @returns {{polygon: Point[], baseline: Point[]}} */
+/** A place for a cell behind another one, before the one that follows in its row. @param {ReadLine} before @param {ReadLine | null} after @param {number} width @returns {{polygon: Point[], baseline: Point[]}} */
 export function behind(before, after, width) {
   if (!before.polygon.length) return { polygon: [], baseline: [] };
   const { left, right, top, bottom } = span(before.polygon);
@@ -50,7 +51,9 @@ export function drawn([left, top, right, bottom]) {
 /** What was read in the two parts of a line. @param {import("./document.js").Line} line @param {string[]} texts @returns {ReadLine[]} */
 export function cut({ read, text }, texts) {
   const along = direction(read);
+  /** @param {Point} point */
   const place = ([x, y]) => x * along[0] + y * along[1];
+  /** @param {Point[]} points */
   const reach = (points) => [Math.min(...points.map(place)), Math.max(...points.map(place))];
   if (!read.polygon.length) return [read, { ...read, text: "", words: [], alternatives: [] }];
   const [left, right] = reach(read.polygon);
@@ -60,6 +63,7 @@ export function cut({ read, text }, texts) {
   const [before, after] = [first.at(-1)?.polygon ?? [], second[0]?.polygon ?? []];
   if (before.length && after.length) at = (reach(before)[1] + reach(after)[0]) / 2;
   return [first, second].map((words, part) => {
+    /** @param {Point} point */
     const inside = (point) => (part ? place(point) - at : at - place(point));
     return {
       text: words.map((word) => word.text).join(" "), confidence: read.confidence, words, alternatives: [],
@@ -68,7 +72,7 @@ export function cut({ read, text }, texts) {
   });
 }
 
-/** The part of a shape where `inside` is positive. @param {Point[]} points @returns {Point[]} */
+/** The part of a shape where `inside` is positive. @param {Point[]} points @param {(point: Point) => number} inside @param {boolean} closed @returns {Point[]} */
 function clip(points, inside, closed) {
   /** @type {Point[]} */
   const kept = [];
@@ -85,6 +89,7 @@ function clip(points, inside, closed) {
 /** What was read in two lines that are one. @param {ReadLine} first @param {ReadLine} second @returns {ReadLine} */
 export function together(first, second) {
   const along = direction(first);
+  /** @param {Point} point */
   const place = ([x, y]) => x * along[0] + y * along[1];
   const [end, start] = [first.baseline.at(-1), second.baseline[0]];
   const beside = end && start && place(end) <= place(start);
@@ -109,11 +114,12 @@ function direction({ baseline }) {
 /** The convex hull, clockwise as seen on the page (Andrew's monotone chain). @param {Point[]} points @returns {Point[]} */
 function hull(points) {
   const sorted = points.toSorted((one, other) => one[0] - other[0] || one[1] - other[1]);
+  /** @param {Point[]} row */
   const half = (row) => {
     /** @type {Point[]} */
     const chain = [];
     for (const point of row) {
-      while (chain.length > 1 && turn(chain.at(-2), chain.at(-1), point) <= 0) chain.pop();
+      while (chain.length > 1 && turn(chain[chain.length - 2], chain[chain.length - 1], point) <= 0) chain.pop();
       chain.push(point);
     }
     return chain.slice(0, -1);
@@ -121,6 +127,7 @@ function hull(points) {
   return [...half(sorted), ...half(sorted.reverse())];
 }
 
+/** @param {Point} a @param {Point} b @param {Point} c */
 function turn(a, b, c) {
   return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
 }

@@ -5,6 +5,7 @@ import { connectCamera } from "./camera.js";
 import { find, reader } from "./dom.js";
 import { address, ask, behindLink, pagesOf } from "./service.js";
 
+/** @type {Record<string, string>} */
 const EXAMPLES = { "letter-1905.jpg": "A letter of 1905", "page.jpg": "A page of notes" };
 
 export class Intake {
@@ -31,9 +32,9 @@ export class Intake {
       }
       const file = blob instanceof File && !name ? blob : new File([blob], called, { type: blob.type });
       try {
-        if (await isPicture(file)) shown = this.#add([{ file, leaf: null }], called, shown);
+        if (await isPicture(file)) shown = this.#add(file, null, called, shown);
         else {
-          for await (const { leaf, picture } of this.#leaves(file, called)) shown = this.#add([{ file: picture, leaf }], called, shown);
+          for await (const { leaf, picture } of this.#leaves(file, called)) shown = this.#add(picture, leaf, called, shown);
         }
       } catch (error) {
         const hopeless = ["image-rejected", "too-large", "unsupported-media-type"].includes(error.code);
@@ -45,14 +46,15 @@ export class Intake {
     }
   }
 
-  #add(made, name, shown) {
-    const [first] = this.pages.add(made.map((one) => ({ ...one, name, ...this.queue.wanted })));
+  /** @param {File} file @param {import("./pages.js").Entry["leaf"]} leaf @param {string} name @param {boolean} shown whether one of them is */
+  #add(file, leaf, name, shown) {
+    const [first] = this.pages.add([{ file, leaf, name, ...this.queue.wanted }]);
     if (!shown) this.pages.open(first);
     this.queue.work();
     return true;
   }
 
-  /** The pages of what the browser cannot show by itself, one after the other. @param {File} file */
+  /** The pages of what the browser cannot show by itself, one after the other. @param {File} file @param {string} name */
   async *#leaves(file, name) {
     this.#opening(`Opening ${name}…`);
     let number = 0;
@@ -69,6 +71,7 @@ export class Intake {
     if (missing) tell(`${missing} of ${all} pages of ${name} cannot be shown; export them again, in smaller parts.`, { code: "intake" });
   }
 
+  /** @param {string} words */
   #opening(words) {
     for (const place of document.querySelectorAll("#reader [data-opening]")) place.textContent = words;
   }
@@ -92,8 +95,8 @@ export class Intake {
   #chosen() {
     find("#tr-choose").addEventListener("click", () => find("#tr-file").click());
     for (const id of ["#tr-file", "#tr-capture"]) {
-      find(id).addEventListener("change", ({ target }) => {
-        if (target.files.length) this.take([...target.files]);
+      find(id).addEventListener("change", (/** @type {{target: HTMLInputElement}} */ { target }) => {
+        if (target.files?.length) this.take([...target.files]);
         target.value = "";
       });
     }

@@ -2,10 +2,13 @@
 
 import { begins } from "./blocks.js";
 import { span } from "./geometry.js";
-import { find, gently } from "./dom.js";
+import { brush, find, gently } from "./dom.js";
 import { DOUBTED_WORD, LEVEL_WORDS, level, percent } from "./picture.js";
 
-/** @typedef {import("./document.js").Line} Line */
+/**
+ * @typedef {import("./document.js").Line} Line
+ * @typedef {ReturnType<Lines["made"]>} Item a line with its elements
+ */
 
 /** Where the words in doubt stand in a text, as pairs of start and end. @param {Line} line @returns {[number, number][]} */
 export function doubts({ read, text }) {
@@ -33,6 +36,7 @@ export class Lines {
     this.on = on;
     this.list = find("#tr-lines");
     this.width = 0; // pixels of the image that the polygons belong to
+    /** @type {Item[]} */
     this.items = [];
     this.image = find("#tr-image");
     this.strip = find("#tr-strip"); // of the current line, in the view of the whole text
@@ -47,11 +51,11 @@ export class Lines {
     });
   }
 
-  /** Show these lines; fields of lines that stay are the same elements, so the cursor stays. @param {Line[]} lines */
+  /** Show these lines; fields of lines that stay are the same elements, so the cursor stays. @param {Line[]} lines @param {number} width @param {boolean} locked */
   render(lines, width, locked) {
     this.width = width;
     const old = new Map(this.items.map((item) => [item.line.id, item]));
-    this.items = lines.map((line) => old.get(line.id) ?? this.#made(line));
+    this.items = lines.map((line) => old.get(line.id) ?? this.made(line));
     const kept = new Set(this.items);
     for (const item of old.values()) if (!kept.has(item)) item.row.remove();
     this.items.forEach((item, index) => {
@@ -65,25 +69,27 @@ export class Lines {
       const place = line.block.at(-1);
       const first = place && lines[index - 1]?.block.at(-1)?.id !== place.id;
       item.row.classList.toggle("first", Boolean(first) && index > 0);
-      item.row.querySelector(".kind").textContent = begins(lines, index);
+      item.kind.textContent = begins(lines, index);
       if (item.number !== index + 1) this.#number(item, index + 1);
       if (item.field.value !== line.text) put(item.field, line.text);
       if (fresh) this.#refresh(item);
     });
   }
 
-  /** @param {Line} line */
-  #made(line) {
+  /** The elements of a line. @param {Line} line */
+  made(line) {
     const row = document.createElement("li");
     row.innerHTML =
       '<span class="kind"></span><span class="number" aria-hidden="true"></span><canvas class="strip" aria-hidden="true"></canvas>' +
       '<div class="text"><div class="mirror" aria-hidden="true"></div><textarea rows="1" spellcheck="false"></textarea></div>' +
       '<span class="confidence"></span><button type="button" class="icon other" aria-expanded="false"></button>' +
       '<div class="others" role="group" hidden></div><span class="sr doubts"></span>';
+    /** @type {(name: string) => any} */
     const part = (name) => row.querySelector(name);
     const item = {
       line, row, field: part("textarea"), mirror: part(".mirror"), confidence: part(".confidence"), other: part(".other"),
-      others: part(".others"), strip: part(".strip"), doubts: part(".doubts"), number: 0, drawn: false, shown: false,
+      others: part(".others"), strip: part(".strip"), doubts: part(".doubts"), label: part(".number"), kind: part(".kind"),
+      number: 0, drawn: false, shown: false,
     };
     item.confidence.id = `tr-confidence-${line.id}`;
     item.doubts.id = `tr-doubts-${line.id}`;
@@ -94,21 +100,23 @@ export class Lines {
     const index = () => this.items.indexOf(item);
     item.field.addEventListener("focus", () => this.on.chosen(index()));
     item.field.addEventListener("input", () => this.#typed(item));
-    item.field.addEventListener("keydown", (event) => this.#key(event, index()));
+    item.field.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event, index()));
     item.other.addEventListener("click", () => this.#open(item, item.others.hidden));
-    item.others.addEventListener("keydown", (event) => this.#choose(event, item));
+    item.others.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#choose(event, item));
     row.addEventListener("pointerenter", () => this.on.pointed(index()));
     row.addEventListener("pointerleave", () => this.on.pointed(-1));
     return item;
   }
 
+  /** @param {Item} item @param {number} number */
   #number(item, number) {
     item.number = number;
-    item.row.querySelector(".number").textContent = number;
+    item.label.textContent = String(number);
     item.field.setAttribute("aria-label", `Line ${number}`);
     for (const each of [item.others, item.other]) each.setAttribute("aria-label", `Other readings of line ${number}`);
   }
 
+  /** @param {number} index */
   show(index) {
     this.items.forEach(({ row }, i) => row.classList.toggle("active", i === index));
     const line = this.items[index]?.line;
@@ -116,11 +124,12 @@ export class Lines {
     if (line) this.#cut(this.strip, line);
   }
 
+  /** @param {number} index */
   point(index) {
     this.items.forEach(({ row }, i) => row.classList.toggle("pointed", i === index));
   }
 
-  /** Put the cursor into a line, from `start` to `end`; default: behind its text. */
+  /** Put the cursor into a line, from `start` to `end`; default: behind its text. @param {number} index */
   enter(index, start = Infinity, end = start) {
     const item = this.items[index];
     if (!item) return;
@@ -129,6 +138,7 @@ export class Lines {
     item.row.scrollIntoView({ block: "nearest", behavior: gently() });
   }
 
+  /** @param {Item} item */
   #typed(item) {
     const broken = /[\r\n]+/g;
     if (broken.test(item.field.value)) {
@@ -139,6 +149,7 @@ export class Lines {
     this.on.typed(item.line.id, item.field.value);
   }
 
+  /** @param {Item} item */
   #refresh(item) {
     const { line } = item;
     item.shown = true;
@@ -151,7 +162,7 @@ export class Lines {
     this.#fit(item);
   }
 
-  // Behind the field stands the same text, with a wavy line beneath words in doubt.
+  /** Behind the field stands the same text, with a wavy line beneath words in doubt. @param {Item} item */
   #mark({ line, mirror, doubts: words }) {
     const places = doubts(line);
     const parts = [];
@@ -166,6 +177,7 @@ export class Lines {
     words.textContent = places.length ? `In doubt: ${places.map(([start, end]) => line.text.slice(start, end)).join(", ")}` : "";
   }
 
+  /** @param {Item} item */
   #offer(item) {
     const { line, field, others } = item;
     const texts = [line.read.text, ...line.read.alternatives].filter((text) => text && text !== line.text);
@@ -187,16 +199,18 @@ export class Lines {
     if (!texts.length) this.#open(item, false);
   }
 
+  /** @param {Item} item @param {boolean} open */
   #open(item, open) {
     item.others.hidden = !open;
     item.other.setAttribute("aria-expanded", String(open));
     if (open) item.others.querySelector("button")?.focus();
   }
 
+  /** @param {KeyboardEvent} event @param {Item} item */
   #choose(event, item) {
     const buttons = [...item.others.children];
     const at = buttons.indexOf(document.activeElement);
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const step = Number(event.key === "ArrowDown") - Number(event.key === "ArrowUp");
     if (step) {
       event.preventDefault();
       buttons[(at + step + buttons.length) % buttons.length].focus();
@@ -207,6 +221,7 @@ export class Lines {
     }
   }
 
+  /** @param {KeyboardEvent} event @param {number} index */
   #key(event, index) {
     if (this.on.key(index, event)) {
       event.preventDefault();
@@ -229,20 +244,26 @@ export class Lines {
     this.enter(to);
   }
 
+  /** @param {HTMLTextAreaElement} field */
   #isOneRow(field) {
     return field.clientHeight < 2 * parseFloat(getComputedStyle(field).lineHeight);
   }
 
+  /** @param {Item} item */
   #fit(item) {
     item.field.style.height = `${item.mirror.offsetHeight}px`;
     this.#draw(item);
   }
 
+  /** @param {Item} item */
   #draw(item) {
     item.drawn ||= this.#cut(item.strip, item.line);
   }
 
-  // The line cut out of the picture, for narrow windows where the picture is far from the text.
+  /**
+   * The line cut out of the picture, for narrow windows where the picture is far from the text.
+   * @param {HTMLCanvasElement} strip @param {Line} line @returns {boolean} whether there is something to see
+   */
   #cut(strip, line) {
     const { left, right, top, bottom } = span(line.read.polygon);
     const image = this.image;
@@ -250,7 +271,7 @@ export class Lines {
     const scale = image.naturalWidth / this.width;
     strip.width = Math.min(900, Math.round((right - left) * scale));
     strip.height = Math.max(1, Math.round((strip.width * (bottom - top)) / (right - left)));
-    strip.getContext("2d").drawImage(
+    brush(strip).drawImage(
       image, left * scale, top * scale, (right - left) * scale, (bottom - top) * scale, 0, 0, strip.width, strip.height,
     );
     return true;

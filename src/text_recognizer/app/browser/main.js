@@ -1,7 +1,7 @@
 // The page: from pictures to their texts and the corrections of them. All of it stays in this browser.
 
 import { over, speaksOf, tell } from "./alerts.js";
-import { find } from "./dom.js";
+import { find, reader } from "./dom.js";
 import { Editor } from "./editor.js";
 import { connectExports, offerFormats } from "./exports.js";
 import { Feedback } from "./feedback.js";
@@ -42,12 +42,12 @@ addEventListener("beforeunload", (event) => {
 
 find("#tr-key").value = sessionStorage.getItem("tr-key") || "";
 if (find("#tr-key").value) find("#tr-key-box").hidden = false;
-find("#tr-key").addEventListener("change", (event) => {
-  sessionStorage.setItem("tr-key", event.target.value.trim());
+find("#tr-key").addEventListener("change", () => {
+  sessionStorage.setItem("tr-key", find("#tr-key").value.trim());
   over("unauthorized");
   meet();
 });
-find("#tr-key-box").addEventListener("submit", (event) => event.preventDefault());
+find("#tr-key-box").addEventListener("submit", (/** @type {SubmitEvent} */ event) => event.preventDefault());
 
 /** Learn what the service offers; `quietly`: without a word where it is away. */
 async function meet(quietly = false) {
@@ -76,12 +76,14 @@ function offerLanguages(tags) {
   find("#tr-language-box").hidden = tags.length < 2;
 }
 
+/** @param {any} known of the service, as `GET /v1/models` answers it */
 function whatIsStored({ feedback: sendable, stored }) {
   const readings = stored?.share || 0;
   const share = readings >= 1 ? "every reading" : `a sample of the readings (${percent(readings)})`;
-  const what = { numbers: "figures, without text or picture", pages: "the text, without the picture", images: "the picture and its text" }[stored?.what];
+  /** @type {Record<string, string>} */
+  const contents = { numbers: "figures, without text or picture", pages: "the text, without the picture", images: "the picture and its text" };
   const days = stored?.days ? ` for ${stored.days} days` : "";
-  const always = readings > 0 ? `The service keeps ${share}${days}: ${what}.` : "";
+  const always = readings > 0 ? `The service keeps ${share}${days}: ${contents[stored.what]}.` : "";
   if (!sendable) return always || (stored ? "Pictures and texts are not stored: they are read and forgotten." : "");
   const sent = "When you send feedback, the picture, its text and what you say are stored, until you have them forgotten.";
   return always ? `${always} ${sent}` : `Nothing is stored unless you send feedback. ${sent}`;
@@ -101,9 +103,10 @@ async function mounted() {
   const html = await fetch(new URL("page.html", import.meta.url));
   const frame = await drawn("#tr-frame");
   frame.innerHTML = await html.text();
-  return frame.querySelector("#reader");
+  return reader();
 }
 
+/** @param {string} selector @returns {Promise<Element>} */
 function drawn(selector) {
   return new Promise((resolve) => {
     const look = () => {

@@ -5,10 +5,11 @@
  * @typedef {import("./document.js").State} State
  */
 
-/** For each new text the number of the old one that it replaces, or null; as alike as possible, in order. */
+/** For each new text the number of the old one that it replaces, or null; as alike as possible, in order. @param {string[]} old @param {string[]} texts @returns {(number | null)[]} */
 export function pairs(old, texts) {
   if (old.length === texts.length) return texts.map((_, index) => index);
   const best = Array.from({ length: old.length + 1 }, () => new Float64Array(texts.length + 1));
+  /** @param {number} i @param {number} j */
   const alike = (i, j) => {
     const share = likeness(old[i], texts[j]);
     return share < 0.4 ? 0 : share; // less alike is another line
@@ -26,8 +27,9 @@ export function pairs(old, texts) {
   return found;
 }
 
-/** Dice's coefficient of the pairs of characters, 0…1. */
+/** Dice's coefficient of the pairs of characters, 0…1. @param {string} one @param {string} other */
 function likeness(one, other) {
+  /** @param {string} text */
   const grams = (text) => Array.from({ length: Math.max(0, text.length - 1) }, (_, i) => text.slice(i, i + 2));
   const left = grams(one);
   const all = left.length + Math.max(0, other.length - 1);
@@ -43,6 +45,7 @@ function likeness(one, other) {
   return (2 * common) / all;
 }
 
+/** @param {any} one @param {any} other */
 const same = (one, other) => one === other || JSON.stringify(one) === JSON.stringify(other);
 
 /**
@@ -53,13 +56,16 @@ const same = (one, other) => one === other || JSON.stringify(one) === JSON.strin
 export function merged(base, mine, theirs) {
   if (same(mine, theirs) || same(base, mine)) return theirs;
   if (same(base, theirs)) return mine;
+  /** @param {State} state */
   const frame = ({ reading, sheet }) => JSON.stringify([reading?.request_id, sheet]);
   if (!base || frame(mine) !== frame(base) || frame(theirs) !== frame(base)) return null;
   const [was, here, there] = [base, mine, theirs].map(({ lines }) => new Map(lines.map((line) => [line.id, line])));
+  /** @param {Line[]} lines @param {Map<number, Line>} other */
   const order = (lines, other) => lines.filter(({ id }) => was.has(id) && other.has(id)).map(({ id }) => id);
   // Whoever moved lines gives the order; what the other one added goes behind the line that it followed.
   const theyMoved = !same(order(base.lines, there), order(theirs.lines, there));
   const [first, second] = theyMoved ? [theirs, mine] : [mine, theirs];
+  /** @param {Line | undefined} line */
   const edited = (line) => line && line.text !== was.get(line.id)?.text;
   /** @type {Line[]} */
   const lines = [];

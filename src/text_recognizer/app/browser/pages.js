@@ -20,7 +20,7 @@ import * as storage from "./storage.js";
  * @property {string} words about its status
  * @property {string} error
  * @property {string} code of the error
- * @property {{width: number, height: number, polygons: number[][][], lines: import("./document.js").Line[]} | null} partial while it is read
+ * @property {{width: number, height: number, polygons: import("./document.js").Point[][], lines: import("./document.js").Line[]} | null} partial while it is read
  * @property {string} thumb
  * @property {number} time when it was given, in milliseconds
  * @property {{of: string, number: number, count: number} | null} leaf where it is a page of a document
@@ -59,6 +59,7 @@ export class Pages extends EventTarget {
     return /** @type {Entry} */ (this.current);
   }
 
+  /** @param {string} name */
   #tell(name) {
     this.dispatchEvent(new Event(name));
   }
@@ -75,7 +76,7 @@ export class Pages extends EventTarget {
     return made;
   }
 
-  /** @returns {Entry} */
+  /** @param {any} values some of an entry, or of its summary @returns {Entry} */
   #entry(values) {
     /** @type {Entry} */
     const entry = {
@@ -116,7 +117,7 @@ export class Pages extends EventTarget {
     if (entry === this.current) this.#tell("opened");
   }
 
-  /** Show the page `step` places further in the list. */
+  /** Show the page `step` places further in the list. @param {number} step */
   leaf(step) {
     const next = this.current && this.entries[this.entries.indexOf(this.current) + step];
     if (next) this.open(next);
@@ -191,7 +192,7 @@ export class Pages extends EventTarget {
     try {
       while (job.again && this.entries.includes(entry)) {
         job.again = false;
-        const file = job.file ? entry.file : undefined;
+        const file = (job.file && entry.file) || undefined;
         job.file = false;
         await this.#store(entry, job, file);
       }
@@ -203,7 +204,7 @@ export class Pages extends EventTarget {
     }
   }
 
-  /** @param {Entry} entry */
+  /** @param {Entry} entry @param {{again: boolean}} job @param {File} [file] */
   async #store(entry, job, file) {
     const { id, name, time, mode, readMode, language, status, words, error, code, thumb, leaf, feedback } = entry;
     const { saved } = entry.document;
@@ -222,6 +223,7 @@ export class Pages extends EventTarget {
     return this.#quietly(() => entry.document.adopt(base, stored.state));
   }
 
+  /** @template T @param {() => T} work @returns {T} */
   #quietly(work) {
     const before = this.#quiet;
     this.#quiet = true;
@@ -232,6 +234,7 @@ export class Pages extends EventTarget {
     }
   }
 
+  /** @param {string} id */
   async #storedElsewhere(id) {
     const [summary, stored] = await Promise.all([storage.page(id), storage.document(id)]);
     const entry = this.entries.find((one) => one.id === id);

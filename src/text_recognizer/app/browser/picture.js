@@ -4,28 +4,46 @@ import { span } from "./geometry.js";
 import { status } from "./alerts.js";
 import { find, gently } from "./dom.js";
 
+/**
+ * @typedef {import("./document.js").Point} Point
+ * @typedef {import("./document.js").ReadLine & {edited?: boolean}} Shown a line with its text as it is now
+ * @typedef {{group: SVGGElement, words: SVGGElement, tag: HTMLElement, polygon: Point[], line?: Shown}} Outline
+ */
+
 const SVG = "http://www.w3.org/2000/svg";
+/** @type {Record<string, [number, number]>} */
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+/** @type {Record<string, string>} */
+const SIGNS = { doubt: " ?", weak: " ??", edited: " ✓" };
 const SURE = 0.9;
 const WEAK = 0.75;
 export const DOUBTED_WORD = 0.7; // below it a word is marked
 
+/** How sure a reading is. @param {number} confidence 0…1 */
 export function level(confidence) {
   return confidence >= SURE ? "sure" : confidence >= WEAK ? "doubt" : "weak";
 }
 
+/** @type {Record<string, string>} */
 export const LEVEL_WORDS = { sure: "sure", doubt: "some doubt", weak: "much doubt", edited: "corrected", waiting: "not read yet" };
 
+/** @param {number} confidence 0…1 */
 export function percent(confidence) {
   return `${Math.round(100 * confidence)} %`;
 }
 
+/** @param {Point[]} polygon */
 function points(polygon) {
   return polygon.map(([x, y]) => `${x},${y}`).join(" ");
 }
 
 export class Picture {
-  // chosen(index): a line is looked at; pointed(index): the pointer is over it, -1: over none; entered(index): its text
-  // is wanted.
+  /**
+   * @param {object} on what happens to a line
+   * @param {(index: number) => void} on.chosen it is looked at
+   * @param {(index: number) => void} on.pointed the pointer is over it, -1: over none
+   * @param {(index: number) => void} on.entered its text is wanted
+   */
   constructor({ chosen, pointed, entered }) {
     this.chosen = chosen;
     this.pointed = pointed;
@@ -36,12 +54,14 @@ export class Picture {
     this.bubble = find("#tr-bubble");
     this.view = find("#tr-view");
     this.paper = find("#tr-paper");
+    /** @type {Outline[]} */
     this.outlines = [];
     this.active = -1;
+    this.width = this.height = 0; // of the picture that the outlines belong to
     this.scale = 1;
     /** @type {((done: boolean) => void) | null} ends the box that is drawn */
     this.box = null;
-    this.svg.addEventListener("keydown", (event) => this.#key(event));
+    this.svg.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event));
     find("#tr-smaller").addEventListener("click", () => this.zoom(this.scale / 1.3));
     find("#tr-larger").addEventListener("click", () => this.zoom(this.scale * 1.3));
     find("#tr-fit").addEventListener("click", () => this.fit());
@@ -49,14 +69,14 @@ export class Picture {
     this.image.addEventListener("load", () => this.#size());
     new ResizeObserver(() => this.#size()).observe(this.view);
     this.#drag();
-    this.view.addEventListener("wheel", (event) => {
+    this.view.addEventListener("wheel", (/** @type {WheelEvent} */ event) => {
       if (event.shiftKey) return;
       event.preventDefault();
       this.zoom(this.scale * Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), event.clientX, event.clientY);
     }, { passive: false });
   }
 
-  /** Show the picture `scale` times as wide as its frame; the point of the window (x, y) stays where it is. */
+  /** Show the picture `scale` times as wide as its frame; the point of the window (x, y) stays where it is. @param {number} scale */
   zoom(scale, x = NaN, y = NaN) {
     const before = this.paper.getBoundingClientRect();
     const old = this.scale;
@@ -104,7 +124,7 @@ export class Picture {
       const [one, other] = [...down.values()];
       return Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
     };
-    view.addEventListener("pointerdown", (event) => {
+    view.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
       if (event.button > 1 || this.box) return;
       down.set(event.pointerId, event);
       moved = false;
@@ -134,10 +154,10 @@ export class Picture {
       });
     }
     // The end of a drag is no click on a line.
-    view.addEventListener("click", (event) => moved && event.stopPropagation(), { capture: true });
+    view.addEventListener("click", (/** @type {MouseEvent} */ event) => moved && event.stopPropagation(), { capture: true });
   }
 
-  /** Where line `index` stands, as a box. @returns {import("./geometry.js").Box} */
+  /** Where line `index` stands, as a box. @param {number} index @returns {import("./geometry.js").Box} */
   boxOf(index) {
     const { left, top, right, bottom } = span(this.outlines[index].polygon);
     return [left, top, right, bottom];
@@ -145,7 +165,7 @@ export class Picture {
 
   /**
    * Have a box drawn, by the pointer, or by arrow keys, Enter and Escape. It begins as `box`, in pixels of the picture.
-   * @param {import("./geometry.js").Box} box @returns {Promise<import("./geometry.js").Box | null>} null: given up
+   * @param {import("./geometry.js").Box} box @param {string} words what to do @returns {Promise<import("./geometry.js").Box | null>} null: given up
    */
   draw(box, words) {
     const rect = document.createElementNS(SVG, "rect");
@@ -159,6 +179,7 @@ export class Picture {
     this.view.classList.add("drawing");
     status(`${words}, or move it with the arrow keys (Shift changes its size); Enter to finish, Escape to give up.`);
     const show = () => Object.entries({ x, y, width, height }).forEach(([name, value]) => rect.setAttribute(name, String(value)));
+    /** @param {PointerEvent} event */
     const point = (event) => {
       const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(this.svg.getScreenCTM().inverse());
       return [Math.min(this.width, Math.max(0, at.x)), Math.min(this.height, Math.max(0, at.y))];
@@ -166,6 +187,7 @@ export class Picture {
     show();
     this.view.focus();
     return new Promise((resolve) => {
+      /** @type {Record<string, (event: any) => void>} */
       const listeners = {
         pointerdown: (event) => {
           event.preventDefault();
@@ -181,7 +203,7 @@ export class Picture {
         pointerup: () => from && this.box?.(true),
         keydown: (event) => {
           const step = Math.max(1, this.width / 200);
-          const [across, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
+          const [across, down] = ARROWS[event.key] ?? [0, 0];
           if (event.key === "Tab") return;
           event.preventDefault();
           event.stopPropagation();
@@ -213,7 +235,7 @@ export class Picture {
     this.svg.removeAttribute("viewBox");
   }
 
-  /** Show the lines of the document. @param {import("./document.js").Line[]} lines */
+  /** Show the lines of the document. @param {import("./document.js").Line[]} lines @param {number} width @param {number} height @param {string[]} kinds */
   render(lines, width, height, kinds) {
     const same = width === this.width && height === this.height && lines.length === this.outlines.length && lines.every(({ read }, index) => read.polygon === this.outlines[index].polygon);
     if (!same) {
@@ -227,7 +249,7 @@ export class Picture {
 
   /** Show where blocks of several lines stand. @param {import("./document.js").Point[][]} shapes the points of each block's lines */
   showBlocks(shapes) {
-    this.svg.querySelectorAll(".block").forEach((old) => old.remove());
+    this.svg.querySelectorAll(".block").forEach((/** @type {Element} */ old) => old.remove());
     const room = this.width / 200;
     for (const shape of shapes) {
       const { left, right, top, bottom } = span(shape);
@@ -238,7 +260,7 @@ export class Picture {
     }
   }
 
-  // Where lines were found on an image of this size.
+  /** Where lines were found on an image of this size. @param {number} width @param {number} height @param {Point[][]} polygons */
   layOut(width, height, polygons) {
     this.clear();
     this.width = width;
@@ -247,7 +269,7 @@ export class Picture {
     polygons.forEach((polygon) => this.#add(polygon));
   }
 
-  // What stands in line `index`: { text, confidence, polygon, words, edited, place }.
+  /** What stands in line `index`. @param {number} index @param {Shown} line */
   tell(index, line) {
     const outline = this.outlines[index];
     outline.line = line;
@@ -256,12 +278,12 @@ export class Picture {
     const confidence = line.edited ? "corrected" : `${LEVEL_WORDS[kind]}, ${percent(line.confidence)}`;
     outline.group.setAttribute("aria-label", `Line ${index + 1}, ${confidence}: ${line.text || "empty"}`);
     const sign = document.createElement("i");
-    sign.textContent = { doubt: " ?", weak: " ??", edited: " ✓" }[kind] || "";
+    sign.textContent = SIGNS[kind] || "";
     outline.tag.replaceChildren(String(index + 1), sign);
     outline.tag.className = `tag ${kind}`;
   }
 
-  // `index` is the line that is being looked at, -1: none.
+  /** Show the line that is being looked at, -1: none. @param {number} index */
   show(index) {
     const before = this.outlines[this.active];
     if (before) {
@@ -274,7 +296,7 @@ export class Picture {
     outline.group.classList.add("active");
     this.outlines.forEach((other, i) => other.group.setAttribute("tabindex", i === index ? "0" : "-1"));
     for (const word of outline.line?.words || []) {
-      if (word.confidence >= DOUBTED_WORD || outline.line.edited) continue;
+      if (word.confidence >= DOUBTED_WORD || outline.line?.edited) continue;
       const mark = document.createElementNS(SVG, "polygon");
       mark.setAttribute("points", points(word.polygon));
       outline.words.append(mark);
@@ -282,10 +304,12 @@ export class Picture {
     this.#scrollTo(outline);
   }
 
+  /** @param {number} index */
   point(index) {
     this.outlines.forEach(({ group }, i) => group.classList.toggle("pointed", i === index));
   }
 
+  /** @param {Point[]} polygon */
   #add(polygon) {
     const index = this.outlines.length;
     const group = document.createElementNS(SVG, "g");
@@ -322,6 +346,7 @@ export class Picture {
     group.addEventListener("click", () => this.entered(index));
   }
 
+  /** @param {number} index */
   #tip(index) {
     const { line, polygon } = this.outlines[index];
     if (!line) return;
@@ -332,11 +357,13 @@ export class Picture {
     this.bubble.hidden = false;
   }
 
+  /** @param {KeyboardEvent} event */
   #key(event) {
-    const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    const [across, down] = ARROWS[event.key] ?? [0, 0];
+    const step = across + down;
     const current = this.outlines.findIndex(({ group }) => group === document.activeElement);
     if (current < 0) return;
-    const to = { Home: 0, End: this.outlines.length - 1 }[event.key] ?? (step ? current + step : undefined);
+    const to = event.key === "Home" ? 0 : event.key === "End" ? this.outlines.length - 1 : step ? current + step : undefined;
     if (to !== undefined) {
       event.preventDefault();
       this.outlines[to]?.group.focus();
@@ -346,7 +373,7 @@ export class Picture {
     }
   }
 
-  // Into view inside its own frame; the page itself stays where it is.
+  /** Into view inside its own frame; the page itself stays where it is. @param {Outline} outline */
   #scrollTo({ group }) {
     const place = group.getBoundingClientRect();
     const view = this.view.getBoundingClientRect();

@@ -112,7 +112,7 @@ export class Queue {
     tell(entry.error, { code: this.#complaint, retry: HOPELESS.includes(entry.code) ? null : () => this.again(entry) });
   }
 
-  /** @param {Entry} entry @param {Entry["status"]} state */
+  /** @param {Entry} entry @param {Entry["status"]} state @param {string} words */
   #progress(entry, state, words, done = 0, all = 0) {
     const changed = entry.status !== state;
     entry.words = words;
@@ -120,7 +120,7 @@ export class Queue {
     if (entry === this.pages.current) status(words, done, all);
   }
 
-  /** @param {Entry} entry */
+  /** @param {Entry} entry @param {File} picture @param {AbortSignal} signal */
   async #once(entry, picture, signal) {
     let places = [];
     /** @type {import("./document.js").Line[]} */
@@ -150,6 +150,7 @@ export class Queue {
   }
 }
 
+/** @param {number} seconds @param {AbortSignal} signal @returns {Promise<void>} */
 function pause(seconds, signal) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, 1000 * seconds);

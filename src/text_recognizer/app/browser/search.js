@@ -21,7 +21,7 @@ export class Search {
     find("#tr-next-match").addEventListener("click", () => this.#go(1));
     find("#tr-replace").addEventListener("click", () => this.#replaceOne());
     find("#tr-replace-all").addEventListener("click", () => this.#replaceAll());
-    this.bar.addEventListener("keydown", (event) => {
+    this.bar.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.key === "Escape") this.#close(leave);
       else if (event.key === "Enter" && event.target === this.query) this.#go(event.shiftKey ? -1 : 1, true);
       else if (event.key === "Enter" && event.target === find("#tr-replacement")) this.#replaceOne(true);
@@ -37,6 +37,7 @@ export class Search {
     this.#count();
   }
 
+  /** @param {() => void} leave */
   #close(leave) {
     this.bar.hidden = true;
     leave();
@@ -58,11 +59,12 @@ export class Search {
     this.#tell(this.#matches().length);
   }
 
+  /** @param {number} count */
   #tell(count) {
     find("#tr-matches").textContent = !this.query.value ? "" : !count ? "Not found" : this.at < 0 ? `${count} found` : `${this.at + 1} of ${count}`;
   }
 
-  /** Select the next match, -1: the one before; `stay`: the cursor stays in the search. */
+  /** Select the next match, -1: the one before; `stay`: the cursor stays in the search. @param {number} step */
   #go(step, stay = false) {
     const matches = this.#matches();
     if (matches.length) {
@@ -72,6 +74,7 @@ export class Search {
     this.#tell(matches.length);
   }
 
+  /** @param {{index: number, start: number, end: number}} match @param {boolean} stay */
   #select({ index, start, end }, stay) {
     const field = document.activeElement;
     this.show(index, start, end);

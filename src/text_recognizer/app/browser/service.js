@@ -4,6 +4,7 @@ import { over } from "./alerts.js";
 import { find } from "./dom.js";
 
 export class ServiceError extends Error {
+  /** @param {string} words for people */
   constructor(words, code = "error", again = 0) {
     super(words);
     this.code = code;
@@ -12,6 +13,7 @@ export class ServiceError extends Error {
 }
 
 const AWAY = "The service cannot be reached. Nothing you typed is lost; try again in a moment.";
+/** @type {Record<string, (detail: string) => string>} */
 const WORDS = {
   "image-rejected": (detail) => `This picture cannot be read: ${detail}.`,
   "too-large": () => "This picture is too large for the service. Scale it down and try again.",
@@ -30,6 +32,7 @@ const WORDS = {
   "feedback-rejected": (detail) => `This cannot be stored as it is: ${detail}.`,
 };
 
+/** @param {string} path */
 export function address(path) {
   return new URL(path, document.baseURI).href;
 }
@@ -39,6 +42,7 @@ function keyed(headers = {}) {
   return key ? { ...headers, "X-API-Key": key } : headers;
 }
 
+/** @param {Response} answer */
 async function refusal(answer) {
   /** @type {{code?: string, detail?: string}} */
   let problem = {};
@@ -51,12 +55,14 @@ async function refusal(answer) {
   return refused(code, problem.detail, Number(answer.headers.get("Retry-After")) || 0);
 }
 
-function refused(code, detail, again = 0) {
-  const said = (detail || "").replace(/[.\s]+$/, "");
+/** @param {string} code @param {string} [detail] */
+function refused(code, detail = "", again = 0) {
+  const said = detail.replace(/[.\s]+$/, "");
   const words = WORDS[code] ? WORDS[code](said) : said ? `That did not work: ${said}.` : "That did not work. Try again in a moment.";
   return new ServiceError(words, code, again);
 }
 
+/** @param {string} path @param {RequestInit & {headers?: Record<string, string>}} options @returns {Promise<Response>} */
 export async function ask(path, options = {}) {
   let answer;
   try {
@@ -70,10 +76,17 @@ export async function ask(path, options = {}) {
   return answer;
 }
 
+/** @param {Response} answer @returns {ReadableStream<Uint8Array<ArrayBuffer>>} */
+function bodyOf(answer) {
+  return answer.body ?? new Blob([]).stream();
+}
+
+/** @param {any} content */
 export function asJson(content, method = "POST") {
   return { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) };
 }
 
+/** @param {Record<string, any>} fields */
 export function asForm(fields) {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) value instanceof File ? form.append(name, value, value.name) : form.append(name, value);
@@ -92,7 +105,7 @@ export async function behindLink(url) {
 export async function* pagesOf(file) {
   const answer = await ask("page/pages", { method: "POST", body: file });
   const count = Number(answer.headers.get("X-Pages")) || 1;
-  const reader = answer.body.getReader();
+  const reader = bodyOf(answer).getReader();
   let held = new Uint8Array(0);
   for (;;) {
     let read;
@@ -115,11 +128,15 @@ export async function* pagesOf(file) {
   }
 }
 
-// Server-sent events of one reading, as pairs of a name and data. A break in between is a refusal.
+/**
+ * Server-sent events of one reading, as pairs of a name and data. A break in between is a refusal.
+ * @param {File} picture @param {string} mode @param {string} language @param {AbortSignal} signal
+ * @returns {AsyncGenerator<[string, any]>}
+ */
 export async function* reading(picture, mode, language, signal) {
   const hint = language ? `&language=${encodeURIComponent(language)}` : "";
   const answer = await ask(`v1/read?stream=true&mode=${mode}${hint}`, { ...asForm({ image: picture }), signal });
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = bodyOf(answer).pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   let ended = false;
   try {

@@ -17,7 +17,9 @@ export function quarter({ turned, box: [left, top, right, bottom] }) {
 
 /** The part `[left, top, right, bottom]`, in shares of what is seen. @param {Sheet} sheet @param {Box} part @returns {Sheet} */
 export function cropped({ turned, box }, part) {
+  /** @param {number} share */
   const across = (share) => box[0] + share * (box[2] - box[0]);
+  /** @param {number} share */
   const down = (share) => box[1] + share * (box[3] - box[1]);
   return { turned, box: [across(part[0]), down(part[1]), across(part[2]), down(part[3])] };
 }

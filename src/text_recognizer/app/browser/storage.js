@@ -51,7 +51,11 @@ const database = await opened();
 /** Whether pages survive a reload. */
 export const lasting = database !== null;
 
-/** One transaction; `work` makes its requests and returns the one whose result is wanted. */
+/**
+ * One transaction; `work` makes its requests and returns the one whose result is wanted.
+ * @param {string[]} stores @param {IDBTransactionMode} mode @param {(transaction: IDBTransaction) => IDBRequest | void} work
+ * @returns {Promise<any>}
+ */
 function transact(stores, mode, work) {
   if (!database) return Promise.resolve(undefined);
   return new Promise((resolve, reject) => {
@@ -62,6 +66,7 @@ function transact(stores, mode, work) {
   });
 }
 
+/** @param {string} name @param {string} id */
 const stored = (name, id) => transact([name], "readonly", (transaction) => transaction.objectStore(name).get(id));
 
 /** @returns {Promise<Summary[]>} */
@@ -69,17 +74,17 @@ export async function all() {
   return (await transact(["pages"], "readonly", (transaction) => transaction.objectStore("pages").getAll())) ?? [];
 }
 
-/** @returns {Promise<Summary | undefined>} */
+/** @param {string} id @returns {Promise<Summary | undefined>} */
 export function page(id) {
   return stored("pages", id);
 }
 
-/** @returns {Promise<Blob | undefined>} */
+/** @param {string} id @returns {Promise<Blob | undefined>} */
 export function picture(id) {
   return stored("pictures", id);
 }
 
-/** @returns {Promise<Stored | undefined>} */
+/** @param {string} id @returns {Promise<Stored | undefined>} */
 export function document(id) {
   return stored("documents", id);
 }
