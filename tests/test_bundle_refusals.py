@@ -64,7 +64,7 @@ def test_truncated_and_missing_files_are_seen(copied):
     assert "encoder.onnx" in refusal(copied)
 
 
-def test_copy_without_what_only_training_needs_reads_and_is_no_whole_bundle(copied):
+def test_copy_without_the_weights_of_training_reads_and_is_not_a_whole_bundle(copied):
     weights = copied / "recognizer.safetensors"
     assert Bundle.open(copied, whole=True).description.for_training == ("line_finder.safetensors", weights.name)
     whole = weights.read_bytes()
@@ -140,7 +140,7 @@ def test_folder_without_a_bundle_is_refused(tmp_path):
     refusal(tmp_path / "file")
 
 
-def test_runtime_is_told_to_report_nothing_before_it_is_there(bundle_dir: Path) -> None:
+def test_runtime_reports_nothing_before_it_is_asked_to(bundle_dir: Path) -> None:
     code = f"""
 import os, sys
 os.environ.pop("ORT_DISABLE_TELEMETRY", None)

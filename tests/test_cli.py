@@ -188,7 +188,7 @@ def test_each_error_has_a_row_of_its_own():
         assert len({row[place] for row in rows}) == len(rows)
 
 
-def test_reader_that_leaves_early_is_no_traceback(line_image):
+def test_reader_that_leaves_early_leaves_no_traceback(line_image):
     images = f"{line_image} " * 3
     command = f"{sys.executable} -m text_recognizer read --mode fast --format json {images} | head -c 10"
     done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60, check=False)

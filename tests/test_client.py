@@ -181,7 +181,7 @@ def test_what_would_fail_again_is_not_tried_again(in_trouble, status):
     assert len(in_trouble.asked) == 1
 
 
-def test_stream_that_breaks_off_is_no_whole_page(in_trouble):
+def test_stream_that_breaks_off_is_not_a_whole_page(in_trouble):
     line = json.dumps({"text": "a", "confidence": 1, "polygon": [], "baseline": [], "alternatives": [], "words": []})
     in_trouble.answers = [(200, {}, f"event: line\ndata: {line}\n\n".encode())]
     lines = []
@@ -203,7 +203,7 @@ def test_client_needs_nothing_of_what_reading_needs():
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 
-def test_feedback_is_said_of_an_answer_and_deleted(feedback_address, letter):
+def test_feedback_on_an_answer_is_submitted_and_deleted(feedback_address, letter):
     async def given(what):
         return await what if inspect.isawaitable(what) else what
 

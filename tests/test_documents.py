@@ -261,7 +261,7 @@ def test_images_of_a_manifest_are_asked_for_in_full():
 
 
 @pytest.mark.parametrize("manifest", [{}, [], {"items": []}, {"items": [{}]}, {"sequences": 3}, "x", None])
-def test_what_is_no_manifest_is_refused(tmp_path, manifest):
+def test_what_is_not_a_manifest_is_refused(tmp_path, manifest):
     (tmp_path / "m.json").write_text(json.dumps(manifest))
     assert "IIIF" in problems(find_pages(tmp_path / "m.json"))[0]
 
@@ -446,7 +446,7 @@ def test_javascript_of_a_pdf_is_not_run():
     assert [shade(page) for page in find_pages(out.getvalue())] == [10]
 
 
-def test_file_in_an_archive_is_no_larger_than_it_may_be():
+def test_file_in_an_archive_is_limited_in_size():
     box = archive({"a.png": encoded(gray(10)), "big.png": bytes(2**20)})
     good, bad = find_pages(box, member_bytes=2**19)
     assert shade(good) == 10

@@ -313,7 +313,7 @@ def test_exif_of_a_png_whose_cost_is_out_of_proportion_is_ignored():
     assert time.process_time() - begin < 0.5
 
 
-def test_thumbnail_beside_a_page_is_no_second_page(page):
+def test_thumbnail_beside_a_page_is_not_a_second_page(page):
     tiff = encoded(page, "TIFF", save_all=True, append_images=[page.resize((60, 30))])
     assert "2 pages" in refusal(tiff)
     marked = io.BytesIO()

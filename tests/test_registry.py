@@ -167,7 +167,7 @@ def test_registry_that_cannot_be_written_says_so(registry: Registrar, monkeypatc
     assert Registrar(registry.folder).history("production") == []
 
 
-def test_damaged_registry_is_said_and_left_alone(registry: Registrar) -> None:
+def test_damaged_registry_is_reported_and_left_alone(registry: Registrar) -> None:
     (registry.folder / "registry.json").write_text("{", encoding="utf-8")
     with pytest.raises(BundleInvalid, match="restore it"):
         registry.promote(registry.find("pen@1"), "production")

@@ -147,7 +147,7 @@ def test_current_line_and_its_place_are_both_in_view_on_a_long_page(service, bro
         tab.keyboard.press("Enter")
 
 
-def test_doubt_is_told_in_words_and_by_shape(tab):
+def test_doubt_is_reported_in_words_and_by_shape(tab):
     tab.click("#tr-examples button >> nth=0")
     tab.wait_until_read()
     dashes = tab.eval_on_selector_all(

@@ -53,7 +53,7 @@ def test_corrections_flag_and_comment_are_stored_with_the_picture(tab, keeping, 
     assert tab.evaluate("window.hit") is None
 
 
-def test_only_what_changed_is_sent_and_nothing_where_nothing_was_said(tab, keeping, picture):
+def test_only_changes_are_sent_and_nothing_where_there_is_no_feedback(tab, keeping, picture):
     tab.read(picture)
     before = len(records(keeping))
     assert "nothing to send" in send(tab, "nothing to send")
@@ -145,7 +145,7 @@ def test_without_feedback_there_is_nothing_to_send_and_a_line_says_what_is_store
         ({"log_readings": 0.1}, "a sample of the readings (10 %) for 30 days: figures, without text or picture"),
     ],
 )
-def test_people_are_told_what_is_stored(mounted, browse, tmp_path, settings, words):
+def test_page_says_what_is_stored(mounted, browse, tmp_path, settings, words):
     with mounted(feedback=str(tmp_path / "feedback"), **settings) as service:
         tab = browse(service.url)
         tab.until("document.querySelector('[data-stored]').textContent")

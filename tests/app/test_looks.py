@@ -23,7 +23,7 @@ def test_phone_shows_all_without_scrolling_sideways(service, browse):
     tab.until("[...document.querySelectorAll('#tr-lines .strip')].every(({ width }) => width > 20 && width !== 300)")
 
 
-def test_screen_readers_are_told_what_everything_is(tab, picture):
+def test_screen_readers_get_the_name_of_everything(tab, picture):
     tab.read(picture)
     told = tab.locator("#reader").aria_snapshot()
     for part in (

@@ -147,7 +147,7 @@ def test_corrected_page_is_written_in_every_format_that_the_service_names(servic
     "content",
     [b"", b"[]", b"{}", b'{"page": 1}', b'{"page": {"lines": [1]}}', b"[" * 100_000, b'{"page": null, "texts": 1}'],
 )
-def test_what_is_no_page_is_refused(service, content):
+def test_what_is_not_a_page_is_refused(service, content):
     answer = service.http.post("/page/written/text", content=content)
     assert (answer.status_code, answer.json()["code"]) == (400, "bad-request")
 
@@ -252,7 +252,7 @@ def test_visitors_are_told_apart_by_the_service_behind(serving, wait_until):
             assert http.get("/v1/models", headers={"X-Forwarded-For": "203.0.113.8"}).status_code == 200
 
 
-def test_service_that_is_away_is_told_in_a_problem_document(alone, picture):
+def test_service_that_is_away_is_reported_in_a_problem_document(alone, picture):
     with alone("http://127.0.0.1:9") as lonely:
         assert lonely.http.get("/").status_code == 200
         for path in ("/v1/read", "/page/pages"):

@@ -91,7 +91,7 @@ def test_picture_that_the_browser_cannot_show_is_shown_all_the_same(tab, tiff):
         (b"\x89PNG\r\n\x1a\n" + b"0" * 100, "page.png", "image/png", "cannot be read"),
     ],
 )
-def test_bad_input_is_told_and_the_page_stays_usable(tab, picture, content, name, kind, words):
+def test_bad_input_is_reported_and_the_page_stays_usable(tab, picture, content, name, kind, words):
     tab.give(content, name, kind)
     alert = tab.get_by_role("alert").first
     alert.wait_for()
@@ -100,7 +100,7 @@ def test_bad_input_is_told_and_the_page_stays_usable(tab, picture, content, name
     assert len(tab.texts()) == 3 and not alert.is_visible()
 
 
-def test_blank_page_is_no_error_and_a_line_can_be_written(tab, blank):
+def test_blank_page_is_not_an_error_and_a_line_can_be_written(tab, blank):
     tab.give(blank)
     tab.wait_for_selector("#tr-nothing:visible")
     assert "No writing was found" in tab.locator("#tr-nothing").inner_text()

@@ -3,7 +3,7 @@
 import pytest
 
 
-def test_too_large_a_picture_is_told(mounted, browse):
+def test_too_large_a_picture_is_reported(mounted, browse):
     with mounted(max_bytes=20_000) as small:
         tab = browse(small.url)
         tab.give(b"\x89PNG" + b"0" * 50_000)

@@ -139,7 +139,7 @@ def test_document_is_read_page_by_page_and_leafed_through(each_tab, pdf):
     assert not tab.errors
 
 
-def test_bad_page_of_a_document_is_told_and_the_others_are_read(each_tab, damaged):
+def test_bad_page_of_a_document_is_reported_and_the_others_are_read(each_tab, damaged):
     tab = each_tab
     tab.answers(["as it was read"])
     tab.give(damaged, "scan.tif", "image/tiff")

@@ -145,7 +145,7 @@ def test_direct_call_answers_as_the_original_did(invoke, data_url):
     assert "Dear Anna" in answer["pred"]
 
 
-def test_direct_call_without_an_image_is_told_what_to_send(invoke):
+def test_direct_call_without_an_image_is_answered_with_what_to_send(invoke):
     answer = invoke({"picture": "page.png"})
     assert (answer["status"], answer["code"]) == (400, "bad-request")
     assert "image_url" in answer["detail"]
@@ -251,7 +251,7 @@ def test_event_of_an_unknown_kind_is_an_error_of_its_sender(function, event):
 
 
 @pytest.mark.parametrize("event", [[], "image", None, {}])
-def test_event_that_is_nothing_is_told_what_to_send(function, event):
+def test_empty_event_is_answered_with_what_to_send(function, event):
     assert "image_url" in function(event)["detail"]
 
 

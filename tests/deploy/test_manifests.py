@@ -279,7 +279,7 @@ def test_terraform_uses_each_of_its_variables_and_no_others():
     assert set(re.findall(r"\bvar\.(\w+)", text)) == declared
 
 
-def test_function_takes_feedback_only_where_it_is_told_a_place():
+def test_function_takes_feedback_only_where_a_store_is_set():
     blocks = {name.strip('"'): body for block in hcl2.loads(terraform())["variable"] for name, body in block.items()}
     assert [blocks[name]["default"].strip('"') for name in ("feedback", "feedback_images")] == ["", ""]
     assert blocks["feedback"]["sensitive"] is True, "a password is in it"

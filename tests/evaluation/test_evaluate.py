@@ -135,7 +135,7 @@ def test_lines_that_were_split_merged_lost_and_invented_are_counted(folder: Path
     assert [page["invented"] for page in report.as_dict()["pages"]] == [1]
 
 
-def test_what_a_person_cannot_read_is_no_character(tmp_path: Path) -> None:
+def test_what_a_person_cannot_read_is_not_a_character(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "p.png"), np.full((200, 400), 235, np.uint8))
     (tmp_path / "p.txt").write_text("so ⟦?⟧ is\n⟦?⟧\nfine", encoding="utf-8")
     report = evaluate(load_set(tmp_path), Told(["so is", "x = 1", "fine"]), by="page")  # type: ignore[arg-type]

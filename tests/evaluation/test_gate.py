@@ -83,7 +83,7 @@ def test_same_and_better_reading_passes(lines: Path, monkeypatch: pytest.MonkeyP
     assert better.faults(slower=1e9) == []
 
 
-def test_one_writer_read_worse_is_no_certainty(lines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_writer_read_worse_is_not_certain(lines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = run(lines, Reads("a", wrong=1), Reads("b"), monkeypatch)
     assert found.difference.value > 0
     assert found.difference.low == 0
@@ -105,7 +105,7 @@ def test_much_slower_is_refused() -> None:
     assert "2.00 times as long" in found.faults(slower=1.5)[0]
 
 
-def test_set_without_anything_to_measure_is_said(lines: Path) -> None:
+def test_set_without_anything_to_measure_is_reported(lines: Path) -> None:
     for image in lines.glob("*.png"):
         image.write_bytes(b"no image")
     with pytest.raises(DataInvalid, match="no sample could be measured"):

@@ -188,12 +188,12 @@ def test_missing_images_and_damaged_forms_are_named_and_the_rest_is_read(databas
         ("shard=1", "shard is unknown"),
     ],
 )
-def test_what_cannot_be_had_is_said(database: Path, query: str, message: str) -> None:
+def test_what_is_missing_is_reported(database: Path, query: str, message: str) -> None:
     with pytest.raises(DataInvalid, match=message):
         load_set(Path(f"iam:{database}?{query}"))
 
 
-def test_missing_folder_and_missing_ground_truth_are_said(tmp_path: Path) -> None:
+def test_missing_folder_and_missing_ground_truth_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DataInvalid, match="does not exist"):
         load_set(Path(f"iam:{tmp_path}/nowhere"))
     with pytest.raises(DataInvalid, match="neither xml/ nor ascii"):

@@ -8,7 +8,7 @@ from text_recognizer.evaluation.line_alignment import align_lines
 TRUTH = ["the cat sat on the mat", "a dog", "birds fly high"]
 
 
-def test_lines_read_whole_are_no_faults_in_any_order():
+def test_lines_read_whole_are_not_faults_in_any_order():
     found = align_lines(TRUTH, ["birds fly hugh", "the cat sat on the nat", "a fog"])
     assert (found.truth, found.split, found.merged, found.lost, found.invented) == (3, (), (), (), ())
     assert found.links == {(0, 1), (1, 2), (2, 0)}
@@ -36,7 +36,7 @@ def test_missing_and_made_up_lines():
     assert (found.lost, found.invented) == ((1,), (1, 3))
 
 
-def test_short_word_is_no_part_of_every_line_that_holds_its_letters():
+def test_short_word_is_not_part_of_every_line_that_holds_its_letters():
     assert align_lines(["another matter altogether"], ["another matter altogether", "the", "a"]).invented == (1, 2)
 
 

@@ -179,7 +179,7 @@ def test_last_correction_of_a_line_counts(tmp_path: Path) -> None:
     assert [(line.text, line.slice) for line in page.lines] == [("Dear Sir", "feedback"), ("second", "cursive")]
 
 
-def test_jsonl_about_the_images_is_no_manifest_where_transcripts_are_beside_them(tmp_path: Path) -> None:
+def test_jsonl_about_the_images_is_not_a_manifest_where_transcripts_are_beside_them(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "p.png"), np.full((20, 40), 255, np.uint8))
     (tmp_path / "p.txt").write_text("one\ntwo", encoding="utf-8")
     (tmp_path / "meta.jsonl").write_text('{"file": "p.png", "licence": "MIT"}\n', encoding="utf-8")

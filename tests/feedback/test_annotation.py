@@ -113,7 +113,7 @@ def test_configuration_names_what_the_tasks_use(tasks, tmp_path):
     }
 
 
-def test_images_can_be_files_that_label_studio_is_told_the_address_of(kept, tmp_path):
+def test_images_can_be_files_whose_address_label_studio_gets(kept, tmp_path):
     annotate(kept, flagged(kept.records()), tmp_path / "out", "label-studio", "https://example.org/scans/")
     tasks = json.loads((tmp_path / "out" / "tasks.json").read_text())
     assert [task["data"]["ocr"] for task in tasks] == [f"https://example.org/scans/read-{n}.png" for n in (1, 2)]
@@ -189,14 +189,14 @@ def test_draft_is_the_latest_correction(kept, said, tmp_path):
     assert [line.text for line in load_set(tmp_path / "out").pages[0].lines] == ["corrected"]
 
 
-def test_reading_without_image_is_left_out_and_told(kept, reading, said, tmp_path):
+def test_reading_without_image_is_left_out_and_reported(kept, reading, said, tmp_path):
     kept.flag(said("f3", "bare", flag="other"), reading("bare", b"gone"))
     done = annotate(kept, flagged(kept.records()), tmp_path / "out", "alto")
     assert done.pages == 2
     assert [request_id for request_id, _ in done.skipped] == ["bare"]
 
 
-def test_nothing_to_annotate_and_a_folder_in_use_are_told(store, kept, tmp_path):
+def test_nothing_to_annotate_and_a_folder_in_use_are_reported(store, kept, tmp_path):
     with pytest.raises(DataInvalid, match="nothing to annotate"):
         annotate(kept, [], tmp_path / "empty", "alto")
     (tmp_path / "used").mkdir()
@@ -217,7 +217,7 @@ def test_submitted_draft_says_that_all_lines_were_right(kept, tasks, tmp_path):
     assert correction.checked
 
 
-def test_corrected_texts_are_kept_line_by_line(kept, tasks, tmp_path):
+def test_corrected_texts_are_stored_line_by_line(kept, tasks, tmp_path):
     import_annotations(kept, write(tmp_path / "in", annotated(tasks[0], texts(tasks[0], "One  line", "li\u0301ne 1"))))
     correction = kept.get("read-1").correction
     assert correction.lines == ("One line", "l\u00edne 1")
@@ -332,7 +332,7 @@ def test_xml_line_with_another_outline_makes_a_page_of_its_own(kept, tmp_path):
     assert (lines[1]["text"], lines[1]["baseline"]) == ("line 2", [[0.0, 40.0], [100.0, 40.0]])
 
 
-def test_bad_files_and_tasks_are_named_and_the_others_are_kept(kept, tasks, tmp_path):
+def test_bad_files_and_tasks_are_named_and_the_others_are_stored(kept, tasks, tmp_path):
     folder = tmp_path / "in"
     foreign = {"data": {"image": "x.png"}, "annotations": [{"result": []}]}
     unknown = annotated({**tasks[0], "data": {**tasks[0]["data"], "request_id": "nobody"}})
@@ -370,7 +370,7 @@ def test_bad_files_and_tasks_are_named_and_the_others_are_kept(kept, tasks, tmp_
     assert kept.get("read-1").correction is None
 
 
-def test_nothing_to_import_is_told(kept, tmp_path):
+def test_nothing_to_import_is_reported(kept, tmp_path):
     with pytest.raises(DataInvalid, match="holds no"):
         import_annotations(kept, tmp_path / "nowhere")
 

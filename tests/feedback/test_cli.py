@@ -71,7 +71,7 @@ def lines_of(folder):
 # ------------------------------------------------------------------------------------------------- looking, deleting
 
 
-def test_list_shows_what_was_said_newest_first(capsys, keep):
+def test_list_shows_feedback_newest_first(capsys, keep):
     keep("r1", {"flag": "incorrect", "comment": "wrong \x1b[31m name", "lines": ("a", "b", "c"), "checked": True})
     keep("r2", minutes=5)
     keep("r3", {"flag": "offensive"}, minutes=10, model="other@1")
@@ -117,7 +117,7 @@ def test_delete_and_expire(capsys, keep, store, files, tmp_path):
     assert files(tmp_path / "feedback" / "images") == []
 
 
-def test_unknown_request_is_told(capsys, store, keep, tmp_path):
+def test_unknown_request_is_reported(capsys, store, keep, tmp_path):
     keep("r1")
     for arguments in (("show", "r9"), ("image", "r9", "-o", tmp_path / "x"), ("delete", "r1", "r9")):
         status, _, err = run(capsys, *arguments)
@@ -203,7 +203,7 @@ def test_same_store_gives_the_same_bytes_and_an_export_is_replaced(capsys, keep,
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["feedback", "first", "second"]
 
 
-def test_what_is_left_out_is_told(capsys, keep, store, drawn, tmp_path):
+def test_what_is_left_out_is_reported(capsys, keep, store, drawn, tmp_path):
     keep("rude", {"lines": ("a", "b", "c")}, {"flag": "offensive"})
     keep("other", {"lines": ("a", "b", "c")}, model="other@1", minutes=1)
     twice = keep("twice", {"lines": ("a", "b", "c")}, minutes=2)
@@ -240,7 +240,7 @@ def test_folder_that_holds_something_else_is_left_alone(capsys, keep, tmp_path):
     assert run(capsys, "export", "/proc/corrections")[0] == 5
 
 
-def test_nothing_to_export_is_told(capsys, store, keep, tmp_path):
+def test_nothing_to_export_is_reported(capsys, store, keep, tmp_path):
     assert run(capsys, "export", tmp_path / "corrections")[0] == 7
     keep("r1", {"flag": "incorrect"})
     assert run(capsys, "export", tmp_path / "corrections")[0] == 7

@@ -73,7 +73,7 @@ def test_blurred_page_is_less_sharp_and_as_bright(gray: np.ndarray) -> None:
     assert after["brightness"] == pytest.approx(before["brightness"], abs=0.02)
 
 
-def test_size_of_the_image_is_told_and_changes_little_else(gray: np.ndarray) -> None:
+def test_size_of_the_image_is_reported_and_changes_little_else(gray: np.ndarray) -> None:
     before = image_statistics(gray)
     after = image_statistics(cv2.resize(gray, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
     assert after["width"] == 2 * before["width"]

@@ -27,7 +27,7 @@ def everything(store):
 # -------------------------------------------------------------------------------------------------- what is kept
 
 
-def test_nothing_is_made_before_something_is_kept(tmp_path, files):
+def test_nothing_is_created_before_something_is_stored(tmp_path, files):
     store = Store.open(tmp_path / "feedback")
     assert store.get("r1") is None
     assert list(store.records()) == []
@@ -45,7 +45,7 @@ def test_database_without_tables_is_an_empty_store(databases, tmp_path):
     assert store.latest_checks() == []
 
 
-def test_reading_comes_back_as_it_was_kept(store, reading):
+def test_reading_comes_back_as_it_was_stored(store, reading):
     local = timezone(timedelta(hours=5))
     first, second = reading("r1"), replace(reading("r2", b"another"), page=None, at=NOW.astimezone(local))
     store.log([(first, b"an image"), (second, None)])
@@ -58,7 +58,7 @@ def test_reading_comes_back_as_it_was_kept(store, reading):
         store.image(second)
 
 
-def test_same_request_again_is_kept_once_and_another_image_does_not_replace_the_first(store, reading, files, place):
+def test_same_request_again_is_stored_once_and_another_image_does_not_replace_the_first(store, reading, files, place):
     store.log([(reading("r1"), b"an image")])
     store.log([(reading("r1"), b"an image"), (reading("r1", b"forged"), b"forged"), (reading("r2"), None)])
     assert set(everything(store)) == {"r1", "r2"}
@@ -100,12 +100,12 @@ def test_page_that_somebody_outlined_anew_comes_back_whole(store, reading, said,
     assert store.get("r1").feedback == (corrected,)
 
 
-def test_flag_for_unknown_request_is_told_and_leaves_nothing(store, said):
+def test_flag_for_unknown_request_is_reported_and_leaves_nothing(store, said):
     assert store.flag(said("f1", "r1", flag="other")) is None
     assert list(store.records()) == []
 
 
-def test_same_feedback_again_is_kept_once_as_it_came_first(store, reading, said):
+def test_same_feedback_again_is_stored_once_as_it_came_first(store, reading, said):
     store.flag(said("f1", "r1", comment="first"), reading("r1"))
     again = store.flag(said("f1", "r1", comment="second"), reading("r1"))
     assert (again.new, again.feedback.comment, again.page_stored, again.image_stored) == (False, "first", True, False)
@@ -121,7 +121,7 @@ def test_several_feedbacks_stand_in_the_order_in_which_they_came(store, reading,
     assert (record.flags, record.correction.text) == (("offensive",), "4")
 
 
-def test_reading_of_which_only_numbers_were_kept_gets_page_and_image(store, reading, said):
+def test_reading_stored_as_numbers_gets_page_and_image(store, reading, said):
     store.log([(replace(reading("r1"), page=None), None)])
     kept = store.flag(said("f1", "r1", flag="other"), reading("r1"), b"an image")
     assert (kept.page_stored, kept.image_stored) == (True, True)
@@ -254,7 +254,7 @@ def test_truncated_image_is_written_anew(store, reading, place, files):
     assert store.image(store.get("r1").reading) == b"an image"
 
 
-def test_missing_image_is_told(store, reading, place, files):
+def test_missing_image_is_reported(store, reading, place, files):
     store.log([(reading("r1"), b"an image")])
     (Path(place[1]) / files(place[1])[0]).unlink()
     with pytest.raises(DataInvalid, match="missing"):
@@ -369,7 +369,7 @@ def test_images_in_s3(s3, tmp_path, reading, said):
     assert not (tmp_path / "feedback" / "images").exists()
 
 
-def test_bucket_that_is_not_there_is_unavailable_and_nothing_is_kept(s3, tmp_path, reading, said):
+def test_bucket_that_is_not_there_is_unavailable_and_nothing_is_stored(s3, tmp_path, reading, said):
     store = Store.open(tmp_path / "feedback", "s3://no-such-bucket/prefix")
     with pytest.raises(FeedbackUnavailable, match="no-such-bucket"):
         store.flag(said("f", "r1", flag="other"), reading("r1"), b"an image")
@@ -395,7 +395,7 @@ def test_s3_that_does_not_answer_is_unavailable_in_seconds(s3, tmp_path, reading
         ("folder", "gs://bucket", ExtraMissing, "gcsfs"),
     ],
 )
-def test_address_that_cannot_be_used_is_told_at_once(where, images, error, words):
+def test_address_that_cannot_be_used_is_reported_at_once(where, images, error, words):
     with pytest.raises(error, match=words):
         Store.open(where, images)
 
@@ -529,7 +529,7 @@ def test_folder_removed_under_an_open_store_is_made_anew(tmp_path, reading):
 
 
 @pytest.mark.parametrize(("version", "words"), [(99, "newer version of text-recognizer"), (0, "version that wrote it")])
-def test_tables_of_another_version_are_told(tmp_path, reading, version, words):
+def test_tables_of_another_version_are_reported(tmp_path, reading, version, words):
     Store.open(tmp_path).log([(reading("r1"), None)])
     with sqlite3.connect(tmp_path / "feedback.db") as connection:
         connection.execute("UPDATE text_recognizer_schema SET version = ?", (version,))

@@ -33,7 +33,7 @@ def test_text_is_utf8_and_ends_with_a_line_feed():
     assert formats.get_format("text").write(PAGE, "p.png") == 'Café – “5 £”\na "quoted\\" line\n'.encode()
 
 
-def test_blank_page_is_no_text_at_all():
+def test_blank_page_has_no_text():
     assert formats.get_format("text").write(BLANK, "p.png") == b""
 
 
@@ -100,7 +100,7 @@ def test_every_format_can_be_had_by_its_name(name):
     assert found.suffix.startswith(".")
 
 
-def test_file_name_that_is_no_utf8_is_kept_in_json_and_breaks_nothing():
+def test_file_name_that_is_not_utf8_is_kept_in_json_and_breaks_nothing():
     name = os.fsdecode(b"p\xe9ge.png")
     assert json.loads(formats.get_format("json").write(PAGE, name))["source"] == name
     for other in ("text", "csv", "alto"):

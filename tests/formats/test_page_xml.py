@@ -38,7 +38,7 @@ def test_other_readings_follow_by_their_index(page):
     ]
 
 
-def test_reading_order_is_told(page):
+def test_reading_order_is_written(page):
     root = ET.fromstring(write(page))
     assert root.find(".//p:RegionRefIndexed", PAGE).get("regionRef") == root.find(".//p:TextRegion", PAGE).get("id")
     customs = [line.get("custom") for line in root.findall(".//p:TextLine", PAGE)]

@@ -54,7 +54,7 @@ def test_pieces_on_one_height_are_read_from_left_to_right():
     assert shuffled([box(10, 100, 52), box(150, 250, 48), box(280, 400, 50), box(10, 300, 90)]) == [0, 1, 2, 3]
 
 
-def test_short_lines_and_indents_are_no_columns():
+def test_short_lines_and_indents_are_not_columns():
     lines = [
         box(60, 400, 20),
         box(10, 400, 50),
@@ -87,7 +87,7 @@ def test_lines_of_two_columns_that_were_found_as_one_leave_the_others_in_their_c
     assert shuffled(left + right) == list(range(9))
 
 
-def test_a_letter_below_the_columns_of_its_head_is_no_column():
+def test_a_letter_below_the_columns_of_its_head_is_not_a_column():
     head = [box(x, x + 90, y + x // 50, 5) for x in (10, 330) for y in (20, 34, 48)]
     body = [box(10, 400, y) for y in range(80, 320, 30)]
     assert shuffled([*head, *body]) == list(range(14))
@@ -99,7 +99,7 @@ def test_a_heading_amid_columns_ends_them():
     assert shuffled([*above, box(60, 380, 135), *below]) == list(range(13))
 
 
-def test_headings_beside_what_is_indented_below_them_are_no_column():
+def test_headings_beside_what_is_indented_below_them_are_not_a_column():
     lines = [
         box(10, 60, 20),
         box(80, 300, 45),

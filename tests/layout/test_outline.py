@@ -70,13 +70,13 @@ def test_a_bent_baseline_has_a_bent_polygon():
     assert area.sum() < 650 * 14 * 3.5  # it follows the bend: no box
 
 
-def test_a_trace_without_ink_is_no_line():
+def test_a_trace_without_ink_is_not_a_line():
     page = np.full((200, 400), 235, np.uint8)
     page[:3, :3] = 0
     assert lines_from_traces(page, [trace(50, 300, 100)]) == []
 
 
-def test_tails_of_the_line_above_are_no_line_of_their_own():
+def test_tails_of_the_line_above_are_not_a_line():
     page = page_of([("saying goggles jumping", 40, 100)])
     upper = trace(45, 430, 100)
     tails = Trace(np.float32([[140, 114], [230, 114]]), X_HEIGHT * 0.6, 0.5)

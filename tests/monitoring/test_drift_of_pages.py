@@ -75,7 +75,7 @@ def fired(records: list[Record], reference: Window) -> set[str]:
     return {outcome.rule for outcome in check(rules, found) if outcome.fired}
 
 
-def test_other_pages_of_the_same_kind_are_no_alarm(read: Callable[..., list[Record]], reference: Window) -> None:
+def test_other_pages_of_the_same_kind_are_not_an_alarm(read: Callable[..., list[Record]], reference: Window) -> None:
     assert fired(read(2), reference) == set()
 
 

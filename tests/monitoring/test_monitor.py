@@ -133,7 +133,7 @@ def test_shift_fires_its_rule_and_no_other(shift: dict[str, float], rule: str) -
     assert fired(found_in(readings(120, seed=3, **shift))) == {rule}
 
 
-def test_less_confidence_fires_and_more_is_told_as_other_writing() -> None:
+def test_less_confidence_fires_and_more_is_reported_as_other_writing() -> None:
     """Half of the pages are far harder to read: the mean falls by much, the distributions are half alike."""
     week = [*readings(60, seed=3), *readings(60, seed=8, confidence=-3)]
     assert "confidence" in fired(found_in(week))
@@ -145,7 +145,7 @@ def test_weeks_of_the_same_kind_are_quiet() -> None:
     assert not any(alarms)
 
 
-def test_small_differences_in_large_windows_are_no_alarm() -> None:
+def test_small_differences_in_large_windows_are_not_an_alarm() -> None:
     """A tenth of a standard deviation among 20,000 is certain, and of no weight."""
     reference = window_of(readings(5000, seed=1001), "many pages")
     found = found_in(readings(20_000, seed=4, brightness=0.1), reference)
@@ -177,7 +177,7 @@ def test_each_mode_is_compared_with_the_same_mode() -> None:
     assert "confidence" in fired(found_in(readings(200, 15, "accurate"), reference))
 
 
-def test_readings_of_another_model_are_left_out_and_that_is_said() -> None:
+def test_readings_of_another_model_are_left_out_and_reported() -> None:
     found = found_in([*readings(100, 16), *readings(30, 17, model="pen@2", confidence=-8)])
     assert not fired(found)
     assert found.compared.pages == 100
@@ -203,7 +203,7 @@ def test_numbers_that_are_all_the_same_are_compared_too() -> None:
 # ------------------------------------------------------------------------------------------------- what was kept of all
 
 
-def test_readings_with_feedback_count_only_as_often_as_they_would_be_kept_without() -> None:
+def test_readings_with_feedback_count_as_often_as_they_would_be_stored_without() -> None:
     """A tenth is stored at random, and everything with feedback: bad pages must not count for all."""
     ordinary = readings(200, 20)
     bad = [flagged(record) for record in readings(100, 21, confidence=-6)]
@@ -215,7 +215,7 @@ def test_readings_with_feedback_count_only_as_often_as_they_would_be_kept_withou
     assert "flagged" in fired(found_in([*ordinary, *bad], logged=1)), "100 of 300"
 
 
-def test_where_only_feedback_is_kept_shares_are_unknown_and_that_is_said() -> None:
+def test_where_only_feedback_is_stored_shares_are_reported_as_unknown() -> None:
     found = found_in([flagged(record) for record in readings(80, 22)], logged=0)
     outcome = {check.rule: check for check in found.checks}
     assert outcome["flagged"].value is None and outcome["volume"].value is None
@@ -443,7 +443,7 @@ def test_bundle_whose_reference_is_damaged_is_refused(bundle_dir: Path, tmp_path
         (["--html", "/nowhere/r.html"], "cannot write"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(
+def test_what_cannot_be_done_is_reported_in_a_line(
     store: Store, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["monitor", "report", *arguments]) != 0

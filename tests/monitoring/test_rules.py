@@ -177,7 +177,7 @@ def tell_all(url: str, found: Findings) -> None:
     notify(url, found, [outcome for outcome in found.checks if outcome.fired], waits=(0.01, 0.01))
 
 
-def test_webhook_is_told_in_words_and_in_figures(receiver: SimpleNamespace, silent_day: Findings) -> None:
+def test_webhook_gets_words_and_figures(receiver: SimpleNamespace, silent_day: Findings) -> None:
     tell_all(receiver.url, silent_day)
     (body,) = receiver.told
     assert body["text"].startswith("Text Recognizer: 1 of 13 rules fired\n• volume: 0 readings")
@@ -234,7 +234,7 @@ def test_check_of_a_good_day_is_silent(place: Path, capsys: pytest.CaptureFixtur
     assert not any(outcome.fired for outcome in Store.open(place).latest_checks())
 
 
-def test_check_that_fires_ends_with_its_status_tells_the_webhook_and_is_kept(
+def test_check_that_fires_ends_with_its_status_calls_the_webhook_and_is_stored(
     place: Path, receiver: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(place, 60, flag="incorrect")
@@ -247,7 +247,7 @@ def test_check_that_fires_ends_with_its_status_tells_the_webhook_and_is_kept(
     assert kept == {rule.name: rule.name == "flagged" for rule in read_rules()}
 
 
-def test_webhook_that_is_down_is_told_and_hides_nothing(
+def test_webhook_that_is_down_is_reported_and_hides_nothing(
     place: Path, receiver: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver.statuses += [403]
@@ -270,7 +270,7 @@ def test_store_that_is_out_of_reach_is_an_error_of_its_own(tmp_path: Path, capsy
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_alert_stands_although_its_outcome_cannot_be_kept(
+def test_alert_stands_although_its_outcome_cannot_be_stored(
     place: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Nothing was ever kept, and where it should be there is a file."""

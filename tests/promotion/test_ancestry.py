@@ -143,7 +143,7 @@ def test_titles_cannot_break_out_of_a_picture() -> None:
     assert "<script>" not in drawn
 
 
-def test_base_that_is_not_there_is_said_and_a_loop_ends(registry: Registrar, tune: Tune, tmp_path: Path) -> None:
+def test_base_that_is_not_there_is_reported_and_a_loop_ends(registry: Registrar, tune: Tune, tmp_path: Path) -> None:
     model = tune(Bundle.open(SHIPPED), "0.3", b"second weights")
     description = Bundle.open(model.path).description
     elsewhere = BaseModel(name="pen", version="9", weights_sha256="9" * 64)
@@ -155,7 +155,7 @@ def test_base_that_is_not_there_is_said_and_a_loop_ends(registry: Registrar, tun
         assert note in dict(named.facts)["note"]
 
 
-def test_folder_that_is_no_export_and_file_that_cannot_be_written_are_named(
+def test_folder_that_is_not_an_export_and_file_that_cannot_be_written_are_named(
     registry: Registrar, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["models", "lineage", "--corrections", str(tmp_path)]) == 7

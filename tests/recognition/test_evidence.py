@@ -64,7 +64,7 @@ def test_lines_on_a_dot_grid_are_read(reader, mode):
     assert SequenceMatcher(None, found.text, "\n".join(LINES)).ratio() > 0.9  # a dot beside a letter is a quote to it
 
 
-def test_punch_holes_are_no_letters(reader):
+def test_punch_holes_are_not_letters(reader):
     page = written(np.full((420, 620), 250, np.uint8))
     for y in (60, 180, 300):
         cv2.circle(page, (40, y), 15, 20, -1, cv2.LINE_AA)

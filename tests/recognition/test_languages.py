@@ -39,7 +39,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> LanguageTable:
         ("12/07 – 3.50", "en"),
     ],
 )
-def test_language_is_told_from_its_words_and_the_first_where_there_are_none(
+def test_language_is_identified_by_words_and_the_first_where_there_are_none(
     table: LanguageTable, text: str, language: str
 ) -> None:
     assert table.choose([text]) == language

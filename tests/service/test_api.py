@@ -141,7 +141,7 @@ def test_neither_key_is_a_bad_request(service, body):
 @pytest.mark.parametrize(
     "body", [b"no image", b"\x89PNG\r\n\x1a\n", b"%PDF-1.7", b"<svg/>", b"\xff\xd8\xff\xe0" + bytes(100)]
 )
-def test_what_is_no_image_is_unprocessable(service, body):
+def test_what_is_not_an_image_is_unprocessable(service, body):
     detail = problem(service.http.post("/v1/read", content=body, headers=PNG), 422, "image-rejected")
     assert "/" not in detail.replace("and/or", "")
     assert "0x" not in detail

@@ -139,7 +139,7 @@ def test_long_addresses_do_not_fill_the_log(process):
     assert any("GET /v1/aaa" in line for line in service.log) and max(map(len, service.log)) < 1000
 
 
-def test_full_disk_is_no_matter(process, letter):
+def test_full_disk_does_no_harm(process, letter):
     def nothing_can_be_written():
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 

@@ -61,7 +61,7 @@ def test_groups_of_others_do_not_count(tmp_path):
 
 
 @pytest.mark.parametrize("groups", ["", "nonsense", "0::", "\n\n:::", "0::/../../.."])
-def test_where_nothing_is_told_the_affinity_decides(tmp_path, groups):
+def test_without_other_limits_the_affinity_decides(tmp_path, groups):
     assert cores(tmp_path) == HOST
     assert cores(system(tmp_path, groups=groups)) == HOST
 

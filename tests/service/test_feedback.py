@@ -43,7 +43,7 @@ def kept(running, tmp_path_factory):
 # ------------------------------------------------------------------------------------------------------ taking it
 
 
-def test_correction_is_kept_with_page_and_image(kept, picture):
+def test_correction_is_stored_with_page_and_image(kept, picture):
     page = read(kept.http, picture)
     lines = ["a straight correction", page["lines"][1]["text"], ""]
     answer = say(kept.http, page["request_id"], flag="incorrect", comment="first line", lines=lines, checked=True)
@@ -66,7 +66,7 @@ def test_correction_is_kept_with_page_and_image(kept, picture):
     assert kept.store.image(record.reading) == picture
 
 
-def test_same_id_again_is_answered_the_same_and_kept_once(kept, picture):
+def test_same_id_again_is_answered_the_same_and_stored_once(kept, picture):
     request_id = read(kept.http, picture)["request_id"]
     first = say(kept.http, request_id, id="same", comment="日", text="日x")
     again = say(kept.http, request_id, id="same", flag="other")
@@ -91,7 +91,7 @@ def test_however_a_page_was_read_feedback_finds_it(kept, picture, way):
     assert kept.store.image(kept.store.get(request_id).reading) == picture
 
 
-def test_flag_for_unknown_request_is_told_and_can_bring_image_and_page(kept, picture):
+def test_flag_for_unknown_request_is_reported_and_can_bring_image_and_page(kept, picture):
     page = read(kept.http, picture)
     for body in ({"flag": "other"}, {"flag": "other", "page": page}):
         answer = say(kept.http, "never-heard-of", **body)
@@ -166,7 +166,7 @@ def test_1_mb_correction_in_a_form_is_refused_for_its_length(kept, picture):
 
 
 @pytest.mark.parametrize("text", ["日本語 ₤ 𝔘", "a\r\nb\tc", "x" * 20_000])
-def test_any_writing_is_kept_as_it_is(kept, picture, text):
+def test_any_writing_is_stored_as_it_is(kept, picture, text):
     request_id = read(kept.http, picture)["request_id"]
     answer = say(kept.http, request_id, text=text)
     assert answer.status_code == 201
@@ -196,7 +196,7 @@ BAD_PAGES = [{}, {"lines": 5}, {"width": 1, "height": 1, "model": "m", "lines": 
         b'{"request_id": "r", "flag": "other", "page": {"width": 1e999, "height": 1, "model": "m", "lines": []}}',
     ],
 )
-def test_what_is_not_understood_is_told(kept, body):
+def test_what_is_not_understood_is_reported(kept, body):
     answer = kept.http.post("/v1/feedback", content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (400, "bad-request")
 
@@ -212,7 +212,7 @@ def test_other_bodies(running, picture, tmp_path):
             assert (answer.status_code, answer.json()["code"]) == (400, "bad-request")
 
 
-def test_another_image_under_a_request_id_that_is_kept_is_refused(kept, picture, blank):
+def test_another_image_under_a_request_id_that_is_stored_is_refused(kept, picture, blank):
     read(kept.http, picture, "used-twice")
     assert say(kept.http, "used-twice", flag="other").status_code == 201
     page = read(kept.http, blank, "used-twice")
@@ -341,7 +341,7 @@ def test_alerts_of_monitoring_are_in_the_figures(running, tmp_path, figure, monk
 # -------------------------------------------------------------------------------------------------- what goes wrong
 
 
-def test_locked_store_is_told_and_reading_goes_on(running, picture, tmp_path, monkeypatch, figure):
+def test_locked_store_is_reported_and_reading_goes_on(running, picture, tmp_path, monkeypatch, figure):
     monkeypatch.setattr("text_recognizer.feedback.database.BUSY_SECONDS", 0.3)
     with running(feedback=str(tmp_path)) as service:
         first = read(service.http, picture)["request_id"]
@@ -360,7 +360,7 @@ def test_locked_store_is_told_and_reading_goes_on(running, picture, tmp_path, mo
     assert [record.reading.request_id for record in Store.open(tmp_path).records()] == [first, second]
 
 
-def test_postgresql_that_is_away_is_told_and_reading_goes_on(running, picture, tmp_path):
+def test_postgresql_that_is_away_is_reported_and_reading_goes_on(running, picture, tmp_path):
     url = "postgresql://tester:secret@127.0.0.1:9/name"
     with running(feedback=url, feedback_images=str(tmp_path), log_readings=1.0) as service:
         request_id = read(service.http, picture)["request_id"]

@@ -38,7 +38,7 @@ def test_feedback_in_postgresql_with_images_in_s3(running, picture, postgres, s3
     store.close()
 
 
-def test_feedback_on_what_another_process_read_is_kept_with_what_the_client_sends(process, picture, tmp_path):
+def test_feedback_on_what_another_process_read_is_stored_with_what_the_client_sends(process, picture, tmp_path):
     environ = {"TEXT_RECOGNIZER_FEEDBACK": str(tmp_path)}
     with process("--workers", "2", "--threads", "1", **environ) as service:
         numbers = []

@@ -299,6 +299,6 @@ def _certificate(name, folder):
     return folder / "certificate.pem", folder / "key.pem"
 
 
-def test_data_url_in_image_url_is_told_where_it_belongs(service, picture):
+def test_data_url_in_image_url_is_answered_with_where_it_belongs(service, picture):
     url = "data:image/png;base64," + base64.b64encode(picture).decode()
     assert "https://" in refusal(service, url)

@@ -30,7 +30,7 @@ def read(http, picture, request_id=None, **params):
 
 
 @pytest.mark.parametrize("keep", ["numbers", "pages", "images"])
-def test_readings_are_kept_as_the_settings_say(running, picture, tmp_path, keep):
+def test_readings_are_stored_as_the_settings_say(running, picture, tmp_path, keep):
     with running(feedback=str(tmp_path), log_readings=1.0, log_content=keep) as service:
         for request_id, params in (("json", {}), ("text", {"format": "text"}), ("stream", {"stream": "true"})):
             read(service.http, picture, request_id, **params)
@@ -49,7 +49,7 @@ def test_readings_are_kept_as_the_settings_say(running, picture, tmp_path, keep)
     assert (b"polygon" in text) == (keep != "numbers")
 
 
-def test_share_of_readings_is_kept_and_a_request_sent_again_is_in_it_or_not(running, blank, tmp_path):
+def test_share_of_readings_is_stored_and_a_request_sent_again_is_in_it_or_not(running, blank, tmp_path):
     with running(feedback=str(tmp_path), log_readings=0.5) as service:
         for _ in range(2):
             for number in range(24):
@@ -59,7 +59,7 @@ def test_share_of_readings_is_kept_and_a_request_sent_again_is_in_it_or_not(runn
     assert all((feedback.sample(f"r{number}") < 0.5) == (f"r{number}" in kept) for number in range(24))
 
 
-def test_flagged_reading_of_which_numbers_were_kept_gets_page_and_image(running, picture, tmp_path):
+def test_flagged_reading_stored_as_numbers_gets_page_and_image(running, picture, tmp_path):
     with running(feedback=str(tmp_path), log_readings=1.0) as service:
         read(service.http, picture, "r1")
         told = service.http.post("/v1/feedback", json={"request_id": "r1", "flag": "other"}).json()
@@ -68,7 +68,7 @@ def test_flagged_reading_of_which_numbers_were_kept_gets_page_and_image(running,
     assert store.image(store.get("r1").reading) == picture
 
 
-def test_kept_reading_can_be_spoken_of_when_it_is_no_more_in_memory(running, picture, tmp_path):
+def test_stored_reading_takes_feedback_when_it_has_left_memory(running, picture, tmp_path):
     with running(feedback=str(tmp_path), log_readings=1.0, remember_seconds=0) as service:
         page = read(service.http, picture, "r1").json()
         said = {"request_id": "r1", "lines": ["a", "b", "c"]}
@@ -80,7 +80,7 @@ def test_kept_reading_can_be_spoken_of_when_it_is_no_more_in_memory(running, pic
         assert service.http.delete("/v1/feedback/r1").status_code == 204
 
 
-def test_clients_at_once_are_kept_in_few_transactions(running, picture, tmp_path, monkeypatch):
+def test_clients_at_once_are_stored_in_few_transactions(running, picture, tmp_path, monkeypatch):
     batches = []
     log = Store.log
 
@@ -144,7 +144,7 @@ def test_what_waits_for_a_store_that_is_away_is_bounded(running, picture, tmp_pa
         assert len(list(store.records())) < 8
 
 
-def test_reading_that_is_just_being_kept_can_be_deleted(running, picture, tmp_path, monkeypatch):
+def test_reading_that_is_being_stored_can_be_deleted(running, picture, tmp_path, monkeypatch):
     log, slow = Store.log, threading.Event()
 
     def slowly(self, readings):
@@ -160,7 +160,7 @@ def test_reading_that_is_just_being_kept_can_be_deleted(running, picture, tmp_pa
     assert list(Store.open(tmp_path).records()) == []
 
 
-def test_what_waits_is_kept_when_the_service_ends(running, picture, tmp_path, monkeypatch):
+def test_what_waits_is_stored_when_the_service_ends(running, picture, tmp_path, monkeypatch):
     monkeypatch.setattr(readings_log, "WAIT_SECONDS", 0.0)
     with running(feedback=str(tmp_path), log_readings=1.0) as service:
         for number in range(5):

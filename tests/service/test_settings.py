@@ -60,7 +60,7 @@ def test_value_that_does_not_fit_is_refused_by_its_name(name, value):
         Settings.from_environment({f"TEXT_RECOGNIZER_{name}": value})
 
 
-def test_port_that_kubernetes_tells_of_a_neighbour_is_no_setting():
+def test_port_of_a_neighbour_in_kubernetes_is_not_a_setting():
     assert Settings.from_environment({"TEXT_RECOGNIZER_PORT": "tcp://10.0.0.1:80"}).port == Settings().port
     with pytest.raises(UsageError, match="PORT"):
         Settings.from_environment({"TEXT_RECOGNIZER_PORT": "http://10.0.0.1"})

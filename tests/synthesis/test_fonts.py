@@ -159,7 +159,7 @@ def test_a_folder_of_ones_own_fonts_needs_no_index(font_file: Path) -> None:
     assert only.covers("xenus")
 
 
-def test_a_file_that_is_no_font_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_font_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "broken.ttf").write_bytes(b"not a font at all")
     with pytest.raises(ValueError, match=r"broken\.ttf is not a font"):
         inspect_font(tmp_path / "broken.ttf", "broken")

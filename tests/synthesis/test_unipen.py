@@ -137,7 +137,7 @@ def test_heldout_list_names_nobody_and_splits_cleanly(distribution: Path, tmp_pa
     assert not {w.id for w in load_writers(cache, "train")} & {w.id for w in load_writers(cache, "heldout")}
 
 
-def test_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_not_an_archive_is_refused(tmp_path: Path) -> None:
     archive = tmp_path / "x.tar.xz"
     archive.write_bytes(b"not the archive")
     with pytest.raises(ValueError, match="can't be unpacked"):

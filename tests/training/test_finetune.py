@@ -352,7 +352,7 @@ def test_rendered_lines_stand_between_ones_own() -> None:
     assert 0.3 < texts.count("replayed") / len(texts) < 0.7
 
 
-def test_nothing_to_render_from_is_said() -> None:
+def test_nothing_to_render_from_is_reported() -> None:
     with pytest.raises(DataInvalid, match="nothing to render from"):
         LineRenderer(None)
 
@@ -379,6 +379,6 @@ def test_what_would_cost_old_hands_too_much_is_unlearned(base: Bundle, old_lines
             torch.testing.assert_close(value, torch.lerp(before.state_dict()[name], spoilt[name], share))
 
 
-def test_what_costs_old_hands_nothing_is_kept(base: Bundle, old_lines: list) -> None:
+def test_change_that_costs_old_hands_nothing_is_kept(base: Bundle, old_lines: list) -> None:
     tuned = stage.bundle_network(base)
     assert finetune.unlearn(tuned, stage.bundle_network(base), Codec(base.description.alphabet), old_lines, 0.0) == 1.0

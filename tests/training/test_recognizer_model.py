@@ -118,7 +118,7 @@ def test_deeper_network_reads_as_the_weights_it_grew_from_and_learns_on(tmp_path
     assert out.grad is not None and out.grad.abs().sum() > 0
 
 
-def test_weights_of_other_sizes_are_no_deeper_network(tmp_path: Path) -> None:
+def test_weights_of_other_sizes_are_not_a_deeper_network(tmp_path: Path) -> None:
     save_file(Recognizer(SMALL).state_dict(), tmp_path / "w.safetensors")
     for sizes in ({"conv_layers": 2}, {"encoder_layers": 0}, {"d_ff": 48, "encoder_layers": 2}):
         with pytest.raises(DataInvalid, match="weights of the same sizes"):

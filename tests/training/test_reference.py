@@ -70,7 +70,7 @@ def test_changed_reference_is_found_out(unipen: Path, bundle_dir: Path, tmp_path
         Bundle.open(tmp_path / "bundle")
 
 
-def test_missing_data_and_missing_arguments_are_told(bundle_dir: Path, tmp_path: Path) -> None:
+def test_missing_data_and_missing_arguments_are_reported(bundle_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(DataInvalid, match=r"none\.npz"):
         stage.main(["--reference-only", str(bundle_dir), "--unipen", str(tmp_path / "none.npz")])
     with pytest.raises(SystemExit):

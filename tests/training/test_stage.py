@@ -90,7 +90,7 @@ def test_calibration_gives_the_share_of_right_words() -> None:
     assert np.interp(0.2, table.raw, table.right) == pytest.approx(0.2, abs=0.12)
 
 
-def test_too_few_words_to_calibrate_on_is_said() -> None:
+def test_too_few_words_to_calibrate_on_is_reported() -> None:
     with pytest.raises(DataInvalid, match="held-out"):
         stage.calibrate(_Sure(), [np.zeros((48, 48), np.uint8)], ["right"], "fast")  # type: ignore[arg-type]
 
@@ -174,7 +174,7 @@ def test_missing_checkpoint_is_named_before_any_work(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_graph_that_is_no_graph_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+def test_graph_that_is_not_a_graph_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "encoder.onnx").write_bytes(b"no graph")
     with pytest.raises(BundleInvalid, match=r"encoder\.onnx"):
         Bundle(tmp_path, bundle.description).session("encoder")

@@ -96,7 +96,7 @@ def no_accounts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))  # where netrc looks
 
 
-def test_run_is_kept_in_a_local_file_with_data_code_predictions_and_its_best_checkpoint(tmp_path: Path) -> None:
+def test_run_is_stored_in_a_local_file_with_data_code_predictions_and_its_best_checkpoint(tmp_path: Path) -> None:
     data = tmp_path / "data.npz"
     data.write_bytes(b"strokes")
     folder = tmp_path / "runs" / "first"
@@ -307,7 +307,7 @@ def test_run_that_fails_says_so_in_its_record(tmp_path: Path, monkeypatch: pytes
     assert mlflow_runs(tmp_path / "runs")[0].info.status == "FAILED"
 
 
-def test_damaged_record_is_no_record(tmp_path: Path) -> None:
+def test_damaged_record_is_not_a_record(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{", encoding="utf-8")
     assert read_record(tmp_path) == {}
     (tmp_path / "run.json").write_text(json.dumps([1]), encoding="utf-8")

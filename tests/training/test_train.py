@@ -177,7 +177,7 @@ def test_run_says_soon_that_it_goes_on(tiny: Path, tmp_path: Path, caplog: pytes
     assert any(message.startswith("step 1: loss") for message in messages)
 
 
-def test_full_disk_is_said_and_the_last_checkpoint_stays(whole: Path, tiny: Path, tmp_path: Path) -> None:
+def test_full_disk_is_reported_and_the_last_checkpoint_stays(whole: Path, tiny: Path, tmp_path: Path) -> None:
     kept = (whole / "best-6.ckpt").read_bytes()
     (tmp_path / "last.ckpt").write_bytes(kept)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
