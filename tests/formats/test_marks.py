@@ -75,7 +75,7 @@ def test_evaluation_reads_text_and_script(marked, name):
     assert ["print" in line.label.lower() for line in lines] == [True, False, False]
 
 
-def test_hocr_has_deletions_that_are_no_words(hocr_spec, marked):
+def test_hocr_has_deletions_that_are_not_words(hocr_spec, marked):
     document = write("hocr", marked)
     assert hocr_spec(document) == []
     assert [gone.text for gone in elements(document, "del")] == ["never", "again"]

@@ -94,7 +94,7 @@ def test_without_a_caret_nothing_moves(mark):
     assert find_insertions(page, [(extra.polygon, extra.baseline), (host.polygon, host.baseline)]) == ()
 
 
-def test_letters_of_the_line_are_no_carets():
+def test_letters_of_the_line_are_not_carets():
     page, host, extra = drawn(None, ("AV", "vv", "VAW", "vwv", "Av"), ("AV",))
     found = find_insertions(page, [(extra.polygon, extra.baseline), (host.polygon, host.baseline)])
     assert all(insert(host, extra, insertion) is None for insertion in found)

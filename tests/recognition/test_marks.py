@@ -45,7 +45,7 @@ def line_image(struck: bool) -> np.ndarray:
     return image
 
 
-def test_struck_words_leave_the_text_and_scripts_are_told(marking, bundle_dir):
+def test_struck_words_leave_the_text_and_scripts_are_reported(marking, bundle_dir):
     plain = Reader(bundle_dir, 1).read_line(line_image(True), "fast")
     assert plain.script is None and plain.struck == ()
     whole = Reader(marking, 1).read_line(line_image(False), "fast")

@@ -122,7 +122,7 @@ def test_config_trains_and_validates(tmp_path: Path) -> None:
     assert (tmp_path / "best-2.ckpt").is_file()
 
 
-def test_batches_of_lines_are_no_paragraphs() -> None:
+def test_batches_of_lines_are_not_paragraphs() -> None:
     batch = Batch(*(torch.zeros(1, 1, 48, 64), torch.tensor([64]), torch.zeros(1, 3).long(), torch.tensor([1])))
     with pytest.raises(TypeError, match="ParagraphBatch"):
         LitParagraphs(SMALL).truths(batch)

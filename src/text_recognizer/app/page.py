@@ -54,7 +54,7 @@ AT_ONCE = 2  # pages written at the same time
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'none'; "
-    "frame-ancestors 'self'"  # and what `Page` is told: a page of another site could have visitors click blindly
+    "frame-ancestors 'self'"  # and what `Page` gets: a page of another site could have visitors click blindly
 )
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),

@@ -24,7 +24,7 @@ SAMPLE = 40_000  # pixels of ink
 def skew_angle(gray: Gray, limit: float = LIMIT) -> float:
     """Degrees, up to `limit` to either side, by which the lines of a page fall to the right (rise if negative).
 
-    It is 0 where it can't be told.
+    It is 0 where it cannot be determined.
 
     Args:
         gray: (H, W) uint8, dark ink on light paper.

@@ -18,8 +18,8 @@ Gray = NDArray[np.uint8]
 FEWEST = 4  # letters under each other that may be a line on its side
 NARROW = 1.3  # of its height: a letter that was taken for a line is not wider
 REACH = 4.0  # widths by which the note may go on above and below the letters found
-SURER = 0.05  # how much surer of the turned line the recogniser must be, 0…1
-SURE = 0.75  # and how sure, where nothing was found before
+LEAD = 0.05  # by which the confidence of the turned line must exceed that of what was found, 0…1
+CONFIDENT = 0.75  # the confidence that it needs where nothing was found before
 SIDE = 700  # pixels of the page's longer side on which ink is looked for that no line covers
 TALL = 4.0  # of its width: what may be a line on its side
 MOST = 4  # such places of a page that are looked at
@@ -30,7 +30,7 @@ def turn_notes(
 ) -> list[Place]:
     """`places` with lines on their side in the place of the columns of letters that they were found as.
 
-    Digits under each other stay as they are: what was found stays where the recogniser is not surer of it turned.
+    Digits under each other stay as they are: the recogniser must be more confident in the turned line.
 
     Args:
         gray: (H, W) uint8, dark ink on light paper.
@@ -46,7 +46,7 @@ def turn_notes(
         area = _area(column, boxes, gray.shape)
         found = _turned(gray, area, finder, confidence, height)
         as_found = confidence([crop_line(gray, *kept[n], height) for n in column])
-        if found is not None and found[0] > as_found + SURER:
+        if found is not None and found[0] > as_found + LEAD:
             added += found[1]
             left, top, right, bottom = area
             inside = [
@@ -58,7 +58,7 @@ def turn_notes(
     kept = [place for n, place in enumerate(kept) if n not in gone] + added
     for area in _uncovered(gray, kept):
         found = _turned(gray, area, finder, confidence, height)
-        if found is not None and found[0] > SURE:
+        if found is not None and found[0] > CONFIDENT:
             left, top, right, bottom = area
             # A letter or two of the note may have been taken for lines.
             kept = [
