@@ -1,6 +1,7 @@
 """Take the printed dots off dot-grid paper: beside letters they would be read as commas, full stops and bullets.
 
-They are many small marks of one size, each with neighbours at one distance in rows and columns; no writing is. A dot that touches a stroke goes too where it is lighter than the ink.
+They are many small marks of one size, each with neighbours at one distance in rows and columns; no writing
+is. A dot that touches a stroke goes too where it is lighter than the ink.
 """
 
 from __future__ import annotations
