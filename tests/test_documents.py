@@ -66,6 +66,15 @@ def archive(members):
     return out.getvalue()
 
 
+def test_member_of_an_archive_without_a_name_is_left_out():
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        made.writestr(zipfile.ZipInfo(""), encoded(gray(50)))
+        made.writestr("named.png", encoded(gray(60)))
+    [page] = find_pages(out.getvalue())
+    assert (page.name, shade(page)) == ("page/named.png", 60)
+
+
 def problems(pages):
     found = []
     for page in pages:

@@ -454,7 +454,9 @@ def _too_many(count: int, read: int) -> str:
 
 def _of_archive(source: Source, name: str, inside: PurePosixPath, options: _Options) -> Iterator[PageReference]:
     with _archive(source.opened) as archive:
-        members = [(info, entry) for entry, info in enumerate(archive.infolist()) if not info.is_dir()]
+        # Python 3.11 takes the last character of a name that may have none.
+        named = [(info, entry) for entry, info in enumerate(archive.infolist()) if info.filename]
+        members = [(info, entry) for info, entry in named if not info.is_dir()]
     if len(members) > MAX_MEMBERS:
         raise ImageRejected(f"an archive of {len(members)} files; at most {MAX_MEMBERS} are read: split it")
     for info, entry in sorted(members, key=lambda member: (member[0].filename, member[1])):

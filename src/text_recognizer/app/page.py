@@ -89,6 +89,7 @@ class Page:
             ],
             exception_handlers={TextRecognizerError: _refused, HTTPException: _nowhere, ClientDisconnect: _gone},
         )
+        self._own.router.redirect_slashes = False  # a redirect would lead to whatever `Host` says
 
     @staticmethod
     def serves(scope: Scope) -> bool:

@@ -32,7 +32,7 @@ from text_recognizer.sheets import about_document, make_sheet
 
 MEDIA_TYPE = "application/x-ndjson"
 RETRY_AFTER = 5.0  # seconds, where too many documents are read: a page takes about one
-PAGE_SECONDS = 10.0  # of the processor to draw a page of a PDF; a map needs one or two
+PAGE_SECONDS = 5.0  # of the processor to draw a page of a PDF; a map needs one or two
 PATIENCE = 0.5  # seconds before a page comes again that found the queue full
 NO_TIMINGS = {"queued": 0.0, "layout": 0.0, "recognition": 0.0, "total": 0.0}  # nothing was recognised
 _HEADS = (b"PK\x03\x04", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
