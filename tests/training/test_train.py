@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,13 +104,18 @@ def test_killed_run_goes_on_as_if_nothing_had_happened(whole: Path, tiny: Path, 
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_two_processes_train_one_network(tiny: Path, tmp_path: Path) -> None:
-    run = start(tiny, tmp_path / "two", "--trainer.devices", "2", "--trainer.max_steps", "6")
+def test_two_processes_train_one_network_from_where_a_run_stopped(whole: Path, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "two"
+    out.mkdir()
+    shutil.copy(whole / "last.ckpt", out)
+    run = start(tiny, out, "--trainer.devices", "2", "--trainer.max_steps", "18")
     output, _ = run.communicate(timeout=600)
     assert run.returncode == 0, output
     assert "gloo" in output
-    assert torch.load(tmp_path / "two" / "last.ckpt", weights_only=True)["global_step"] == 6
-    assert "val/cer_decoder" in logged(tmp_path / "two")
+    assert "continuing at step 12 of 18" in output
+    assert "step 13: loss" in output
+    assert torch.load(out / "last.ckpt", weights_only=True)["global_step"] == 18
+    assert "val/cer_decoder" in logged(out)
 
 
 def test_damaged_checkpoint_is_named_and_kept(whole: Path, tiny: Path, tmp_path: Path) -> None:

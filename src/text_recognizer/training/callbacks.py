@@ -101,14 +101,19 @@ class FirstSteps(L.Callback):
         self._since = 0.0
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._first, self._since = trainer.global_step, time.perf_counter()
+        self._since = time.perf_counter()
         if trainer.is_global_zero:
             millions = sum(p.numel() for p in pl_module.parameters()) / 1e6
             log.info(
-                "%.1f M parameters, %s, %d × %s, step %d of %d, checkpoints in %s; rendering the first batch …",
-                millions, trainer.precision, trainer.world_size, pl_module.device.type, self._first, trainer.max_steps,
+                "%.1f M parameters, %s, %d × %s, %d steps, checkpoints in %s; rendering the first batch …",
+                millions, trainer.precision, trainer.world_size, pl_module.device.type, trainer.max_steps,
                 trainer.default_root_dir,
             )  # fmt: skip
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._first = trainer.global_step  # a checkpoint is loaded only now
+        if self._first and trainer.is_global_zero:
+            log.info("continuing at step %d of %d", self._first, trainer.max_steps)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
