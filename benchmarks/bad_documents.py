@@ -75,6 +75,23 @@ def image_bomb(side: int) -> bytes:
     return out.getvalue()
 
 
+def forms(deep: int) -> bytes:
+    """A PDF whose page draws a form, which draws another ten times, which does the same, `deep` of them."""
+    out = io.BytesIO()
+    with pikepdf.open(io.BytesIO(drawn())) as pdf:
+        inner = None
+        for _ in range(deep):
+            form = pikepdf.Stream(pdf, b"/F Do\n" * 10)
+            form.Type, form.Subtype, form.BBox = pikepdf.Name.XObject, pikepdf.Name.Form, [0, 0, 600, 800]
+            if inner is not None:
+                form.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(F=inner))
+            inner = pdf.make_indirect(form)
+        pdf.pages[0].obj.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(F=inner))
+        pdf.pages[0].obj.Contents = pikepdf.Stream(pdf, b"/F Do")
+        pdf.save(out)
+    return out.getvalue()
+
+
 def directories(many: int) -> bytes:
     """A TIFF of `many` directories of ten entries each."""
     size = 2 + 12 * 10 + 4
@@ -107,6 +124,7 @@ def main() -> None:
         "PDF of 10,000 pages, the last one": ("a.pdf", drawn(10_000), "--pages", "10000"),
         "PDF with JavaScript": ("a.pdf", with_script()),
         "PDF of 256 MiB of drawing": ("a.pdf", content_bomb(256 * 2**20)),
+        "PDF of forms in forms, 10 to the power of 12": ("a.pdf", forms(12)),
         "PDF with a picture of 30,000 × 30,000": ("a.pdf", image_bomb(30_000)),
         "TIFF of 150,000 directories": ("a.tif", directories(150_000)),
         "ZIP in a ZIP": ("a.zip", archive({"b.zip": inner, "c.png": blank})),
