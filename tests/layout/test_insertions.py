@@ -113,6 +113,16 @@ def test_caret_that_was_read_as_a_word_is_left_out():
     assert insert(read, extra, found).text == "we saw never them here again"
 
 
+def test_comma_that_is_the_caret_is_left_out():
+    page, host, extra = drawn(CARETS["at the feet"])
+    (found,) = find_insertions(page, [(extra.polygon, extra.baseline), (host.polygon, host.baseline)])
+    left, right = host.words[1].polygon[0][0], (found.caret[0] + found.caret[2]) / 2
+    for end, text in ((right, "we saw never them here again"), (found.caret[0] - 2, "we saw, never them here again")):
+        comma = Word(text="saw,", polygon=box(left, end, BASE, UNIT), confidence=0.8)
+        read = line_of([host.words[0], comma, *host.words[2:]], BASE, UNIT)
+        assert insert(read, extra, found).text == text
+
+
 def test_caret_within_a_word_moves_nothing():
     page, host, extra = drawn([(x + 60, y) for x, y in CARETS["below"]])
     found = find_insertions(page, [(extra.polygon, extra.baseline), (host.polygon, host.baseline)])

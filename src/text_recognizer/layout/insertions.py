@@ -27,10 +27,12 @@ OUTLINE = 2.4  # that a line's outline is high
 CARET = (0.4, 2.2)  # height and width of a caret
 REACH = 2.0  # that a caret may stand beside the added words
 BAND = (1.7, 0.9)  # around the line, above and below its baseline, where the tip is
+FEET = 0.6  # that a tip from below may reach over the baseline: letters are taller
 STRAIGHT = 0.14  # of a caret's width: how far its strokes may leave straight lines
 HOLLOW = 0.62  # of the space between its strokes that may be ink
 AMID = 0.25  # of a word's width: a tip that is farther from both of its ends points into it
 CARETS = "^‸⁁∧∨"  # which the recogniser may read where one stands
+MARKS = ",.;"  # which it may read for a part of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,10 @@ class _Level:
 
 
 def find_insertions(gray: Gray, places: Sequence[Place]) -> tuple[Insertion, ...]:
-    """The short lines of a page (H, W), dark on light, that a caret puts into a neighbour; each at most once."""
+    """The short lines of a page (H, W), dark on light, that a caret may put into a neighbour.
+
+    A line has one for each mark that looks like a caret: `insert` says which of them points between two words.
+    """
     lines = [_level(*place) for place in places]
     found = []
     for i, line in enumerate(lines):
@@ -76,10 +81,7 @@ def find_insertions(gray: Gray, places: Sequence[Place]) -> tuple[Insertion, ...
         for j, host in enumerate(lines):
             if host is None or i == j or not _may_belong(line, host):
                 continue
-            caret = _caret(gray, line, host)
-            if caret is not None:
-                found.append(Insertion(i, j, *caret))
-                break
+            found += [Insertion(i, j, tip, box) for tip, box in _carets(gray, line, host)]
     hosts = {insertion.host for insertion in found}
     return tuple(insertion for insertion in found if insertion.line not in hosts)
 
@@ -95,7 +97,7 @@ def insert(host: Line, line: Line, insertion: Insertion) -> Line | None:
     if any(left + AMID * (right - left) < x < right - AMID * (right - left) for left, right in spans):
         return None
     added = _without_carets(line.words)
-    before, after = _without_carets(words[:at]), _without_carets(words[at:])
+    before, after = (_without_carets(_without_marks(part, insertion.caret)) for part in (words[:at], words[at:]))
     if not added or not (before or after):
         return None
     merged = (*before, *added, *after)
@@ -129,8 +131,8 @@ def _may_belong(line: _Level, host: _Level) -> bool:
     return RISE[0] < abs(host.level(middle) - line.level(middle)) / host.x_height < RISE[1]
 
 
-def _caret(gray: Gray, line: _Level, host: _Level) -> tuple[Point, Area] | None:
-    """Tip and box of the caret between two lines or at the host's baseline; None where there is none."""
+def _carets(gray: Gray, line: _Level, host: _Level) -> list[tuple[Point, Area]]:
+    """Tips and boxes of what looks like a caret between two lines or at the host's baseline."""
     unit = host.x_height
     middle = (line.left + line.right) / 2
     base, other = host.level(middle), line.level(middle)
@@ -139,7 +141,7 @@ def _caret(gray: Gray, line: _Level, host: _Level) -> tuple[Point, Area] | None:
     x0, y0 = max(0, int(left)), max(0, int(top))
     part = gray[y0 : max(y0, int(bottom)), x0 : max(x0, int(right))]
     if min(part.shape) < 8:
-        return None
+        return []
     scale = min(1.0, 24.0 / unit)
     small = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else part
     flat = flatten_paper(np.asarray(small, np.uint8))
@@ -147,6 +149,7 @@ def _caret(gray: Gray, line: _Level, host: _Level) -> tuple[Point, Area] | None:
     ink = (flat < paper - 0.42 * (paper - dark)).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     size = unit * scale
+    carets: list[tuple[Point, Area]] = []
     for number in range(1, count):
         x, y, width, height = (int(value) for value in stats[number, :4])
         if not all(CARET[0] * size < side < CARET[1] * size for side in (width, height)):
@@ -159,8 +162,8 @@ def _caret(gray: Gray, line: _Level, host: _Level) -> tuple[Point, Area] | None:
             tip = (x0 + (x + at) / scale, y0 + (y if upright else y + height) / scale)
             box = (x0 + x / scale, y0 + y / scale, x0 + (x + width) / scale, y0 + (y + height) / scale)
             if _points_at(tip, box, line, host, upright):
-                return tip, box
-    return None
+                carets.append((tip, box))
+    return carets
 
 
 def _points_at(tip: Point, box: Area, line: _Level, host: _Level, upright: bool) -> bool:
@@ -172,7 +175,7 @@ def _points_at(tip: Point, box: Area, line: _Level, host: _Level, upright: bool)
         return upright and tip[1] > base - 0.4 * unit
     # Added above: a tip from below, at the letters' feet or a little between them, or one from above.
     if upright:
-        return box[3] > base - 0.1 * unit and tip[1] > base - 1.2 * unit
+        return box[3] > base - 0.1 * unit and tip[1] > base - FEET * unit
     return tip[1] < base - 0.4 * unit and box[1] > line.level(tip[0]) - line.x_height
 
 
@@ -213,6 +216,21 @@ def _covers(word: Word, caret: Area) -> bool:
         and shared > 0.6 * min(right - left, caret[2] - caret[0])
         and right - left < 2 * (caret[2] - caret[0])
     )
+
+
+def _without_marks(words: Sequence[Word], caret: Area) -> list[Word]:
+    """The words without marks at their ends for which the caret was taken: the word reaches into its box."""
+    inner = (caret[0] + AMID * (caret[2] - caret[0]), caret[2] - AMID * (caret[2] - caret[0]))
+    out = []
+    for word in words:
+        left, right = _span(word)
+        text = word.text
+        if inner[0] < right <= caret[2] + (caret[2] - caret[0]):
+            text = text.rstrip(MARKS) or text
+        if caret[0] - (caret[2] - caret[0]) <= left < inner[1]:
+            text = text.lstrip(MARKS) or text
+        out.append(replace(word, text=text))
+    return out
 
 
 def _span(word: Word) -> tuple[float, float]:
