@@ -8,11 +8,12 @@ in, half of them with something struck out by us.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +24,7 @@ from text_recognizer.synthesis.rendering.augment import augment
 from text_recognizer.synthesis.rendering.ink import Hand
 from text_recognizer.synthesis.rendering.line import on_paper
 from text_recognizer.synthesis.rendering.page import PageLine, PageStyle, compose_page, render_page
+from text_recognizer.synthesis.rendering.paper import as_jpeg
 from text_recognizer.synthesis.rendering.strike import strike_out
 from text_recognizer.synthesis.sources.fonts import HandFont, load_fonts
 from text_recognizer.synthesis.sources.real_lines import RealLines
@@ -33,7 +35,9 @@ from text_recognizer.training.models.line_marks import HEIGHT, STRIDE
 Gray = NDArray[np.uint8]
 Rng = np.random.Generator
 
-PRINTED_SHARE, FONT_SHARE, REAL_SHARE = 0.3, 0.08, 0.4
+PRINTED_SHARE, FONT_SHARE, REAL_SHARE = 0.36, 0.08, 0.3
+# Of the rendered lines: were only real lines on old paper, old paper would tell handwriting from print.
+OLD_PAPER = 0.5
 CAPITALS_SHARE = 0.12
 WHOLE_PAGES = 0.12  # of the pages; the lines of the others are put on paper one by one
 HELD_OUT = 5  # every so manieth typeface is never trained on
@@ -123,9 +127,16 @@ class MarkedLines:
             gray = np.asarray(255 - np.maximum(written, print_), np.uint8)
         source = hand.name if isinstance(hand, HandFont) else "pen"
         for line in lines:
-            marked = cut_marked(gray, line, rng, printed or line.kind == "printed", source, whole)
+            paper = None if whole else self._paper
+            marked = cut_marked(gray, line, rng, printed or line.kind == "printed", source, paper)
             if marked is not None:
                 yield marked
+
+    def _paper(self, coverage: Gray, rng: Rng) -> Gray:
+        """Ink coverage (H, W) of a line on paper, often on that of a real line."""
+        if self.real is None or rng.random() > OLD_PAPER:
+            return on_paper(coverage, rng, 0.25)
+        return on_real_paper(coverage, self.real.sample(rng)[0], rng)
 
     def _real(self, rng: Rng, lines: RealLines) -> MarkedLine:
         """A real line, as it is or with some of its words struck out."""
@@ -145,11 +156,11 @@ def is_held_out(name: str) -> bool:
 
 
 def cut_marked(
-    gray: Gray, line: PageLine, rng: Rng, printed: bool, source: str, photographed: bool
+    gray: Gray, line: PageLine, rng: Rng, printed: bool, source: str, paper: Callable[[Gray, Rng], Gray] | None
 ) -> MarkedLine | None:
     """A line cut out of its page about as the line finder cuts it; None where next to nothing is left.
 
-    `photographed`: whether the page `gray` is one, not only ink; else the line is put on paper of its own.
+    `paper` puts its ink on paper; None where the page `gray` is on paper already.
     """
     baseline = [(float(x), float(y)) for x, y in line.baseline]
     along, up = frame(spine_of(line.polygon, baseline))
@@ -164,7 +175,7 @@ def cut_marked(
     crop = crop_line(gray, [(float(x), float(y)) for x, y in polygon], baseline)
     if crop.shape[1] < 24:
         return None
-    image = normalise_line(crop if photographed else on_paper(np.asarray(255 - crop, np.uint8), rng, 0.25), HEIGHT)
+    image = normalise_line(crop if paper is None else paper(np.asarray(255 - crop, np.uint8), rng), HEIGHT)
     u = polygon @ along
     columns = np.arange(image.shape[1]) / image.shape[1]
     struck = np.zeros(image.shape[1], bool)
@@ -172,6 +183,23 @@ def cut_marked(
         start, end = sorted((span @ along - u.min()) / max(float(np.ptp(u)), 1.0))
         struck |= (columns >= start) & (columns < end)
     return MarkedLine(image, printed, _steps(columns[struck], image.shape[1]), source)
+
+
+def on_real_paper(coverage: Gray, line: Gray, rng: Rng) -> Gray:
+    """Ink coverage (H, W) with the paper, the darkness and the grain of a real line (h, w), its own ink taken off."""
+    height, width = coverage.shape
+    scale = height / line.shape[0]
+    paper = cv2.GaussianBlur(cv2.morphologyEx(line, cv2.MORPH_CLOSE, np.ones((19, 19), np.uint8)), (0, 0), 4)
+    paper = cv2.resize(paper, (max(2, round(line.shape[1] * scale)), height), interpolation=cv2.INTER_LINEAR)
+    paper = np.tile(np.concatenate([paper, paper[:, ::-1]], axis=1), (1, 1 + width // (2 * paper.shape[1])))[:, :width]
+    dark = np.minimum(np.percentile(line, 1.5), 0.8 * paper)
+    grain = rng.normal(1.0, rng.uniform(0.02, 0.25), (max(2, height // 8), max(2, width // 8))).astype(np.float32)
+    density = np.clip(cv2.resize(grain, (width, height), interpolation=cv2.INTER_LINEAR), 0.3, 1.1)
+    soft = cv2.GaussianBlur(coverage.astype(np.float32) / 255, (0, 0), float(rng.uniform(0.3, 1.3)))
+    depth = np.clip(soft * density, 0, 1)
+    image = paper * (1 - depth) + dark * depth + rng.normal(0, rng.uniform(0.5, 7), (height, width))
+    out = np.clip(image, 0, 255).astype(np.uint8)
+    return as_jpeg(out, int(rng.integers(25, 90))) if rng.random() < 0.5 else out
 
 
 def _steps(fractions: NDArray[np.floating], width: int) -> NDArray[np.bool_]:

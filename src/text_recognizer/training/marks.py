@@ -25,8 +25,9 @@ from text_recognizer.training.stage import add_marks, strip_graph
 
 log = logging.getLogger(__name__)
 
-LINES, HELD_OUT_LINES, EPOCHS, BATCH, RATE = 8000, 1000, 6, 32, 3e-3
+LINES, HELD_OUT_LINES, EPOCHS, BATCH, RATE = 6500, 1000, 10, 32, 3e-3
 STRUCK_WEIGHT = 2.0  # of the loss of steps against that of lines
+SIZES = (0.5, 1.15)  # of a line in the height of its image, times its own
 WIDEST = 1024  # pixels of a line in training; wider ones are cut, at random
 
 
@@ -56,7 +57,7 @@ def fit(lines: Sequence[MarkedLine], epochs: int = EPOCHS, batch: int = BATCH, s
         batches = [order[i : i + batch] for i in range(0, len(order), batch)]
         total = 0.0
         for index in rng.permutation(len(batches)):
-            chosen = [_cut(lines[int(i)], rng) for i in batches[int(index)]]
+            chosen = [_cut(rescaled(lines[int(i)], rng), rng) for i in batches[int(index)]]
             images, widths, printed, struck, counts = collate(chosen)
             of_line, of_step = net(images, widths)
             line_loss = F.binary_cross_entropy_with_logits(of_line, printed)
@@ -84,6 +85,23 @@ def collate(lines: Sequence[MarkedLine]) -> tuple[Tensor, Tensor, Tensor, Tensor
     widths = torch.tensor([line.image.shape[1] for line in lines])
     printed = torch.tensor([float(line.printed) for line in lines])
     return torch.from_numpy(images), widths, printed, torch.from_numpy(struck), torch.from_numpy(counts)
+
+
+def rescaled(line: MarkedLine, rng: np.random.Generator) -> MarkedLine:
+    """A line larger or smaller in its height: polygons leave more or less room, whatever they are drawn around."""
+    factor = float(np.exp(rng.uniform(*np.log(SIZES))))
+    height, width = line.image.shape
+    size = (max(STRIDE, round(width * factor)), max(8, round(height * factor)))
+    image = cv2.resize(line.image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+    out = np.zeros((height, size[0]), np.uint8)
+    at = int(rng.integers(0, abs(height - size[1]) + 1))
+    if factor < 1:
+        out[at : at + size[1]] = image
+    else:
+        out = np.asarray(image[at : at + height], np.uint8)
+    steps = -(-out.shape[1] // STRIDE)
+    nearest = np.minimum((np.arange(steps) + 0.5) / factor, len(line.struck) - 1).astype(int)
+    return MarkedLine(out, line.printed, line.struck[nearest], line.source)
 
 
 def _cut(line: MarkedLine, rng: np.random.Generator) -> MarkedLine:
@@ -133,7 +151,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="(%(default)s)")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    # Layers this small only wait for each other in several threads.
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     sources = (args.unipen, args.fonts, args.texts, args.real_lines)
     net = fit(draw(MarkedLines(*sources), args.lines, 1), args.epochs)
     export_line_marks(net, args.out)
