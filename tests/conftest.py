@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ import pytest
 import uvicorn
 from hypothesis import settings
 
+from text_recognizer.reader import Reader
 from text_recognizer.service.listening import OPTIONS
 
 # Stores of feedback and readings, for feedback and monitoring.
@@ -179,6 +181,19 @@ def _serving(application):
 
 
 @pytest.fixture(scope="session")
-def serving():
+def one_model():
+    """Services in this process share one copy of the shipped model: loading it takes seconds, and there are many."""
+    shipped = cache(partial(Reader, None))
+
+    def reader(model, **options):
+        return shipped(**options) if model is None else Reader(model, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("text_recognizer.service.engine.Reader", reader)
+        yield
+
+
+@pytest.fixture(scope="session")
+def serving(one_model):
     """Context manager: an application on a server in a thread, as it runs in earnest; its address."""
     return _serving

@@ -22,6 +22,13 @@ from text_recognizer.service.settings import Settings
 
 
 @pytest.fixture(scope="module")
+def before(service, alone):
+    """The page alone, in front of the service."""
+    with alone(service.url) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
 def page(service, picture):
     return service.http.post("/v1/read?mode=fast", files={"image": ("page.png", picture)}).json()
 
@@ -76,12 +83,11 @@ def test_only_pages_that_the_operator_names_may_frame_the_page():
         ("GET", "/page/browser/../page.py"),
     ],
 )
-def test_no_address_of_gradio_reads_files_or_fetches_for_strangers(service, alone, method, path):
-    with alone(service.url) as before:
-        for server in (service, before):
-            answer = server.http.request(method, path, json={})
-            assert answer.status_code in (403, 404, 405), (path, answer.status_code)
-            assert "root:" not in answer.text and "import" not in answer.text
+def test_no_address_of_gradio_reads_files_or_fetches_for_strangers(service, before, method, path):
+    for server in (service, before):
+        answer = server.http.request(method, path, json={})
+        assert answer.status_code in (403, 404, 405), (path, answer.status_code)
+        assert "root:" not in answer.text and "import" not in answer.text
 
 
 def test_page_takes_nothing_from_elsewhere(service):
@@ -226,17 +232,16 @@ def test_keys_and_rates_hold_for_the_page_too(mounted, alone, page, picture):
         assert set(codes) == {200, 429}
 
 
-def test_alone_only_what_the_page_asks_for_is_passed_on(service, alone, picture):
-    with alone(service.url) as before:
-        assert before.http.get("/").status_code == 200
-        assert before.http.get("/healthz").json() == {"status": "ok"}
-        read = before.http.post("/v1/read?mode=fast", files={"image": ("page.png", picture)})
-        assert read.json()["source"] == "page.png" and read.headers["x-model"]
-        for method, path in (
-            ("GET", "/metrics"), ("GET", "/openapi.json"), ("POST", "/"), ("GET", "/readyz"), ("GET", "/v1/read"),
-            ("DELETE", "/v1/feedback/..%2f..%2fmetrics"), ("GET", "/v1/../metrics"), ("PUT", "/v1/feedback"),
-        ):  # fmt: skip
-            assert before.http.request(method, path).status_code == 404, (method, path)
+def test_alone_only_what_the_page_asks_for_is_passed_on(before, picture):
+    assert before.http.get("/").status_code == 200
+    assert before.http.get("/healthz").json() == {"status": "ok"}
+    read = before.http.post("/v1/read?mode=fast", files={"image": ("page.png", picture)})
+    assert read.json()["source"] == "page.png" and read.headers["x-model"]
+    for method, path in (
+        ("GET", "/metrics"), ("GET", "/openapi.json"), ("POST", "/"), ("GET", "/readyz"), ("GET", "/v1/read"),
+        ("DELETE", "/v1/feedback/..%2f..%2fmetrics"), ("GET", "/v1/../metrics"), ("PUT", "/v1/feedback"),
+    ):  # fmt: skip
+        assert before.http.request(method, path).status_code == 404, (method, path)
 
 
 def test_visitors_are_told_apart_by_the_service_behind(serving, wait_until):

@@ -315,30 +315,31 @@ MERGED = """([base, mine, theirs]) => import('./page/browser/merging.js').then((
 })"""
 
 
-@pytest.mark.parametrize(
-    ("mine", "theirs", "wanted"),
-    [
-        ([[1, "A"], [2, "b"], [3, "c"]], [[1, "a"], [2, "B"], [3, "c"]], [[1, "A"], [2, "B"], [3, "c"]]),
-        ([[1, "A"], [2, "b"], [3, "c"]], [[1, "X"], [2, "b"], [3, "c"]], [[1, "A", "X"], [2, "b"], [3, "c"]]),
-        # One deletes a line, the other adds one; a line that was changed is not deleted.
-        ([[1, "a"], [3, "c"]], [[1, "a"], [4, "d"], [2, "b"], [3, "c"]], [[1, "a"], [4, "d"], [3, "c"]]),
-        ([[1, "a"], [3, "c"]], [[1, "a"], [2, "B"], [3, "c"]], [[1, "a"], [2, "B"], [3, "c"]]),
-        ([[1, "a"], [2, "B"], [3, "c"]], [[1, "a"], [3, "c"]], [[1, "a"], [2, "B"], [3, "c"]]),
-        # One moves lines, the other changes one and adds one behind it.
-        (
-            [[3, "c"], [1, "a"], [2, "b"]],
-            [[1, "a"], [2, "B"], [4, "d"], [3, "c"]],
-            [[3, "c"], [1, "a"], [2, "B"], [4, "d"]],
-        ),
-        (
-            [[1, "a"], [2, "B"], [4, "d"], [3, "c"]],
-            [[3, "c"], [1, "a"], [2, "b"]],
-            [[3, "c"], [1, "a"], [2, "B"], [4, "d"]],
-        ),
-    ],
-)
-def test_changes_of_two_tabs_are_merged_line_by_line(tab, mine, theirs, wanted):
-    assert tab.evaluate(MERGED, [[[1, "a"], [2, "b"], [3, "c"]], mine, theirs]) == wanted
+MERGES = [  # of one and the other: what both made of [1, "a"], [2, "b"], [3, "c"]
+    ([[1, "A"], [2, "b"], [3, "c"]], [[1, "a"], [2, "B"], [3, "c"]], [[1, "A"], [2, "B"], [3, "c"]]),
+    ([[1, "A"], [2, "b"], [3, "c"]], [[1, "X"], [2, "b"], [3, "c"]], [[1, "A", "X"], [2, "b"], [3, "c"]]),
+    # One deletes a line, the other adds one; a line that was changed is not deleted.
+    ([[1, "a"], [3, "c"]], [[1, "a"], [4, "d"], [2, "b"], [3, "c"]], [[1, "a"], [4, "d"], [3, "c"]]),
+    ([[1, "a"], [3, "c"]], [[1, "a"], [2, "B"], [3, "c"]], [[1, "a"], [2, "B"], [3, "c"]]),
+    ([[1, "a"], [2, "B"], [3, "c"]], [[1, "a"], [3, "c"]], [[1, "a"], [2, "B"], [3, "c"]]),
+    # One moves lines, the other changes one and adds one behind it.
+    (
+        [[3, "c"], [1, "a"], [2, "b"]],
+        [[1, "a"], [2, "B"], [4, "d"], [3, "c"]],
+        [[3, "c"], [1, "a"], [2, "B"], [4, "d"]],
+    ),
+    (
+        [[1, "a"], [2, "B"], [4, "d"], [3, "c"]],
+        [[3, "c"], [1, "a"], [2, "b"]],
+        [[3, "c"], [1, "a"], [2, "B"], [4, "d"]],
+    ),
+]
+
+
+def test_changes_of_two_tabs_are_merged_line_by_line(tab, subtests):
+    for number, (mine, theirs, wanted) in enumerate(MERGES):
+        with subtests.test(number=number):
+            assert tab.evaluate(MERGED, [[[1, "a"], [2, "b"], [3, "c"]], mine, theirs]) == wanted
 
 
 def test_service_that_is_away_is_waited_for_and_the_text_can_be_taken_along(service, browse_each, picture):
