@@ -28,7 +28,7 @@ from text_recognizer.training.paragraphs import LitParagraphs, RenderedParagraph
 from text_recognizer.training.stage import open_checkpoint
 
 PITCH = 45  # pixels from line to line, about the middle of what training shows
-LINES = range(2, 16)  # that a picture may have
+LINES = range(3, 14)  # that a picture may have
 
 Read = Callable[[NDArray[np.uint8]], str]
 
@@ -72,26 +72,27 @@ def main() -> None:
     parser.add_argument("--unipen", type=Path, required=True)
     parser.add_argument("--texts", type=Path)
     parser.add_argument("--set", type=Path, action="append", default=[])
-    parser.add_argument("--paragraphs", type=int, default=32)
+    parser.add_argument("--paragraphs", type=int, default=32, help="rendered ones; 0 for none")
     parser.add_argument("--max-lines", type=int, default=8)
     args = parser.parse_args()
     module, reader = load(args.checkpoint), Reader()
 
-    data = RenderedParagraphs(
-        args.unipen, None, args.texts, validation_lines=args.paragraphs, max_lines=args.max_lines, font_share=0.0
-    )
-    inks, truths = [], []
-    for batch in data.test_dataloader():
-        truths += module.truths(batch)
-        inks += [batch.images[row, 0, :, : int(width)].numpy() for row, width in enumerate(batch.widths)]
-    print(f"{len(truths)} rendered paragraphs, {sum(t.count(chr(10)) + 1 for t in truths)} lines")
-    for head in ("ctc", "decoder"):
-        report(f"no line finder, {head}", truths, [read_ink(module, ink, head) for ink in inks])
-    pages = []
-    for ink in inks:
-        page = cv2.resize(255 - ink, (round(2 * ink.shape[1] / WIDTH_SCALE), 2 * ink.shape[0]))
-        pages.append(cv2.copyMakeBorder(page, 60, 60, 60, 60, cv2.BORDER_CONSTANT, value=255))
-    report("line mode, fast", truths, [reader.read(page, mode="fast").text for page in pages])
+    if args.paragraphs:
+        data = RenderedParagraphs(
+            args.unipen, None, args.texts, validation_lines=args.paragraphs, max_lines=args.max_lines, font_share=0.0
+        )
+        inks, truths = [], []
+        for batch in data.test_dataloader():
+            truths += module.truths(batch)
+            inks += [batch.images[row, 0, :, : int(width)].numpy() for row, width in enumerate(batch.widths)]
+        print(f"{len(truths)} rendered paragraphs, {sum(t.count(chr(10)) + 1 for t in truths)} lines")
+        for head in ("ctc", "decoder"):
+            report(f"no line finder, {head}", truths, [read_ink(module, ink, head) for ink in inks])
+        pages = []
+        for ink in inks:
+            page = cv2.resize(255 - ink, (round(2 * ink.shape[1] / WIDTH_SCALE), 2 * ink.shape[0]))
+            pages.append(cv2.copyMakeBorder(page, 60, 60, 60, 60, cv2.BORDER_CONSTANT, value=255))
+        report("line mode, fast", truths, [reader.read(page, mode="fast").text for page in pages])
 
     for place in args.set:
         pictures = load_set(place).pages
