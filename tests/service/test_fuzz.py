@@ -1,6 +1,7 @@
 """The door for pixels under bytes that nobody meant: no crash, no hang, no memory over the cap.
 
-TEXT_RECOGNIZER_FUZZ=100000 looks at that many inputs, in some twenty seconds; by default there are fewer.
+TEXT_RECOGNIZER_FUZZ=100000 looks at that many inputs, in some twenty seconds; by default there are fewer. The whole
+service under inputs of all kinds is that of benchmarks/fuzz.py, of which some are sent here.
 """
 
 import base64
@@ -156,6 +157,14 @@ def test_many_inputs_neither_crash_nor_hang_nor_eat_memory():
     assert INPUTS / 10 < int(found[2]) < INPUTS  # else the damage is too small or too large to tell anything
     assert float(found[3]) < SECONDS
     assert int(found[4]) < 200
+
+
+@pytest.mark.parametrize("what", [("--inputs", "300"), ("--sequences", "8")])
+def test_whole_service_answers_inputs_of_every_kind(what):
+    """Files, JSON, forms, requests as bytes, and sequences of requests by the OpenAPI document."""
+    script = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
+    done = subprocess.run([sys.executable, script, *what], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
 
 
 PRIVATE = re.compile(r"Traceback|0x[0-9a-f]{6}|\.py\b|/(?:tmp|home|root|usr|work|src)/", re.IGNORECASE)
