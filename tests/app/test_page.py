@@ -189,6 +189,21 @@ def test_pages_of_what_browsers_cannot_show_become_pictures(service, tiff, pdf):
         assert words in refused.json()["detail"]
 
 
+def test_table_whose_rows_would_be_filled_up_without_end_is_refused(service, page):
+    """A long row, and many short ones: the square of what was sent."""
+    line = {**page["lines"][0], "words": [], "alternatives": []}
+    rows = [
+        {"kind": "row", "start": 0, "stop": 300},
+        *({"kind": "row", "start": n, "stop": n + 1} for n in range(300, 600)),
+    ]
+    blocks = [{"kind": "table", "start": 0, "stop": 600, "blocks": rows}]
+    content = {"page": {**page, "lines": [line] * 600, "blocks": blocks}}
+    answer = service.http.post("/page/written/tables", json=content)
+    assert (answer.status_code, "divide it" in answer.json()["detail"]) == (400, True)
+    blocks[0]["blocks"] = [{"kind": "row", "start": n, "stop": n + 6} for n in range(0, 600, 6)]
+    assert service.http.post("/page/written/tables", json=content).text.count("\n") == 100
+
+
 def test_encrypted_document_is_told_what_to_do(service):
     stored = io.BytesIO()
     with pikepdf.new() as pdf:
