@@ -191,20 +191,24 @@ def test_interrupted_run_continues_and_is_tracked_as_one_run(
 
 def test_characters_that_the_base_does_not_know_are_learned(base: Bundle, tmp_path: Path) -> None:
     font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), 36)
+
+    def written(text: str) -> Image.Image:
+        image = Image.new("L", (420, 64), 240)
+        ImageDraw.Draw(image).text((10, 8), text, 30, font)
+        return image
+
     rng = np.random.default_rng(5)
     records = []
     for number in range(24):
         text = " ".join(rng.choice(("дом", "жук", "the", "fox", "мир"), 3))
-        image = Image.new("L", (420, 64), 240)
-        ImageDraw.Draw(image).text((10, 8), text, 30, font)
-        image.save(tmp_path / f"{number}.png")
+        written(text).save(tmp_path / f"{number}.png")
         records.append({"image": f"{number}.png", "text": text})
     records[0]["text"] += "ы"  # once: too seldom to learn
     (tmp_path / "lines.jsonl").write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
     said: list[str] = []
     options = FineTuneOptions(
         data=tmp_path / "lines.jsonl", out=tmp_path / "mine", run=tmp_path / "run", trackers=(), threads=1,
-        extend_alphabet=True, force=True, recipe=Recipe(steps=12, learning_rate=1e-3, warmup_steps=3),
+        extend_alphabet=True, force=True, recipe=Recipe(steps=60, learning_rate=2e-3, warmup_steps=8),
     )  # fmt: skip
     made = fine_tune(options, said.append)
     learned = made.bundle.description.alphabet.removeprefix(base.description.alphabet)
@@ -212,7 +216,13 @@ def test_characters_that_the_base_does_not_know_are_learned(base: Bundle, tmp_pa
     assert any(line.startswith("1 characters are outside the alphabet: 'ы' 1×") for line in said)
     assert made.bundle.description.files.keys() - {REFERENCE} == base.description.files.keys() - {REFERENCE}
     assert read_record(tmp_path / "run")["config"]["alphabet"]["new"] == learned
-    assert Recognizer(made.bundle, 1).language is not None  # it is still steered by the language model
+    recognizer = Recognizer(made.bundle, 1)
+    assert recognizer.language is not None  # it is still steered by the language model
+    other = [np.asarray(written(text)) for text in ("жук дом", "мир fox жук", "the мир")]
+    for mode in ("fast", "accurate"):
+        read = [line.text for line in recognizer.read_lines(other, mode)]
+        assert len(set("".join(read)) & set(learned)) >= 2, read  # they are read, after so short a training not all
+        assert "fox" in read[1], read
     lines = cut_lines(load_set(options.data), 48, made.bundle.description.alphabet, 255).lines
     before = loss_of(stage.bundle_network(base, made.bundle.description.alphabet), made.bundle, lines)
     assert loss(made.bundle, lines) < 0.9 * before
