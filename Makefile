@@ -59,8 +59,10 @@ docs: .venv/test.stamp
 	@$(BIN)/sphinx-build -E -W --keep-going --quiet -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
 
+# WORKERS=2 shares the tests file by file between two processes, a core for each: threads would hold up each other.
 unit: .venv/test.stamp
-	$(BIN)/pytest -q
+	$(if $(WORKERS),OMP_NUM_THREADS=1) $(BIN)/pytest -q \
+		$(if $(WORKERS),--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder)
 
 # The lowest versions that pyproject.toml allows, in an environment of their own.
 lowest: .venv/test.stamp
