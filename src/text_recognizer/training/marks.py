@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from text_recognizer.recognition.marks import THRESHOLD
+from text_recognizer.recognition.marks import PRINTED, THRESHOLD
 from text_recognizer.recognition.recognizer import MARGIN
 from text_recognizer.training.marked_lines import MarkedLine, MarkedLines
 from text_recognizer.training.models.line_marks import STRIDE, LineMarks, export_line_marks
@@ -124,7 +124,7 @@ def measure(net: LineMarks, lines: Sequence[MarkedLine]) -> dict[str, float]:
         with torch.no_grad():
             of_line, of_step = net(images, widths)
         for row, line in enumerate(chosen):
-            right[line.printed].append((float(of_line[row]) > 0) == line.printed)
+            right[line.printed].append((float(of_line[row].sigmoid()) > PRINTED) == line.printed)
             marked = of_step[row, : len(line.struck)].sigmoid().numpy() > THRESHOLD
             found[0] += int((marked & line.struck).sum())
             found[1] += int(line.struck.sum())
