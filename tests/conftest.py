@@ -3,7 +3,9 @@
 import contextlib
 import os
 import pwd
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,8 +14,10 @@ import threading
 import time
 from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 import uvicorn
@@ -197,3 +201,43 @@ def one_model():
 def serving(one_model):
     """Context manager: an application on a server in a thread, as it runs in earnest; its address."""
     return _serving
+
+
+@contextlib.contextmanager
+def _process(wait_until, *options, preexec=None, **environ):
+    """`text-recognizer serve` in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "text_recognizer", "serve", "--port", "0", *options],
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=preexec,
+    )
+    log = []
+    try:
+        first = process.stdout.readline()
+        found = re.search(r"http://\S+", first)
+        assert found, first + process.stdout.read()
+        threading.Thread(target=lambda: log.extend(process.stdout), daemon=True).start()
+        with httpx.Client(base_url=found[0], timeout=60) as http:
+
+            def ready():
+                with contextlib.suppress(httpx.TransportError):
+                    return http.get("/readyz").status_code == 200
+                assert process.poll() is None, "".join(log)
+                return False
+
+            wait_until(ready)
+            yield SimpleNamespace(url=found[0], http=http, process=process, log=log)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def process(wait_until):
+    """Context manager: a service as a process, with these options and variables."""
+    return partial(_process, wait_until)

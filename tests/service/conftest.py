@@ -1,15 +1,9 @@
-"""A real service on loopback: in a thread where settings are enough, as a process where it is killed."""
+"""A real service on loopback, in a thread; `process` of the tests above has it as a process."""
 
 import contextlib
 import io
-import os
 import re
 import resource
-import signal
-import subprocess
-import sys
-import threading
-from functools import partial
 from types import SimpleNamespace
 
 import httpx
@@ -19,40 +13,6 @@ from PIL import Image
 from text_recognizer.bundle import Bundle
 from text_recognizer.service.app import create_app
 from text_recognizer.service.settings import Settings
-
-
-@contextlib.contextmanager
-def _process(wait_until, *options, preexec=None, **environ):
-    """`text-recognizer serve` in a process of its own."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "text_recognizer", "serve", "--port", "0", *options],
-        env={**os.environ, **environ},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=preexec,
-    )
-    log = []
-    try:
-        first = process.stdout.readline()
-        found = re.search(r"http://\S+", first)
-        assert found, first + process.stdout.read()
-        threading.Thread(target=lambda: log.extend(process.stdout), daemon=True).start()
-        with httpx.Client(base_url=found[0], timeout=60) as http:
-
-            def ready():
-                with contextlib.suppress(httpx.TransportError):
-                    return http.get("/readyz").status_code == 200
-                assert process.poll() is None, "".join(log)
-                return False
-
-            wait_until(ready)
-            yield SimpleNamespace(url=found[0], http=http, process=process, log=log)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        process.wait(60)
-        process.stdout.close()
 
 
 @pytest.fixture(scope="session")
@@ -68,12 +28,6 @@ def running(serving, wait_until):
             yield SimpleNamespace(url=url, http=http, app=app, engine=app.state.context.engine)
 
     return run
-
-
-@pytest.fixture(scope="session")
-def process(wait_until):
-    """Context manager: a service as a process, with these options and variables."""
-    return partial(_process, wait_until)
 
 
 @pytest.fixture(scope="session")
