@@ -159,3 +159,21 @@ def test_a_page_of_many_lines_takes_seconds_at_most():
     begin = time.process_time()
     assert sorted(reading_order(boxes)) == list(range(len(boxes)))
     assert time.process_time() - begin < 20
+
+
+def test_two_notes_in_the_margin_are_read_where_each_begins():
+    main = [box(100, 400, y) for y in range(20, 500, 30)]
+    upper = [box(10, 70, y) for y in (52, 74)]
+    lower = [box(10, 70, y) for y in (352, 374)]
+    parts = find_parts([*main, *upper, *lower])
+    assert [part.kind for part in parts] == ["text", "margin", "text", "margin", "text"]
+    assert parts[1].indices() == [16, 17]
+    assert parts[3].indices() == [18, 19]
+
+
+def test_first_word_that_stands_apart_stays_with_its_line_beside_a_note():
+    main = [box(100, 400, y) for y in range(20, 500, 30)]
+    word, note = box(10, 70, 50), [box(10, 70, y) for y in (352, 374)]
+    found = reading_order([*main, word, *note])
+    assert found.index(16) + 1 == found.index(1)  # before the second line
+    assert found.index(17) + 1 == found.index(18)

@@ -28,6 +28,7 @@ GOES_ON = 1.6  # times the usual distance of baselines over which a column goes 
 REGULAR = 1.35  # the same, between neighbours in a paragraph
 CROSSING, OUTSIDE = 2.0, 0.25  # lines that a line across a gutter weighs against it; beyond its columns
 MOST_ACROSS = 0.5  # of a column's lines that may reach across the gutter
+NOTE_GAP = 6.0  # x-heights between the baselines of two notes
 NARROW = 0.4  # of a column's width: notes in its margin are narrower
 TABLE = 2.5  # evidence from which what stands side by side is a table
 
@@ -348,13 +349,37 @@ def _is_margin(note: list[_Line], main: list[_Line]) -> bool:
 
 
 def _with_note(main: list[_Line], note: list[_Line]) -> list[Part]:
-    """`main` with the note in its margin read before the line beside which it begins."""
-    start = note[0].middle - 0.5 * note[0].x_height
-    above = [line for line in main if line.middle < start]
-    below = [line for line in main if line.middle >= start]
-    parts = _parts(above) if above else []
-    parts.append(Part("margin", tuple(line.pieces for line in _ordered(note))))
-    return [*parts, *_parts(below)] if below else parts
+    """`main` with each note in its margin read before the line beside which it begins.
+
+    A line that stands alone there, level with one of `main`, is the beginning or the end of that line.
+    """
+    pitch = _pitch(main)
+    notes = []
+    for run in _runs(note):
+        mate = next((line for line in main if _in_row(line, run[0], pitch)), None) if len(run) == 1 else None
+        if mate is None:
+            notes.append(run)
+        else:
+            both = sorted((mate, run[0]), key=lambda line: line.left)
+            joined = _Line(both[0].pieces + both[1].pieces, both[0].boxes + both[1].boxes)
+            main = [joined if line is mate else line for line in main]
+    parts: list[Part] = []
+    for run in notes:
+        start = run[0].middle - 0.5 * run[0].x_height
+        above, main = [line for line in main if line.middle < start], [line for line in main if line.middle >= start]
+        parts += _parts(above) if above else []
+        parts.append(Part("margin", tuple(line.pieces for line in _ordered(run))))
+    return [*parts, *_parts(main)] if main else parts
+
+
+def _runs(note: list[_Line]) -> list[list[_Line]]:
+    """Notes in a margin: lines that follow each other closely."""
+    runs = [note[:1]]
+    for line, following in pairwise(note):
+        if following.middle - line.middle > NOTE_GAP * max(line.x_height, following.x_height):
+            runs.append([])
+        runs[-1].append(following)
+    return runs
 
 
 def _text(lines: list[_Line]) -> Part:
