@@ -68,7 +68,7 @@ def test_struck_words_leave_the_text_and_scripts_are_reported(marking, bare):
 
 
 def test_word_is_struck_where_most_of_it_is():
-    marks = LineMarks("handwritten", np.asarray([0, 0, 0.9, 0.9, 0.9, 0.2, 0, 0], np.float32))
+    marks = LineMarks("handwritten", np.asarray([0, 0, 0.95, 0.95, 0.95, 0.2, 0, 0], np.float32))
     assert marks.is_struck(2 / 8, 5 / 8)
     assert marks.is_struck(1 / 8, 6 / 8)
     assert not marks.is_struck(0, 3 / 8)

@@ -13,7 +13,7 @@ from text_recognizer.page import Script
 STRIDE = 8  # pixels of a normalised line for each step of the network
 # Most lines of most pages are handwriting, and next to none of it looks printed.
 PRINTED = 0.3  # probability from which a line is printed
-THRESHOLD = 0.8  # probability from which a step is struck out: a word that is left out wrongly is lost
+THRESHOLD = 0.9  # probability from which a step is struck out: a word that is left out wrongly is lost
 SHARE = 0.5  # of a word's width that must be struck out
 
 
