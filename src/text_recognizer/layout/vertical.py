@@ -18,8 +18,8 @@ Gray = NDArray[np.uint8]
 FEWEST = 4  # letters under each other that may be a line on its side
 NARROW = 1.3  # of its height: a letter that was taken for a line is not wider
 REACH = 4.0  # widths by which the note may go on above and below the letters found
-LEAD = 0.05  # by which the confidence of the turned line must exceed that of what was found, 0…1
-CONFIDENT = 0.75  # the confidence that it needs where nothing was found before
+LEAD = 0.12  # by which the confidence of the turned line must exceed that of what was found, 0…1
+CONFIDENT = 0.75  # the confidence that it needs in any case
 SIDE = 700  # pixels of the page's longer side on which ink is looked for that no line covers
 TALL = 4.0  # of its width: what may be a line on its side
 MOST = 4  # such places of a page that are looked at
@@ -46,7 +46,7 @@ def turn_notes(
         area = _area(column, boxes, gray.shape)
         found = _turned(gray, area, finder, confidence, height)
         as_found = confidence([crop_line(gray, *kept[n], height) for n in column])
-        if found is not None and found[0] > as_found + LEAD:
+        if found is not None and found[0] > max(CONFIDENT, as_found + LEAD):
             added += found[1]
             left, top, right, bottom = area
             inside = [
@@ -58,7 +58,9 @@ def turn_notes(
     kept = [place for n, place in enumerate(kept) if n not in gone] + added
     for area in _uncovered(gray, kept):
         found = _turned(gray, area, finder, confidence, height)
-        if found is not None and found[0] > CONFIDENT:
+        upright = [crop_line(gray, *place, height) for place in _stacked(gray, area)]
+        as_found = confidence(upright) if len(upright) >= FEWEST else 0.0
+        if found is not None and found[0] > max(CONFIDENT, as_found + LEAD):
             left, top, right, bottom = area
             # A letter or two of the note may have been taken for lines.
             kept = [
@@ -102,6 +104,20 @@ def _uncovered(gray: Gray, places: Sequence[Place]) -> list[tuple[int, int, int,
         right, bottom = (x + width + margin) / scale, (y + tall + margin) / scale
         areas.append((int(left), int(top), min(gray.shape[1], int(right)), min(gray.shape[0], int(bottom))))
     return areas
+
+
+def _stacked(gray: Gray, area: tuple[int, int, int, int]) -> list[Place]:
+    """What stands under each other in `area` as a line each: rows of ink with white between."""
+    left, top, right, bottom = area
+    ink = flatten_paper(np.ascontiguousarray(gray[top:bottom, left:right])) < 128
+    rows = np.concatenate([[False], ink.any(axis=1), [False]])
+    edges = np.flatnonzero(rows[1:] != rows[:-1]) + top
+    places: list[Place] = []
+    for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        columns = np.flatnonzero(ink[begin - top : end - top].any(axis=0)) + left
+        x0, x1 = float(columns[0]), float(columns[-1] + 1)
+        places.append((((x0, begin), (x1, begin), (x1, end), (x0, end)), ((x0, end), (x1, end))))
+    return places
 
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
