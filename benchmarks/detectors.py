@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from text_recognizer.evaluation.line_alignment import ILLEGIBLE, align_lines
 from text_recognizer.evaluation.metrics import any_order, errors
-from text_recognizer.evaluation.sets import load_set
+from text_recognizer.evaluation.sets import LINE_TYPES, load_set
 from text_recognizer.images import load_image
 from text_recognizer.layout.blocks import arrange
 from text_recognizer.page import Line
@@ -47,7 +47,7 @@ def main() -> None:
     print("| set | lines of | CER | any order | lines | lost | invented |\n|---|---|---|---|---|---|---|")
     for folder in arguments.set:
         counts: dict[str, list[int]] = {"ours": [0] * 6, "RapidOCR": [0] * 6}
-        for page in load_set(folder).pages[:: arguments.step]:
+        for page in load_set(folder, LINE_TYPES).pages[:: arguments.step]:
             truth = page.text.splitlines() if page.text else [line.text for line in page.lines]
             legible = [ILLEGIBLE.sub(" ", line) for line in truth]
             gray = load_image(page.image).gray
