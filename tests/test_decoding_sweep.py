@@ -2,8 +2,10 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from text_recognizer.bundle import Bundle
 from text_recognizer.reader import Reader
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
@@ -11,7 +13,8 @@ import decoding
 
 
 def test_settings_of_the_sweep_change_what_is_read(bundle_dir, letter, monkeypatch, capsys):
-    reader = Reader(threads=1)
+    # The sweep ranks without the neural language model.
+    reader = Reader(threads=1, decoding=replace(Bundle.open().description.recognizer.decoding, neural_share=0))
     crops = reader.lay_out(letter).crops[3:6]
     truths = [reading.text for reading in reader.recognizer.read_lines(crops)]
     monkeypatch.setattr(decoding, "calibration_lines", lambda unipen, texts: list(zip(crops, truths, strict=True)))

@@ -64,7 +64,7 @@ def test_wheel_lacks_only_the_weights_of_training(built, unpacked):
     }
     with pytest.raises(BundleInvalid, match="in the repository"):
         Bundle.open(folder, whole=True)
-    assert next(built.glob("*.whl")).stat().st_size < 36 * MB
+    assert next(built.glob("*.whl")).stat().st_size < 42 * MB
 
 
 def test_wheel_has_every_module_and_data_file(unpacked):
@@ -92,4 +92,4 @@ def test_sdist_has_what_the_documentation_names(built):
     assert any(name.startswith("benchmarks/") for name in named)
     assert {name for name in named if name not in held} == set()
     assert "src/text_recognizer/bundles/default/recognizer.safetensors" in held
-    assert archive.stat().st_size < 48 * MB
+    assert archive.stat().st_size < 53 * MB

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from text_recognizer import cli
 from text_recognizer.bundle import Bundle
+from text_recognizer.description import NEURAL_LANGUAGE_MODEL
 from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
 from text_recognizer.evaluation.sets import load_set
 from text_recognizer.evaluation.truth import EvaluationSet, TruthLine, TruthPage
@@ -89,7 +90,7 @@ def loss_of(network: RecognizerNetwork, bundle: Bundle, lines: list[OwnLine]) ->
 
 def test_lines_are_learned(base: Bundle, tuned: tuple[Bundle, list[OwnLine]]) -> None:
     bundle, lines = tuned
-    assert loss(bundle, lines) < 0.95 * loss(base, lines)
+    assert loss(bundle, lines) < 0.97 * loss(base, lines)
 
 
 def test_tuned_bundle_reads_and_says_where_it_comes_from(base: Bundle, tuned: tuple[Bundle, list[OwnLine]]) -> None:
@@ -214,7 +215,9 @@ def test_characters_that_the_base_does_not_know_are_learned(base: Bundle, tmp_pa
     learned = made.bundle.description.alphabet.removeprefix(base.description.alphabet)
     assert sorted(learned) == sorted("домжукир")
     assert any(line.startswith("1 characters are outside the alphabet: 'ы' 1×") for line in said)
-    assert made.bundle.description.files.keys() - {REFERENCE} == base.description.files.keys() - {REFERENCE}
+    # The neural language model knows no further characters.
+    left_out = {REFERENCE, f"{NEURAL_LANGUAGE_MODEL}.onnx"}
+    assert made.bundle.description.files.keys() - {REFERENCE} == base.description.files.keys() - left_out
     assert read_record(tmp_path / "run")["config"]["alphabet"]["new"] == learned
     recognizer = Recognizer(made.bundle, 1)
     assert recognizer.language is not None  # it is still steered by the language model
