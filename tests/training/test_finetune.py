@@ -209,7 +209,7 @@ def test_characters_that_the_base_does_not_know_are_learned(base: Bundle, tmp_pa
     said: list[str] = []
     options = FineTuneOptions(
         data=tmp_path / "lines.jsonl", out=tmp_path / "mine", run=tmp_path / "run", trackers=(), threads=1,
-        extend_alphabet=True, force=True, recipe=Recipe(steps=60, learning_rate=2e-3, warmup_steps=8),
+        extend_alphabet=True, force=True, recipe=Recipe(steps=90, learning_rate=2e-3, warmup_steps=8),
     )  # fmt: skip
     made = fine_tune(options, said.append)
     learned = made.bundle.description.alphabet.removeprefix(base.description.alphabet)
