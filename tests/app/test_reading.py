@@ -133,7 +133,8 @@ def test_several_pictures_are_all_read_and_survive_a_reload(tab, picture, blank)
     tab.go_back()
     tab.until("document.querySelector('#tr-lines textarea')?.value === 'typed before the reload'")
     tab.click("#tr-work [data-forget-all]")
-    assert tab.locator("#tr-start").is_visible() and tab.locator("#tr-start .pages li").count() == 0
+    tab.wait_for_selector("#tr-start:visible")
+    tab.until("document.querySelectorAll('#tr-start .pages li').length === 0")
     tab.get_by_role("button", name="Undo", exact=True).first.click()  # one click must not be the end of a day's work
     tab.until("document.querySelectorAll('#tr-work .pages li').length === 3")
     tab.wait_until_stored()
@@ -144,7 +145,7 @@ def test_several_pictures_are_all_read_and_survive_a_reload(tab, picture, blank)
     tab.wait_until_stored()
     tab.reload()
     tab.wait_for_selector("#tr-choose")
-    assert tab.locator("#tr-start .pages li").count() == 0
+    tab.until("document.querySelectorAll('#tr-start .pages li').length === 0")
 
 
 def test_two_tabs_show_the_same_page(tab, service, picture):
