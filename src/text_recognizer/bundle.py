@@ -65,6 +65,10 @@ class Bundle:
                 raise BundleInvalid(f"{file} is damaged or was changed (its sha256 differs): get the bundle again.")
         return cls(folder, description)
 
+    def has(self, name: str) -> bool:
+        """Whether it holds the graph `name`; only those of `description.NEEDED` are in every bundle."""
+        return f"{name}.onnx" in self.description.files
+
     def session(self, name: str, threads: int | None = None, device: str = CPU) -> ort.InferenceSession:
         """ONNX Runtime session of graph `name` (such as "encoder") on `device` (see `devices`).
 

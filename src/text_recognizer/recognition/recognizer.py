@@ -482,15 +482,16 @@ class _Graphs:
 
     @cached_property
     def neural(self) -> NeuralLanguageModel | None:
-        if f"{NEURAL_LANGUAGE_MODEL}.onnx" not in self._bundle.description.files:
+        if not self._bundle.has(NEURAL_LANGUAGE_MODEL):
             return None
         return NeuralLanguageModel(self._bundle.session(NEURAL_LANGUAGE_MODEL, self._threads))
 
     @cached_property
     def marks(self) -> Any:
         """The graph of `recognition.marks`; None where the bundle has none."""
-        has = f"{LINE_MARKS}.onnx" in self._bundle.description.files
-        return self._bundle.session(LINE_MARKS, self._threads, self._device) if has else None
+        if not self._bundle.has(LINE_MARKS):
+            return None
+        return self._bundle.session(LINE_MARKS, self._threads, self._device)
 
     @cached_property
     def table(self) -> LanguageTable:

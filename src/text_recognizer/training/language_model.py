@@ -26,6 +26,8 @@ from text_recognizer.synthesis.sources.text import TextSource
 
 Keys = NDArray[np.uint64]
 MASK = np.uint64((1 << ID_BITS) - 1)
+_IDS = np.zeros(0x10000, np.uint8)  # the id of each character by its code, 0 outside the alphabet
+_IDS[[ord(character) for character in ALPHABET]] = np.arange(len(ALPHABET)) + FIRST_CHARACTER
 # Least count of an n-gram by its order: rarer ones mostly show that a text was in the corpus.
 LEAST = {1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 6: 2}
 
@@ -134,15 +136,15 @@ def _steps(p: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.clip(np.round(-np.log(np.maximum(p, 1e-9)) / STEP), 0, 255).astype(np.uint8)
 
 
+def character_ids(text: str) -> NDArray[np.uint8]:
+    """Token ids of the characters of `text`; those outside the alphabet are left out."""
+    ids = _IDS[np.frombuffer(text.encode("utf-16-le", "replace"), np.uint16)]
+    return np.asarray(ids[ids > 0], np.uint8)
+
+
 def _ids(lines: Iterable[str]) -> NDArray[np.uint64]:
     """Token ids of all lines, each between BOS and EOS."""
-    table = np.zeros(0x10000, np.uint8)
-    for i, c in enumerate(ALPHABET):
-        table[ord(c)] = i + FIRST_CHARACTER
-    parts = []
-    for line in lines:
-        codes = table[np.frombuffer(line.encode("utf-16-le", "replace"), np.uint16)]
-        parts.append(np.concatenate([[BOS], codes[codes > 0], [EOS]]).astype(np.uint8))
+    parts = [np.concatenate([[BOS], character_ids(line), [EOS]]).astype(np.uint8) for line in lines]
     return np.concatenate(parts).astype(np.uint64) if parts else np.zeros(0, np.uint64)
 
 

@@ -30,6 +30,7 @@ from text_recognizer.recognition.neural import gram_buckets
 from text_recognizer.synthesis.sources.alphabet import ALPHABET
 from text_recognizer.synthesis.sources.everyday import EVERYDAY
 from text_recognizer.synthesis.sources.text import ENGLISH_SHARE, language_of, normalise_text
+from text_recognizer.training.language_model import character_ids
 from text_recognizer.training.models.neural_language import NeuralLanguageConfig, NeuralLanguageNetwork
 
 LENGTH = 192  # characters of a window
@@ -143,12 +144,8 @@ def _wrapped(text: list[int], width: int, begun: int, rng: np.random.Generator) 
 
 def _ids(lines: Iterator[str] | list[str]) -> Ids:
     """Token ids of all lines, each with its end; characters outside the alphabet are left out."""
-    table = np.zeros(0x10000, np.uint8)
-    table[[ord(character) for character in ALPHABET]] = np.arange(len(ALPHABET)) + FIRST_CHARACTER
-    table[ord("\n")] = EOS
-    text = "\n".join(line for line in lines if line) + "\n"
-    ids = table[np.frombuffer(text.encode("utf-16-le", "replace"), np.uint16)]
-    return ids[ids > 0]
+    end = np.asarray([EOS], np.uint8)
+    return np.concatenate([end[:0], *(part for line in lines if line for part in (character_ids(line), end))])
 
 
 @dataclass(frozen=True, kw_only=True)
