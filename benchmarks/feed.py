@@ -6,14 +6,33 @@ where it can give 1.5 lines for each that the trainer takes.
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning as L
 import torch
 
-from text_recognizer.training.data import Pools, RenderedLines
+from text_recognizer.training.data import Batch, Pools, RenderedLines
 from text_recognizer.training.lit import LitRecognizer, precision
 from text_recognizer.training.models.recognizer import RecognizerConfig
+
+
+def training_step(config: RecognizerConfig) -> Callable[[Batch], float]:
+    """A function that lets a new network of these sizes learn a batch, and returns the processor's seconds for it."""
+    module = LitRecognizer(config).to(memory_format=torch.channels_last).train()
+    optimizer = module.configure_optimizers()["optimizer"]
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=precision() == "bf16-mixed")
+
+    def step(batch: Batch) -> float:
+        start = time.process_time()
+        with mixed:
+            ctc, ce = module.losses(batch)
+        optimizer.zero_grad()
+        (ctc + ce).backward()
+        optimizer.step()
+        return time.process_time() - start
+
+    return step
 
 
 def main() -> None:
@@ -34,20 +53,9 @@ def main() -> None:
     lines = args.batches * data.batch_size
     feed = (time.process_time() - start) / lines
 
-    module = LitRecognizer(RecognizerConfig()).to(memory_format=torch.channels_last).train()
-    optimizer = module.configure_optimizers()["optimizer"]
-    mixed = torch.autocast("cpu", torch.bfloat16, enabled=precision() == "bf16-mixed")
-    taken = 0.0
-    for number, batch in enumerate([batches[0], *batches]):
-        start = time.process_time()
-        with mixed:
-            ctc, ce = module.losses(batch)
-        optimizer.zero_grad()
-        (ctc + ce).backward()
-        optimizer.step()
-        if number > 0:  # the first step of a process costs more
-            taken += time.process_time() - start
-    train = taken / lines
+    learn = training_step(RecognizerConfig())
+    learn(batches[0])  # the first step of a process costs more
+    train = sum(map(learn, batches)) / lines
     print(f"rendering {1000 * feed:.1f} ms a line, training {1000 * train:.1f} ms: the feed gives {train / feed:.1f} ×")
 
 

@@ -9,7 +9,6 @@ does counts little. Rendering runs in other processes during training and is not
 """
 
 import argparse
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from feed import training_step
 from numpy.typing import NDArray
 
 from text_recognizer.training import data
-from text_recognizer.training.lit import LitRecognizer, precision
+from text_recognizer.training.lit import precision
 from text_recognizer.training.models.recognizer import RecognizerConfig
 
 BEFORE = (16, 64)  # batches of a pool, pixels that widths are multiples of
@@ -66,21 +66,13 @@ def main() -> None:
     packed = {name: pack(lines, *way, source.batch_size) for name, way in ways.items()}
     every = {name: [*batches[:: max(1, len(batches) // args.steps)]] for name, batches in packed.items()}
 
-    module = LitRecognizer(SMALL).to(memory_format=torch.channels_last).train()
-    optimizer = module.configure_optimizers()["optimizer"]
-    mixed = torch.autocast("cpu", torch.bfloat16, enabled=precision() == "bf16-mixed")
+    learn = training_step(SMALL)
     # Of each batch the best time of all rounds: other work only ever adds to it.
     best = {name: [float("inf")] * len(batches) for name, batches in every.items()}
     for _ in range(args.rounds):
         for place, pair in enumerate(zip(*every.values(), strict=True)):
             for name, batch in zip(ways, pair, strict=True):
-                start = time.process_time()
-                with mixed:
-                    ctc, ce = module.losses(batch)
-                optimizer.zero_grad()
-                (ctc + ce).backward()
-                optimizer.step()
-                best[name][place] = min(best[name][place], time.process_time() - start)
+                best[name][place] = min(best[name][place], learn(batch))
 
     rates = {name: len(each) * source.batch_size / sum(each) for name, each in best.items()}
     for name, (pool, step) in ways.items():
