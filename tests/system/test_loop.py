@@ -44,7 +44,7 @@ def dev(fonts, tmp_path_factory):
     renderer = LineRenderer(None, fonts, split="heldout")
     codec = Codec(Bundle.open().description.alphabet)
     with (folder / "lines.jsonl").open("w") as manifest:
-        for number in range(200):
+        for number in range(300):
             rng = np.random.default_rng([7, number])
             image, text = renderer.sample(rng, short=0.1)
             if not text or not codec.covers(text):  # nothing that the shipped model has no character for
