@@ -104,6 +104,19 @@ def test_killed_run_goes_on_as_if_nothing_had_happened(whole: Path, tiny: Path, 
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_terminated_run_loses_no_step(tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "terminated"
+    run = start(tiny, out, "--trainer.max_steps", "4000", "--latest.every_n_train_steps", "4000")
+    deadline = time.monotonic() + 300
+    while not logged(out) and run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    run.send_signal(signal.SIGTERM)
+    output, _ = run.communicate(timeout=120)
+    record = json.loads((out / "run.json").read_text())
+    assert record["status"] == "interrupted", output
+    assert torch.load(out / "last.ckpt", weights_only=True)["global_step"] == record["step"] > 0
+
+
 def test_two_processes_train_one_network_from_where_a_run_stopped(whole: Path, tiny: Path, tmp_path: Path) -> None:
     out = tmp_path / "two"
     out.mkdir()

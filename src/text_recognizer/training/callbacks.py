@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import lightning as L
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -33,6 +34,8 @@ from text_recognizer.training.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
+# Ctrl-C, and SIGTERM, by which a cloud takes its machine back.
+TOLD_TO_END = KeyboardInterrupt, SIGTERMException
 HEARTBEAT = 60.0  # seconds between two writes of a run's record, at most
 
 
@@ -159,6 +162,21 @@ def prediction_page(samples: list[Shown], title: str) -> str:
     return f"{head}<table border=1>" + "\n".join(rows) + "</table>\n"
 
 
+class SaveAtEnd(L.Callback):
+    """Saves the checkpoint of the run when it is told to end, so that no step is done twice.
+
+    Several processes need not all be told, and would wait for each other; during validation the network holds its
+    averaged weights. Both keep the last regular checkpoint.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, TOLD_TO_END) and trainer.training and trainer.world_size == 1:
+            trainer.save_checkpoint(Path(trainer.default_root_dir) / f"{self.name}.ckpt")
+
+
 class RunRecord(L.Callback):
     """Writes where a run comes from (`training.record`) into its folder, each checkpoint and the trackers.
 
@@ -236,7 +254,7 @@ class RunRecord(L.Callback):
         self._write(trainer, "stopped" if trainer.interrupted else "finished")
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        self._write(trainer, "interrupted" if isinstance(exception, KeyboardInterrupt) else "failed")
+        self._write(trainer, "interrupted" if isinstance(exception, TOLD_TO_END) else "failed")
 
     def _write(self, trainer: L.Trainer, status: str = "running") -> None:
         if not self.record:

@@ -28,7 +28,7 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
-from text_recognizer.training.callbacks import FirstSteps, PredictionTable, RunRecord, RunStatistics
+from text_recognizer.training.callbacks import FirstSteps, PredictionTable, RunRecord, RunStatistics, SaveAtEnd
 from text_recognizer.training.lit import precision
 from text_recognizer.training.tracking import open_loggers
 
@@ -130,7 +130,7 @@ class TrainCLI(LightningCLI):
         logs = given["logger"] is not False and not given["fast_dev_run"]
         if given["logger"] in (None, True):
             kwargs["logger"] = open_loggers(self._get(self.config, "trackers"), root)
-        callbacks = [*self.extra, FirstSteps(), RunStatistics(), PredictionTable()]
+        callbacks = [*self.extra, FirstSteps(), RunStatistics(), PredictionTable(), SaveAtEnd(LAST)]
         if given["enable_progress_bar"] is not False:
             callbacks.append(TQDMProgressBar(refresh_rate=50))
         if logs:
