@@ -54,7 +54,7 @@ class Candidates:
 
 def encode(recognizer: Recognizer, image: NDArray[np.uint8], views: Sequence[float]) -> Encoded:
     lines = recognizer.encode(recognizer.normalise([image]))
-    looks = [recognizer.encode(recognizer.normalise([image], v), for_decoder=False)[0].log_probs for v in views]
+    looks = [recognizer.encode(recognizer.normalise([image], v))[0].log_probs for v in views]
     return Encoded(lines[0], [lines[0].log_probs, *looks], recognizer.decode_greedy(lines)[0])
 
 

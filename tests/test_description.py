@@ -87,7 +87,7 @@ def test_decoding_changes_the_search(crops):
     shipped = bundle.description.recognizer.decoding
     usual = Recognizer(bundle, 1)
     images = usual.normalise(crops)
-    encoded = usual.encode(images, for_decoder=False)
+    encoded = usual.encode(images)
 
     def texts(**changes: object) -> list[list[list[int]]]:
         recognizer = Recognizer(bundle, 1, decoding=replace(shipped, **changes))

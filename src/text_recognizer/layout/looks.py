@@ -7,7 +7,7 @@ where the longest lines read badly.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import cv2
@@ -49,6 +49,7 @@ class Look:
     page: tuple[int, int]  # (height, width) of the page
     lines: Sequence[FoundLine]
     height: int  # of crops
+    _cut: dict[FoundLine, Gray] = field(default_factory=dict, repr=False)  # crops so far
 
     def places(self) -> list[Place]:
         """The lines in pixels of the page."""
@@ -69,8 +70,10 @@ class Look:
         return crops
 
     def crop(self, line: FoundLine) -> Gray:
-        """A line of the look as `crops` gives it."""
-        return crop_line(self.image, line.polygon, line.baseline, self.height)
+        """A line of the look as `crops` gives it; the same array each time."""
+        if line not in self._cut:
+            self._cut[line] = crop_line(self.image, line.polygon, line.baseline, self.height)
+        return self._cut[line]
 
     def _move(self, points: Sequence[Point]) -> tuple[Point, ...]:
         moved = np.asarray(points, np.float64) @ self.back[:, :2].T + self.back[:, 2]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -43,6 +44,8 @@ WIDTH_STEP = 128
 # differently beside a wider one.
 MARGIN = 48
 BATCH_AREA = 16 * 1024
+# Columns of padding for which the encoder is not called once more: a call costs about as much.
+SPARE = 192
 # Of the darkest-to-lightest range, what counts as a mark, and how many pixels of it make a line worth reading.
 INK_LEVEL, INK_PIXELS = 110, 6
 # Log-probability of the CTC head's best path above which no other text is searched for.
@@ -92,7 +95,7 @@ class EncodedLine:
     width: int  # of the normalised image, pixels
     log_probs: Scores  # (T, V) of the CTC head, T only over the image, not over padding
     line: NDArray[np.float32]  # (L, 2, 1, heads, T_padded, d_head) keys and values for the decoder
-    mask: NDArray[np.float32]  # (1, 1, 1, T_padded)
+    mask: NDArray[np.float32]  # (1, 1, 1, T_padded), added to the decoder's attention
 
 
 class Recognizer:
@@ -195,7 +198,7 @@ class Recognizer:
         inked = [i for i, image in enumerate(images) if int((image > INK_LEVEL).sum()) >= INK_PIXELS]
         for rows in width_batches([images[i].shape[1] for i in inked]):
             members = [inked[row] for row in rows]
-            encoded = self.encode([images[i] for i in members], for_decoder=mode == "accurate")
+            encoded = self._encode_new([crops[i] for i in members], [images[i] for i in members])
             kept = [
                 (i, line)
                 for i, line in zip(members, encoded, strict=True)
@@ -207,6 +210,12 @@ class Recognizer:
             for (i, _), reading, mark in zip(kept, read, marks, strict=True):
                 readings[i] = reading if mark is None else _marked(reading, mark)
         return readings
+
+    def _encode_new(self, crops: Sequence[Gray], images: Sequence[Gray]) -> list[EncodedLine]:
+        """The normalised `images` of `crops` encoded, but for those that were seen while their page was laid out."""
+        lines = [self._graphs.seen.take(crop) for crop in crops]
+        new = iter(self.encode([image for image, line in zip(images, lines, strict=True) if line is None]))
+        return [next(new) if line is None else line for line in lines]
 
     def _marks(self, images: Sequence[Gray]) -> Sequence[LineMarks | None]:
         """Script and struck-out parts of normalised images of similar width; None where the bundle does not tell."""
@@ -231,10 +240,10 @@ class Recognizer:
         if not encoded:
             return []
         decoded = self.decode_greedy(encoded)
-        views = [self.encode(self.normalise(crops, view), for_decoder=False) for view in self.decoding.views]
+        views = [[line.log_probs for line in self.encode(self.normalise(crops, w))] for w in self.decoding.views]
         readings = []
         for row, line in enumerate(encoded):
-            looks = [line.log_probs, *(view[row].log_probs for view in views)]
+            looks = [line.log_probs, *(view[row] for view in views)]
             texts, decoder = self.rank(line, looks, decoded[row])
             spans, ctc = align(line.log_probs, texts[0])
             # Each head alone is overconfident; where they differ, the doubt is real.
@@ -260,12 +269,15 @@ class Recognizer:
         found = self.ctc_probabilities(crops)
         return float(found.mean()) if len(found) else 0.0
 
-    def _ctc(self, crops: Sequence[Gray]) -> Iterator[Scores]:
-        """The CTC head's log-probabilities (T, V) of each crop, in batches of similar width, so in another order."""
-        images = self.normalise(crops)
-        for rows in width_batches([image.shape[1] for image in images]):
-            for line in self.encode([images[row] for row in rows], for_decoder=False):
-                yield line.log_probs
+    def _ctc(self, crops: Sequence[Gray]) -> list[Scores]:
+        """The CTC head's log-probabilities (T, V) of each crop. They are kept for the reading of the same crops."""
+        seen = self._graphs.seen
+        lines = [seen.get(crop) for crop in crops]
+        new = [i for i, line in enumerate(lines) if line is None]
+        for i, line in zip(new, self.encode(self.normalise([crops[i] for i in new])), strict=True):
+            seen.add(crops[i], line)
+            lines[i] = line
+        return [line.log_probs for line in lines if line is not None]
 
     # ------------------------------------------------------------------------------------- steps of the reading
 
@@ -273,22 +285,21 @@ class Recognizer:
         """Crops as the encoder takes them, `stretch` times as wide."""
         return [normalise_line(crop, self.line_height, self._width_scale * stretch) for crop in crops]
 
-    def encode(self, images: Sequence[Gray], *, for_decoder: bool = True) -> list[EncodedLine]:
-        """Encode normalised images of similar width in one batch; `for_decoder`: with its keys and values."""
-        batch, widths = self._batch(images)
-        names = ["log_probs", "line", "mask"] if for_decoder else ["log_probs"]
-        log_probs, *states = self._graphs.encoder.run(names, {"images": batch, "widths": widths})
-        steps = -(-widths // self._stride)
-        none = np.zeros(0, np.float32)
-        return [
-            EncodedLine(
-                int(widths[row]),
-                log_probs[row, : steps[row]],
-                states[0][:, :, row : row + 1] if states else none,
-                states[1][row : row + 1] if states else none,
-            )
-            for row in range(len(images))
-        ]
+    def encode(self, images: Sequence[Gray]) -> list[EncodedLine]:
+        """Encode normalised images, those of similar width together."""
+        lines: list[EncodedLine | None] = [None] * len(images)
+        for rows in width_batches([image.shape[1] for image in images], SPARE):
+            batch, widths = self._batch([images[row] for row in rows])
+            outputs = self._graphs.encoder.run(["log_probs", "line", "mask"], {"images": batch, "widths": widths})
+            log_probs, line, mask = outputs
+            for place, (row, width) in enumerate(zip(rows, widths.tolist(), strict=True)):
+                lines[row] = EncodedLine(
+                    width,
+                    log_probs[place, : -(-width // self._stride)],
+                    line[:, :, place : place + 1],
+                    mask[place : place + 1],
+                )
+        return [line for line in lines if line is not None]
 
     def _batch(self, images: Sequence[Gray]) -> tuple[Gray, NDArray[np.int64]]:
         """Normalised images as one batch (B, 1, H, W) with blank behind each, and their widths (B,)."""
@@ -323,8 +334,9 @@ class Recognizer:
         Finished lines leave the batch. `stop_repeats`: end a line that repeats itself; without it, the ids are those of
         plain greedy decoding.
         """
-        line = np.concatenate([encoded.line for encoded in lines], axis=2)
-        mask = np.concatenate([encoded.mask for encoded in lines], axis=0)
+        steps = max(encoded.mask.shape[3] for encoded in lines)
+        line = np.concatenate([_lengthened(encoded.line, 4, steps) for encoded in lines], axis=2)
+        mask = np.concatenate([_lengthened(encoded.mask, 3, steps) for encoded in lines], axis=0)
         past = self._no_past(len(lines))
         tokens = np.full((len(lines), 1), BOS, np.int64)
         texts: list[list[int]] = [[] for _ in lines]
@@ -471,6 +483,7 @@ class _Graphs:
     def __init__(self, bundle: Bundle, threads: int | None, device: str) -> None:
         self._bundle, self._threads, self._device = bundle, threads, device
         self.siblings: dict[str, Recognizer] = {}
+        self.seen = _Seen()
 
     @cached_property
     def encoder(self) -> Any:
@@ -496,6 +509,27 @@ class _Graphs:
     @cached_property
     def table(self) -> LanguageTable:
         return LanguageTable(self._bundle.path / LANGUAGE_TABLE)
+
+
+class _Seen:
+    """Encoded lines whose crops still exist: what was seen to lay a page out need not be encoded again to be read."""
+
+    def __init__(self) -> None:
+        self._lines: dict[int, tuple[weakref.ref[Gray], EncodedLine]] = {}
+
+    def add(self, crop: Gray, line: EncodedLine) -> None:
+        key = id(crop)
+        self._lines[key] = weakref.ref(crop, lambda _: self._lines.pop(key, None)), line
+
+    def get(self, crop: Gray) -> EncodedLine | None:
+        of, line = self._lines.get(id(crop), (None, None))
+        return line if of is not None and of() is crop else None
+
+    def take(self, crop: Gray) -> EncodedLine | None:
+        """`get` for the last time."""
+        line = self.get(crop)
+        self._lines.pop(id(crop), None)
+        return line
 
 
 def _in_language(kind: type[Recognizer], arguments: tuple[Any, ...], language: str) -> Recognizer:
@@ -548,16 +582,31 @@ def _leading(scores: NDArray[np.floating], behind: float, most: int) -> NDArray[
     return np.asarray(order[scores[order] >= scores[order[0]] - behind], np.intp)
 
 
+def _lengthened(values: NDArray[np.float32], axis: int, steps: int) -> NDArray[np.float32]:
+    """`values` with their last step along `axis`, which is blank, repeated to `steps`."""
+    more = [(0, 0)] * values.ndim
+    more[axis] = (0, steps - values.shape[axis])
+    return np.pad(values, more, mode="edge")
+
+
 def _padded(width: int) -> int:
     return -(-(width + MARGIN) // WIDTH_STEP) * WIDTH_STEP
 
 
-def width_batches(widths: Sequence[int]) -> list[list[int]]:
-    """Indices grouped so that neighbours in width share a batch of bounded area."""
+def width_batches(widths: Sequence[int], spare: int = BATCH_AREA) -> list[list[int]]:
+    """Indices grouped so that neighbours in width share a batch of bounded area.
+
+    `spare`: columns by which lines of a batch may be padded more than they would be alone.
+    """
     groups: list[list[int]] = []
+    alone = 0  # columns of the last group's lines, each padded for itself
     for index in sorted(range(len(widths)), key=lambda i: widths[i]):
-        if groups and _padded(widths[index]) * (len(groups[-1]) + 1) <= BATCH_AREA:
+        width = _padded(widths[index])
+        area = width * (len(groups[-1]) + 1) if groups else BATCH_AREA + 1
+        if area <= BATCH_AREA and area - (alone + width) <= spare:
             groups[-1].append(index)
+            alone += width
         else:
             groups.append([index])
+            alone = width
     return groups
