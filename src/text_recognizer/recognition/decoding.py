@@ -66,8 +66,9 @@ class _Prefix:
     """A beginning of a text. Each prefix is one object, so that growing it never hashes or copies the text."""
 
     ids: tuple[int, ...]
+    last: int  # of the ids, BLANK where there is none
     language: float  # weighted score of the language model and of the length
-    after: list[float] | None = None  # log-probability of each next id, once it was needed
+    after: Scores | None = None  # (V,) log-probability of each next id, once it was needed
     longer: dict[int, _Prefix] = field(default_factory=dict)  # by the id that was added
 
 
@@ -90,7 +91,7 @@ def prefix_beam(
     followed[:, BLANK] = False
     # (prefix, probability of its paths that end in a blank, of those that end in its last symbol), both relative to
     # exp(scale): products of probabilities are several times faster than sums of logarithms.
-    beams = [(_Prefix((), 0.0), 1.0, 0.0)]
+    beams = [(_Prefix((), BLANK, 0.0), 1.0, 0.0)]
     scale = 0.0
     for step, blank_log, blank, row in zip(
         probabilities, log_probs[:, BLANK].tolist(), probabilities[:, BLANK].tolist(), followed, strict=True
@@ -98,44 +99,46 @@ def prefix_beam(
         if blank_log > _ONLY_BLANK:
             beams = [(prefix, (b + s) * blank, 0.0) for prefix, b, s in beams]
             continue
-        chosen = np.flatnonzero(row)
-        symbols = list(zip(chosen.tolist(), step[chosen].tolist(), strict=True))
-        place: dict[_Prefix | None, int] = {prefix: i for i, (prefix, _, _) in enumerate(beams)}
-        ends = [[(b + s) * blank, s * float(step[prefix.ids[-1]]) if prefix.ids else 0.0] for prefix, b, s in beams]
+        emitted = step.tolist()
+        symbols = [(symbol, emitted[symbol]) for symbol in row.nonzero()[0].tolist()]
+        ends = [[(b + s) * blank, s * emitted[prefix.last]] for prefix, b, s in beams]
         grown: list[tuple[_Prefix, int, float, float]] = []  # parent, symbol, probability, language score
-        for prefix, b, s in beams:
-            last = prefix.ids[-1] if prefix.ids else -1
-            if weighted and prefix.after is None and language is not None:
-                prefix.after = language.next(prefix.ids).tolist()
-            for symbol, probability in symbols:
-                # The same symbol again needs a blank between; without one it is the same letter going on.
-                mass = probability * (b if symbol == last else b + s)
-                at = place.get(prefix.longer.get(symbol))
-                if at is not None:
-                    ends[at][1] += mass
-                elif mass > 0:
-                    bonus = length_bonus + (language_weight * prefix.after[symbol] if prefix.after else 0.0)
-                    score = prefix.language + bonus
-                    grown.append((prefix, symbol, mass, score))
-        scores = [
-            *(_log(b + s) + prefix.language for (prefix, _, _), (b, s) in zip(beams, ends, strict=True)),
-            *(math.log(mass) + score for _, _, mass, score in grown),
-        ]
-        survivors = []
-        for i in sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[:beam]:
-            if i < len(beams):
-                survivors.append((beams[i][0], *ends[i]))
-            else:
-                parent, symbol, mass, score = grown[i - len(beams)]
+        if symbols:
+            place: dict[_Prefix | None, int] = {prefix: i for i, (prefix, _, _) in enumerate(beams)}
+            for prefix, b, s in beams:
+                last, both = prefix.last, b + s
+                if weighted and prefix.after is None and language is not None:
+                    prefix.after = language.next(prefix.ids)
+                for symbol, probability in symbols:
+                    # The same symbol again needs a blank between; without one it is the same letter going on.
+                    mass = probability * (b if symbol == last else both)
+                    at = place.get(prefix.longer.get(symbol))
+                    if at is not None:
+                        ends[at][1] += mass
+                    elif mass > 0:
+                        after = prefix.after
+                        bonus = length_bonus + (0.0 if after is None else language_weight * after.item(symbol))
+                        grown.append((prefix, symbol, mass, prefix.language + bonus))
+        survivors = [(prefix, b, s) for (prefix, _, _), (b, s) in zip(beams, ends, strict=True)]
+        if grown:
+            scores = [_log(b + s) + prefix.language for prefix, b, s in survivors]
+            scores += [math.log(mass) + score for _, _, mass, score in grown]
+            known = survivors
+            survivors = []
+            for i in sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[:beam]:
+                if i < len(known):
+                    survivors.append(known[i])
+                    continue
+                parent, symbol, mass, score = grown[i - len(known)]
                 longer = parent.longer.get(symbol)
                 if longer is None:
-                    longer = parent.longer[symbol] = _Prefix((*parent.ids, symbol), score)
+                    longer = parent.longer[symbol] = _Prefix((*parent.ids, symbol), symbol, score)
                 survivors.append((longer, 0.0, mass))
         beams = survivors
-        largest = max(b + s for _, b, s in beams)
-        if largest < _SMALL:
-            scale += math.log(largest)
-            beams = [(prefix, b / largest, s / largest) for prefix, b, s in beams]
+        _, b, s = beams[0]
+        if 0 < (first := b + s) < _SMALL:
+            scale += math.log(first)
+            beams = [(prefix, b / first, s / first) for prefix, b, s in beams]
     ranked_texts = []
     for prefix, b, s in beams:
         ctc = _log(b + s) + scale
