@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Gray = NDArray[np.uint8]
 Points = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 SIDE = 1200  # pixels of the longer side of the image that is analysed
 WIDEST = 0.012  # of that side: a dot
@@ -37,7 +38,7 @@ def without_dots(gray: Gray) -> Gray:
         small = np.asarray(cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     widest = max(3, round(WIDEST * max(small.shape)))
     around = cv2.blur(small, (4 * widest + 1, 4 * widest + 1), borderType=cv2.BORDER_REPLICATE)
-    ink = (small.astype(np.int16) < around.astype(np.int16) - CONTRAST).astype(np.uint8)
+    _, ink = cv2.threshold(cv2.subtract(around, small), CONTRAST, 1, cv2.THRESH_BINARY)
     count, parts, stats, middles = cv2.connectedComponentsWithStats(ink, connectivity=8, ltype=cv2.CV_32S)
     if count <= FEWEST:
         return gray
@@ -89,9 +90,12 @@ def _in_grid(at: Points, shape: tuple[int, int]) -> tuple[NDArray[np.bool_], Poi
     """
     none = np.zeros(len(at), bool), np.zeros((0, 2), np.float32)
     sample = at[np.random.default_rng(0).permutation(len(at))[:SAMPLE]]
-    across, down = (_step(sample, at, direction) for direction in (0, 1))
-    if across is None or down is None:
+    x, y = (at[None, :, k] - sample[:, k, None] for k in (0, 1))  # (sample, n): from each of the sample to each mark
+    row = _step(x, y)
+    column = _step(y, x) if row is not None else None
+    if row is None or column is None:
         return none
+    across, down = np.asarray(row, np.float32), np.asarray(column[::-1], np.float32)
     reach = max(1, round(OFF * float(min(np.hypot(*across), np.hypot(*down)))))
     steps = (across, down, -across, -down)
     # A map in which each mark is as wide as it may stand off its place.
@@ -143,17 +147,18 @@ def _seen_twice(at: Points, reach: int) -> Points:
     return np.asarray(found, np.float32).reshape(-1, 2)
 
 
-def _step(sample: Points, at: Points, direction: int) -> Points | None:
-    """From a mark to the next in a row (direction 0) or a column (1), pixels; None where they are not regular."""
-    away = at[None] - sample[:, None]  # (sample, n, 2)
-    along, across = away[..., direction], np.abs(away[..., 1 - direction])
-    distance = np.where((along > 1) & (across < 0.3 * along), along, np.inf)
+def _step(along: Floats, across: Floats) -> tuple[float, float] | None:
+    """From a mark to the next in its row, pixels along and across it; None where the marks are not regular.
+
+    Args:
+        along, across: (m, n), pixels from each of m marks to each of n.
+    """
+    distance = np.where((along > 1) & (np.abs(across) < 0.3 * along), along, np.float32(np.inf))
     nearest = distance.argmin(1)
-    rows = np.flatnonzero(np.isfinite(distance[np.arange(len(sample)), nearest]))
+    rows = np.flatnonzero(np.isfinite(distance[np.arange(len(along)), nearest]))
     if len(rows) < FEWEST / 2:
         return None
-    steps = away[rows, nearest[rows]]
-    lengths = steps[:, direction]
+    lengths, off = along[rows, nearest[rows]], across[rows, nearest[rows]]
     usual = float(np.median(lengths))
     same = np.abs(lengths - usual) < OFF * usual
-    return np.asarray(np.median(steps[same], axis=0), np.float32) if same.mean() >= REGULAR else None
+    return (float(np.median(lengths[same])), float(np.median(off[same]))) if same.mean() >= REGULAR else None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from text_recognizer.layout.finder import FoundLine, LineFinder, lines_from_traces
 from text_recognizer.layout.prepare import flatten_paper
 from text_recognizer.layout.trace import Trace
+from text_recognizer.tone import shrink
 
 Gray = NDArray[np.uint8]
 
@@ -71,8 +72,7 @@ def _share(taken: Gray, line: FoundLine) -> float:
 def _area_left(image: Gray, lines: Sequence[FoundLine], usual: float) -> tuple[int, int, int, int] | None:
     """Around all strokes as large as a large letter that lie outside of the lines: left, top, right, bottom, pixels."""
     scale = min(1.0, WORK_X_HEIGHT / usual)
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    ink = (flatten_paper(np.asarray(small, np.uint8)) < INK).astype(np.uint8)
+    ink = (flatten_paper(shrink(image, scale)) < INK).astype(np.uint8)
     for line in lines:
         cv2.fillPoly(ink, [(np.asarray(line.polygon) * scale).round().astype(np.int32)], 0)
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)

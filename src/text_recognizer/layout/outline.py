@@ -222,19 +222,17 @@ def _owners(parts: NDArray[np.int32], lines: Sequence[_Line]) -> NDArray[np.int3
     table = np.zeros(int(nearest_pixel.max()) + 1, np.int32)
     inside = cores > 0
     table[nearest_pixel[inside]] = cores[inside]
-    nearest = table[nearest_pixel]
     # A stroke that touches the core of one line only is that line's, however far it reaches.
-    count = int(parts.max()) + 1
-    touched = np.unique(parts[inside].astype(np.int64) * (len(lines) + 1) + cores[inside])
+    stroke, core = parts[ink], cores[ink]
+    touched = np.unique((stroke.astype(np.int64) * (len(lines) + 1) + core)[core > 0])
     part, line_number = touched // (len(lines) + 1), touched % (len(lines) + 1)
-    known = (part > 0) & (line_number > 0)
-    part, line_number = part[known], line_number[known]
-    times = np.bincount(part, minlength=count)
-    only = np.zeros(count, np.int32)
+    times = np.bincount(part, minlength=int(parts.max()) + 1)
+    only = np.zeros(len(times), np.int32)
     only[part] = line_number
     only[times != 1] = 0
-    owner = np.where(only[parts] > 0, only[parts], nearest)
-    return np.asarray(np.where(ink, owner, 0), np.int32)
+    owner = np.zeros(ink.shape, np.int32)
+    owner[ink] = np.where(only[stroke] > 0, only[stroke], table[nearest_pixel[ink]])
+    return owner
 
 
 def _outline(owner: NDArray[np.int32], number: int, line: _Line, settings: OutlineSettings) -> Outline | None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.layout.prepare import flatten_paper
+from text_recognizer.tone import shrink
 
 Gray = NDArray[np.uint8]
 
@@ -18,7 +19,7 @@ SIDE = 900  # pixels of the longer side of the image that is analysed
 LIMIT, STEEP = 15.0, 45.0  # degrees that are tried to either side, on the usual page and where it reads badly
 # The rows at the best angle must be sharper than those of the page as it stands by this factor.
 GAIN = 1.15
-SAMPLE = 40_000  # pixels of ink
+SAMPLE, ROUGH = 40_000, 10_000  # pixels of ink, and how many of them give the whole degrees
 
 
 def skew_angle(gray: Gray, limit: float = LIMIT) -> float:
@@ -30,9 +31,7 @@ def skew_angle(gray: Gray, limit: float = LIMIT) -> float:
         gray: (H, W) uint8, dark ink on light paper.
     """
     scale = min(1.0, SIDE / max(gray.shape))
-    size = (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale)))
-    small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if scale < 1 else gray
-    ink = flatten_paper(np.asarray(small, np.uint8)) < 128
+    ink = flatten_paper(shrink(gray, scale)) < 128
     # Edges of the paper, rules of a margin and pictures are large; letters are not.
     _, parts, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     large = max(12, round(0.25 * max(gray.shape) * scale))
@@ -45,16 +44,18 @@ def skew_angle(gray: Gray, limit: float = LIMIT) -> float:
         pick = np.random.default_rng(0).choice(len(y), SAMPLE, replace=False)
         y, x = y[pick], x[pick]
 
-    def sharpness(degrees: float) -> float:
+    points = np.stack([y, x], axis=1).astype(np.float32)  # (n, 2)
+
+    def sharpness(degrees: float, points: NDArray[np.float32] = points) -> float:
         """Sum of squares of the rows' ink when the page is turned back by `degrees`."""
         radians = np.radians(degrees)
-        rows = (y * np.cos(radians) - x * np.sin(radians)).astype(np.int64)
+        rows = (points @ np.array([np.cos(radians), -np.sin(radians)], np.float32)).astype(np.int32)
         counts = np.bincount(rows - rows.min()).astype(np.float64)
         return float((counts**2).sum())
 
     def sharpest(limit: float) -> float:
-        coarse = np.arange(-limit, limit + 0.1, 1.0)
-        return float(coarse[int(np.argmax([sharpness(float(a)) for a in coarse]))])
+        coarse, some = np.arange(-limit, limit + 0.1, 1.0), points[:: max(1, len(points) // ROUGH)]
+        return float(coarse[int(np.argmax([sharpness(float(a), some) for a in coarse]))])
 
     best = sharpest(limit)
     if abs(best) == limit:  # the rows become sharper still beyond

@@ -12,6 +12,7 @@ from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.finder import LineFinder
 from text_recognizer.layout.orientation import Place, rotate, rotate_back
 from text_recognizer.layout.prepare import flatten_paper
+from text_recognizer.tone import shrink
 
 Gray = NDArray[np.uint8]
 
@@ -80,8 +81,7 @@ def _uncovered(gray: Gray, places: Sequence[Place]) -> list[tuple[int, int, int,
     if not places:
         return []
     scale = min(1.0, SIDE / max(gray.shape))
-    small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    ink = (flatten_paper(np.asarray(small, np.uint8)) < 128).astype(np.uint8)
+    ink = (flatten_paper(shrink(gray, scale)) < 128).astype(np.uint8)
     heights = []
     for place in places:
         outline = np.asarray(place[0], np.float64).reshape(-1, 2) * scale
@@ -93,10 +93,9 @@ def _uncovered(gray: Gray, places: Sequence[Place]) -> list[tuple[int, int, int,
     # Letters of a line on its side join to one column; rules and edges are thin, and shapes are wide.
     joined = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((2 * round(0.4 * line) + 1, 3), np.uint8))
     _, _, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-    found = []
-    for x, y, width, tall, _ in stats[1:]:
-        if tall > TALL * width and tall > 3 * line and 0.25 * line < width < 2.5 * line:
-            found.append((int(tall), int(x), int(y), int(width)))
+    x, y, width, tall, _ = stats[1:].T
+    is_note = (tall > TALL * width) & (tall > 3 * line) & (0.25 * line < width) & (width < 2.5 * line)
+    found = np.stack([tall, x, y, width], axis=1)[is_note].tolist()
     margin = 0.5 * line
     areas = []
     for tall, x, y, width in sorted(found, reverse=True)[:MOST]:

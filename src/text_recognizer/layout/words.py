@@ -19,16 +19,16 @@ def word_polygon(polygon: Sequence[Point], baseline: Sequence[Point] | None, sta
     u = outline @ along
     left, right = (float(u.min() + f * (u.max() - u.min())) for f in (start, end))
     direction = (float(along[0]), float(along[1]))
-    part = _cut([(float(x), float(y)) for x, y in outline], direction, left)
+    part = _cut([(x, y) for x, y in outline.tolist()], direction, left)
     return tuple(_cut(part, (-direction[0], -direction[1]), -right))
 
 
 def _cut(points: list[Point], normal: Point, least: float) -> list[Point]:
     """The part of a polygon where normal · point ≥ least (one step of Sutherland and Hodgman's clipping, 1974)."""
     kept: list[Point] = []
-    for (ax, ay), (bx, by) in zip(points, points[1:] + points[:1], strict=True):
-        a = ax * normal[0] + ay * normal[1] - least
-        b = bx * normal[0] + by * normal[1] - least
+    over = [x * normal[0] + y * normal[1] - least for x, y in points]
+    ends = zip(points[1:] + points[:1], over[1:] + over[:1], strict=True)
+    for (ax, ay), a, ((bx, by), b) in zip(points, over, ends, strict=True):
         if a >= 0:
             kept.append((ax, ay))
         if (a >= 0) != (b >= 0):
