@@ -12,6 +12,7 @@ from PIL import Image
 import text_recognizer
 from text_recognizer.page import Page
 from text_recognizer.reader import Reader
+from text_recognizer.recognition.recognizer import Recognizer
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +133,17 @@ def test_odd_shapes_do_not_trip_it(reader, size):
     rng = np.random.default_rng(1)
     reader.read(rng.integers(0, 256, size, np.uint8), mode="fast")
     reader.read_line(rng.integers(0, 256, size, np.uint8), mode="fast")
+
+
+def test_lines_that_were_seen_to_lay_out_a_page_are_not_encoded_again(reader, letter, monkeypatch):
+    encoded, encode = [], Recognizer.encode
+    monkeypatch.setattr(Recognizer, "encode", lambda self, images: encoded.extend(images) or encode(self, images))
+    layout = reader.lay_out(letter)
+    assert 0 < len(encoded) < len(layout.crops) == 13
+    reader.recognizer.read_lines(layout.crops, "fast", only_writing=True)
+    assert len(encoded) == 13
+    reader.recognizer.read_lines(layout.crops, "fast", only_writing=True)  # nothing is kept for longer
+    assert len(encoded) == 26
 
 
 def test_given_lines_are_read_without_looking_for_lines(read, reader, letter, monkeypatch):
