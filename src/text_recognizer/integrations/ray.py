@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -29,11 +29,10 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 
 from text_recognizer.batch.journal import about_page, as_line, failure
-from text_recognizer.batch.read import Summary
+from text_recognizer.batch.read import Folder, Summary
 from text_recognizer.batch.work import PAGES, Documents, Options, Task, put_together, read_page, tasks
 from text_recognizer.documents import PageReference
 from text_recognizer.errors import ImageRejected, OutputFailed, TextRecognizerError, UsageError
-from text_recognizer.formats.document import write_file
 from text_recognizer.reader import Reader
 from text_recognizer.registry import resolve
 
@@ -65,7 +64,7 @@ class Place:
         path = f"{self._root}/{name}"
         try:
             if self.local is not None:
-                write_file(self.folder(name) / PurePosixPath(name).name, data)
+                Folder(self.local).write(name, data)
             else:
                 self._files.pipe_file(path, data)
         except OSError as error:
@@ -82,12 +81,7 @@ class Place:
         if root is None:
             self._beside = self._beside or tempfile.TemporaryDirectory()
             root = Path(self._beside.name)
-        folder = (root / name).parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputFailed(f"cannot write {folder} ({error}); choose another --output") from None
-        return folder
+        return Folder(root).folder(name)
 
     def collect(self) -> None:
         """Bring the files of `folder` to the output. Raises `OutputFailed`."""
