@@ -127,6 +127,16 @@ def test_run_is_stored_in_a_local_file_with_data_code_predictions_and_its_best_c
     assert (held["id"], held["data"]) == (record["id"], {"unipen": fingerprint(data)})
 
 
+def test_runs_of_one_process_are_stored_each_in_its_own_place(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (logger,) = open_loggers(["mlflow"], tmp_path / name / "run", config={"name": name})[1:]
+        assert logger.version is not None
+        assert "MLFLOW_TRACKING_URI" not in os.environ
+    for name in ("one", "other"):
+        (run,) = mlflow_runs(tmp_path / name)
+        assert run.data.params["name"] == name
+
+
 def test_run_that_goes_on_stays_one_run(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "first"
     fit(folder, ["mlflow"], {"epochs": 1})

@@ -215,6 +215,7 @@ def _mlflow(store: Path, experiment: str, run_name: str, run_id: str | None) -> 
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    import mlflow
     from lightning.pytorch.loggers import MLFlowLogger
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -231,7 +232,7 @@ def _mlflow(store: Path, experiment: str, run_name: str, run_id: str | None) -> 
             flat = _flatten_dict(_convert_params(params))
             super().log_hyperparams({k: v for k, v in flat.items() if k not in known})
 
-    uri = store_uri(store)
+    given, uri = os.environ.get("MLFLOW_TRACKING_URI"), store_uri(store)
     local = uri.startswith("sqlite:")
     if local:
         store.mkdir(parents=True, exist_ok=True)
@@ -245,7 +246,11 @@ def _mlflow(store: Path, experiment: str, run_name: str, run_id: str | None) -> 
         experiment, run_name=run_name, tracking_uri=uri, log_model=True, run_id=run_id, synchronous=True,
         artifact_location=(store.absolute() / "mlartifacts").as_uri() if local else None,
     )  # fmt: skip
-    _ = logger.experiment  # raises if the store cannot be opened
+    try:
+        _ = logger.experiment  # raises if the store cannot be opened
+    finally:
+        # Lightning makes the store that of the whole process: the next run in another folder would be stored there too.
+        mlflow.set_tracking_uri(given)  # type: ignore[arg-type]  # None is for "not set"
     return logger
 
 
