@@ -1,6 +1,11 @@
 """A picture goes in, lines come out: in a real browser, and what people see when something goes wrong."""
 
+import itertools
+import threading
+
 import pytest
+
+from text_recognizer.recognition.recognizer import Recognizer
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
@@ -37,7 +42,22 @@ def test_example_is_read_and_the_fast_mode_can_be_chosen(tab):
     assert "mode=accurate" in asked.value.url
 
 
-def test_lines_come_one_after_the_other_and_reading_can_be_stopped(tab, service, large):
+@pytest.fixture
+def held(monkeypatch):
+    """Holds up reading after the first batches of lines, of two threads, until it is set."""
+    released, calls, read = threading.Event(), itertools.count(), Recognizer.read_lines
+
+    def read_lines(self, *args, **options):
+        if next(calls) > 1:
+            released.wait(60)
+        return read(self, *args, **options)
+
+    monkeypatch.setattr(Recognizer, "read_lines", read_lines)
+    yield released
+    released.set()
+
+
+def test_lines_come_one_after_the_other_and_reading_can_be_stopped(tab, service, large, held):
     told = tab.evaluate_handle(
         "() => { const told = [], status = document.querySelector('#tr-status');"
         "new MutationObserver(() => told.push(status.textContent)).observe(status, { childList: true }); return told; }"
@@ -50,6 +70,7 @@ def test_lines_come_one_after_the_other_and_reading_can_be_stopped(tab, service,
     waiting = tab.locator("#tr-outlines .outline.waiting").count()
     assert 0 < waiting < 40  # those that are read have their colour already
     assert "Finding the lines…" in told.json_value()
+    held.set()
     tab.get_by_label("Fast").check()
     tab.get_by_role("button", name="Read", exact=True).click()
     tab.wait_until_read()
