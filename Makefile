@@ -7,6 +7,7 @@ PIP_FLAGS ?=
 NPM_FLAGS ?=
 SAMPLE ?= samples/page.png
 BIN := .venv/bin
+WORKERS ?= $(shell test "$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)" -ge 2 && echo 2 || echo 1)
 # Only for the program inside, AWS's emulator of Lambda; a folder of its own keeps its many requirements away.
 LAMBDA_EMULATOR := aws-sam-cli==1.170.0
 # What documents are checked against: kraken's source holds the schemas of ALTO and PAGE, hocr-spec knows hOCR.
@@ -59,10 +60,16 @@ docs: .venv/test.stamp
 	@$(BIN)/sphinx-build -E -W --keep-going --quiet -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
 
-# WORKERS=2 shares the tests file by file between two processes, a core for each: threads would hold up each other.
+# Two processes share the tests file by file, a core for each: threads would hold up each other. What another process
+# could disturb follows in one. WORKERS=1: one process for all.
 unit: .venv/test.stamp
-	$(if $(WORKERS),OMP_NUM_THREADS=1) $(BIN)/pytest -q \
-		$(if $(WORKERS),--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder)
+ifeq ($(WORKERS),1)
+	$(BIN)/pytest -q --durations 15
+else
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q --durations 15 -m "not alone" \
+		--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -q -m alone
+endif
 
 # The lowest versions that pyproject.toml allows, in an environment of their own.
 lowest: .venv/test.stamp

@@ -36,6 +36,33 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
+# Files that take longest, longest first: processes that share the tests (`make unit`) begin with them.
+LONGEST = (
+    "system/test_loop.py",
+    "notebooks/test_walkthrough.py",
+    "service/test_fuzz.py",
+    "training/test_finetune.py",
+    "training/test_train.py",
+    "training/test_demo.py",
+    "app/test_tool.py",
+    "service/test_worst_bodies.py",
+    "training/test_stage.py",
+    "service/test_chaos.py",
+    "test_packaging.py",
+    "integrations/test_ray.py",
+    "batch/test_batch.py",
+    "app/test_services.py",
+    "app/test_reading.py",
+    "app/test_editing.py",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of several processes
+        places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture(scope="session")
 def bundle_dir() -> Path:
     """The model folder that ships with the package."""

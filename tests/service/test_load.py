@@ -31,6 +31,7 @@ def test_full_queue_is_answered_429_with_when_to_come_again(running, letter):
         assert post(service, page).status_code == 200  # and it comes back
 
 
+@pytest.mark.alone
 def test_pages_that_would_be_late_are_refused_at_once_instead_of_waiting_in_vain(running, letter):
     """Sixty at once, of which few can be read in time."""
     page = letter.read_bytes()

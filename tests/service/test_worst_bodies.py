@@ -209,6 +209,7 @@ def test_worst_body_costs_little(server, path, name, body, size):
     assert (used < SECONDS, more < MIB) == (True, True), f"{len(content) >> 10} KiB: {used:.1f} s, {more:.0f} MiB"
 
 
+@pytest.mark.alone
 def test_others_are_answered_meanwhile_and_the_process_ends_within_its_grace(process, tmp_path):
     """Eight of the worst bodies at once."""
     kinds = [
