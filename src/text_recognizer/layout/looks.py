@@ -19,6 +19,7 @@ from text_recognizer.layout.finder import FoundLine, LineFinder
 from text_recognizer.layout.larger import larger_lines
 from text_recognizer.layout.orientation import MARGIN, SIDEWAYS, TRIED, UPRIGHT, Place, rotate
 from text_recognizer.layout.skew import LIMIT, STEEP, skew_angle
+from text_recognizer.layout.slopes import is_sloping, level_lines
 from text_recognizer.layout.vertical import turn_notes
 from text_recognizer.page import Point, orientation_of
 
@@ -140,6 +141,10 @@ def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
         line_height: of line crops, pixels.
     """
     look = _best_look(gray, finder, judge, line_height)
+    if is_sloping(look.lines):
+        level = replace(look, lines=level_lines(look.image, look.lines, finder))
+        if _worth(judge(level.crops())) > _worth(judge(look.crops())):
+            look = level
     larger = [
         line
         for line in larger_lines(look.image, look.lines, finder)

@@ -1,0 +1,129 @@
+"""Lines that slope, each block of a board by its own angle: level them by where they run, and look again.
+
+The network knows lines that are nearly level. Where they rise steeply, it takes the end of one line for that of its
+neighbour, though it sees well enough which way they run. So the directions of the lines found become a field over the
+page, and along the curves that follow it the page is made level for another look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from text_recognizer.layout.finder import FoundLine, LineFinder, lines_from_traces
+from text_recognizer.layout.trace import Trace
+
+Gray = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+STEEP = 0.05  # pixels that a line falls or rises a pixel more than most of the page, which is levelled as a whole
+SHARE = 0.15  # of the written length that must be steeper
+LONG = 4.0  # x-heights that a line must be long to have a direction
+REACH = (10.0, 5.0)  # x-heights across and down, over which lines have one direction
+STEPS = 48  # columns of the field
+LOOKS = 2  # each begins with the directions that the one before has found
+
+
+def is_sloping(lines: Sequence[FoundLine]) -> bool:
+    """Whether a good part of a page's lines is steeper than the others, and than the network knows them."""
+    long = [line for line in lines if _length(line) >= LONG * line.x_height]
+    if not long:
+        return False
+    slopes, lengths = np.array([_slope(line) for line in long]), np.array([_length(line) for line in long])
+    order = np.argsort(slopes)
+    usual = slopes[order][np.searchsorted(lengths[order].cumsum(), 0.5 * lengths.sum())]
+    return float(lengths[np.abs(slopes - usual) > STEEP].sum()) > SHARE * float(lengths.sum())
+
+
+def level_lines(image: Gray, lines: Sequence[FoundLine], finder: LineFinder) -> list[FoundLine]:
+    """The lines of a page, in reading order, as they are found when the directions of `lines` are made level.
+
+    Args:
+        image: (H, W) uint8, dark ink on light paper.
+        lines: what was found on it so far, at least one.
+    """
+    found = list(lines)
+    for _ in range(LOOKS):
+        usual = float(np.median([line.x_height for line in found]))
+        scale = min(1.0, finder.settings.x_height / usual)
+        size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+        small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8) if scale < 1 else image
+        factor = np.array([small.shape[1] / image.shape[1], small.shape[0] / image.shape[0]], np.float32)
+        rows = _level_curves(small.shape, found, factor, usual * float(factor[1]))
+        columns = np.broadcast_to(np.arange(rows.shape[1], dtype=np.float32), rows.shape)
+        level = cv2.remap(small, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        again = lines_from_traces(
+            image,
+            [
+                Trace(_moved(trace.points, rows) / factor, trace.x_height / float(factor[1]), trace.confidence)
+                for trace in finder.traces(np.asarray(level, np.uint8), 1.0)
+            ],
+        )
+        if not again:
+            break
+        found = again
+    return found
+
+
+def _length(line: FoundLine) -> float:
+    return float(np.ptp(np.asarray(line.baseline)[:, 0]))
+
+
+def _slope(line: FoundLine) -> float:
+    x, y = np.asarray(line.baseline, np.float64).T
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def _level_curves(shape: tuple[int, ...], lines: Sequence[FoundLine], factor: Floats, x_height: float) -> Floats:
+    """For each pixel of the levelled page, the row of the page (H, W) that it shows: (H, W).
+
+    Along a row, it follows the direction of the lines; in the middle column it is the row itself.
+    """
+    height, width = shape
+    slopes, weights, ends = [], [], []
+    for line in lines:
+        points = np.asarray(line.baseline, np.float64) * factor
+        length = float(np.ptp(points[:, 0]))
+        if length >= LONG * line.x_height * factor[1]:
+            slopes.append(_slope(line) * factor[1] / factor[0])
+            weights.append(length)
+            ends.append((points[0, 0], points[-1, 0], points[:, 1].mean() - slopes[-1] * points[:, 0].mean()))
+    if not slopes:
+        return np.repeat(np.arange(height, dtype=np.float32)[:, None], width, 1)
+    slope, weight = np.asarray(slopes), np.asarray(weights)
+    left, right, start = np.asarray(ends).T
+    mean = float(np.average(slope, weights=weight))
+
+    def direction(x: float, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of the lines around the points (x, y): (n,) for (n,)."""
+        beside = np.maximum(0, np.maximum(left - x, x - right)) / (REACH[0] * x_height)  # (lines,)
+        above = (y[:, None] - start - slope * np.clip(x, left, right)) / (REACH[1] * x_height)  # (n, lines)
+        near = weight * np.exp(-(beside**2) - above**2)
+        few = 0.05 * weight.mean()
+        return np.asarray((near @ slope + few * mean) / (near.sum(1) + few))
+
+    at = np.linspace(0, width - 1, STEPS)
+    middle = STEPS // 2
+    curves = np.zeros((height, STEPS))
+    curves[:, middle] = np.arange(height)
+    for step in (1, -1):
+        for column in range(middle, STEPS - 1 if step == 1 else 0, step):
+            run = at[column + step] - at[column]
+            halfway = curves[:, column] + 0.5 * run * direction(float(at[column]), curves[:, column])
+            curves[:, column + step] = curves[:, column] + run * direction(float(at[column] + 0.5 * run), halfway)
+    wide = cv2.resize(curves.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(wide, np.float32)
+
+
+def _moved(points: Floats, rows: Floats) -> Floats:
+    """Points (n, 2) of the levelled page on the page."""
+    height, width = rows.shape
+    x = np.clip(points[:, 0].round().astype(int), 0, width - 1)
+    y = np.clip(points[:, 1], 0, height - 1)
+    above = np.minimum(y.astype(int), height - 2)
+    part = y - above
+    moved = np.stack([points[:, 0], (1 - part) * rows[above, x] + part * rows[above + 1, x]], axis=1)
+    return np.asarray(moved, np.float32)
