@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.layout.crops import crop_line
+from text_recognizer.layout.faint import without_faint_end
 from text_recognizer.layout.finder import FoundLine, LineFinder
 from text_recognizer.layout.larger import larger_lines
 from text_recognizer.layout.orientation import MARGIN, SIDEWAYS, TRIED, UPRIGHT, Place, rotate
@@ -155,7 +156,8 @@ def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
     places = list(cut)
     if orientation_of(baseline or () for _, baseline in places) % 180 == 0:
         places = turn_notes(gray, places, finder, lambda crops: _mean(judge(crops)), line_height)
-    return [(place, cut[place] if place in cut else crop_line(gray, *place, line_height)) for place in places]
+    lines = [(place, cut[place] if place in cut else crop_line(gray, *place, line_height)) for place in places]
+    return [without_faint_end(gray, *line, lambda crops: _mean(judge(crops))) for line in lines]
 
 
 def _best_look(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -> Look:
