@@ -256,9 +256,9 @@ def _bands(lines: list[_Line], gutter: float) -> list[_Band | _Line]:
 def _hardly_crosses(line: _Line, gutter: float, left: list[_Line], right: list[_Line]) -> int | None:
     """The column, 0 or 1 for `left` or `right`, that a line across the gutter hardly leaves; None if there is none."""
     steps = _distances(line, left), _distances(line, right)
-    for side, other, over in ((0, right, line.right - gutter), (1, left, gutter - line.left)):
+    for side, column, other, over in ((0, left, right, line.right - gutter), (1, right, left, gutter - line.left)):
         own, foreign = min(steps[side]), min(steps[1 - side])
-        elsewhere = foreign <= 3.5 * line.x_height and own > GOES_ON * foreign
+        elsewhere = foreign <= 3.5 * line.x_height and own > GOES_ON * max(foreign, _pitch(column))
         if over <= OVERHANG * line.width and not elsewhere and not any(_collide(line, one) for one in other):
             return side
     return None
@@ -270,7 +270,7 @@ def _goes_on(line: _Line, gutter: float, left: list[_Line], right: list[_Line]) 
     It does where it follows the lines of that column closely and the right one has none near. And so does what was
     found as one line and is two, one of each column: it stands in both as regularly as all others.
     """
-    if gutter - line.left <= 3 * line.x_height:
+    if gutter - line.left <= max(3 * line.x_height, OVERHANG * line.width):
         return None
     (up, down), (other_up, other_down) = _distances(line, left), _distances(line, right)
     near = max(GOES_ON * _pitch(left), 3.5 * line.x_height)
