@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.layout.crops import crop_line
+from text_recognizer.layout.ends import with_signs
 from text_recognizer.layout.faint import without_faint_end
 from text_recognizer.layout.finder import FoundLine, LineFinder
 from text_recognizer.layout.larger import larger_lines
@@ -146,6 +147,8 @@ def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
         level = replace(look, lines=level_lines(look.image, look.lines, finder))
         if _worth(judge(level.crops())) > _worth(judge(look.crops())):
             look = level
+    crop = look.crop
+    look = replace(look, lines=with_signs(look.image, look.lines, lambda line: _worth(judge([crop(line)]))))
     larger = [
         line
         for line in larger_lines(look.image, look.lines, finder)

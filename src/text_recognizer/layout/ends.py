@@ -1,0 +1,118 @@
+"""Signs at the ends of lines that the line finder leaves out: bullets, numbers in circles, a first letter set apart.
+
+Ink of the size of letters that no line covers and that stands at the end of a line is added to it, where the
+recogniser then sees more in the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from text_recognizer.layout.finder import FoundLine
+from text_recognizer.layout.prepare import flatten_paper
+
+Gray = NDArray[np.uint8]
+
+WORK_X_HEIGHT = 8.0  # pixels; left ink is looked for on a page of this size
+INK = 150  # grey of flattened paper
+COVERED = 0.3  # share of a sign that lines may cover
+# Lengths in x-heights.
+HEIGHT, WIDTH = (0.2, 3.4), 3.4  # of a sign
+GAP, FARTHEST = 3.2, 7.0  # from the end of the line to the next sign, and to the end of the last
+BAND = (-1.9, 0.4)  # around the baseline, in which the middle of a sign lies
+PAPER = 0.25  # around signs
+WORTH = 0.2  # that the line must be worth more
+
+
+def with_signs(image: Gray, lines: Sequence[FoundLine], worth: Callable[[FoundLine], float]) -> list[FoundLine]:
+    """`lines` of a page (H, W), dark on light, with the signs at their ends.
+
+    `worth`: how much the recogniser sees in a line; about one half for a character of which it is sure.
+    """
+    if not lines:
+        return []
+    usual = float(np.median([line.x_height for line in lines]))
+    scale = min(1.0, WORK_X_HEIGHT / usual)
+    signs = _left_ink(image, lines, scale, usual * scale)
+    if not len(signs):
+        return list(lines)
+    free = np.ones(len(signs), bool)
+    out = []
+    for line in lines:
+        for side in (-1, 1):
+            beside = _beside(line, signs, free, side)
+            if beside:
+                longer = _extended(line, signs[beside], side)
+                if worth(longer) > worth(line) + WORTH:
+                    line = longer
+                    free[beside] = False
+        out.append(line)
+    return out
+
+
+def _left_ink(image: Gray, lines: Sequence[FoundLine], scale: float, x_height: float) -> NDArray[np.float64]:
+    """Boxes of uncovered strokes of the size of signs: (n, 4) left, top, right, bottom, pixels of the page."""
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    ink = (flatten_paper(np.asarray(small, np.uint8)) < INK).astype(np.uint8)
+    covered = np.zeros_like(ink)
+    for line in lines:
+        cv2.fillPoly(covered, [(np.asarray(line.polygon) * scale).round().astype(np.int32)], 1)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    hidden = np.bincount(parts[covered > 0], minlength=count)
+    x, y, width, height, area = stats.T
+    is_sign = (hidden < COVERED * area) & (width < WIDTH * x_height) & (height < HEIGHT[1] * x_height)
+    is_sign &= np.maximum(width, height) > HEIGHT[0] * x_height
+    is_sign[0] = False
+    return np.asarray(np.stack([x, y, x + width, y + height], axis=1)[is_sign] / scale, np.float64)
+
+
+def _level(line: FoundLine, x: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Height of the baseline at `x`, along its chord beyond its ends."""
+    xs, ys = np.asarray(line.baseline, np.float64).T
+    slope = (ys[-1] - ys[0]) / max(xs[-1] - xs[0], 1e-6)
+    beyond = slope * (np.minimum(x - xs[0], 0) + np.maximum(x - xs[-1], 0))
+    return np.asarray(np.interp(x, xs, ys) + beyond)
+
+
+def _beside(line: FoundLine, signs: NDArray[np.float64], free: NDArray[np.bool_], side: int) -> list[int]:
+    """Which signs go on from the left (-1) or the right end (1) of a line, from there on."""
+    unit = line.x_height
+    left, top, right, bottom = signs.T
+    outline = np.asarray(line.polygon)
+    start = end = float(outline[:, 0].min() if side < 0 else outline[:, 0].max())
+    high = ((top + bottom) / 2 - _level(line, (left + right) / 2)) / unit
+    near = free & (high > BAND[0]) & (high < BAND[1])
+    far, close = (-left, -right) if side < 0 else (right, left)  # how far out their ends are
+    found: list[int] = []
+    for n in np.flatnonzero(near)[np.argsort(close[near])].tolist():
+        if close[n] - side * end > GAP * unit or far[n] - side * start > FARTHEST * unit:
+            break
+        if far[n] > side * end and close[n] - side * end > -unit:
+            found.append(n)
+            end = side * far[n]
+    return found
+
+
+def _extended(line: FoundLine, signs: NDArray[np.float64], side: int) -> FoundLine:
+    """The line with its outline around the boxes `signs` (n, 4) as well."""
+    paper = PAPER * line.x_height
+    left, top = signs[:, 0].min() - paper, signs[:, 1].min() - paper
+    right, bottom = signs[:, 2].max() + paper, signs[:, 3].max() + paper
+    # Outlines run along the letters' tops from left to right, and back below them.
+    tops, feet = line.polygon[: len(line.polygon) // 2], line.polygon[len(line.polygon) // 2 :]
+    if side < 0:
+        inner = min(right, tops[0][0])
+        polygon = ((left, top), (inner, top), *tops, *feet, (inner, bottom), (left, bottom))
+        end = left + paper
+    else:
+        inner = max(left, tops[-1][0])
+        polygon = (*tops, (inner, top), (right, top), (right, bottom), (inner, bottom), *feet)
+        end = right - paper
+    point = (float(end), float(_level(line, end)))
+    baseline = (point, *line.baseline) if side < 0 else (*line.baseline, point)
+    return replace(line, polygon=tuple((float(x), float(y)) for x, y in polygon), baseline=baseline)
