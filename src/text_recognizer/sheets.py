@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from text_recognizer import formats
 from text_recognizer.documents import PageReference
 from text_recognizer.formats import About, Sheet
 from text_recognizer.formats.shapes import file_name
 from text_recognizer.images import LoadedImage
-from text_recognizer.page import Page, Picture
+from text_recognizer.page import Area, Page, Picture
 
 
 def about_document(
@@ -44,11 +44,12 @@ def make_sheet(
     names: Iterable[str],
     about: About,
     picture: Picture | None = None,
+    printed_text: Callable[[PageReference, int, int], tuple[Area, ...]] = PageReference.printed_text,
 ) -> Sheet:
     """The page for writers of the formats `names`: with its picture where one of them shows it.
 
     `image`: what `reference.load` gave; without it the picture is loaded again, unless it is given as `picture`.
-    Raises `ImageRejected`.
+    `printed_text`: for callers that open PDFs elsewhere. Raises `ImageRejected`.
     """
     shown = any(formats.get_format(name).needs_picture for name in names)
     kept = shown and about.original is not None
@@ -57,5 +58,5 @@ def make_sheet(
         source=reference.name,
         picture=(picture or reference.picture(image or reference.load())) if shown and not kept else None,
         number=reference.number,
-        printed=reference.printed_text(page.width, page.height) if kept else (),
+        printed=printed_text(reference, page.width, page.height) if kept else (),
     )

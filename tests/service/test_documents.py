@@ -176,6 +176,20 @@ def test_page_that_draws_for_ever_costs_nobody_but_itself(http, monkeypatch):
     assert "too much time or memory" in busy["problem"]["detail"]
 
 
+def test_pdf_is_opened_in_a_process_of_its_own_alone(http, monkeypatch):
+    def opened(*_):
+        raise AssertionError("PDFium in the service")
+
+    monkeypatch.setattr("text_recognizer.documents._pdf", opened)
+    drawn = io.BytesIO()
+    paper = canvas.Canvas(drawn, pagesize=(200, 100))
+    paper.drawString(20, 50, "printed words")
+    paper.save()
+    answer = read(http, drawn.getvalue(), format="pdf")
+    assert (answer.status_code, "X-Failed-Pages" in answer.headers) == (200, False)
+    assert "printed words" in pdfium.PdfDocument(answer.content)[0].get_textpage().get_text_range()
+
+
 def test_encrypted_pdf_is_read_with_its_password(http):
     out = io.BytesIO()
     made = canvas.Canvas(out, encrypt=StandardEncryption("secret"))

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 from itertools import islice
 from typing import Any
@@ -226,7 +227,8 @@ class Documents:
             image = found.image
             if image is None and chosen.needs_picture and about.original is None:
                 image = await self._workers.run(self._load, found.reference, drawing)
-            sheet = await self._workers.run(make_sheet, found.reference, image, found.page, (chosen.name,), about)
+            made = partial(make_sheet, printed_text=drawing.printed_text)
+            sheet = await self._workers.run(made, found.reference, image, found.page, (chosen.name,), about)
             if about.original is None:
                 sheet = replace(sheet, number=pages.index(found.reference) + 1)
             await self._workers.run(writer.add, sheet)

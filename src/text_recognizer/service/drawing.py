@@ -32,7 +32,7 @@ from text_recognizer.documents import PageReference, Source, find_pages
 from text_recognizer.errors import ImageRejected
 from text_recognizer.formats.json_lines import from_dict, to_dict
 from text_recognizer.images import LoadedImage, load_image
-from text_recognizer.page import Page
+from text_recognizer.page import Area, Page
 from text_recognizer.reader import embedded_page
 
 MEMORY = 2**30  # bytes
@@ -78,6 +78,11 @@ class Drawing:
         answer, _ = self._asked(_embedded, page)
         return None if answer["page"] is None else from_dict(answer["page"])
 
+    def printed_text(self, page: PageReference, width: int, height: int) -> tuple[Area, ...]:
+        """Areas of visible text in a page of a PDF, as `PageReference.printed_text`."""
+        answer, _ = self._asked(_printed, page, width=width, height=height)
+        return tuple((left, top, right, bottom) for left, top, right, bottom in answer["areas"])
+
     def can_copy(self, page: PageReference) -> bool:
         """Whether the PDF of `page` is whole, and does not unpack to so much that copying it fills the memory."""
         # A process of its own: what drawing has freed would not count.
@@ -107,10 +112,10 @@ class Drawing:
         question = {"password": password, "seconds": self._seconds, "pixels": self._max_pixels}
         return self._answered({**question, "what": what.__name__}, data)[0]
 
-    def _asked(self, what: Callable[..., Any], page: PageReference) -> tuple[dict[str, Any], bytes]:
+    def _asked(self, what: Callable[..., Any], page: PageReference, **more: Any) -> tuple[dict[str, Any], bytes]:
         with self._lock:
             self._open(page.source, page.password)
-            return self._answered({"what": what.__name__, "number": page.number, "dpi": page.dpi})
+            return self._answered({"what": what.__name__, "number": page.number, "dpi": page.dpi, **more})
 
     def _answered(self, question: dict[str, Any], content: bytes = b"") -> tuple[dict[str, Any], bytes]:
         process = self._process
@@ -163,7 +168,7 @@ def _exactly(stream: IO[bytes], size: int) -> bytes:
 def main() -> None:
     """Answer until standard input ends."""
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-    works = {work.__name__: work for work in (_counted, _copied, _drawn, _embedded)}
+    works = {work.__name__: work for work in (_counted, _copied, _drawn, _embedded, _printed)}
     with suppress(EOFError):
         about, data = _received(sys.stdin.buffer)
         page = PageReference("", PurePosixPath(), Source(data=data), kind="pdf", password=about["password"])
@@ -174,32 +179,36 @@ def main() -> None:
             resource.setrlimit(resource.RLIMIT_CPU, (end, resource.RLIM_INFINITY))  # then the system ends it
             page = replace(page, number=question.get("number", 1), dpi=question.get("dpi", page.dpi))
             try:
-                answer, content = works[question["what"]](page, about["pixels"])
+                answer, content = works[question["what"]](page, {**about, **question})
             except ImageRejected as error:
                 answer, content = {"refused": str(error)}, b""
             _send(sys.stdout.buffer, answer, content)
             question, _ = _received(sys.stdin.buffer)
 
 
-def _counted(page: PageReference, max_pixels: int) -> tuple[dict[str, Any], bytes]:
+def _counted(page: PageReference, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     first = next(find_pages(page.source.read(), password=page.password))
     if first.kind == "refused":
         raise ImageRejected(first.problem)
     return {"count": first.count}, b""
 
 
-def _drawn(page: PageReference, max_pixels: int) -> tuple[dict[str, Any], bytes]:
-    image = page.load(max_pixels=max_pixels)
+def _drawn(page: PageReference, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    image = page.load(max_pixels=asked["pixels"])
     height, width, _ = image.rgb.shape
     return {"width": width, "height": height, "dpi": image.dpi}, image.rgb.tobytes()
 
 
-def _embedded(page: PageReference, max_pixels: int) -> tuple[dict[str, Any], bytes]:
-    found = embedded_page(page, max_pixels=max_pixels)
+def _embedded(page: PageReference, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    found = embedded_page(page, max_pixels=asked["pixels"])
     return {"page": None if found is None else to_dict(found)}, b""
 
 
-def _copied(page: PageReference, max_pixels: int) -> tuple[dict[str, Any], bytes]:
+def _printed(page: PageReference, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    return {"areas": page.printed_text(asked["width"], asked["height"])}, b""
+
+
+def _copied(page: PageReference, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     import pikepdf
 
     data = page.source.read()

@@ -1,25 +1,36 @@
-"""uvicorn's HTTP/1.1 with timeouts for clients that send no headers or do not read the answer."""
+"""uvicorn's HTTP/1.1 for clients of all kinds: timeouts, half-closed connections, answers that leave at once."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import ClassVar
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 class TimeoutProtocol(H11Protocol):
     """Closes the connection if a request's headers are incomplete, or an answer is not read, after `seconds`.
 
-    The deadline of a request limits its body.
+    The deadline of a request limits its body. A client that ends its side of the connection after the request still
+    gets its answer.
     """
 
     seconds: ClassVar[float] = 20.0
+    gone_seconds: ClassVar[float] = 0.1  # between two looks whether a client that ended its side is still there
+    _ended = False
     _header_timer: asyncio.TimerHandle | None = None
     _answer_timer: asyncio.TimerHandle | None = None
+    _gone_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        # asyncio does so only where the listening socket names TCP, which sockets of Python seldom do. Otherwise the
+        # body of an answer waits 40 ms for the client to acknowledge its head.
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._header_timer = self._abort_later()
 
     def data_received(self, data: bytes) -> None:
@@ -28,6 +39,35 @@ class TimeoutProtocol(H11Protocol):
             self._stop_header_timer()
         elif self._header_timer is None:
             self._header_timer = self._abort_later()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep the connection while an answer is due.
+
+        A client that has gone looks like one that only ended its side, until something is sent to it: its system then
+        resets the connection. Every client of HTTP/1.1 must skip a "100 Continue", and Python's skips nothing else.
+        """
+        self._ended = True
+        if not self._answer_is_due() or self.scope["http_version"] == "1.0":
+            return False
+        if self.conn.our_state is h11.SEND_RESPONSE:
+            self.transport.write(self.conn.send(h11.InformationalResponse(status_code=100, headers=[])))
+        self._abort_if_gone()
+        return True
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()  # begins the next request, where one was sent already
+        if self._ended and not self._answer_is_due():
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """The answer to what is not HTTP; a request that it belongs to gets no other."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:  # another answer has begun
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -40,7 +80,19 @@ class TimeoutProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_header_timer()
         self._stop_answer_timer()
+        if self._gone_timer is not None:
+            self._gone_timer.cancel()
         super().connection_lost(exc)
+
+    def _answer_is_due(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
+
+    def _abort_if_gone(self) -> None:
+        # asyncio does not look at a connection that has ended, so the error waits at the socket.
+        if self.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.transport.abort()
+        else:
+            self._gone_timer = self.loop.call_later(self.gone_seconds, self._abort_if_gone)
 
     def _abort_later(self) -> asyncio.TimerHandle:
         return self.loop.call_later(self.seconds, self.transport.abort)
