@@ -123,14 +123,17 @@ def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = Fal
     """Convert an encoded image for documents: a JPEG is kept unchanged, other images become upright PNG or JPEG.
 
     `upright`: a JPEG with an EXIF rotation is rotated and encoded again, for programs that ignore EXIF.
-    Lossy images become JPEG, the others PNG. For images that have been read: a JPEG is not decoded again, so damage in
-    it is not found. Raises `ImageRejected` as `load_image` does.
+    Lossy images become JPEG, the others PNG; a JPEG whose head only decoders understand is encoded again. For images
+    that have been read: a JPEG is not decoded again, so damage in its pixels is not found. Raises `ImageRejected` as
+    `load_image` does.
     """
     with decoding(data, max_pixels) as image:
         dpi = _dpi(image)
         turn = _orientation(image)
-        if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB") and not (upright and turn != 1):
-            return Picture(data, turn, dpi)
+        unchanged = Picture(data, turn, dpi)
+        kept = unchanged.jpeg_size() == (*image.size, len(image.getbands())) and image.mode in ("L", "RGB")
+        if kept and not (upright and turn != 1):
+            return unchanged
         lossy = image.format in ("JPEG", "MPO", "WEBP", "JPEG2000", "AVIF")
         rgb = Image.fromarray(_to_rgb(image))
     red, green, blue = rgb.split()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -184,3 +185,22 @@ class Picture:
     data: bytes
     orientation: int = 1
     dpi: float | None = None
+
+    def jpeg_size(self) -> tuple[int, int, int] | None:
+        """Width, height and number of colours, 1 or 3, by the head of a JPEG; None for others, and for damaged heads.
+
+        Decoders skip what does not belong there, other programs may not.
+        """
+        data, at = self.data, 2
+        try:
+            while data[:2] == b"\xff\xd8" and data[at] == 0xFF:
+                while data[at + 1] == 0xFF:  # fill bytes
+                    at += 1
+                mark, length = struct.unpack_from(">xBH", data, at)
+                if 0xC0 <= mark <= 0xCF and mark not in (0xC4, 0xC8, 0xCC):
+                    height, width, colours = struct.unpack_from(">xHHB", data, at + 4)
+                    return (width, height, colours) if colours in (1, 3) else None
+                at += 2 + length
+        except (struct.error, IndexError):
+            pass
+        return None

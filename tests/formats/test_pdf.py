@@ -57,6 +57,16 @@ def shown(document, width):
     return page.render(scale=width / page.get_width()).to_pil().convert("L")
 
 
+def test_jpeg_whose_head_only_decoders_understand_is_encoded_again():
+    """They skip what lies between its parts."""
+    whole = encoded(Image.new("L", (60, 40), 200), "JPEG")
+    for between in (b"\0", b"\0\0\0", b"\xff" * 9):
+        data = whole[:20] + between + whole[20:]
+        height, width = load_image(data).gray.shape
+        page = opened(write(Page(width=width, height=height, lines=()), to_picture(data)))
+        assert np.asarray(page.render().to_pil()).mean() == pytest.approx(200, abs=3)
+
+
 def test_text_comes_out_in_reading_order_in_all_characters_of_the_alphabet(bundle_dir):
     alphabet = json.loads((bundle_dir / "bundle.json").read_text(encoding="utf-8"))["alphabet"].replace(" ", "")
     rows = [alphabet[start : start + 12] for start in range(0, len(alphabet), 12)]

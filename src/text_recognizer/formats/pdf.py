@@ -58,7 +58,7 @@ class PictureWriter:
         longer = max(page.width, page.height, 1)
         scale = min(72 / picture.dpi if picture.dpi else A4 / longer, LONGEST / longer)
         width, height = (max(round(side * scale, 3), 1.0) for side in (page.width, page.height))
-        image = _add_image(file, picture.data)
+        image = _add_image(file, picture)
         a, b, c, d, e, f = _UPRIGHT.get(picture.orientation, _UPRIGHT[1])
         matrix = (a * width, b * height, c * width, d * height, e * width, f * height)
         drawn = f"q {' '.join(f'{number:g}' for number in matrix)} cm /Picture Do Q\n".encode()
@@ -105,10 +105,13 @@ def open_document(out: BinaryIO, about: About) -> Writer:
     return PictureWriter(out, about)
 
 
-def _add_image(file: pdf_file.PdfFile, data: bytes) -> int:
+def _add_image(file: pdf_file.PdfFile, picture: Picture) -> int:
     """Write a JPEG or PNG with its pixels untouched. Raises ValueError for another kind."""
+    data = picture.data
     if data[:2] == b"\xff\xd8":
-        width, height, colours = _jpeg_size(data)
+        if (size := picture.jpeg_size()) is None:
+            raise ValueError("a JPEG that is damaged or neither grey nor RGB; make its picture by images.to_picture")
+        width, height, colours = size
         entries, pixels = "/Filter /DCTDecode", data
     else:
         width, height, colours, pixels = _png(data)
@@ -123,24 +126,6 @@ def _add_image(file: pdf_file.PdfFile, data: bytes) -> int:
         pixels,
         compress=False,
     )
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int, int]:
-    """Width, height and colours, of the header of the frame."""
-    at = 2
-    try:
-        while True:
-            while data[at + 1] == 0xFF:  # fill bytes
-                at += 1
-            mark, length = struct.unpack_from(">xBH", data, at)
-            if 0xC0 <= mark <= 0xCF and mark not in (0xC4, 0xC8, 0xCC):
-                height, width, colours = struct.unpack_from(">xHHB", data, at + 4)
-                if colours in (1, 3):
-                    return width, height, colours
-                raise ValueError(f"a JPEG of {colours} colours; make its picture by images.to_picture")
-            at += 2 + length
-    except (struct.error, IndexError):
-        raise ValueError("a damaged JPEG; make its picture by images.to_picture") from None
 
 
 def _png(data: bytes) -> tuple[int, int, int, bytes]:
