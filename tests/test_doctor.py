@@ -174,6 +174,22 @@ def test_odd_surroundings_are_findings_and_no_tracebacks(tmp_path: Path) -> None
         assert found in out, found
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not keep to this limit")
+def test_little_memory_is_named_and_not_taken_for_broken_packages(tmp_path: Path) -> None:
+    def little() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (300_000_000, 300_000_000))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "text_recognizer", "doctor", "--models", str(tmp_path)],
+        capture_output=True, text=True, preexec_fn=little, env=os.environ | {"HOME": "/proc"}, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (6, "")
+    assert "0.3 GB available of 0.3 GB" in done.stdout
+    assert "raise the limit" in done.stdout and "--force-reinstall" not in done.stdout
+
+
 def test_working_directory_that_is_gone_is_a_finding(monkeypatch, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

@@ -18,6 +18,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -37,6 +38,8 @@ SECONDS = 60.0  # of a process that imports a package, on a busy machine
 GIGABYTE = 1e9
 # Resident memory in GB of one process that reads, and of training on the processor.
 READING, TRAINING = 1.0, 4.0
+NO_MEMORY = re.compile(r"MemoryError|map segment|allocate memory", re.IGNORECASE)  # of Python, and of the system
+MORE_MEMORY = "end other programs, or raise the limit (of the container, or by 'ulimit -v')"
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ def check_packages() -> Iterator[Check]:
     code, out, problem = python(program)
     if code:
         advice = "install the packages again: pip install --force-reinstall numpy opencv-python-headless onnxruntime"
-        yield Check("reading", "problem", problem or f"importing them ended with status {code}", advice)
+        found = problem or f"importing them ended with status {code}"
+        yield Check("reading", "problem", found, MORE_MEMORY if NO_MEMORY.search(problem) else advice)
     else:
         versions, providers = out.splitlines()[:2]
         yield Check("reading", "ok", versions)
@@ -119,7 +123,7 @@ def check_memory() -> Iterator[Check]:
     else:
         found = f"{free / GIGABYTE:.1f} GB available of {total / GIGABYTE:.1f} GB"
         if free < READING * GIGABYTE:
-            yield Check("memory", "problem", found, f"reading needs {READING:.0f} GB: end other programs")
+            yield Check("memory", "problem", found, f"reading needs {READING:.0f} GB: {MORE_MEMORY}")
         elif free < TRAINING * GIGABYTE:
             yield Check("memory", "note", found, f"enough to read; training needs some {TRAINING:.0f} GB")
         else:
@@ -158,7 +162,8 @@ def check_gpus() -> Iterator[Check]:
         " else 'no GPU'))"
     )
     if code:
-        yield Check("torch", "note", problem or f"importing it ended with status {code}", "install torch again")
+        advice = MORE_MEMORY if NO_MEMORY.search(problem) else "install torch again"
+        yield Check("torch", "note", problem or f"importing it ended with status {code}", advice)
     elif names and "no GPU" in out:
         advice = "install a build of torch for CUDA, as pytorch.org describes"
         yield Check("torch", "note", f"{out.strip()}, although there is one", advice)
@@ -301,13 +306,19 @@ def extras() -> dict[str, list[str]]:
 
 
 def memory(system: Path = Path("/")) -> tuple[float | None, float | None]:
-    """Bytes of memory in all and available, by the machine and by its control group (version 2)."""
+    """Bytes of memory in all and available, by the machine, its control group (version 2) and the limit of `ulimit`."""
     try:
         lines = (system / "proc/meminfo").read_text(encoding="ascii").splitlines()
         table = {line.split(":")[0]: 1024.0 * int(line.split()[1]) for line in lines}
         total, free = table["MemTotal"], table["MemAvailable"]
     except (OSError, ValueError, LookupError):
         return None, None
+    with suppress(ImportError, OSError):
+        import resource
+
+        most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if most != resource.RLIM_INFINITY:
+            total, free = min(total, most), min(free, most)
     try:
         limit, used = (
             float((system / "sys/fs/cgroup" / name).read_text(encoding="ascii"))
