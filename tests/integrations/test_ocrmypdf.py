@@ -5,6 +5,8 @@ import json
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from difflib import SequenceMatcher
 from types import SimpleNamespace
 
@@ -17,6 +19,7 @@ from ocrmypdf.cli import get_parser
 from PIL import Image, ImageDraw, ImageFont
 
 from text_recognizer.bundle import Bundle
+from text_recognizer.errors import ImageRejected
 from text_recognizer.integrations import ocrmypdf_plugin
 from text_recognizer.reader import Reader
 
@@ -208,3 +211,22 @@ def test_huge_page_is_scaled_down_for_reading_and_stays_in_its_place():
     smaller = ocrmypdf_plugin.filter_ocr_image(page=page, image=image)
     assert smaller.width * smaller.height <= 64_000_000
     assert smaller.info["dpi"][0] == pytest.approx(600 * smaller.width / 9000, abs=1)
+
+
+def test_pages_that_are_read_side_by_side_load_the_model_once(monkeypatch):
+    made = []
+
+    class Slow:
+        def __init__(self, *given, **named):
+            time.sleep(0.1)
+            made.append(given)
+
+        def orientation(self, image):
+            raise ImageRejected("too small")
+
+    monkeypatch.setattr(ocrmypdf_plugin, "Reader", Slow)
+    monkeypatch.setattr(sys, "setswitchinterval", lambda _: None)
+    options = SimpleNamespace(text_recognizer_model="a model of its own")
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(ocrmypdf_plugin.Engine.get_orientation, [None] * 4, [options] * 4))
+    assert len(made) == 1

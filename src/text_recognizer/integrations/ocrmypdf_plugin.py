@@ -8,7 +8,9 @@ means it.
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
+import threading
 from argparse import ArgumentParser
 from collections.abc import Set
 from functools import lru_cache
@@ -38,6 +40,8 @@ log = logging.getLogger(__name__)
 NAME = "text-recognizer"
 # OCRmyPDF turns a page from 14 on, in Tesseract's units. The reader believes in a turn from a margin of 0.05 on.
 UNITS = 15 / 0.05
+SWITCH_SECONDS = 0.0002  # as in service.engine
+_loading = threading.Lock()
 # OCRmyPDF's names of languages are ISO 639-2, bundles have BCP 47.
 _LANGUAGES = {
     "cs": "ces", "da": "dan", "de": "deu", "en": "eng", "es": "spa", "fi": "fin", "fr": "fra", "is": "isl", "it": "ita",
@@ -131,11 +135,16 @@ def _language(options: Any) -> str | None:
 
 
 def _reader(options: Any) -> Reader:
-    return _cached_reader(_given(options, "model"), _given(options, "threads") or 1, _given(options, "device") or CPU)
+    with _loading:  # pages are read by threads, which would all load the model
+        return _cached_reader(
+            _given(options, "model"), _given(options, "threads") or 1, _given(options, "device") or CPU
+        )
 
 
 @lru_cache(1)
 def _cached_reader(model: str | None, threads: int, device: str) -> Reader:
+    # The threads of OCRmyPDF need Python between short runs of the decoder, and would wait 5 ms for it each time.
+    sys.setswitchinterval(min(SWITCH_SECONDS, sys.getswitchinterval()))
     # Never in the parent of OCRmyPDF's processes: what a model starts does not survive a fork.
     return Reader(model, threads, device=device)
 
