@@ -68,6 +68,7 @@ def test_client_that_ended_its_side_and_then_goes_frees_its_place(running, heavy
         assert figure(service.http, "pages_total") == 0
 
 
+@pytest.mark.alone
 def test_answers_leave_at_once(process):
     """Otherwise the body of each waits 40 ms until its head is acknowledged."""
     with process("--threads", "1") as service, connected(service) as sock:

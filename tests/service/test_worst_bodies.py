@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import os
+import re
 import struct
 import sys
 import threading
@@ -16,6 +17,11 @@ from pathlib import Path
 import httpx
 import pytest
 from PIL import Image
+from starlette.routing import Route, Router
+
+from text_recognizer import formats
+from text_recognizer.service.app import create_app
+from text_recognizer.service.settings import Settings
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures by /proc")
 
@@ -175,6 +181,30 @@ CASES = [
 ]
 
 
+def addresses() -> list[tuple[str, str]]:
+    """Method and path of all that the service answers, those of the page too; nothing can be added without being here.
+
+    Places in a path are filled by something long, and by each format of a page.
+    """
+    pytest.importorskip("gradio")
+    from text_recognizer.app.page import GRADIO, Page
+
+    app = create_app(Settings(feedback="off"))
+    # Newer versions of FastAPI keep routers within each other.
+    routes = [inner for route in app.routes for inner in getattr(route, "original_router", Router([route])).routes]
+    found = [(method, route.path) for route in routes for method in route.methods]
+    assert {path for _, path in found} >= app.openapi()["paths"].keys()
+    for route in Page(lambda _: None).own.routes:
+        methods = getattr(route, "methods", None) or {"GET"}
+        found += [(method, route.path if isinstance(route, Route) else f"{route.path}/{{file}}") for method in methods]
+    found += [("GET", path if path.endswith(".css") else f"{path}{{file}}") for path in (*GRADIO, "/")]
+    filled = []
+    for method, path in found:
+        names = formats.NAMES if "{format}" in path else ("",)
+        filled += [(method, re.sub(r"\{\w+\}", "a" * 50_000, path.replace("{format}", name))) for name in names]
+    return sorted({one for one in filled if one[0] != "HEAD"})
+
+
 def seconds(pid: int) -> float:
     """Of processor time that the process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -207,6 +237,26 @@ def test_worst_body_costs_little(server, path, name, body, size):
     assert answer.status_code in (200, 201, 400, 413, 415, 422, 404), answer.text[:200]
     used, more = seconds(pid) - before, mib(pid, "VmHWM") - memory
     assert (used < SECONDS, more < MIB) == (True, True), f"{len(content) >> 10} KiB: {used:.1f} s, {more:.0f} MiB"
+
+
+def test_no_address_escapes():
+    """A new one that takes a body needs cases here; of a page, some formats are enough."""
+    taking = {path for method, path in addresses() if method == "POST"}
+    covered = {path.partition("?")[0] for path, _, _ in CASES}
+    assert {path for path in taking - covered if path.rpartition("/")[0] != "/page/written"} == set()
+
+
+def test_large_body_does_no_harm_at_any_address(server):
+    """At those that take none, too, and with names that are too long for a file."""
+    kind, content = READ["numbers"](SIZES[-1])
+    pid, costs = server.process.pid, {}
+    for method, path in addresses():
+        before = seconds(pid)
+        # A connection of its own: one that was kept may be closed at the moment.
+        answer = httpx.request(method, server.url + path, content=content, headers={"Content-Type": kind}, timeout=60)
+        costs[method, path[:60]] = answer.status_code, seconds(pid) - before
+    assert {at: cost for at, cost in costs.items() if cost[0] >= 500 or cost[1] > SECONDS} == {}
+    assert {method for method, _ in costs} >= {"GET", "POST", "DELETE"}
 
 
 @pytest.mark.alone

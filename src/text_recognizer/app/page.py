@@ -47,6 +47,7 @@ MAX_PAGE = 8 * 2**20  # bytes of a page to be written
 MAX_VALUES = 300_000  # in its JSON: two for each point
 MAX_CELLS = 20_000  # of a table: rows of different lengths are filled up to the longest
 MAX_HELD = 128 * 2**20  # bytes of all of them at once
+LONGEST = 200  # characters of an address of Gradio's
 PATIENCE = 30.0  # seconds for a body to arrive and to be answered
 AT_ONCE = 2  # pages written at the same time
 
@@ -66,7 +67,8 @@ class Page:
     """The page at `/`. Gradio is loaded when somebody first looks at it.
 
     `admit`: who may have pictures decoded and pages written here. `max_image`, `max_pixels`: of such a picture.
-    `frames`: origins whose pages may show this one in a frame, as a notebook does.
+    `frames`: origins whose pages may show this one in a frame, as a notebook does. `own`: serves the addresses that are
+    not Gradio's.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Page:
         self._workers = Workers("page", AT_ONCE)
         self._decoder = Decoder(max_pixels)
         self._held = 0
-        self._own = Starlette(
+        self.own = Starlette(
             routes=[
                 Route(ICON, self._icon),
                 Mount(f"{OWN}browser", _Scripts(directory=BROWSER)),
@@ -89,7 +91,7 @@ class Page:
             ],
             exception_handlers={TextRecognizerError: _refused, HTTPException: _nowhere, ClientDisconnect: _gone},
         )
-        self._own.router.redirect_slashes = False  # a redirect would lead to whatever `Host` says
+        self.own.router.redirect_slashes = False  # a redirect would lead to whatever `Host` says
 
     @staticmethod
     def serves(scope: Scope) -> bool:
@@ -106,7 +108,10 @@ class Page:
         own = path.removeprefix(OWN).partition("/")[0] if path.startswith(OWN) else ""
         scope["route"] = SimpleNamespace(path=f"{OWN}{own}" if own in ADDRESSES else "page")  # for the metrics
         if path.startswith(OWN) or path == ICON:
-            await self._own(scope, receive, send)
+            await self.own(scope, receive, send)
+            return
+        if len(path) > LONGEST or not path.isprintable():  # no name of a file: Gradio would look for it
+            await unserved(HTTPException(404), scope["state"]["id"])(scope, receive, send)
             return
         if path == "/":
             scope = {**scope, "query_string": b""}  # Gradio would take names of saved states from it
