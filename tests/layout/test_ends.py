@@ -23,7 +23,10 @@ def found(reader: Reader, sign: str, x: int, y: int = 100) -> tuple[str, bool]:
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(36)
     pen.text((200, 100), TEXT, 30, font=font)
     (line,) = reader.line_finder.find(np.asarray(page))
-    pen.text((x, y), sign, 30, font=font)
+    if sign == "hole":
+        pen.ellipse((x, y + 12, x + 25, y + 37), fill=60)
+    else:
+        pen.text((x, y), sign, 30, font=font)
     image = np.asarray(page)
 
     def crop(line: FoundLine) -> np.ndarray:
@@ -46,7 +49,9 @@ def test_sign_after_a_line_becomes_its_end(reader):
     assert found(reader, "?", 475) == (f"{TEXT} ?", True)
 
 
-@pytest.mark.parametrize(("sign", "x", "y"), [("5)", 20, 100), ("5", 150, 20), ("5", 150, 170), ("/\\", 150, 128)])
+@pytest.mark.parametrize(
+    ("sign", "x", "y"), [("5)", 20, 100), ("5", 150, 20), ("5", 150, 170), ("/\\", 150, 128), ("hole", 150, 100)]
+)
 def test_other_marks_stay_outside(reader, sign, x, y):
     assert found(reader, sign, x, y) == (TEXT, False)
 

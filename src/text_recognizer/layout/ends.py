@@ -23,6 +23,7 @@ INK = 150  # grey of flattened paper
 COVERED = 0.3  # share of a sign that lines may cover
 # Lengths in x-heights.
 HEIGHT, WIDTH = (0.2, 3.4), 3.4  # of a sign
+BULLET, SOLID = 0.7, 0.65  # of one that is solid, at most; share of its box that is ink: others are holes and blots
 GAP, FARTHEST = 3.2, 7.0  # from the end of the line to the next sign, and to the end of the last
 BAND = (-1.9, 0.4)  # around the baseline, in which the middle of a sign lies
 PAPER = 0.25  # around signs
@@ -67,6 +68,7 @@ def _left_ink(image: Gray, lines: Sequence[FoundLine], scale: float, x_height: f
     x, y, width, height, area = stats.T
     is_sign = (hidden < COVERED * area) & (width < WIDTH * x_height) & (height < HEIGHT[1] * x_height)
     is_sign &= np.maximum(width, height) > HEIGHT[0] * x_height
+    is_sign &= (np.minimum(width, height) < BULLET * x_height) | (area < SOLID * width * height)
     is_sign[0] = False
     return np.asarray(np.stack([x, y, x + width, y + height], axis=1)[is_sign] / scale, np.float64)
 
