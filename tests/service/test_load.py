@@ -48,6 +48,7 @@ def test_pages_that_would_be_late_are_refused_at_once_instead_of_waiting_in_vain
     assert max(seconds for status, seconds in answers if status == 429) < 6  # while others were still read
 
 
+@pytest.mark.alone  # a small page must be read within a quarter of a second
 def test_page_that_takes_too_long_is_answered_504_and_dropped(running, heavy, picture, figure, wait_until):
     with running(threads=1, deadline=0.25) as service:
         answer = post(service, heavy)
