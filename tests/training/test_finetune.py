@@ -1,7 +1,6 @@
 """Fine-tuning on drawn lines: it learns them, writes a bundle that reads, and refuses what would do harm."""
 
 import json
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -14,13 +13,14 @@ from PIL import Image, ImageDraw, ImageFont
 from safetensors.torch import load_file
 
 from text_recognizer import cli
-from text_recognizer.bundle import Bundle
+from text_recognizer.bundle import Bundle, sha256
 from text_recognizer.description import NEURAL_LANGUAGE_MODEL
 from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
 from text_recognizer.evaluation.sets import load_set
 from text_recognizer.evaluation.truth import EvaluationSet, TruthLine, TruthPage
 from text_recognizer.monitoring.reference import REFERENCE
 from text_recognizer.promotion.lineage import lineage
+from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.reader import Reader
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.recognition.recognizer import Recognizer
@@ -66,6 +66,16 @@ def tuned(tmp_path_factory: pytest.TempPathFactory, base: Bundle) -> tuple[Bundl
     """A bundle fine-tuned by the command, and the lines that it was given."""
     folder = tmp_path_factory.mktemp("own")
     manifest = write_set(folder / "set")
+    exported = {
+        "sha256": "5" * 64,
+        "lines": 24,
+        "corrected": 20,
+        "unchanged": 4,
+        "removed": 0,
+        "transcripts": 0,
+        "models": {str(base): 24},
+    }
+    (folder / "set" / "export.json").write_text(json.dumps({**exported, "request_ids": ["letter-0"]}))
     out = folder / "mine"
     arguments = [str(manifest), "--out", str(out), "--steps", "24", "--threads", "1", "--force"]
     assert finetune.main([*arguments, "--run", str(folder / "run"), "--trackers", "none"]) == 0
@@ -104,11 +114,36 @@ def test_tuned_bundle_reads_and_says_where_it_comes_from(base: Bundle, tuned: tu
     assert description.metrics["parity"]["same"] == description.metrics["parity"]["lines"] == 24
     assert set(description.metrics["own"]) == {"lines", "cer_before", "cer_after"}
     assert description.version.startswith(f"{base.version}-20")  # its own, by the time
-    facts = lineage(replace(bundle, description=replace(description, run=replace(run, corrections_sha256="0" * 64))))
+    facts = lineage(bundle)
     assert f"tuned from {base}, weights {base.description.files[stage.WEIGHTS]}" in facts["run"]
-    assert f"corrections {'0' * 64}" in facts["run"]
+    assert f"corrections {sha256(bundle.path.parent / 'set' / 'export.json')}" in facts["run"]
     assert "text-recognizer" in facts["make it again"][1]  # the command of the run
     assert len(description.licences) == len(base.description.licences) + 1
+
+
+def test_promoted_one_is_traced_back_in_one_command_and_as_a_picture(
+    base: Bundle, tuned: tuple[Bundle, list[OwnLine]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    bundle, _ = tuned
+    monkeypatch.setenv("TEXT_RECOGNIZER_MODELS", str(tmp_path / "models"))
+    registry = Registrar()
+    registry.promote(registry.add(bundle.path), "production", "reads this hand")
+    corrections = str(bundle.path.parent / "set")
+    assert cli.main(["models", "lineage", "production", "--corrections", corrections]) == 0
+    said = capsys.readouterr().out
+    run, first = bundle.description.run, base.description.run
+    for fact in (
+        str(bundle), "without the gate: reads this hand", "fine-tuning", f"id: {run.record['id']}",
+        "24 corrected lines", f"readings by {base}: 24", "letter-0", str(base),
+        first.record["git_commit"], "sha256 of unipen",
+    ):  # fmt: skip
+        assert fact in said, fact
+    picture = tmp_path / "lineage.svg"
+    arguments = ["--corrections", corrections, "--format", "svg", "--output", str(picture)]
+    assert cli.main(["models", "lineage", "production", *arguments]) == 0
+    drawn = picture.read_text(encoding="utf-8")
+    assert str(bundle) in drawn and str(base) in drawn and "24 corrected lines" in drawn
 
 
 def test_all_but_the_recogniser_is_carried_over(base: Bundle, tuned: tuple[Bundle, list[OwnLine]]) -> None:

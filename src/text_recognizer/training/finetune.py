@@ -490,7 +490,8 @@ def fine_tune(options: FineTuneOptions, report: Callable[[str], None] = log.info
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        corrections = manifest if (manifest := options.data / EXPORTED).is_file() else None
+        beside = options.data if options.data.is_dir() else options.data.parent
+        corrections = manifest if (manifest := beside / EXPORTED).is_file() else None
         report("exporting the network to ONNX")
         tuned = tune_bundle(
             network, run, base, train, validation, folder, options.recipe, name, options.version, corrections, new
