@@ -49,7 +49,7 @@ def read(network: Recognizer, codec: Codec, crops: Sequence[Gray]) -> list[str]:
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
         batch = collate([(inks[i], []) for i in rows])
-        images = batch.images.float().div_(255).contiguous(memory_format=torch.channels_last)
+        images = batch.inputs()
         with torch.autocast("cpu", torch.bfloat16):
             _, logits, mask = network.encoder(images, batch.widths)
         best = logits.float().argmax(-1).masked_fill(mask[:, 0, 0] < 0, BLANK)

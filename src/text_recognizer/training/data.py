@@ -89,6 +89,10 @@ class Batch:
     tokens: Tensor  # (B, N) int64: BOS text EOS PAD…
     lengths: Tensor  # (B,) int64, characters of each text
 
+    def inputs(self) -> Tensor:
+        """The images as networks take them: (B, 1, H, W) float32, 0…1, channels last."""
+        return self.images.to(torch.float32).div(255).contiguous(memory_format=torch.channels_last)
+
 
 def collate(samples: Sequence[tuple[NDArray[np.uint8], list[int]]]) -> Batch:
     """Pad ink images (H, w) and token lists to one batch."""

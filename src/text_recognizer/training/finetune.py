@@ -290,8 +290,7 @@ def unlearn(
         network.eval()
         wrong = 0
         for batch in old:
-            images = batch.images.to(torch.float32).div(255).contiguous(memory_format=torch.channels_last)
-            features, ctc, mask = network.encoder(images, batch.widths)
+            features, ctc, mask = network.encoder(batch.inputs(), batch.widths)
             texts = zip(batch.tokens.tolist(), module.best_path(ctc, mask), strict=True)
             wrong += sum(errors(codec.decode(row), text).character_edits for row, text in texts)
             lines = network.decoder.line_keys_values(features)

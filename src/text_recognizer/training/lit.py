@@ -95,7 +95,7 @@ class LitRecognizer(L.LightningModule):
 
     def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean CTC and cross-entropy loss of a batch, each a character."""
-        images = batch.images.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
+        images = batch.inputs()
         inputs, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]
         if self.training and self.token_noise > 0:
             noise = torch.rand(inputs.shape, device=inputs.device) < self.token_noise
@@ -153,20 +153,11 @@ class LitRecognizer(L.LightningModule):
     @torch.no_grad()
     def read(self, batch: Batch) -> dict[str, list[str]]:
         """What each head reads in each image of `batch`, greedily."""
-        images = batch.images.to(torch.float32).div(255).contiguous(memory_format=torch.channels_last)
+        images = batch.inputs()
         decoded = self.network.greedy(images, batch.widths, int(batch.lengths.max()) + 12)
         decoder = [self.codec.decode(row) for row in decoded]
-        return {"ctc": self._best_path(images, batch.widths), "decoder": decoder}
-
-    @torch.no_grad()
-    def read_ctc(self, batch: Batch) -> list[str]:
-        """What the CTC head reads in each image of `batch`: one pass, so much cheaper than `read`."""
-        images = batch.images.to(torch.float32).div(255).contiguous(memory_format=torch.channels_last)
-        return self._best_path(images, batch.widths)
-
-    def _best_path(self, images: Tensor, widths: Tensor) -> list[str]:
-        _, logits, mask = self.network.encoder(images, widths)
-        return self.best_path(logits, mask)
+        _, logits, mask = self.network.encoder(images, batch.widths)
+        return {"ctc": self.best_path(logits, mask), "decoder": decoder}
 
     def best_path(self, logits: Tensor, mask: Tensor) -> list[str]:
         """Texts of the CTC logits (B, T, V) of encoded lines."""

@@ -78,7 +78,7 @@ class LitParagraphs(LitRecognizer):
     @torch.no_grad()
     def read(self, batch: Batch) -> dict[str, list[str]]:
         """What each head reads in each paragraph of `batch`, greedily, with the lines that the network counts."""
-        images = batch.images.to(torch.float32).div(255).contiguous(memory_format=torch.channels_last)
+        images = batch.inputs()
         encoder = self.network.encoder
         rows, shares = encoder.paragraph(images, batch.widths)
         counts = line_counts(shares)
