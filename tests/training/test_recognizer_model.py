@@ -104,7 +104,7 @@ def test_deeper_network_reads_as_the_weights_it_grew_from_and_learns_on(tmp_path
     torch.manual_seed(0)
     shallow = Recognizer(SMALL).eval()
     save_file({k: v.contiguous() for k, v in shallow.state_dict().items()}, tmp_path / "w.safetensors")
-    deep = Recognizer(replace(SMALL, encoder_layers=2, decoder_layers=3)).eval()
+    deep = Recognizer(replace(SMALL, blocks=(1, 1, 2), encoder_layers=2, decoder_layers=3)).eval()
     load_weights(deep, tmp_path / "w.safetensors")
     batch = bars(TEXTS)
     images = batch.images.float() / 255
@@ -115,7 +115,9 @@ def test_deeper_network_reads_as_the_weights_it_grew_from_and_learns_on(tmp_path
             assert torch.equal(ours, theirs)
     deep.train()(images, batch.widths, batch.tokens)[1].sum().backward()
     out = deep.decoder.layers[2].feed[2].weight  # type: ignore[union-attr, index]
-    assert out.grad is not None and out.grad.abs().sum() > 0
+    scale = deep.encoder.stages[3].norm2.weight  # type: ignore[union-attr]
+    for weight in (out, scale):
+        assert weight.grad is not None and weight.grad.abs().sum() > 0
 
 
 def test_weights_of_other_sizes_are_not_a_deeper_network(tmp_path: Path) -> None:

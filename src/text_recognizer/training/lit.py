@@ -22,6 +22,7 @@ from text_recognizer.synthesis.sources.alphabet import ALPHABET, EARLIER
 from text_recognizer.training.data import Batch, Codec
 from text_recognizer.training.device_augment import augment_ink
 from text_recognizer.training.models.recognizer import BLANK, FIRST_CHARACTER, PAD, Recognizer, RecognizerConfig
+from text_recognizer.training.optim import Muon
 from text_recognizer.training.vocabulary import grow_vocabulary
 
 
@@ -47,7 +48,8 @@ class LitRecognizer(L.LightningModule):
         token_noise: share of the decoder's input tokens replaced at random, against leaning on the text alone.
         augment: strength of the augmentation on the device that trains, 0 for none, as a CPU has no time for it.
         weights: recognizer.safetensors of a bundle to begin with; steps start at 0. `config` may have more layers of
-            attention than the bundle has: they begin as doing nothing.
+            attention, and more blocks in its last stage, than the bundle has: they begin as doing nothing.
+        muon: move matrices and kernels by `optim.Muon` instead of AdamW.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class LitRecognizer(L.LightningModule):
         token_noise: float = 0.08,
         augment: float = 0.0,
         weights: Path | None = None,
+        muon: bool = False,
     ) -> None:
         super().__init__()
         # Of the checkpoint; the trackers get all arguments (`callbacks.RunRecord`).
@@ -77,6 +80,7 @@ class LitRecognizer(L.LightningModule):
         self.warmup_steps, self.total_steps, self.decay_share = warmup_steps, total_steps, decay_share
         self.ctc_weight, self.label_smoothing, self.token_noise = ctc_weight, label_smoothing, token_noise
         self.augment = augment
+        self.muon = muon
         self._counts: dict[str, list[int]] = {}
         self.samples: list[Shown] = []
 
@@ -137,12 +141,21 @@ class LitRecognizer(L.LightningModule):
     def configure_optimizers(self) -> Any:
         decay = [p for p in self.parameters() if p.ndim >= 2]
         rest = [p for p in self.parameters() if p.ndim < 2]
-        optimizer = torch.optim.AdamW(
-            [{"params": decay, "weight_decay": self.weight_decay}, {"params": rest, "weight_decay": 0.0}],
-            lr=self.learning_rate,
-            betas=(0.9, 0.98),
-            foreach=True,
-        )
+        groups: list[dict[str, Any]] = [
+            {"params": decay, "weight_decay": self.weight_decay},
+            {"params": rest, "weight_decay": 0.0},
+        ]
+        optimizer: torch.optim.Optimizer
+        if self.muon:
+            # What looks characters up or scores them has a row for each: no directions of one space.
+            by_character = (m for m in self.modules() if isinstance(m, nn.Embedding | nn.Linear))
+            rows = {m.weight for m in by_character if self.config.vocabulary in m.weight.shape}
+            groups[0]["params"] = [p for p in decay if p in rows]
+            matrices = [p for p in decay if p not in rows]
+            groups.append({"params": matrices, "weight_decay": self.weight_decay, "orthogonal": True})
+            optimizer = Muon(groups, lr=self.learning_rate)
+        else:
+            optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.98), foreach=True)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.rate), "interval": "step"},
@@ -234,9 +247,9 @@ def precision() -> str:
 def load_weights(network: Recognizer, file: Path) -> None:
     """Fill `network` with the weights of a bundle. Raises DataInvalid if they are of another network.
 
-    Layers of encoder and decoder that the bundle lacks begin as identities: what they add to their input is zero, so
-    the deeper network reads as the bundle does and learns on from there (Chen et al., "Net2Net", ICLR 2016,
-    arXiv:1511.05641).
+    Layers of encoder and decoder that the bundle lacks, and residual blocks behind its last one, begin as identities:
+    what they add to their input is zero, so the deeper network reads as the bundle does and learns on from there
+    (Chen et al., "Net2Net", ICLR 2016, arXiv:1511.05641).
 
     A bundle whose alphabet is the beginning of this network's has fewer rows in what names characters. The other rows
     begin near to the character that each resembles (`sources.alphabet.base_of`), or at the mean of all.
@@ -244,6 +257,7 @@ def load_weights(network: Recognizer, file: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    added = re.compile(r"\.(?:layers|stages)\.")
     try:
         held = load_file(file)
         earlier = len(held.get("encoder.ctc.bias", ())) - FIRST_CHARACTER
@@ -251,9 +265,9 @@ def load_weights(network: Recognizer, file: Path) -> None:
             grow_vocabulary(held, ALPHABET[:earlier], ALPHABET)
         missing, unexpected = network.load_state_dict(held, strict=False)
         missing = [key for key in missing if not key.startswith("encoder.rows.")]  # a line network has none
-        new = {".".join(key.split(".")[:3]) for key in missing if ".layers." in key}
+        new = {".".join(key.split(".")[:3]) for key in missing if added.search(key)}
         partly = any(name.startswith(tuple(f"{layer}." for layer in new)) for name in held)
-        if unexpected or partly or any(".layers." not in key for key in missing):
+        if unexpected or partly or any(not added.search(key) for key in missing):
             raise RuntimeError(f"it lacks {missing[:1]}" if missing else f"it also holds {unexpected[:1]}")
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
@@ -264,3 +278,6 @@ def load_weights(network: Recognizer, file: Path) -> None:
         if end and end[1] in new and isinstance(module, nn.Linear):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
+        block = re.fullmatch(r"(\w+\.stages\.\d+)\.norm2", name)
+        if block and block[1] in new and isinstance(module, nn.BatchNorm2d):
+            nn.init.zeros_(module.weight)

@@ -159,10 +159,12 @@ class NeuralLanguageOptions:
         batch: windows of a step.
         rate: the highest learning rate; it falls to nothing over the second half.
         seed: of the weights and the windows.
+        start: ONNX file of a model as `export` writes it, such as a bundle's, to learn on from instead of from nothing.
     """
 
     texts: Path
     out: Path
+    start: Path | None = None
     steps: int = 4000
     batch: int = 64
     rate: float = 4e-3
@@ -172,11 +174,13 @@ class NeuralLanguageOptions:
 def fit(options: NeuralLanguageOptions, report: Callable[[str], None] = print) -> float:
     """Train, write the graph, and return the cross-entropy on held-out text in bits a character.
 
-    Raises DataInvalid where there is no text.
+    Raises DataInvalid where there is no text, or where `options.start` is another network.
     """
     windows = Windows(options.texts)
     torch.manual_seed(options.seed)
     network = NeuralLanguageNetwork(NeuralLanguageConfig(vocabulary=FIRST_CHARACTER + len(ALPHABET)))
+    if options.start is not None:
+        load_weights(network, options.start)
     optimizers = _optimizers(network, options.rate)
     checkpoint = options.out.with_suffix(".ckpt")
     step = 0
@@ -262,6 +266,43 @@ def export(network: NeuralLanguageNetwork, file: Path) -> None:
     whole.unlink()
 
 
+def load_weights(network: NeuralLanguageNetwork, file: Path) -> None:
+    """Fill `network` with the weights of a graph that `export` wrote, as exact as its 8 bits are.
+
+    Raises DataInvalid if they are of another network.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+    from onnx import numpy_helper
+
+    try:
+        graph = onnx.load(file).graph
+        held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+
+        def exact(name: str) -> NDArray[np.float32]:
+            """The tensor `name` before it had 8 bits."""
+            if name in held:
+                return np.array(held[name], np.float32)
+            steps = held[f"{name}_quantized"].astype(np.float32) - held[f"{name}_zero_point"]
+            return np.asarray(steps * held[f"{name}_scale"], np.float32)
+
+        # The exporter transposes matrices and gives them numbers for names, but uses them in the network's order.
+        products = (node.input[1] for node in graph.node if node.op_type == "MatMulInteger")
+        weights = {}
+        for key, parameter in network.named_parameters():
+            named = f"network.{key}"
+            known = named in held or f"{named}_quantized" in held
+            weights[key] = torch.from_numpy(
+                exact(named) if known else exact(next(products).removesuffix("_quantized")).T
+            )
+            if weights[key].shape != parameter.shape:
+                raise ValueError(f"{key} has the sizes {tuple(weights[key].shape)}")
+        network.load_state_dict(weights)
+    except (OSError, DecodeError, KeyError, ValueError, StopIteration) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it holds fewer layers"
+        raise DataInvalid(f"{file} does not fit this network ({reason}): give the model of a bundle.") from error
+
+
 def main(argv: list[str]) -> int:
     """Command line of `text-recognizer train neural-language-model`."""
     parser = argparse.ArgumentParser(prog="text-recognizer train neural-language-model", description=__doc__)
@@ -271,12 +312,21 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--batch", type=int, default=NeuralLanguageOptions.batch, help="windows a step, %(default)s")
     parser.add_argument("--rate", type=float, default=NeuralLanguageOptions.rate, help="learning rate, %(default)s")
     parser.add_argument("--seed", type=int, default=NeuralLanguageOptions.seed)
+    parser.add_argument(
+        "--start", type=Path, metavar="ONNX", help="learn on from this model, such as a bundle's, not from nothing"
+    )
     parser.add_argument("--threads", type=int, help="of the processor (default: all cores)")
     args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
     options = NeuralLanguageOptions(
-        texts=args.texts, out=args.out, steps=args.steps, batch=args.batch, rate=args.rate, seed=args.seed
+        texts=args.texts,
+        out=args.out,
+        steps=args.steps,
+        batch=args.batch,
+        rate=args.rate,
+        seed=args.seed,
+        start=args.start,
     )
     bits = fit(options, report=lambda line: print(line, file=sys.stderr, flush=True))
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, {bits:.2f} bits a character on held-out text")
