@@ -18,6 +18,7 @@ from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.ends import with_signs
 from text_recognizer.layout.faint import without_faint_end
 from text_recognizer.layout.finder import FoundLine, LineFinder
+from text_recognizer.layout.joins import join_at_wide_gaps
 from text_recognizer.layout.larger import larger_lines
 from text_recognizer.layout.orientation import MARGIN, SIDEWAYS, TRIED, UPRIGHT, Place, rotate
 from text_recognizer.layout.skew import LIMIT, STEEP, skew_angle
@@ -147,6 +148,7 @@ def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
         level = replace(look, lines=level_lines(look.image, look.lines, finder))
         if _worth(judge(level.crops())) > _worth(judge(look.crops())):
             look = level
+    look = replace(look, lines=join_at_wide_gaps(look.image, look.lines))
     crop = look.crop
     look = replace(look, lines=with_signs(look.image, look.lines, lambda line: _worth(judge([crop(line)]))))
     larger = [

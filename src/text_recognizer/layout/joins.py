@@ -1,0 +1,146 @@
+"""Pieces of a line that the line finder parted at a wide gap between words.
+
+Some hands leave gaps between words as wide as the gutter of a narrow table. What tells them apart is the rest of the
+paragraph: its other lines run across the place, and their own gaps are as wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from text_recognizer.layout.finder import FoundLine
+from text_recognizer.layout.prepare import flatten_paper
+
+Gray = NDArray[np.uint8]
+
+WORK_X_HEIGHT = 10.0  # pixels; gaps are measured on a page of this size
+INK = 150  # grey of flattened paper
+# Lengths in x-heights.
+WIDEST = 8.0  # that a gap may be
+REACH = 2.0  # that a line goes on at either side of a gap which it crosses
+NEAR = 20.0  # up and down, within which lines of the same paragraph are looked for
+STEP = 0.7  # between the pieces' baselines, against the course of a line that crosses
+LIKE = 1.6  # times the size of the other's letters
+CORE = (0.1, 0.9)  # of the x-height over the baseline, where ink is a letter's
+WIDER = 1.25  # times the widest gaps of the lines that cross
+MOST = 1.5  # lines that cross for one that is parted, at least
+
+
+def join_at_wide_gaps(gray: Gray, lines: Sequence[FoundLine]) -> list[FoundLine]:
+    """`lines` (pixels of `gray`) with those joined that are pieces of one line of a paragraph.
+
+    Args:
+        gray: (H, W) uint8, dark ink on light paper.
+    """
+    pairs = _candidates(lines)
+    if not pairs:
+        return list(lines)
+    scale = min(1.0, WORK_X_HEIGHT / float(np.median([line.x_height for line in lines])))
+    small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else gray
+    ink = flatten_paper(np.asarray(small, np.uint8)) < INK
+    following: dict[int, int] = {}
+    for left, right, crossing in pairs:
+        widest = sorted((_widest_gap(ink, lines[number], scale) for number in crossing), reverse=True)
+        between = _gap_at(ink, _joined(lines[left], lines[right]), scale, lines[left].baseline[-1][0])
+        if between <= WIDER * float(np.median(widest[:3])):
+            following[left] = right
+    out = []
+    for number, line in enumerate(lines):
+        if number not in following.values():
+            at = number
+            while at in following:
+                at = following[at]
+                line = _joined(line, lines[at])
+            out.append(line)
+    return out
+
+
+def _candidates(lines: Sequence[FoundLine]) -> list[tuple[int, int, list[int]]]:
+    """Pairs that could be one line, the left and the right piece, with the lines that cross their gap."""
+    if len(lines) < 4:
+        return []
+    starts, ends = (np.array([line.baseline[k] for line in lines], np.float64) for k in (0, -1))
+    sizes = np.array([line.x_height for line in lines])
+    found: list[tuple[int, int, list[int]]] = []
+    taken: set[int] = set()
+    for left, (x, y) in enumerate(ends):
+        unit = np.minimum(sizes, sizes[left])
+        gaps, rises = (starts - (x, y)).T / unit
+        after = (gaps > 0) & (gaps < WIDEST) & (np.abs(rises) < 2.5) & (np.maximum(sizes, sizes[left]) <= LIKE * unit)
+        for right in np.flatnonzero(after)[np.argsort(gaps[after])].tolist():
+            one = float(unit[right])
+            across = (starts[:, 0] < x - REACH * one) & (ends[:, 0] > starts[right, 0] + REACH * one)
+            off = {n: abs(_level(lines[n], x) - y) for n in np.flatnonzero(across).tolist()}
+            crossing = [n for n, pixels in off.items() if pixels < NEAR * one]
+            if not crossing or right in taken:
+                continue
+            beside = lines[min(crossing, key=off.__getitem__)]
+            course = _level(beside, starts[right, 0]) - _level(beside, x)
+            if abs(starts[right, 1] - y - course) < STEP * one:
+                found.append((left, right, crossing))
+                taken.add(right)
+                break
+    # Where about as many lines are parted as go across, there are columns.
+    kept = []
+    for left, right, crossing in found:
+        near = NEAR * sizes[left]
+        parted = sum(
+            bool(ends[a, 0] < starts[right, 0] and starts[b, 0] > ends[left, 0] and abs(ends[a] - ends[left])[1] < near)
+            for a, b, _ in found
+        )
+        if len(crossing) >= MOST * parted:
+            kept.append((left, right, crossing))
+    return kept
+
+
+def _level(line: FoundLine, x: float) -> float:
+    xs, ys = np.asarray(line.baseline, np.float64).T
+    return float(np.interp(x, xs, ys))
+
+
+def _joined(left: FoundLine, right: FoundLine) -> FoundLine:
+    """Both as one."""
+    lengths = [line.baseline[-1][0] - line.baseline[0][0] + 1.0 for line in (left, right)]
+
+    def mean(a: float, b: float) -> float:
+        return float(np.average([a, b], weights=lengths))
+
+    # Outlines run along the letters' tops from left to right, and back below them.
+    cut = [len(line.polygon) // 2 for line in (left, right)]
+    tops = left.polygon[: cut[0]] + right.polygon[: cut[1]]
+    feet = right.polygon[cut[1] :] + left.polygon[cut[0] :]
+    return replace(
+        left,
+        polygon=tops + feet,
+        baseline=left.baseline + right.baseline,
+        confidence=mean(left.confidence, right.confidence),
+        x_height=mean(left.x_height, right.x_height),
+    )
+
+
+def _ink_columns(ink: NDArray[np.bool_], line: FoundLine, scale: float) -> tuple[int, NDArray[np.bool_]]:
+    """The first column of `ink` along a line, and whether each column from there on holds ink of its letters."""
+    xs, ys = np.asarray(line.baseline, np.float64).T * scale
+    columns = np.arange(max(0, int(xs[0])), min(ink.shape[1], int(xs[-1]) + 1))
+    up = np.linspace(*CORE, 6) * line.x_height * scale
+    rows = np.clip((np.interp(columns, xs, ys)[None] - up[:, None]).round().astype(int), 0, ink.shape[0] - 1)
+    return max(0, int(xs[0])), ink[rows, columns[None]].any(0)
+
+
+def _widest_gap(ink: NDArray[np.bool_], line: FoundLine, scale: float) -> float:
+    """Columns between two words."""
+    _, filled = _ink_columns(ink, line, scale)
+    return float(np.diff(np.flatnonzero(filled)).max(initial=1) - 1)
+
+
+def _gap_at(ink: NDArray[np.bool_], line: FoundLine, scale: float, x: float) -> float:
+    """Columns without ink around the pixel `x` of the page."""
+    first, filled = _ink_columns(ink, line, scale)
+    at = np.flatnonzero(filled) + first
+    place = int(np.searchsorted(at, x * scale + 1))
+    return float(at[place] - at[place - 1] - 1) if 0 < place < len(at) else np.inf
