@@ -1,6 +1,11 @@
 """Fine-tuning on drawn lines: it learns them, writes a bundle that reads, and refuses what would do harm."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from itertools import count
 from pathlib import Path
 
@@ -15,7 +20,7 @@ from safetensors.torch import load_file
 from text_recognizer import cli
 from text_recognizer.bundle import Bundle, sha256
 from text_recognizer.description import NEURAL_LANGUAGE_MODEL
-from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
+from text_recognizer.errors import INTERRUPTED, DataInvalid, OutputFailed, UsageError
 from text_recognizer.evaluation.sets import load_set
 from text_recognizer.evaluation.truth import EvaluationSet, TruthLine, TruthPage
 from text_recognizer.monitoring.reference import REFERENCE
@@ -225,6 +230,35 @@ def test_interrupted_run_continues_and_is_tracked_as_one_run(
     assert (listed["name"], listed["status"], listed["params"]["recipe.steps"]) == ("mine", "finished", "24")
 
 
+def test_terminated_run_loses_no_step_and_ends_like_an_undisturbed_one(
+    base: Bundle, tuned: tuple[Bundle, list[OwnLine]], tmp_path: Path
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "mine"
+    options = ["--out", str(out), "--run", str(run), "--steps", "24", "--threads", "1", "--force", "--trackers", "none"]
+    arguments = [str(write_set(tmp_path / "set")), *options]
+    # The record is written at each step instead of once a minute; the rest is the command as users run it.
+    program = "import sys; from text_recognizer import cli; from text_recognizer.training import callbacks\n"
+    program += "callbacks.HEARTBEAT = 0.0; sys.exit(cli.main(['train', 'finetune', *sys.argv[1:]]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    deadline = time.monotonic() + 600
+    while read_record(run).get("step", 0) < 3 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == INTERRUPTED, output
+    record = read_record(run)
+    assert record["status"] == "interrupted", output
+    assert torch.load(run / "last.ckpt", weights_only=True)["global_step"] == record["step"] >= 3
+    assert not out.exists()
+    assert finetune.main(arguments) == 0
+    assert (read_record(run)["id"], read_record(run)["step"]) == (record["id"], 24)
+    ours, theirs = (stage.bundle_network(bundle).state_dict() for bundle in (Bundle.open(out), tuned[0]))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
 def test_characters_that_the_base_does_not_know_are_learned(base: Bundle, tmp_path: Path) -> None:
     font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), 36)
 
@@ -386,6 +420,19 @@ def test_every_line_is_shown_once_an_epoch_and_varies() -> None:
     assert len({image for image, _ in shown}) == 16
     assert shown == epoch(1)
     assert shown != epoch(2)
+
+
+def test_resumed_run_shows_what_an_undisturbed_one_shows(base: Bundle, tmp_path: Path) -> None:
+    codec = Codec(base.description.alphabet)
+    lines = [OwnLine(draw(word), word, "p", "w") for word in WORDS]
+    renderer = LineRenderer(None, write_builtin_font(tmp_path), alphabet=base.description.alphabet)
+
+    def shown(start: int) -> list[bytes]:
+        stream = iter(ShownLines(lines, codec, 48, Recipe(batch_size=2, replay=0.4), renderer, start))
+        return [next(stream).images.numpy().tobytes() for _ in range(20 - start)]
+
+    whole = shown(0)
+    assert all(shown(start) == whole[start:] for start in (3, 8, 17))
 
 
 def test_rendered_lines_stand_between_ones_own() -> None:

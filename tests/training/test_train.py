@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from text_recognizer.cli import main
-from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
+from text_recognizer.errors import INTERRUPTED, DataInvalid, OutputFailed, UsageError
 from text_recognizer.training import rate, train
 from text_recognizer.training.data import Codec
 from text_recognizer.training.lit import precision
@@ -24,7 +24,8 @@ TINY = """
 trainer: {val_check_interval: 6, log_every_n_steps: 2, enable_progress_bar: false, accelerator: cpu}
 model:
   init_args:
-    config: {channels: [16, 16, 16, 16], d_model: 32, d_ff: 32, heads: 2, max_tokens: 40}
+    config: {channels: [16, 16, 16, 16], d_model: 32, d_ff: 32, heads: 2, max_tokens: 40, dropout: 0.1}
+    token_noise: 0.1
     warmup_steps: 2
     total_steps: 12
 data:
@@ -99,7 +100,7 @@ def test_killed_run_goes_on_as_if_nothing_had_happened(whole: Path, tiny: Path, 
     assert reached % 4 == 0  # the last checkpoint, and it is whole
     train.run(arguments(tiny, out))
     assert torch.load(out / "last.ckpt", weights_only=True)["global_step"] == 12
-    # The same lines in the same order, and no step left out or done twice: the same weights.
+    # The same lines in the same order, the same dropout, and no step left out or done twice: the same weights.
     ours, theirs = state(out / "last.ckpt"), state(whole / "last.ckpt")
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
@@ -112,6 +113,7 @@ def test_terminated_run_loses_no_step(tiny: Path, tmp_path: Path) -> None:
         time.sleep(0.02)
     run.send_signal(signal.SIGTERM)
     output, _ = run.communicate(timeout=120)
+    assert run.returncode == INTERRUPTED, output  # not 0: a script must not go on as if the run were finished
     record = json.loads((out / "run.json").read_text())
     assert record["status"] == "interrupted", output
     assert torch.load(out / "last.ckpt", weights_only=True)["global_step"] == record["step"] > 0

@@ -9,7 +9,8 @@ import logging
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 
 # Ctrl-C, and SIGTERM, by which a cloud takes its machine back.
 TOLD_TO_END = KeyboardInterrupt, SIGTERMException
+LAST = "last"  # name of the checkpoint from which a run is continued
 HEARTBEAT = 60.0  # seconds between two writes of a run's record, at most
 
 
@@ -169,12 +171,23 @@ class SaveAtEnd(L.Callback):
     averaged weights. Both keep the last regular checkpoint.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         if isinstance(exception, TOLD_TO_END) and trainer.training and trainer.world_size == 1:
-            trainer.save_checkpoint(Path(trainer.default_root_dir) / f"{self.name}.ckpt")
+            trainer.save_checkpoint(Path(trainer.default_root_dir) / f"{LAST}.ckpt")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise KeyboardInterrupt where Lightning leaves the interpreter because the run was told to end.
+
+    After SIGTERM it leaves with status 0, as if the run were finished, and a script would go on with its next command.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        if isinstance(end, SIGTERMException) or isinstance(end.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
 
 
 class RunRecord(L.Callback):

@@ -17,6 +17,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from text_recognizer.recognition.recognizer import Recognizer
 from text_recognizer.registry import resolve
 from text_recognizer.synthesis.rendering.augment import augment
 from text_recognizer.training import stage
-from text_recognizer.training.callbacks import RunRecord
+from text_recognizer.training.callbacks import LAST, RunRecord, SaveAtEnd, interruptible
 from text_recognizer.training.data import Batch, Codec, LineRenderer, collate
 from text_recognizer.training.lit import LitRecognizer, precision
 from text_recognizer.training.low_rank import add_factors, factors
@@ -98,7 +99,7 @@ class Recipe:
 class ShownLines(IterableDataset[Batch]):
     """Endless batches: every line once per epoch, augmented anew, beside lines of similar width; rendered ones between.
 
-    A resumed run begins at step `start`, with other random numbers than the steps before it.
+    A resumed run begins at batch `start` and shows what it would have shown without the interruption.
     """
 
     def __init__(
@@ -110,25 +111,36 @@ class ShownLines(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(0)
-        rng = np.random.default_rng([self.recipe.seed, self.start] if self.start else self.recipe.seed)
         size = self.recipe.batch_size
-        stream = self._samples(rng)
-        while True:
-            pool = sorted((next(stream) for _ in range(POOL * size)), key=lambda sample: sample[0].shape[1])
-            for i in rng.permutation(POOL).tolist():
-                yield collate(pool[i * size : (i + 1) * size])
+        first, skip = divmod(self.start, POOL)
+        turns = islice(enumerate(self._turns()), first * POOL * size, None)
+        for pool in count(first):
+            samples = sorted((self._sample(*next(turns)) for _ in range(POOL * size)), key=lambda s: s[0].shape[1])
+            order = np.random.default_rng([self.recipe.seed, pool]).permutation(POOL).tolist()
+            for i in order[skip:]:
+                yield collate(samples[i * size : (i + 1) * size])
+            skip = 0
 
-    def _samples(self, rng: np.random.Generator) -> Iterator[tuple[NDArray[np.uint8], list[int]]]:
+    def _turns(self) -> Iterator[OwnLine | None]:
+        """Which line comes next, None for a rendered one: cheap, so that a resumed run soon finds its place."""
+        rng = np.random.default_rng(self.recipe.seed)
         while True:
             for i in rng.permutation(len(self.lines)).tolist():
                 while self.renderer is not None and rng.random() < self.recipe.replay:
-                    image, text = self.renderer.sample(rng)
-                    # The renderer writes more characters than an older model knows: it must not learn to give up.
-                    if self.codec.covers(text):
-                        yield normalise_line(image, self.height), self.codec.encode(text)
-                line = self.lines[i]
-                image = augment(line.image, rng, self.recipe.strength)
-                yield normalise_line(image, self.height), self.codec.encode(line.text)
+                    yield None
+                yield self.lines[i]
+
+    def _sample(self, number: int, line: OwnLine | None) -> tuple[NDArray[np.uint8], list[int]]:
+        rng = np.random.default_rng([self.recipe.seed, 1, number])
+        if line is not None:
+            image, text = augment(line.image, rng, self.recipe.strength), line.text
+        else:
+            assert self.renderer is not None
+            image, text = self.renderer.sample(rng)
+            # The renderer may write more characters than an older model knows: it must not learn to give up.
+            while not self.codec.covers(text):
+                image, text = self.renderer.sample(rng)
+        return normalise_line(image, self.height), self.codec.encode(text)
 
 
 class LitFineTuning(LitRecognizer):
@@ -176,11 +188,14 @@ def train_network(
     Args:
         folder: of the run: checkpoints, record, metrics as CSV, and readings of held-out lines (`samples.txt`), with a
             rank also the factors (`FACTORS`). An unfinished run with the same `config` and recipe there is continued
-            from its last validation.
+            from its last checkpoint: that of its last validation, or of the step at which it was told to end.
         alphabet: of the new network if it is to learn further characters: that of `base` and they.
         config: what the run is made from, for its record and the trackers (see `callbacks.RunRecord`).
         trackers: as in `tracking.open_loggers`.
+
+    Raises KeyboardInterrupt when the process is told to end, by Ctrl-C or SIGTERM.
     """
+    torch.manual_seed(recipe.seed)
     alphabet = alphabet or base.description.alphabet
     network = stage.bundle_network(base, alphabet)
     if recipe.rank:
@@ -200,7 +215,7 @@ def train_network(
     fixed: Any = [collate(held[i : i + 16]) for i in range(0, len(held), 16)]
     settings = json.loads(json.dumps({**(config or {}), "recipe": asdict(recipe)}, default=str))
     folder.mkdir(parents=True, exist_ok=True)
-    last = folder / "last.ckpt"
+    last = folder / f"{LAST}.ckpt"
     start = _resumable(last, settings)
     if start:
         report(f"continuing the run in {folder} at step {start}")
@@ -209,11 +224,16 @@ def train_network(
             old.unlink(missing_ok=True)
     best = ModelCheckpoint(folder, filename="best", monitor="val/cer", save_weights_only=True)
     latest = ModelCheckpoint(
-        folder, filename="last", save_on_train_epoch_end=False, every_n_epochs=1, enable_version_counter=False
+        folder, filename=LAST, save_on_train_epoch_end=False, every_n_epochs=1, enable_version_counter=False
     )
     every = min(recipe.validate_every, recipe.steps)
     patience = max(1, round(PATIENCE * recipe.steps / every))
-    callbacks = [EarlyStopping("val/cer", patience=patience), _Report(report, recipe.steps), RunRecord(settings)]
+    callbacks = [
+        EarlyStopping("val/cer", patience=patience),
+        _Report(report, recipe.steps),
+        RunRecord(settings),
+        SaveAtEnd(),
+    ]
     watched = sys.stderr.isatty()
     if watched:
         callbacks.append(TQDMProgressBar(refresh_rate=5))
@@ -236,7 +256,8 @@ def train_network(
     )
     shown = ShownLines(train, codec, height, recipe, renderer, start)
     loaders = DataLoader(shown, batch_size=None), DataLoader(fixed, batch_size=None)
-    trainer.fit(module, *loaders, ckpt_path=last if start else None, weights_only=True)
+    with interruptible():
+        trainer.fit(module, *loaders, ckpt_path=last if start else None, weights_only=True)
     if not best.best_model_path:
         raise DataInvalid("time was up before the held-out lines were read once: give a longer --max-time.")
     tuned, run = stage.load_network(Path(best.best_model_path))

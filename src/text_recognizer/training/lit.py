@@ -83,12 +83,21 @@ class LitRecognizer(L.LightningModule):
         self.muon = muon
         self._counts: dict[str, list[int]] = {}
         self.samples: list[Shown] = []
+        self._seed = 0
 
     def make_network(self, config: RecognizerConfig) -> Recognizer:
         """The network to train."""
         return Recognizer(config)
 
     # ------------------------------------------------------------------------------------------------ training
+
+    def on_fit_start(self) -> None:
+        self._seed = torch.initial_seed()
+
+    def on_train_batch_start(self, batch: Batch, index: int) -> None:
+        # Dropout and token noise too: a run that was resumed drops what it would have dropped.
+        seed = np.random.SeedSequence([self._seed, self.global_rank, self.global_step])
+        torch.manual_seed(int(seed.generate_state(1, np.uint64)[0]))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         if self.training and self.augment > 0:

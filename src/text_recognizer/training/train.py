@@ -28,7 +28,15 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
-from text_recognizer.training.callbacks import FirstSteps, PredictionTable, RunRecord, RunStatistics, SaveAtEnd
+from text_recognizer.training.callbacks import (
+    LAST,
+    FirstSteps,
+    PredictionTable,
+    RunRecord,
+    RunStatistics,
+    SaveAtEnd,
+    interruptible,
+)
 from text_recognizer.training.lit import precision
 from text_recognizer.training.tracking import open_loggers
 
@@ -37,7 +45,6 @@ CONFIGS = next(
     (p for p in (Path(__file__).parents[1] / "configs", Path(__file__).parents[3] / "configs") if p.is_dir()),
     Path("configs"),
 )
-LAST = "last"
 # Warnings of Lightning about what is intended here.
 _KNOWN = (
     "args parameter is intended", "does not have", "exists and is not empty", "in eval mode at the start", "isinstance",
@@ -130,7 +137,7 @@ class TrainCLI(LightningCLI):
         logs = given["logger"] is not False and not given["fast_dev_run"]
         if given["logger"] in (None, True):
             kwargs["logger"] = open_loggers(self._get(self.config, "trackers"), root)
-        callbacks = [*self.extra, FirstSteps(), RunStatistics(), PredictionTable(), SaveAtEnd(LAST)]
+        callbacks = [*self.extra, FirstSteps(), RunStatistics(), PredictionTable(), SaveAtEnd()]
         if given["enable_progress_bar"] is not False:
             callbacks.append(TQDMProgressBar(refresh_rate=50))
         if logs:
@@ -239,7 +246,8 @@ def parsed(make: Callable[[], _CLI], arguments: Sequence[str]) -> _CLI:
         warnings.filterwarnings("ignore", f".*{known}")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        return make()
+        with interruptible():
+            return make()
     except ArgumentError as error:
         raise UsageError(_argument_problem(str(error), arguments)) from None
     except MisconfigurationException as error:
