@@ -14,6 +14,7 @@ import yaml
 
 from text_recognizer.errors import UsageError
 from text_recognizer.service.app import create_app
+from text_recognizer.service.engine import STOP_SECONDS
 from text_recognizer.service.settings import PREFIX, Settings
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
@@ -21,6 +22,7 @@ KUBERNETES = DEPLOY / "kubernetes"
 # The oldest that clouds still offer in their long-term support, and the newest that the schemas know.
 VERSIONS = ("1.31", kubernetes_validate.latest_version())
 MANIFESTS = sorted(KUBERNETES.glob("*.yaml"))
+CLOSING = 5 + STOP_SECONDS + 1  # the service's own time to close, after the deadline
 KNOWN = {PREFIX + name.upper() for name in Settings.model_fields} | {f"{PREFIX}API_KEYS_FILE", f"{PREFIX}MODELS"}
 
 
@@ -180,7 +182,11 @@ def test_pod_may_finish_what_it_took_before_it_is_ended(deployment, container):
     environment = {entry["name"]: entry.get("value") for entry in container["env"]}
     pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     grace = deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
-    assert grace >= pause + float(environment["TEXT_RECOGNIZER_DEADLINE"]) + 5  # the service's own time to close
+    assert grace >= pause + float(environment["TEXT_RECOGNIZER_DEADLINE"]) + CLOSING
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    graces = [one["stop_grace_period"] for one in compose["services"].values() if "stop_grace_period" in one]
+    assert graces
+    assert all(float(grace.removesuffix("s")) >= Settings().deadline + CLOSING for grace in graces)
 
 
 def test_pod_can_change_nothing_but_its_scratch_folder(deployment, container):

@@ -17,7 +17,7 @@ URL, KEY_FILE = "TEXT_RECOGNIZER_MODEL_URL", "TEXT_RECOGNIZER_MODEL_API_KEY_FILE
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serve the page until it is stopped; returns the exit status. Raises `UsageError`."""
+    """Serve the page until it is stopped; then this process ends. Raises `UsageError`."""
     options = _parser().parse_args(argv)
     address = _address(options.model_url)
     key = _key(options.api_key_file)
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     import uvicorn
 
     from text_recognizer.app.forward import create_app
-    from text_recognizer.service.listening import OPTIONS, listening, logging, raise_limit_of_files, run
+    from text_recognizer.service.listening import OPTIONS, leave, listening, logging, raise_limit_of_files, run
 
     if options.share:
         tunnel_command(options.share, options.port)  # an error now, not after the page is there
@@ -37,7 +37,8 @@ def main(argv: Sequence[str]) -> int:
             stack.enter_context(sharing(options.share, sock.getsockname()[1], key is not None))
         _tell_whether_it_is_there(address, key)
         config = uvicorn.Config(create_app(address, key), log_config=logging(), timeout_graceful_shutdown=35, **OPTIONS)
-        return run(config, sock)
+        status = run(config, sock)
+    leave(status)
 
 
 def _parser() -> argparse.ArgumentParser:

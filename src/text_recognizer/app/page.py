@@ -30,7 +30,7 @@ from text_recognizer.formats.json_lines import from_dict
 from text_recognizer.images import MAX_PIXELS
 from text_recognizer.service import forms, json_body
 from text_recognizer.service.inputs import check_encoding
-from text_recognizer.service.problems import Overloaded, RequestError, TooLarge, TooSlow, problem, unserved
+from text_recognizer.service.problems import MEDIA_TYPE, Overloaded, RequestError, TooLarge, TooSlow, problem, unserved
 from text_recognizer.service.workers import Workers, while_client_waits
 
 Admit = Callable[[Request], Awaitable[Response | None]]
@@ -79,6 +79,7 @@ class Page:
         self._gradio: ASGIApp | None = None
         self._loading = asyncio.Lock()
         self._workers = Workers("page", AT_ONCE)
+        self._loader = Workers("load", 1)
         self._decoder = Decoder(max_pixels)
         self._held = 0
         self.own = Starlette(
@@ -107,6 +108,7 @@ class Page:
         path = _path(scope)
         own = path.removeprefix(OWN).partition("/")[0] if path.startswith(OWN) else ""
         scope["route"] = SimpleNamespace(path=f"{OWN}{own}" if own in ADDRESSES else "page")  # for the metrics
+        send = _with_problems(scope, send)
         if path.startswith(OWN) or path == ICON:
             await self.own(scope, receive, send)
             return
@@ -128,7 +130,7 @@ class Page:
         async with self._loading:
             if self._gradio is None:
                 options = {**written_formats(), "examples": sorted(path.name for path in EXAMPLES.glob("*.jpg"))}
-                self._gradio = await asyncio.to_thread(gradio_application, options)
+                self._gradio = await self._loader.run(gradio_application, options)
             return self._gradio
 
     # ------------------------------------------------------------------------------------------------ own addresses
@@ -211,6 +213,29 @@ class _Scripts(StaticFiles):
         response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
+
+
+def _with_problems(scope: Scope, send: Send) -> Send:
+    """`send` for parts of other libraries, whose errors have another form than those of the service."""
+    replaced = False
+
+    async def sending(message: Message) -> None:
+        nonlocal replaced
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            headers = dict(message.get("headers", []))
+            if not headers.get(b"content-type", b"").startswith(MEDIA_TYPE.encode()):
+                replaced = True
+                kept = {"Allow": headers[b"allow"].decode()} if b"allow" in headers else None
+                answer = unserved(HTTPException(message["status"], headers=kept), scope["state"]["id"])
+                await answer(scope, _nothing, send)
+        if not replaced:
+            await send(message)
+
+    return sending
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
 
 
 def _path(scope: Scope) -> str:

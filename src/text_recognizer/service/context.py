@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.requests import Request
 
@@ -16,6 +17,7 @@ from text_recognizer.service.engine import Engine, Job
 from text_recognizer.service.feedback import FeedbackService
 from text_recognizer.service.inputs import Image, Inputs
 from text_recognizer.service.metrics import Metrics
+from text_recognizer.service.protocol import STOPPING
 from text_recognizer.service.settings import Settings
 from text_recognizer.service.workers import Workers, while_client_waits
 
@@ -36,15 +38,14 @@ class Context:
         self.documents = Documents(settings, self.engine, self.feedback)
 
     @asynccontextmanager
-    async def running(self, _: object) -> AsyncIterator[None]:
-        """The lifespan of the application."""
+    async def running(self, _: object) -> AsyncIterator[dict[str, Any]]:
+        """The lifespan of the application, and its state."""
         self.engine.start()
         self.feedback.start()
         try:
-            yield
+            yield {STOPPING: self.documents.stop}
         finally:
-            await asyncio.to_thread(self.engine.stop)
-            await self.feedback.stop()
+            await asyncio.gather(asyncio.to_thread(self.engine.stop), self.feedback.stop())
 
     @asynccontextmanager
     async def body(self, request: Request) -> AsyncIterator[tuple[bytes, float]]:

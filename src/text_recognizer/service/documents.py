@@ -26,7 +26,7 @@ from text_recognizer.service.drawing import Drawing
 from text_recognizer.service.engine import Engine, Job
 from text_recognizer.service.feedback import FeedbackService
 from text_recognizer.service.inputs import Image
-from text_recognizer.service.problems import Broken, Overloaded, RequestError, described
+from text_recognizer.service.problems import Broken, DeadlineExceeded, NotReady, Overloaded, RequestError, described
 from text_recognizer.service.settings import Settings
 from text_recognizer.service.workers import Workers
 from text_recognizer.sheets import about_document, make_sheet
@@ -71,6 +71,15 @@ class Documents:
         self._settings, self._engine, self._feedback = settings, engine, feedback
         self._workers = Workers("documents", 2)
         self._open = 0
+        self._end: float | None = None
+
+    def stop(self) -> None:
+        """Read only pages that can be read within the deadline, from now on; the others are refused with `NotReady`.
+
+        A document may take longer than the service has until it ends.
+        """
+        if self._end is None:
+            self._end = time.monotonic() + self._settings.deadline
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -155,7 +164,11 @@ class Documents:
     async def _read(self, reference: PageReference, wanted: Wanted, drawing: Drawing) -> ReadPage:
         job = None
         deadline = time.monotonic() + self._settings.deadline
+        if self._end is not None:
+            deadline = min(deadline, self._end)
         try:
+            if deadline <= time.monotonic():
+                raise DeadlineExceeded("")
             if wanted.embedded_text and reference.kind == "pdf":
                 page = await self._workers.run(drawing.embedded_page, reference, deadline=deadline)
                 if page is not None:
@@ -170,6 +183,8 @@ class Documents:
                     await asyncio.sleep(PATIENCE)
             return ReadPage(reference, image, await job.wait(), job)
         except TextRecognizerError as error:
+            if isinstance(error, DeadlineExceeded | Overloaded) and deadline == self._end:
+                error = NotReady("the service stopped before this page was read; send it again", RETRY_AFTER)
             return ReadPage(reference, error=error)
         finally:
             if job is not None:
@@ -212,12 +227,14 @@ class Documents:
     ) -> tuple[bytes, list[PageReference]]:
         """The whole in the format that is wanted, and the pages that are not in it since they could not be read.
 
-        Raises the first of their errors where none could be read.
+        Raises the first of their errors where none could be read, and `NotReady` where the service stops meanwhile.
         """
         chosen = formats.get_format(wanted.format)
         out, failed, writer, first_error = BytesIO(), list[PageReference](), None, None
         about = await self._workers.run(self._about, pages, wanted, drawing)
         async for found in self.read(pages, wanted, drawing):
+            if isinstance(found.error, NotReady):
+                raise found.error
             if found.page is None:
                 failed.append(found.reference)
                 first_error = first_error or found.error

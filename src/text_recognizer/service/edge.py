@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -15,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from text_recognizer.errors import TextRecognizerError
 from text_recognizer.feedback.record import REQUEST_ID
 from text_recognizer.service.metrics import Metrics
-from text_recognizer.service.problems import Broken, RequestError, TwoLengths, problem, unserved
+from text_recognizer.service.problems import Broken, NotReady, RequestError, TwoLengths, problem, unserved
 
 log = logging.getLogger(__name__)
 _GONE = 499  # in the metrics only: the client has disconnected
@@ -55,6 +56,11 @@ class Edge:
                 await self._app(scope, receive, numbered)
         except ClientDisconnect:
             status = status or _GONE
+        except asyncio.CancelledError:  # the server stops, and its time for requests is over
+            if not status:
+                self._metrics.refused.labels(NotReady.code).inc()
+                stopped = NotReady("the service stopped before this was done; try again", retry_after=1)
+                await problem(stopped, request_id)(scope, receive, numbered)
         except Exception:
             log.exception("request %s failed", request_id)
             if status:

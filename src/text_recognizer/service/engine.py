@@ -47,7 +47,7 @@ BATCH = 8  # lines; on one core larger batches cost more per line (docs/serve/se
 PUNCTUAL, PATIENT = 0.5, 0.9
 LEARNING = 0.3  # weight of the latest page in the running mean of costs
 STUCK = 3.0  # a step that takes this many deadlines will never end
-STOP_SECONDS = 10.0  # that the steps in hand have, all together, when the service stops
+STOP_SECONDS = 4.0  # that the steps in hand have, all together, when the service stops
 # After which a thread that computes in Python lets others do so. The decoder needs Python between many short runs: on a
 # busy machine two threads took 12 s with 0.001, and 7 s with this, for a page each in the accurate mode.
 SWITCH_SECONDS = 0.0002

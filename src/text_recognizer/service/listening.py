@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import logging as standard_logging
+import os
 import signal
 import socket
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from logging import Filter, LogRecord
-from typing import Any
+from typing import Any, NoReturn
 
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
@@ -43,13 +46,34 @@ def run(config: uvicorn.Config, sock: socket.socket) -> int:
     server = uvicorn.Server(config)
     # uvicorn finishes its requests, and then raises the signal again: that is not a failure.
     signal.signal(signal.SIGTERM, _end)
-    with suppress(KeyboardInterrupt):
+    try:
         server.run(sockets=[sock])
+    except _Ended:
+        return 0
+    except KeyboardInterrupt:
+        pass
     return 0 if server.started else 1
 
 
+def leave(status: int) -> NoReturn:
+    """End this process at once, without waiting for threads.
+
+    While Python finalises itself, it ends daemon threads as soon as they ask for its lock. If such a thread runs native
+    code, that aborts the process.
+    """
+    standard_logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
+
+
+class _Ended(BaseException):
+    """SIGTERM, where it is not uvicorn that handles it."""
+
+
 def _end(*_: Any) -> None:
-    raise SystemExit(0)
+    raise _Ended
 
 
 class Short(Filter):

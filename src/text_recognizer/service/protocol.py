@@ -9,6 +9,8 @@ from typing import ClassVar
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+STOPPING = "text_recognizer.stopping"  # in the state of the lifespan: what is called when the server begins to stop
+
 
 class TimeoutProtocol(H11Protocol):
     """Closes the connection if a request's headers are incomplete, or an answer is not read, after `seconds`.
@@ -39,6 +41,12 @@ class TimeoutProtocol(H11Protocol):
             self._stop_header_timer()
         elif self._header_timer is None:
             self._header_timer = self._abort_later()
+
+    def shutdown(self) -> None:
+        """Called for each connection when the server begins to stop; the application learns it here."""
+        if (stopping := self.app_state.get(STOPPING)) is not None:
+            stopping()
+        super().shutdown()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection while an answer is due.

@@ -26,6 +26,7 @@ WAIT_SECONDS = 2.0
 AT_ONCE = 64  # readings in a transaction
 WAITING, WAITING_BYTES = 1000, 64 * 2**20  # may wait while the store is unavailable; further readings are not stored
 RETRY_SECONDS = 1.0
+STOP_SECONDS = 4.0  # for that attempt, while the engine stops too
 GIVE_UP_SECONDS = 60.0  # after which a reading that cannot be stored is dropped
 COMPLAIN_SECONDS = 60.0  # between two log lines about the same operation
 
@@ -95,7 +96,7 @@ class ReadingsLog:
         with self._changed:
             self._changed.notify_all()
         if self._thread.is_alive():
-            self._thread.join(timeout=10)
+            self._thread.join(STOP_SECONDS)
 
     async def keep(self, reading: Remembered) -> None:
         """Return when `reading` is stored, or after `WAIT_SECONDS`; at once while the store is unavailable."""

@@ -13,14 +13,16 @@ from uvicorn.supervisors import Multiprocess
 from text_recognizer.bundle import Bundle
 from text_recognizer.devices import check_device
 from text_recognizer.registry import resolve
-from text_recognizer.service.listening import OPTIONS, listening, logging, raise_limit_of_files, run
+from text_recognizer.service.listening import OPTIONS, leave, listening, logging, raise_limit_of_files, run
 from text_recognizer.service.settings import PREFIX, Settings
 
 _SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def serve(given: Mapping[str, Any], application: str = "text_recognizer.service.app:create_app") -> int:
-    """Serve with the settings of the environment; those `given` override them. Returns the exit status.
+    """Serve with the settings of the environment; those `given` override them. One process ends here.
+
+    Several processes are joined, then the exit status is returned.
 
     `application` names the factory of the application: the service alone, or with the web page.
     """
@@ -46,4 +48,5 @@ def serve(given: Mapping[str, Any], application: str = "text_recognizer.service.
                 os.environ.setdefault(_SHARED_METRICS, shared)
                 Multiprocess(config, sockets=[sock]).run()
             return 0
-        return run(config, sock)
+        status = run(config, sock)
+    leave(status)
