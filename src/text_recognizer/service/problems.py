@@ -192,7 +192,8 @@ def body(status: int, code: str, detail: str, request_id: str) -> dict[str, Any]
         "type": TYPE_PREFIX + code,
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        # What a client sent may be quoted in it: line breaks and marks of direction must not get into anybody's log.
+        "detail": "".join(c if c.isprintable() else ascii(c)[1:-1] for c in detail),
         "code": code,
         "request_id": request_id,
     }
