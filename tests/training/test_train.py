@@ -105,12 +105,23 @@ def test_killed_run_goes_on_as_if_nothing_had_happened(whole: Path, tiny: Path, 
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_terminated_run_loses_no_step(tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1])
+def test_terminated_run_loses_no_step(tiny: Path, tmp_path: Path, workers: int) -> None:
     out = tmp_path / "terminated"
-    run = start(tiny, out, "--trainer.max_steps", "4000", "--latest.every_n_train_steps", "4000")
+    run = start(tiny, out, "--trainer.max_steps", "4000", "--latest.every_n_train_steps", "4000",
+                "--data.workers", str(workers), "--data.overfit_batches", str(0 if workers else 3),
+                "--data.pool", "2", "--trainer.val_check_interval", "4000")  # fmt: skip
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
     deadline = time.monotonic() + 300
-    while not logged(out) and run.poll() is None and time.monotonic() < deadline:
+    while run.poll() is None and time.monotonic() < deadline:
+        if logged(out) and len(children.read_text().split()) == workers:
+            break
         time.sleep(0.02)
+    time.sleep(1)
+    # `scancel` and `systemctl stop` tell all processes, in any order.
+    for worker in children.read_text().split():
+        os.kill(int(worker), signal.SIGTERM)
+        time.sleep(1)
     run.send_signal(signal.SIGTERM)
     output, _ = run.communicate(timeout=120)
     assert run.returncode == INTERRUPTED, output  # not 0: a script must not go on as if the run were finished

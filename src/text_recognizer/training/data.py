@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import count
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -287,22 +290,34 @@ class _Stream(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         first, skip = divmod(self.start, self.pools.batches)
+        ending = multiprocessing.Event()
         loader = DataLoader(
             self.pools,
             batch_size=None,
             sampler=_From(first),
             num_workers=self.workers,
             prefetch_factor=2 if self.workers else None,
-            worker_init_fn=_be_nice,
+            worker_init_fn=partial(_set_up_worker, ending),
         )
-        for pool in loader:
-            yield from pool[skip:]
-            skip = 0
+        try:
+            for pool in loader:
+                yield from pool[skip:]
+                skip = 0
+        finally:
+            ending.set()
 
 
-def _be_nice(_: int) -> None:
+def _set_up_worker(ending: Event, _: int) -> None:
     torch.set_num_threads(1)
     os.nice(3)
+
+    def end(number: int, frame: object) -> None:
+        if ending.is_set():
+            os._exit(0)
+
+    # Who ends a job often tells all its processes. A run that loses a worker in the middle of a step cannot save.
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Repeated(IterableDataset[Batch]):

@@ -7,14 +7,14 @@ from functools import cache
 
 import numpy as np
 
+from text_recognizer.synthesis.sources.technical import split, technical_line
+
 Random = np.random.Generator
 
-
-def _split(text: str, separator: str = " ") -> tuple[str, ...]:
-    return tuple(text.split(separator))
+TECHNICAL = 0.25  # share of notes that are code, Markdown or mathematics
 
 
-_FIRST = _split(
+_FIRST = split(
     "James Mary John Patricia Robert Jennifer Michael Linda William Elizabeth David Barbara Richard Susan Joseph "
     "Jessica Thomas Sarah Charles Karen Christopher Nancy Daniel Lisa Matthew Betty Anthony Helen Mark Sandra "
     "Paul Ashley Steven Emily Andrew Donna George Michelle Kenneth Carol Joshua Amanda Kevin Dorothy Brian "
@@ -24,7 +24,7 @@ _FIRST = _split(
     "Joan Harry Evelyn Arthur Lily Oliver Amelia Hugo Zoe Ivan Priya Omar Yusuf Mei Kenji Fatima Lars Ingrid "
     "Sofia Diego Quentin Xavier Zachary Ursula Vera Wendy Yvonne Kit Max Una",
 )
-_LAST = _split(
+_LAST = split(
     "Smith Johnson Williams Brown Jones Garcia Miller Davis Wilson Anderson Taylor Thomas Moore Jackson Martin "
     "Lee Thompson White Harris Clark Lewis Robinson Walker Young Allen King Wright Scott Hill Green Adams Nelson "
     "Baker Hall Campbell Mitchell Carter Roberts Turner Phillips Evans Parker Edwards Collins Stewart Morris "
@@ -33,7 +33,7 @@ _LAST = _split(
     "McDonald MacKay Fitzgerald Van Dyke Zimmerman Vaughan Jenkins Xu Zhang Patel Singh Khan Nguyen Kowalski "
     "Novak Fischer Weber Schmidt Jansen de Vries Rossi Silva Lopez Yamamoto",
 )
-_FOREIGN = _split(
+_FOREIGN = split(
     "café fiancée résumé déjà-vu crème garçon façade français Zürich München Köln Düsseldorf Göteborg Malmö "
     "señor mañana España Montréal Québec Genève fête forêt tête-à-tête voilà père mère frère élève Noël§ über "
     "schön für Mädchen Männer Bäckerei jalapeño piñata cliché entrée protégé soufflé soirée décor début matinée "
@@ -54,38 +54,38 @@ _FOREIGN = _split(
     "Östersund Älvdalen när här är för människa själv blå grå sjö två åtta Ýr Kristjánsson Sigurður",
 )
 _FOREIGN_WORDS = tuple(w.strip(",") for w in _FOREIGN if "§" not in w and not set(w) & set("Ýð"))
-_MONTHS = _split(
+_MONTHS = split(
     "January February March April May June July August September October November December",
 )
-_SHORT_MONTHS = _split(
+_SHORT_MONTHS = split(
     "Jan Feb Mar Apr May Jun Jul Aug Sept Oct Nov Dec",
 )
-_DAYS = _split(
+_DAYS = split(
     "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
 )
-_STREETS = _split(
+_STREETS = split(
     "High Church Station Park Victoria Mill Queen King Main Oak Elm Maple Cedar Hill Lake River Spring School "
     "North South Washington Lincoln Walnut Chestnut Bridge Castle Green Manor London York Albert Windsor",
 )
-_WAYS = _split(
+_WAYS = split(
     "Street Road Avenue Lane Drive Close Place Square St. Rd Ave. Ln Dr. Blvd Court Terrace Way",
 )
-_TOWNS = _split(
+_TOWNS = split(
     "London Boston Leeds York Bristol Dublin Chicago Denver Austin Portland Oxford Cambridge Bath Exeter Norwich "
     "Lincoln Springfield Salem Madison Phoenix Dallas Atlanta Seattle Houston Toronto Glasgow Cardiff Belfast "
     "Perth Sydney Auckland",
 )
-_GOODS = _split(
+_GOODS = split(
     "milk bread butter eggs cheese apples bananas potatoes onions carrots rice pasta flour sugar salt pepper tea "
     "coffee soap batteries stamps envelopes paper pens candles nails screws paint string tape oil vinegar "
     "yoghurt honey jam fish chicken beef ham lettuce tomatoes cucumber lemons grapes plums biscuits chocolate "
     "juice water cereal oats beans lentils garlic mushrooms parsley toothpaste shampoo matches bulbs rope glue "
     "boxes towels socks gloves",
 )
-_UNITS = _split(
+_UNITS = split(
     "kg g lb oz ml l cm mm m km ft in. pcs pkts tins boxes bags cups tbsp tsp doz.",
 )
-_TASKS = _split(
+_TASKS = split(
     "call the dentist|pay the rent|post the letters|book the train|water the plants|fix the tap|"
     "return library books|buy a present for {f}|email {f} {l}|collect the parcel|clean the kitchen|"
     "order more paper|check the figures|sign the form|ring {f} back|send the invoice|update the list|"
@@ -94,7 +94,7 @@ _TASKS = _split(
     "back up the files|cancel the order|find the receipt|pick up {f} from school",
     "|",
 )
-_NOTES = _split(
+_NOTES = split(
     "Dear {f},|Dear Mr {l},|Dear Mrs. {l},|Dear Sir or Madam,|Hi {f},|My dear {f},|To whom it may concern,|"
     "Yours sincerely,|Yours faithfully, {f} {l}|Best wishes, {f}|With love from {f}|Kind regards, {f} {l}|"
     "Sincerely yours,|P.S. {task}|N.B. {task}!|Re: your letter of {d}|RE: order no. {num}|Ref. {code}|"
@@ -137,7 +137,7 @@ _NOTES = _split(
     "{rom}.|{i}.|{f}|{l}|{g}|{day}|{mon}|{town}|{mon} {year}|{smon} {year}",
     "|",
 )
-_WORDS_ONLY = _split(
+_WORDS_ONLY = split(
     "{d}|{m}|{t}|{n}|{num}|{year}|{dec}|{n}%|{f} {l}|{f}|{l}|Mr. {l}|Dr {l}|({year})|({n})|{town}|{day}|{mon}|"
     "{ord}|{n} {u}|\"{g}\"|“{g}”|'{g}'|({g})|{g}/{g}|{code}|e.g.|i.e.|{m},|{d},|{n}:{n2}|{f}'s|{f}’s|{fw}|—|–|…|;|"
     ":|&|etc.|No. {n}|p. {n}|[{n}]|*{g}|{n}-{n}|{n}–{n}|{year}-{year}|{i}.{i}.|{k}/{n}|#{n}|{n}°|{g}!|{g}?|{g};|"
@@ -280,10 +280,10 @@ def _mail(rng: Random) -> str:
     return f"{who}@{_pick(_LAST, rng).lower().replace(chr(39), '')}.{end}"
 
 
-_TLDS = _split(
+_TLDS = split(
     "com org net co.uk edu de fr eu io",
 )
-_ROMAN = _split(
+_ROMAN = split(
     "I II III IV V VI VII VIII IX X XI XII XIV XV XVI XVIII XIX XX XXI XL",
 )
 
@@ -357,7 +357,9 @@ class Everyday:
         self._words = [_Template(t) for t in _WORDS_ONLY]
 
     def line(self, rng: Random) -> str:
-        """A note, list item, date, sum, address or name."""
+        """A note, list item, date, sum, address or name, or a line of technical notes."""
+        if rng.random() < TECHNICAL:
+            return technical_line(rng)
         return self._lines[int(rng.integers(len(self._lines)))].fill(rng)
 
     def word(self, rng: Random) -> str:
@@ -370,7 +372,7 @@ def foreign_word(rng: Random) -> str:
     return _pick(_FOREIGN_WORDS, rng)
 
 
-_LIST_MARKS = _split(
+_LIST_MARKS = split(
     "• |• |• |- |- |- |– |* |→ |→ |☐ |☐ |☑ |✓ |✓ |{k}. |{k}. |{k}) |{k}) |({k}) |{n}. |{n}) |{a}) |{a}. ",
     "|",
 )
@@ -382,21 +384,21 @@ def list_mark(rng: Random) -> str:
     return _LIST_TEMPLATES[int(rng.integers(len(_LIST_TEMPLATES)))].fill(rng)
 
 
-_SUBJECTS = _split(
+_SUBJECTS = split(
     "I|We|They|She|He|My brother|My sister|Our neighbour|The old man|The children|The woman next door|"
     "The teacher|A friend of mine|The doctor|The company|Nobody|Everyone|The government|The committee|"
     "The captain|Most people|The whole family|The young couple|His father|Her mother|The gardener|The students|"
     "Two of us|The driver|A stranger|The council|The visitors",
     "|",
 )
-_VERBS = _split(
+_VERBS = split(
     "found|left|wanted|remembered|lost|bought|sold|carried|saw|heard about|talked about|waited for|looked at|"
     "forgot|kept|painted|repaired|opened|closed|cleaned|watched|followed|described|understood|discussed|promised|"
     "received|returned|borrowed|counted|measured|built|noticed|brought|visited|enjoyed|believed in|worried about|"
     "asked for|changed|chose|drew",
     "|",
 )
-_OBJECTS = _split(
+_OBJECTS = split(
     "the house by the river|a small box of letters|the last train home|some bread and cheese|a new pair of shoes|"
     "the key to the garden|an old map of the town|the results of the work|a long report|"
     "the first page of the book|three kinds of fruit|a piece of paper|the quiet road to the village|"
@@ -406,7 +408,7 @@ _OBJECTS = _split(
     "the bill",
     "|",
 )
-_TAILS = _split(
+_TAILS = split(
     "yesterday|last week|in the morning|before the rain came|after a long journey|without saying a word|"
     "at the end of the summer|because it was late|when the clock struck six|during the war|on the way to school|"
     "for the first time in years|with great care|although it was difficult|as soon as possible|"
@@ -415,7 +417,7 @@ _TAILS = _split(
     "twice a year|near the bridge|under the kitchen table|to be quite honest|instead of working",
     "|",
 )
-_OPENERS = _split(
+_OPENERS = split(
     "However,|In fact,|Of course|After that|Perhaps|At first|Then|Later that day|On the whole,|For example,|Yet|"
     "Still,|And|But|So|Unfortunately|As usual,|By the way,|Sometimes|That is why|Once again",
     "|",
