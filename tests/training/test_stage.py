@@ -1,5 +1,6 @@
 """Staging: the shipped graphs are the shipped weights, confidences are shares, a bundle is whole or not there."""
 
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -57,6 +58,13 @@ def test_shipped_bundle_says_where_it_comes_from_and_fits(bundle: Bundle) -> Non
     assert any("UNIPEN" in licence.data for licence in bundle.description.licences)
     assert len(bundle.description.git_commit) == 40
     assert sum(f.stat().st_size for f in bundle.path.iterdir()) <= 60e6
+
+
+def test_documented_digest_of_fonts_is_that_of_the_shipped_model(bundle: Bundle) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "learn" / "training.md").read_text(encoding="utf-8")
+    (found,) = re.findall(r"fonts of (\w+ [\d.]+), ([0-9a-f]+)…", guide)
+    assert found[0] == f"{bundle.name} {bundle.version}"
+    assert bundle.description.run.record["data"]["fonts"].startswith(found[1])
 
 
 def test_shipped_graphs_tell_nothing_of_the_machine_that_made_them(bundle: Bundle) -> None:

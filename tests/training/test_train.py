@@ -16,7 +16,7 @@ import torch
 from text_recognizer.cli import main
 from text_recognizer.errors import INTERRUPTED, DataInvalid, OutputFailed, UsageError
 from text_recognizer.training import rate, train
-from text_recognizer.training.data import Codec
+from text_recognizer.training.data import Batch, Codec, Pools
 from text_recognizer.training.lit import precision
 from text_recognizer.training.models.recognizer import RecognizerConfig
 
@@ -84,7 +84,10 @@ def test_run_leaves_ranked_checkpoints_readings_and_figures(whole: Path) -> None
     for name in ("lr-AdamW", "gradient_norm", "samples_per_second", "feed_wait", "model/parameters", "val/cer_decoder"):
         assert name in figures, name
     assert any(whole.rglob("config.yaml"))
-    assert json.loads((whole / "run.json").read_text())["status"] == "finished"
+    record = json.loads((whole / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert record["config"]["data"]["init_args"]["batch_size"] == 4  # all that was set, as the trackers get it
+    assert record["config"]["model"]["init_args"]["weight_decay"] > 0
 
 
 def test_killed_run_goes_on_as_if_nothing_had_happened(whole: Path, tiny: Path, tmp_path: Path) -> None:
@@ -201,12 +204,21 @@ def test_bf16_is_chosen_only_on_gpus_that_compute_it(
     assert precision() == chosen
 
 
-def test_run_says_soon_that_it_goes_on(tiny: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_first_line_of_progress_comes_before_the_first_batch_is_rendered(
+    tiny: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Pools.__getitem__
+    before: list[str] = []
+
+    def render(self: Pools, index: int) -> list[Batch]:
+        before.extend(record.getMessage() for record in caplog.records)
+        return real(self, index)
+
+    monkeypatch.setattr(Pools, "__getitem__", render)
     with caplog.at_level("INFO", logger="text_recognizer.training.callbacks"):
         train.run(arguments(tiny, tmp_path, "--trainer.max_steps", "1"))
-    messages = [record.getMessage() for record in caplog.records]
-    assert any("rendering the first batch" in message for message in messages)
-    assert any(message.startswith("step 1: loss") for message in messages)
+    assert any("rendering the first batch" in message for message in before)
+    assert any(record.getMessage().startswith("step 1: loss") for record in caplog.records)
 
 
 def test_full_disk_is_reported_and_the_last_checkpoint_stays(whole: Path, tiny: Path, tmp_path: Path) -> None:
