@@ -36,13 +36,19 @@ def stays(package: Path, image: Path) -> dict[str, bool]:
     sys.path.insert(0, str(package.parent))
     from text_recognizer.reader import Reader
 
+    def calling_module(frame: FrameType | None) -> str:
+        """The file of the package that called; the standard library may be between, as for a context manager."""
+        while frame and not frame.f_code.co_filename.startswith(str(package)):
+            frame = frame.f_back
+        return frame.f_code.co_filename if frame else ""
+
     reader = Reader()
     reader.read(image, "fast")  # everything is loaded
     seen: dict[str, bool] = {}
 
     def enter(frame: FrameType, event: str, argument: object) -> None:
         code = frame.f_code
-        caller = frame.f_back.f_code.co_filename if frame.f_back else ""
+        caller = calling_module(frame.f_back)
         entered = event == "call" and code.co_filename.startswith(str(package)) and code.co_filename != caller
         public = not any(part.startswith(("_", "<")) for part in code.co_qualname.split("."))
         if entered and public:

@@ -18,14 +18,13 @@ from text_recognizer.documents import DocumentSource, PageReference, find_pages
 from text_recognizer.errors import ImageRejected
 from text_recognizer.images import MAX_PIXELS, ImageSource, LoadedImage, load_image
 from text_recognizer.layout.blocks import arrange
-from text_recognizer.layout.crops import crop_line
+from text_recognizer.layout.crops import crop_line, word_polygon
 from text_recognizer.layout.dots import without_dots
 from text_recognizer.layout.finder import LineFinder
 from text_recognizer.layout.insertions import Insertion, find_insertions, insert
 from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.layout.looks import find_lines
 from text_recognizer.layout.orientation import Orientation, Place, upright_margin
-from text_recognizer.layout.words import word_polygon
 from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word, orientation_of
 from text_recognizer.recognition.alone import numbers_of
 from text_recognizer.recognition.recognizer import LineReading, Recognizer, WordReading

@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from text_recognizer.layout.crops import crop_line
-from text_recognizer.layout.words import word_polygon
+from text_recognizer.layout.crops import crop_line, word_polygon
 
 BOX = ((10.0, 20.0), (110.0, 20.0), (110.0, 60.0), (10.0, 60.0))
 

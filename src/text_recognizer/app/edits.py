@@ -8,8 +8,7 @@ from itertools import takewhile
 
 import numpy as np
 
-from text_recognizer.layout.crops import frame, spine_of
-from text_recognizer.layout.words import word_polygon
+from text_recognizer.layout.crops import line_axes, word_polygon
 from text_recognizer.page import Line, Page, Polyline, Word
 
 CERTAIN = 1.0  # confidence of what a person wrote
@@ -66,7 +65,7 @@ def _alike(pairs: Iterator[tuple[Word, str]]) -> int:
 def _sharing(line: Line, old: Sequence[Word], texts: Sequence[str]) -> Iterator[Word]:
     """Words side by side where `old` stood, each as wide as it has characters."""
     outline = np.asarray(line.polygon, np.float32).reshape(-1, 2)
-    along, _ = frame(spine_of(outline, _ends(line)))
+    along, _ = line_axes(outline, _ends(line))
     u = outline @ along
     stood = np.concatenate([np.asarray(word.polygon, np.float32).reshape(-1, 2) for word in old]) @ along
     left, right = (float((end - u.min()) / np.ptp(u)) for end in (stood.min(), stood.max()))

@@ -1,4 +1,7 @@
-"""Cut a text line out of a page: straightened along its baseline, other lines masked, at one height."""
+"""Cut a text line out of a page: straightened along its baseline, other lines masked, at one height.
+
+A crop and the words in it share one frame: a column of the crop is a cut across the line.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Point = tuple[float, float]
+from text_recognizer.page import Point, Polygon
 
 PAPER = 0.8  # share of a line's pixels that are no lighter than its paper
 MAX_WIDTH = 16_384  # pixels: a thousand characters; OpenCV's warps end at twice that
@@ -30,7 +33,7 @@ def crop_line(
     blank = np.full((height, 1), 255, np.uint8)
     if len(outline) < 3 or cv2.contourArea(outline) < 4:
         return blank
-    spine = spine_of(outline, baseline)
+    spine = _spine(outline, baseline)
     # Work on the page's part around the line: masks of the whole page would cost more than reading.
     page_height, page_width = gray.shape
     x0, y0 = np.floor(outline.min(0)).astype(int) - 2
@@ -51,7 +54,7 @@ def crop_line(
 
     spine = spine - origin
     outline = outline - origin
-    along, up = frame(spine)
+    along, up = _axes(spine)
     # Extent of the polygon in the line's own frame: u along the baseline, v away from it (down is positive).
     start = spine[0]
     u = (outline - start) @ along
@@ -76,7 +79,29 @@ def crop_line(
     return np.asarray(crop, np.uint8)
 
 
-def spine_of(outline: NDArray[np.float32], baseline: Sequence[Point] | None) -> NDArray[np.float32]:
+def word_polygon(polygon: Sequence[Point], baseline: Sequence[Point] | None, start: float, end: float) -> Polygon:
+    """The part of a line's polygon between two fractions, 0…1, of the width of its crop.
+
+    `polygon` and `baseline` are those given to `crop_line`, in pixels of the page; so is the result. A column of the
+    crop is a cut across the line's chord, so the part is the polygon between two such cuts.
+    """
+    outline = np.asarray(polygon, np.float32).reshape(-1, 2)
+    along, _ = line_axes(polygon, baseline)
+    u = outline @ along
+    left, right = (float(u.min() + f * (u.max() - u.min())) for f in (start, end))
+    direction = (float(along[0]), float(along[1]))
+    part = _cut([(x, y) for x, y in outline.tolist()], direction, left)
+    return tuple(_cut(part, (-direction[0], -direction[1]), -right))
+
+
+def line_axes(
+    polygon: Sequence[Point] | NDArray[np.float32], baseline: Sequence[Point] | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Unit vectors along a line and up from it, as its crop has them; both arguments as for `crop_line`."""
+    return _axes(_spine(np.asarray(polygon, np.float32).reshape(-1, 2), baseline))
+
+
+def _spine(outline: NDArray[np.float32], baseline: Sequence[Point] | None) -> NDArray[np.float32]:
     """Baseline points from left to right, at least two of them."""
     if baseline is not None and len(baseline) >= 2:
         points = np.asarray(baseline, np.float32).reshape(-1, 2)
@@ -95,8 +120,7 @@ def spine_of(outline: NDArray[np.float32], baseline: Sequence[Point] | None) -> 
     return np.stack([centre - direction * half, centre + direction * half])
 
 
-def frame(spine: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Unit vectors along the line and up from it."""
+def _axes(spine: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     along = spine[-1] - spine[0]
     along = along / max(float(np.linalg.norm(along)), 1e-6)
     return along.astype(np.float32), np.asarray([along[1], -along[0]], np.float32)
@@ -115,3 +139,17 @@ def _bend(
     su, sv = (spine - start) @ along, (spine - start) @ -up
     order = np.argsort(su)
     return np.interp(u, su[order], sv[order]).astype(np.float32)
+
+
+def _cut(points: list[Point], normal: Point, least: float) -> list[Point]:
+    """The part of a polygon where normal · point ≥ least (one step of Sutherland and Hodgman's clipping, 1974)."""
+    kept: list[Point] = []
+    over = [x * normal[0] + y * normal[1] - least for x, y in points]
+    ends = zip(points[1:] + points[:1], over[1:] + over[:1], strict=True)
+    for (ax, ay), a, ((bx, by), b) in zip(points, over, ends, strict=True):
+        if a >= 0:
+            kept.append((ax, ay))
+        if (a >= 0) != (b >= 0):
+            t = a / (a - b)
+            kept.append((ax + t * (bx - ax), ay + t * (by - ay)))
+    return kept

@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from text_recognizer.layout.crops import crop_line
+from text_recognizer.layout.crops import crop_line, word_polygon
 from text_recognizer.layout.orientation import Place
-from text_recognizer.layout.words import word_polygon
 
 Gray = NDArray[np.uint8]
 

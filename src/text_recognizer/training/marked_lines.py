@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.images import load_image
-from text_recognizer.layout.crops import crop_line, frame, spine_of
+from text_recognizer.layout.crops import crop_line, line_axes
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.synthesis.rendering.augment import augment
 from text_recognizer.synthesis.rendering.ink import Hand
@@ -163,7 +163,7 @@ def cut_marked(
     `paper` puts its ink on paper; None where the page `gray` is on paper already.
     """
     baseline = [(float(x), float(y)) for x, y in line.baseline]
-    along, up = frame(spine_of(line.polygon, baseline))
+    along, up = line_axes(line.polygon, baseline)
     # Finders cut more or less of the paper above and below, and at the ends.
     heights = (line.polygon - line.baseline[0]) @ up
     room = np.where(heights > 0, rng.uniform(-0.05, 0.5), -rng.uniform(-0.05, 0.35)) * line.x_height
