@@ -162,6 +162,20 @@ def test_directories_in_a_circle_end():
     assert tiff_directories(ring) == [8, 14]
 
 
+@pytest.mark.parametrize("offset", [2**63 - 1, 2**63, 2**64 - 1])
+def test_offsets_of_a_big_tiff_may_be_beyond_all_memory(offset):
+    head = b"II+\0" + struct.pack("<HH", 8, 0)
+    first = head + struct.pack("<Q", offset)
+    second = head + struct.pack("<QQHHQQQ", 16, 1, 254, 4, 1, 0, offset)
+    assert (tiff_directories(first), tiff_directories(second)) == ([], [16])
+    for data in (first, second):
+        with pytest.raises(ImageRejected):
+            load_image(data)
+        (page,) = find_pages(data)
+        with pytest.raises(ImageRejected):
+            page.load()
+
+
 def test_frames_of_an_animation_are_pages_where_asked_for():
     first, *others = map(gray, (10, 100, 200))
     animation = encoded(first, "GIF", save_all=True, append_images=others)

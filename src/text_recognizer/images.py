@@ -252,6 +252,9 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         )
 
 
+_BEYOND = struct.error, OverflowError  # where an offset leaves the file; BigTIFF has some that no processor can address
+
+
 def _check_cost(data: bytes) -> None:
     """Refuse files that would cost time or memory out of proportion to their size, before decoding."""
     if data[:2] == b"\xff\xd8":
@@ -280,7 +283,7 @@ def is_bounded(data: bytes, place: int | None = None) -> bool:
     if not order:
         return True  # no directory: decoders ignore it
     total = 0
-    with suppress(struct.error):
+    with suppress(*_BEYOND):
         if place is None:
             place = int(struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0])
         entries = struct.unpack_from(order + ("Q" if big else "H"), data, place)[0]
@@ -303,7 +306,7 @@ def walk_tiff(data: bytes) -> Iterator[tuple[int, int, bool]]:
     """
     order, big = _BYTE_ORDERS[data[:2]], data[2:3] + data[3:4] in (b"\x2b\0", b"\0\x2b")
     number = order + ("Q" if big else "I")
-    with suppress(struct.error):
+    with suppress(*_BEYOND):
         at = 8 if big else 4
         while place := struct.unpack_from(number, data, at)[0]:
             entries = min(MAX_ENTRIES, struct.unpack_from(order + ("Q" if big else "H"), data, place)[0])
