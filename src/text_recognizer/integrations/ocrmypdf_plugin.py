@@ -8,7 +8,6 @@ means it.
 from __future__ import annotations
 
 import logging
-import sys
 import tempfile
 import threading
 from argparse import ArgumentParser
@@ -26,7 +25,7 @@ from PIL import Image
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.description import UNDETERMINED
-from text_recognizer.devices import CPU, DEVICE_HELP, check_device
+from text_recognizer.devices import CPU, DEVICE_HELP, check_device, share_python
 from text_recognizer.errors import ImageRejected, TextRecognizerError
 from text_recognizer.formats import get_format
 from text_recognizer.images import MAX_PIXELS, MAX_SIDE, load_image
@@ -40,7 +39,6 @@ log = logging.getLogger(__name__)
 NAME = "text-recognizer"
 # OCRmyPDF turns a page from 14 on, in Tesseract's units. The reader believes in a turn from a margin of 0.05 on.
 UNITS = 15 / 0.05
-SWITCH_SECONDS = 0.0002  # as in service.engine
 _loading = threading.Lock()
 # OCRmyPDF's names of languages are ISO 639-2, bundles have BCP 47.
 _LANGUAGES = {
@@ -75,7 +73,11 @@ class Engine(OcrEngine):
 
     @staticmethod
     def get_orientation(input_file: Path, options: Any) -> OrientationConfidence:
-        """Which way the page faces: Tesseract's angle, counter-clockwise, which OCRmyPDF turns the page back by."""
+        """Which way the page faces: Tesseract's angle, counter-clockwise, which OCRmyPDF turns the page back by.
+
+        The layout cannot be kept for `generate_ocr`: this is a preview as JPEG, that the page after turning, deskewing
+        and cleaning, in another resolution.
+        """
         try:
             found = _reader(options).orientation(input_file)
         except ImageRejected:
@@ -143,8 +145,7 @@ def _reader(options: Any) -> Reader:
 
 @lru_cache(1)
 def _cached_reader(model: str | None, threads: int, device: str) -> Reader:
-    # The threads of OCRmyPDF need Python between short runs of the decoder, and would wait 5 ms for it each time.
-    sys.setswitchinterval(min(SWITCH_SECONDS, sys.getswitchinterval()))
+    share_python()  # OCRmyPDF reads pages by threads
     # Never in the parent of OCRmyPDF's processes: what a model starts does not survive a fork.
     return Reader(model, threads, device=device)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import sys
 import threading
 import time
 import warnings
@@ -26,6 +25,7 @@ from weakref import WeakKeyDictionary
 import cv2
 import numpy as np
 
+from text_recognizer.devices import share_python
 from text_recognizer.errors import TextRecognizerError, UsageError
 from text_recognizer.feedback.statistics import Wording, image_statistics, page_statistics
 from text_recognizer.images import LoadedImage, load_image
@@ -48,9 +48,6 @@ PUNCTUAL, PATIENT = 0.5, 0.9
 LEARNING = 0.3  # weight of the latest page in the running mean of costs
 STUCK = 3.0  # a step that takes this many deadlines will never end
 STOP_SECONDS = 4.0  # that the steps in hand have, all together, when the service stops
-# After which a thread that computes in Python lets others do so. The decoder needs Python between many short runs: on a
-# busy machine two threads took 12 s with 0.001, and 7 s with this, for a page each in the accurate mode.
-SWITCH_SECONDS = 0.0002
 RETRY_SECONDS = 5.0  # between attempts to load a model that cannot be loaded
 
 
@@ -193,8 +190,7 @@ class Engine:
         """Start the threads and return at once; `ready` is true when the model is loaded and warm."""
         cv2.setNumThreads(1)  # the threads here are the parallelism
         heap.share_one()
-        # The event loop needs Python's lock some times for a request, and would wait 5 ms for it each time by default.
-        sys.setswitchinterval(SWITCH_SECONDS)
+        share_python()  # the event loop needs it some times for a request
         # Pillow warns about oddities in files that it can read, and Python stores each warning forever.
         warnings.filterwarnings("ignore", module="PIL")
         self._start(self._keep_model, "model")
