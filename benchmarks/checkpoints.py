@@ -10,13 +10,13 @@ One pass a line, so a minute a checkpoint on one core: rendered lines of held-ou
 from __future__ import annotations
 
 import argparse
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from real_lines import folded
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.evaluation.metrics import Normalisation, edits
@@ -31,13 +31,6 @@ from text_recognizer.training.stage import bundle_network, load_network
 
 Gray = NDArray[np.uint8]
 BATCH = 16
-
-
-def folded(text: str) -> str:
-    """`text` without accents, in small letters, ligatures apart, punctuation in its typed form."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    plain = plain.casefold().replace("œ", "oe").replace("æ", "ae").replace("ø", "o")
-    return Normalisation(case=True)(plain)
 
 
 @torch.inference_mode()
@@ -105,9 +98,10 @@ def main() -> None:
             texts = read(network, codec, crops)
             ends = np.cumsum(counts)
             joined = [" ".join(t for t in texts[end - n : end] if t) for n, end in zip(counts, ends, strict=True)]
-            told.append(f"{name} {100 * rate([*map(plain, truths)], [*map(plain, joined)]):.2f} %")
+            pairs = [*map(plain, truths)], [*map(plain, joined)]
+            told.append(f"{name} {100 * rate(*pairs):.2f} %")
             if name == "real":
-                told.append(f"folded {100 * rate([*map(folded, truths)], [*map(folded, joined)]):.2f} %")
+                told.append(f"folded {100 * rate(*([*map(folded, texts)] for texts in pairs)):.2f} %")
         print("  ".join(told), flush=True)
 
 

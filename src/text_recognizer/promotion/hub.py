@@ -32,6 +32,7 @@ SCHEME = "hf://"
 _ADDRESS = re.compile(r"hf://(?P<repository>[\w.-]+/[\w.-]+?)(@(?P<version>[\w.-]+))?/?", re.ASCII)
 _THEIRS = (".gitattributes",)  # made by the server
 CARD = "README.md"
+_ADVICE = "check the name, HF_TOKEN and HF_ENDPOINT"
 
 
 def push(bundle: Bundle, target: str, registry: Registry) -> str:
@@ -44,7 +45,7 @@ def push(bundle: Bundle, target: str, registry: Registry) -> str:
     if version:
         raise UsageError(f"{target}: the version is that of the model; give {SCHEME}{repository}")
     hub, api = _hub()
-    with _one_line(target, OutputFailed):
+    with one_line(target, OutputFailed, _ADVICE):
         api.create_repo(repository, private=True, exist_ok=True)
         tags = [tag.name for tag in api.list_repo_refs(repository).tags]
         if bundle.version in tags:
@@ -73,7 +74,7 @@ def pull(source: str, name: str | None, fresh: Path) -> None:
     wanted, _, other = (name or "").partition("@")
     _, api = _hub()
     revision = version or other or None
-    with _one_line(source, BundleInvalid):
+    with one_line(source, BundleInvalid, _ADVICE):
         # One commit for all files, whatever is pushed meanwhile.
         revision = api.model_info(repository, revision=revision).sha
         api.hf_hub_download(repository, DESCRIPTION, revision=revision, local_dir=fresh)
@@ -156,12 +157,12 @@ def _hub() -> tuple[Any, Any]:
 
 
 @contextmanager
-def _one_line(address: str, kind: type[TextRecognizerError]) -> Iterator[None]:
-    """Turn the errors of the client, of HTTP and of the token into `kind`."""
+def one_line(address: str, kind: type[TextRecognizerError], advice: str) -> Iterator[None]:
+    """Turn the errors of another package, which has classes of its own for them, into `kind` with `advice`."""
     try:
         yield
     except TextRecognizerError:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise kind(f"{address}: {reason}; check the name, HF_TOKEN and HF_ENDPOINT") from error
+        raise kind(f"{address}: {reason}; {advice}") from error

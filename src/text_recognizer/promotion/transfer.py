@@ -6,8 +6,6 @@ Every file that arrives is verified by its sha256 before a model is registered.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from text_recognizer.errors import (
     BundleInvalid,
     ExtraMissing,
     OutputFailed,
-    TextRecognizerError,
     UsageError,
     install_hint,
 )
@@ -29,6 +26,7 @@ from text_recognizer.registry import Model
 WANDB = "wandb:"
 # Some tries for a connection that breaks, and an answer within a minute where nothing listens.
 _S3 = {"config_kwargs": {"connect_timeout": 10, "retries": {"max_attempts": 2}}}
+_ADVICE = "check the bucket, the keys (AWS_ACCESS_KEY_ID, …) and AWS_ENDPOINT_URL"
 
 
 def push(model: Model, target: str, registry: Registrar | None = None) -> str:
@@ -101,22 +99,8 @@ def open_store(address: str) -> tuple[Any, str]:
     return fs, fs._strip_protocol(address).rstrip("/")  # noqa: SLF001  fsspec has no public one
 
 
-@contextmanager
-def _one_line(address: str) -> Iterator[None]:
-    """Turn the errors of a file system, which each have classes of their own, into OutputFailed."""
-    try:
-        yield
-    except TextRecognizerError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise OutputFailed(
-            f"{address}: {reason}; check the bucket, the keys (AWS_ACCESS_KEY_ID, …) and AWS_ENDPOINT_URL"
-        ) from error
-
-
 def _push_store(bundle: Bundle, target: str) -> str:
-    with _one_line(target):
+    with hub.one_line(target, OutputFailed, _ADVICE):
         fs, root = open_store(target)
         place = f"{root}/{bundle.name}/{bundle.version}"
         try:
@@ -134,7 +118,7 @@ def _push_store(bundle: Bundle, target: str) -> str:
 
 def _pull_store(source: str, name: str, fresh: Path) -> None:
     wanted, _, version = name.partition("@")
-    with _one_line(source):
+    with hub.one_line(source, OutputFailed, _ADVICE):
         fs, root = open_store(source)
         files = [str(path) for path in fs.find(f"{root}/{wanted}")]
         versions = sorted({file.split("/")[-2] for file in files if file.endswith(f"/{DESCRIPTION}")})
