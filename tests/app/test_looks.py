@@ -90,7 +90,21 @@ def test_contrast_is_that_of_wcag_aa(service, browse, scheme):
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="axe is not installed: run make scripts")
+def _axe(tab):
+    """A function that asserts that axe finds nothing in the present state, which it names."""
+    tab.evaluate(AXE.read_text(encoding="utf-8"))
+
+    def check(state):
+        found = tab.evaluate("axe.run('#reader').then(({ violations }) => violations)")
+        assert not found, (state, [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in found])
+
+    return check
+
+
+needs_axe = pytest.mark.skipif(not AXE.exists(), reason="axe is not installed: run make scripts")
+
+
+@needs_axe
 @pytest.mark.parametrize(
     ("browse_each", "scheme"),
     [("chromium", "light"), ("chromium", "dark"), ("firefox", "light")],
@@ -99,12 +113,7 @@ AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 def test_axe_finds_nothing_in_any_state(service, browse_each, blank, scheme):
     tab = browse_each(service.url, color_scheme=scheme, reduced_motion="reduce")
     tab.wait_for_selector("#tr-examples button")
-    tab.evaluate(AXE.read_text(encoding="utf-8"))
-
-    def check(state):
-        found = tab.evaluate("axe.run('#reader').then(({ violations }) => violations)")
-        assert not found, (state, [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in found])
-
+    check = _axe(tab)
     check("start")
     tab.evaluate("document.querySelector('#tr-key-box').hidden = false")
     check("a key is asked for")
@@ -135,6 +144,47 @@ def test_axe_finds_nothing_in_any_state(service, browse_each, blank, scheme):
     tab.give(b"nonsense")
     tab.wait_for_selector("#tr-alert:visible")
     check("error")
+
+
+@needs_axe
+@pytest.mark.parametrize(
+    ("browse_each", "scheme"), [("chromium", "light"), ("chromium", "dark")], indirect=["browse_each"]
+)
+def test_axe_finds_nothing_in_tables_and_where_pages_were_forgotten(mounted, browse_each, scheme, tmp_path):
+    with mounted(feedback=str(tmp_path)) as service:
+        tab = browse_each(service.url, color_scheme=scheme, reduced_motion="reduce")
+        check = _axe(tab)
+        rows = [{"kind": "row", "start": n, "stop": n + 2} for n in (1, 3)]
+        blocks = [
+            {"kind": "heading", "start": 0, "stop": 1},
+            {"kind": "table", "start": 1, "stop": 5, "blocks": rows},
+        ]
+        places = [(100, 0), (100, 50), (400, 50), (100, 100), (400, 100)]
+        tab.read(tab.answers(["Wages", "Ann", "3 d?", "Bea", "5 d"], blocks=blocks, places=places))
+        check("table")
+        tab.locator("#tr-lines textarea").nth(2).click()
+        tab.keyboard.press("Alt+k")
+        check("kind of block")
+        tab.get_by_role("tab", name="Whole text").click()
+        check("table as text")
+        tab.get_by_role("tab", name="Line by line").click()
+        tab.locator("#tr-lines textarea").nth(2).fill("3 s")
+        tab.set_viewport_size({"width": 390, "height": 844})
+        check("table on a phone")
+        tab.set_viewport_size({"width": 1280, "height": 900})
+        tab.route("**/v1/feedback/*", lambda route: route.fulfill(status=204))
+        tab.click("#tr-forget")
+        tab.until("document.querySelector('#tr-said').className === 'done'")
+        tab.until("!document.querySelector('#tr-forget').disabled")
+        check("deleted at the service")
+        tab.click("#tr-new")
+        tab.click("#tr-start [data-forget-all]")
+        tab.wait_for_selector("#tr-alert:visible")
+        check("forgotten")
+        tab.get_by_role("button", name="Undo", exact=True).first.click()
+        tab.wait_for_selector("#tr-lines textarea")
+        check("no longer forgotten")
+        assert not tab.errors
 
 
 def test_reduced_motion_is_respected(service, browse, picture):
