@@ -116,7 +116,7 @@ def test_texts_are_drawn_by_language_english_first(tmp_path: Path) -> None:
 
 def test_lists_begin_with_their_marks() -> None:
     rng = np.random.default_rng(3)
-    starts = [BUILT_IN.line(rng, 20, 50)[:2] for _ in range(3000)]
+    starts = [BUILT_IN.line(rng, 20, 50)[:2] for _ in range(8000)]
     for mark in ("• ", "- ", "→ ", "☐ ", "☑ ", "✓ ", "1.", "5)"):
         assert mark in starts, mark
 

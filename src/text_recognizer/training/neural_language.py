@@ -209,8 +209,8 @@ def fit(options: NeuralLanguageOptions, report: Callable[[str], None] = print) -
             with torch.no_grad():
                 bits = float(_loss(network, *held_out)) / math.log(2)
             speed = (step - first) * options.batch * LENGTH / (time.monotonic() - began)
-            report(f"step {step}: {bits:.3f} bits a character on held-out text, {speed:.0f} characters a second")
             _save(checkpoint, network, optimizers, step)
+            report(f"step {step}: {bits:.3f} bits a character on held-out text, {speed:.0f} characters a second")
     export(network, options.out)
     return bits
 
