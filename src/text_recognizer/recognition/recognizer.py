@@ -37,6 +37,7 @@ from text_recognizer.recognition.marks import LineMarks, read_marks
 from text_recognizer.recognition.neural import NeuralLanguageModel
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.recognition.pieces import LONG, piece_edges
+from text_recognizer.recognition.recombine import apart, applied, differences
 
 # Widths are padded to these multiples and batches bounded by their area: few shapes keep memory flat.
 WIDTH_STEP = 128
@@ -55,6 +56,7 @@ ALTERNATIVES = 3  # returned with a line, at most
 # Readings at most so far behind the best one's log-probability, and how many at most: those that the decoder is asked
 # about, by all other scores, and those between which the neural language model judges. Others hardly ever win.
 PROMISING, CLOSE = (6.0, 12), (5.0, 8)
+RECOMBINED = 16  # texts put together from others, at most
 IDENTIFIED = 4  # lines of a page by which its language is identified
 
 Gray = NDArray[np.uint8]
@@ -86,6 +88,14 @@ class LineReading:
 
 
 _BLANK = LineReading("", 1.0, ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Texts as token ids, best first, and the decoder's probability (len,) of each token of the first."""
+
+    texts: list[list[int]]
+    probabilities: Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,13 +400,29 @@ class Recognizer:
         return [list(text) for text in dict.fromkeys(map(tuple, found))]
 
     def rank(self, line: EncodedLine, looks: Sequence[Scores], greedy: list[int]) -> tuple[list[list[int]], Scores]:
-        """Candidates best first by both heads and the language models, and the decoder's probabilities of the first.
+        """Candidates, and what is put together from them, best first by both heads and the language models.
 
         Returns:
             texts as token ids that had a chance, and the probability (len,) 0…1 of each token of the best one.
         """
+        found = self.candidates(looks, greedy)
+        first = self._judged(line, looks, found)
+        best = first.texts[0]
+        edits = {edit: None for text in first.texts[1:] for edit in differences(best, text)}
+        known = set(map(tuple, found))
+        singles = {tuple(text): edit for edit in edits if tuple(text := applied(best, [edit])) not in known}
+        if not singles:
+            return first.texts, first.probabilities
+        second = self._judged(line, looks, [best, *map(list, [*singles][:RECOMBINED])])
+        better = second.texts[: second.texts.index(best)] if best in second.texts else second.texts
+        if len(helpful := apart(singles[tuple(text)] for text in better)) > 1:
+            second = self._judged(line, looks, [*second.texts[:2], applied(best, helpful)])
+        rest = [text for text in first.texts if text not in second.texts]
+        return [*second.texts, *rest], second.probabilities
+
+    def _judged(self, line: EncodedLine, looks: Sequence[Scores], texts: Sequence[list[int]]) -> _Judged:
+        """Those of `texts` that have a chance, best first by both heads and the language models."""
         weights = self.decoding
-        texts = self.candidates(looks, greedy)
         ctc = np.mean([ctc_scores(look, texts) for look in looks], axis=0)
         language = np.zeros(len(texts))
         length = np.zeros(len(texts))
@@ -418,7 +444,7 @@ class Recognizer:
             neural = self.neural.scores([texts[i] for i in close])
             shared = weights.language_weight * weights.neural_share
             order[: len(close)] = close[np.argsort(-(joint[close] + shared * (neural - language[close])))]
-        return [texts[i] for i in order], np.exp(decoder[order[0]][:-1])
+        return _Judged([texts[i] for i in order], np.exp(decoder[order[0]][:-1]))
 
     def text(self, ids: Sequence[int]) -> str:
         """Characters of token ids."""
