@@ -108,12 +108,13 @@ def test_killed_run_goes_on_as_if_nothing_had_happened(whole: Path, tiny: Path, 
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_terminated_run_loses_no_step(tiny: Path, tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize(("workers", "told"), [(0, signal.SIGTERM), (1, signal.SIGTERM), (0, signal.SIGINT)])
+def test_run_told_to_end_loses_no_step(tiny: Path, tmp_path: Path, workers: int, told: signal.Signals) -> None:
     out = tmp_path / "terminated"
     run = start(tiny, out, "--trainer.max_steps", "4000", "--latest.every_n_train_steps", "4000",
                 "--data.workers", str(workers), "--data.overfit_batches", str(0 if workers else 3),
-                "--data.pool", "2", "--trainer.val_check_interval", "4000")  # fmt: skip
+                "--data.pool", "2", "--trainer.val_check_interval", "4000",
+                "--model.init_args.config.max_tokens", "256")  # fmt: skip
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
     deadline = time.monotonic() + 300
     while run.poll() is None and time.monotonic() < deadline:
@@ -125,7 +126,7 @@ def test_terminated_run_loses_no_step(tiny: Path, tmp_path: Path, workers: int) 
     for worker in children.read_text().split():
         os.kill(int(worker), signal.SIGTERM)
         time.sleep(1)
-    run.send_signal(signal.SIGTERM)
+    run.send_signal(told)
     output, _ = run.communicate(timeout=120)
     assert run.returncode == INTERRUPTED, output  # not 0: a script must not go on as if the run were finished
     record = json.loads((out / "run.json").read_text())

@@ -134,7 +134,13 @@ _NOTES = split(
     "☑ {g}|✓ {g}|✓ {task}|{task} ✓|{n} × {k} = {num}|{n} ÷ {k} = {n}|{dec} × {n}|{n} × {n} cm|½ {u} {g}|{k}½ {u} {g}|"
     "¼ {u} {g}|¾ {u} {g}|{k} ¾ {u}|{n} m²|{n} km²|x² + y² = r²|§ {n}|§{k} {rom}|"
     "n.º {n}|{k}ª|{k}º|«{fw}»|« {fw} »|¿{fw}?|¡{fw}!|¿{fw} {fw}?|¡{fw} {fw}!|{fw} {fw} {fw}|{fw}, {fw}, {fw}|"
-    "{rom}.|{i}.|{f}|{l}|{g}|{day}|{mon}|{town}|{mon} {year}|{smon} {year}",
+    "{rom}.|{i}.|{f}|{l}|{g}|{day}|{mon}|{town}|{mon} {year}|{smon} {year}|"
+    # Heads of tables and labels of forms.
+    "Item|Items|Qty|Qty.|Quantity|Price|Unit price|Amount|Amt|Cost|Total|Subtotal|Tax|VAT|Discount|Balance|Paid|Due|"
+    "Item Qty Price Total|No. Name Date|Date Time Place|Name|First name|Last name|Surname|Address|Street|City|Zip code|"
+    "Postcode|Country|Phone|Telephone|Mobile|E-mail|Date|Date of birth|Time|Signature|Description|Remarks|Unit|Units|"
+    "Product|Order no.|Invoice no.|Customer|Dept.|Weight|Length|Width|Height|Size|Colour|Score|Rank|Points|Grade|"
+    "Mon Tue Wed Thu Fri|Sat|Sun|In|Out|Hours|Qty {n}|Price {m}|Total {m}|{m} {m}|{n} {m} {m}|{g} {n} {m}",
     "|",
 )
 _WORDS_ONLY = split(
@@ -192,7 +198,7 @@ def _ordinal(rng: Random) -> str:
 
 
 def _money(rng: Random) -> str:
-    whole = int(10 ** rng.uniform(0, 5))
+    whole = int(10 ** rng.uniform(-0.4, 5))  # some sums are below one
     cents = int(rng.integers(100))
     sign = "£$€$£"[int(rng.integers(5))]
     return (
