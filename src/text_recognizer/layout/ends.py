@@ -73,21 +73,13 @@ def _left_ink(image: Gray, lines: Sequence[FoundLine], scale: float, x_height: f
     return np.asarray(np.stack([x, y, x + width, y + height], axis=1)[is_sign] / scale, np.float64)
 
 
-def _level(line: FoundLine, x: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """Height of the baseline at `x`, along its chord beyond its ends."""
-    xs, ys = np.asarray(line.baseline, np.float64).T
-    slope = (ys[-1] - ys[0]) / max(xs[-1] - xs[0], 1e-6)
-    beyond = slope * (np.minimum(x - xs[0], 0) + np.maximum(x - xs[-1], 0))
-    return np.asarray(np.interp(x, xs, ys) + beyond)
-
-
 def _beside(line: FoundLine, signs: NDArray[np.float64], free: NDArray[np.bool_], side: int) -> list[int]:
     """Which signs go on from the left (-1) or the right end (1) of a line, from there on."""
     unit = line.x_height
     left, top, right, bottom = signs.T
     outline = np.asarray(line.polygon)
     start = end = float(outline[:, 0].min() if side < 0 else outline[:, 0].max())
-    high = ((top + bottom) / 2 - _level(line, (left + right) / 2)) / unit
+    high = ((top + bottom) / 2 - line.level((left + right) / 2)) / unit
     near = free & (high > BAND[0]) & (high < BAND[1])
     far, close = (-left, -right) if side < 0 else (right, left)  # how far out their ends are
     found: list[int] = []
@@ -105,8 +97,7 @@ def _extended(line: FoundLine, signs: NDArray[np.float64], side: int) -> FoundLi
     paper = PAPER * line.x_height
     left, top = signs[:, 0].min() - paper, signs[:, 1].min() - paper
     right, bottom = signs[:, 2].max() + paper, signs[:, 3].max() + paper
-    # Outlines run along the letters' tops from left to right, and back below them.
-    tops, feet = line.polygon[: len(line.polygon) // 2], line.polygon[len(line.polygon) // 2 :]
+    tops, feet = line.edges()
     if side < 0:
         inner = min(right, tops[0][0])
         polygon = ((left, top), (inner, top), *tops, *feet, (inner, bottom), (left, bottom))
@@ -115,6 +106,6 @@ def _extended(line: FoundLine, signs: NDArray[np.float64], side: int) -> FoundLi
         inner = max(left, tops[-1][0])
         polygon = (*tops, (inner, top), (right, top), (right, bottom), (inner, bottom), *feet)
         end = right - paper
-    point = (float(end), float(_level(line, end)))
+    point = (float(end), float(line.level(end)))
     baseline = (point, *line.baseline) if side < 0 else (*line.baseline, point)
     return replace(line, polygon=tuple((float(x), float(y)) for x, y in polygon), baseline=baseline)

@@ -33,6 +33,18 @@ class FoundLine:
     confidence: float
     x_height: float
 
+    def level(self, x: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """Height of the baseline at `x`, along its chord beyond its ends."""
+        xs, ys = np.asarray(self.baseline, np.float64).T
+        slope = (ys[-1] - ys[0]) / max(xs[-1] - xs[0], 1e-6)
+        beyond = slope * (np.minimum(x - xs[0], 0) + np.maximum(x - xs[-1], 0))
+        return np.asarray(np.interp(x, xs, ys) + beyond)
+
+    def edges(self) -> tuple[Polygon, Polygon]:
+        """The outline along the letters' tops from left to right, and back below them."""
+        middle = len(self.polygon) // 2
+        return self.polygon[:middle], self.polygon[middle:]
+
 
 class LineFinder:
     """Finds lines with the network of a bundle."""

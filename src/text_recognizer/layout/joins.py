@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.layout.finder import FoundLine
 from text_recognizer.layout.prepare import flatten_paper
+from text_recognizer.tone import shrink
 
 Gray = NDArray[np.uint8]
 
@@ -41,17 +41,18 @@ def join_at_wide_gaps(gray: Gray, lines: Sequence[FoundLine]) -> list[FoundLine]
     if not pairs:
         return list(lines)
     scale = min(1.0, WORK_X_HEIGHT / float(np.median([line.x_height for line in lines])))
-    small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else gray
-    ink = flatten_paper(np.asarray(small, np.uint8)) < INK
+    ink = flatten_paper(shrink(gray, scale)) < INK
+    gaps = {n: _widest_gap(ink, lines[n], scale) for n in {n for _, _, crossing in pairs for n in crossing}}
     following: dict[int, int] = {}
     for left, right, crossing in pairs:
-        widest = sorted((_widest_gap(ink, lines[number], scale) for number in crossing), reverse=True)
+        widest = sorted((gaps[n] for n in crossing), reverse=True)
         between = _gap_at(ink, _joined(lines[left], lines[right]), scale, lines[left].baseline[-1][0])
         if between <= WIDER * float(np.median(widest[:3])):
             following[left] = right
+    behind = set(following.values())
     out = []
     for number, line in enumerate(lines):
-        if number not in following.values():
+        if number not in behind:
             at = number
             while at in following:
                 at = following[at]
@@ -75,12 +76,12 @@ def _candidates(lines: Sequence[FoundLine]) -> list[tuple[int, int, list[int]]]:
         for right in np.flatnonzero(after)[np.argsort(gaps[after])].tolist():
             one = float(unit[right])
             across = (starts[:, 0] < x - REACH * one) & (ends[:, 0] > starts[right, 0] + REACH * one)
-            off = {n: abs(_level(lines[n], x) - y) for n in np.flatnonzero(across).tolist()}
+            off = {n: abs(float(lines[n].level(x)) - y) for n in np.flatnonzero(across).tolist()}
             crossing = [n for n, pixels in off.items() if pixels < NEAR * one]
             if not crossing or right in taken:
                 continue
             beside = lines[min(crossing, key=off.__getitem__)]
-            course = _level(beside, starts[right, 0]) - _level(beside, x)
+            course = beside.level(starts[right, 0]) - beside.level(x)
             if abs(starts[right, 1] - y - course) < STEP * one:
                 found.append((left, right, crossing))
                 taken.add(right)
@@ -98,11 +99,6 @@ def _candidates(lines: Sequence[FoundLine]) -> list[tuple[int, int, list[int]]]:
     return kept
 
 
-def _level(line: FoundLine, x: float) -> float:
-    xs, ys = np.asarray(line.baseline, np.float64).T
-    return float(np.interp(x, xs, ys))
-
-
 def _joined(left: FoundLine, right: FoundLine) -> FoundLine:
     """Both as one."""
     lengths = [line.baseline[-1][0] - line.baseline[0][0] + 1.0 for line in (left, right)]
@@ -110,13 +106,11 @@ def _joined(left: FoundLine, right: FoundLine) -> FoundLine:
     def mean(a: float, b: float) -> float:
         return float(np.average([a, b], weights=lengths))
 
-    # Outlines run along the letters' tops from left to right, and back below them.
-    cut = [len(line.polygon) // 2 for line in (left, right)]
-    tops = left.polygon[: cut[0]] + right.polygon[: cut[1]]
-    feet = right.polygon[cut[1] :] + left.polygon[cut[0] :]
+    tops, feet = left.edges()
+    tops_behind, feet_behind = right.edges()
     return replace(
         left,
-        polygon=tops + feet,
+        polygon=tops + tops_behind + feet_behind + feet,
         baseline=left.baseline + right.baseline,
         confidence=mean(left.confidence, right.confidence),
         x_height=mean(left.x_height, right.x_height),

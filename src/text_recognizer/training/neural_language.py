@@ -179,8 +179,6 @@ def fit(options: NeuralLanguageOptions, report: Callable[[str], None] = print) -
     windows = Windows(options.texts)
     torch.manual_seed(options.seed)
     network = NeuralLanguageNetwork(NeuralLanguageConfig(vocabulary=FIRST_CHARACTER + len(ALPHABET)))
-    if options.start is not None:
-        load_weights(network, options.start)
     optimizers = _optimizers(network, options.rate)
     checkpoint = options.out.with_suffix(".ckpt")
     step = 0
@@ -191,6 +189,8 @@ def fit(options: NeuralLanguageOptions, report: Callable[[str], None] = print) -
             optimizer.load_state_dict(held)
         step = state["step"]
         report(f"going on from step {step} of {checkpoint}")
+    elif options.start is not None:
+        load_weights(network, options.start)
     held_out = windows.batch(np.random.default_rng(1), 96, held_out=True)
     began, first, bits = time.monotonic(), step, math.inf
     while step < options.steps:

@@ -23,7 +23,8 @@ _A, _B, _C, _STEPS = 3.4445, -4.7750, 2.0315, 5
 class Muon(torch.optim.AdamW):
     """Muon for the weights of groups with `orthogonal=True`, as matrices of rows by the first axis; AdamW for the rest.
 
-    One optimizer, so that one schedule, one clipping and one checkpoint hold for both.
+    `torch.optim.Muon` takes matrices alone, and the recogniser learns most in kernels of convolutions. One optimizer,
+    so that one schedule, one clipping and one checkpoint hold for both.
 
     Args:
         groups: dicts of `params`, `weight_decay` and `orthogonal`.

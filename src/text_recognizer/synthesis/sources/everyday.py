@@ -7,9 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from text_recognizer.synthesis.sources.technical import split, technical_line
-
-Random = np.random.Generator
+from text_recognizer.synthesis.sources.choices import Random, pick, split
+from text_recognizer.synthesis.sources.technical import technical_line
 
 TECHNICAL = 0.25  # share of notes that are code, Markdown or mathematics
 
@@ -152,10 +151,6 @@ _WORDS_ONLY = split(
 )
 
 
-def _pick(words: tuple[str, ...], rng: Random) -> str:
-    return words[int(rng.integers(len(words)))]
-
-
 def _date(rng: Random) -> str:
     d, m, y = (int(v) for v in rng.integers((1, 0, 1850), (29, 12, 2031)))
     month, short = _MONTHS[m], _SHORT_MONTHS[m]
@@ -248,8 +243,8 @@ def _phone(rng: Random) -> str:
 
 def _address(rng: Random) -> str:
     n, code = int(10 ** rng.uniform(0, 3.6)), int(rng.integers(10000, 99999))
-    street = f"{n} {_pick(_STREETS, rng)} {_pick(_WAYS, rng)}"
-    town = _pick(_TOWNS, rng)
+    street = f"{n} {pick(_STREETS, rng)} {pick(_WAYS, rng)}"
+    town = pick(_TOWNS, rng)
     letters = _letters(rng, 3)
     return (
         street,
@@ -279,11 +274,11 @@ def _code(rng: Random) -> str:
 
 
 def _mail(rng: Random) -> str:
-    first, last = _pick(_FIRST, rng).lower(), _pick(_LAST, rng).lower().replace("'", "")
-    n, end = int(rng.integers(1, 100)), _pick(_TLDS, rng)
+    first, last = pick(_FIRST, rng).lower(), pick(_LAST, rng).lower().replace("'", "")
+    n, end = int(rng.integers(1, 100)), pick(_TLDS, rng)
     forms = (f"{first}.{last}", f"{first}{n}", f"{first[0]}.{last}", f"{first}_{last}", f"{last}-{n}", "info")
     who = forms[int(rng.integers(6))]
-    return f"{who}@{_pick(_LAST, rng).lower().replace(chr(39), '')}.{end}"
+    return f"{who}@{pick(_LAST, rng).lower().replace(chr(39), '')}.{end}"
 
 
 _TLDS = split(
@@ -294,17 +289,17 @@ _ROMAN = split(
 )
 
 _FIELDS: dict[str, Callable[[Random], str]] = {
-    "f": lambda r: _pick(_FIRST, r),
-    "l": lambda r: _pick(_LAST, r),
+    "f": lambda r: pick(_FIRST, r),
+    "l": lambda r: pick(_LAST, r),
     "i": lambda r: _letters(r, 1),
     "a": lambda r: "abcdefABCDEF"[int(r.integers(12))],
-    "g": lambda r: _pick(_GOODS, r),
-    "u": lambda r: _pick(_UNITS, r),
+    "g": lambda r: pick(_GOODS, r),
+    "u": lambda r: pick(_UNITS, r),
     "d": _date,
     "dnum": _numeric_date,
-    "day": lambda r: _pick(_DAYS, r),
-    "mon": lambda r: _pick(_MONTHS, r),
-    "smon": lambda r: _pick(_SHORT_MONTHS, r),
+    "day": lambda r: pick(_DAYS, r),
+    "mon": lambda r: pick(_MONTHS, r),
+    "smon": lambda r: pick(_SHORT_MONTHS, r),
     "year": lambda r: str(int(r.integers(1700, 2030))),
     "t": _time,
     "m": _money,
@@ -315,15 +310,15 @@ _FIELDS: dict[str, Callable[[Random], str]] = {
     "num3": lambda r: f"{int(r.integers(1000)):03d}",
     "dec": lambda r: f"{10 ** r.uniform(-2, 4):.{int(r.integers(1, 4))}f}",
     "ord": _ordinal,
-    "rom": lambda r: _pick(_ROMAN, r),
+    "rom": lambda r: pick(_ROMAN, r),
     "phone": _phone,
     "addr": _address,
-    "town": lambda r: _pick(_TOWNS, r),
+    "town": lambda r: pick(_TOWNS, r),
     "code": _code,
     "mail": _mail,
-    "lname": lambda r: _pick(_LAST, r).lower().replace("'", ""),
-    "lf": lambda r: _pick(_GOODS, r),
-    "tld": lambda r: _pick(_TLDS, r),
+    "lname": lambda r: pick(_LAST, r).lower().replace("'", ""),
+    "lf": lambda r: pick(_GOODS, r),
+    "tld": lambda r: pick(_TLDS, r),
     "fw": lambda r: foreign_word(r),
 }
 
@@ -375,7 +370,7 @@ class Everyday:
 
 def foreign_word(rng: Random) -> str:
     """A word with one of the accented letters of the alphabet."""
-    return _pick(_FOREIGN_WORDS, rng)
+    return pick(_FOREIGN_WORDS, rng)
 
 
 _LIST_MARKS = split(
@@ -436,23 +431,23 @@ def built_in_prose(sentences: int = 6000) -> str:
     rng = np.random.default_rng(1905)
     out = []
     for kind in rng.random(sentences).tolist():
-        subject, verb, thing, tail = (_pick(p, rng) for p in (_SUBJECTS, _VERBS, _OBJECTS, _TAILS))
+        subject, verb, thing, tail = (pick(p, rng) for p in (_SUBJECTS, _VERBS, _OBJECTS, _TAILS))
         low = subject if subject == "I" else subject[0].lower() + subject[1:]
         if kind < 0.35:
             text = f"{subject} {verb} {thing} {tail}."
         elif kind < 0.5:
             text = f"{subject} {verb} {thing}."
         elif kind < 0.65:
-            text = f"{_pick(_OPENERS, rng)} {low} {verb} {thing} {tail}."
+            text = f"{pick(_OPENERS, rng)} {low} {verb} {thing} {tail}."
         elif kind < 0.75:
             text = f"{tail[0].upper() + tail[1:]}, {low} {verb} {thing}; "
-            text += f"{_pick(_TAILS, rng)}, {_pick(_FIRST, rng)} {_pick(_VERBS, rng)} it too."
+            text += f"{pick(_TAILS, rng)}, {pick(_FIRST, rng)} {pick(_VERBS, rng)} it too."
         elif kind < 0.83:
-            text = f'"{subject} {verb} {thing}," said {_pick(_FIRST, rng)}, "{tail}."'
+            text = f'"{subject} {verb} {thing}," said {pick(_FIRST, rng)}, "{tail}."'
         elif kind < 0.9:
             text = f"Is it true that {low} {verb} {thing} {tail}?"
         else:
-            text = f"{_pick(_FIRST, rng)} {_pick(_LAST, rng)}'s letter doesn't say that {low} {verb} {thing}!"
+            text = f"{pick(_FIRST, rng)} {pick(_LAST, rng)}'s letter doesn't say that {low} {verb} {thing}!"
         out.append(text)
     return " ".join(out)
 

@@ -6,13 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-Random = np.random.Generator
-
-
-def split(text: str, separator: str = " ") -> tuple[str, ...]:
-    """The words, or other parts, of a long text."""
-    return tuple(text.split(separator))
-
+from text_recognizer.synthesis.sources.choices import Random, pick, split
 
 _NOUNS = split(
     "value index count total item key name node list queue stack table row column line word letter file path "
@@ -50,17 +44,13 @@ _STEPS = split(
 )
 
 
-def _pick(words: tuple[str, ...], rng: Random) -> str:
-    return words[int(rng.integers(len(words)))]
-
-
 def _name(rng: Random) -> str:
     """An identifier, in one of the ways in which they are written."""
-    noun = _pick(_NOUNS, rng)
+    noun = pick(_NOUNS, rng)
     style = rng.random()
     if style < 0.4:
         return noun
-    first = _pick(_VERBS if rng.random() < 0.4 else _NOUNS, rng)
+    first = pick(_VERBS if rng.random() < 0.4 else _NOUNS, rng)
     if style < 0.72:
         return f"{first}_{noun}"
     if style < 0.86:
@@ -81,8 +71,8 @@ def _literal(rng: Random) -> str:
         return _number(rng)
     if kind < 0.75:
         quote = "\"'"[int(rng.integers(2))]
-        return f"{quote}{_pick(_NOUNS, rng)}{quote}"
-    return _pick(("None", "null", "True", "False", "true", "false", "[]", "{}", '""', "0"), rng)
+        return f"{quote}{pick(_NOUNS, rng)}{quote}"
+    return pick(("None", "null", "True", "False", "true", "false", "[]", "{}", '""', "0"), rng)
 
 
 def _list(rng: Random) -> str:
@@ -92,9 +82,9 @@ def _list(rng: Random) -> str:
 
 
 def _index(rng: Random) -> str:
-    kind, name, n = rng.random(), _pick(_NOUNS, rng), int(rng.integers(10))
+    kind, name, n = rng.random(), pick(_NOUNS, rng), int(rng.integers(10))
     if kind < 0.35:
-        return f"[{_pick(('i', 'j', 'n', str(n), f'i+{n}', f'n-{n}', name), rng)}]"
+        return f"[{pick(('i', 'j', 'n', str(n), f'i+{n}', f'n-{n}', name), rng)}]"
     if kind < 0.6:
         return f"[{n}:]" if rng.random() < 0.5 else f"[:{n}]"
     if kind < 0.8:
@@ -111,26 +101,26 @@ def _term(rng: Random) -> str:
     if kind < 0.62:
         return f"{_name(rng)}{_index(rng)}"
     if kind < 0.76:
-        return f"{_pick(_NOUNS, rng)}.{_name(rng)}" + (f".{_pick(_NOUNS, rng)}" if rng.random() < 0.25 else "")
+        return f"{pick(_NOUNS, rng)}.{_name(rng)}" + (f".{pick(_NOUNS, rng)}" if rng.random() < 0.25 else "")
     if kind < 0.9:
-        return f"{_pick(('len', 'max', 'min', 'int', 'str', 'sum', 'range', 'abs'), rng)}({_name(rng)})"
-    return f"{_pick(_NOUNS, rng)}.{_pick(_VERBS, rng)}({_name(rng) if rng.random() < 0.6 else ''})"
+        return f"{pick(('len', 'max', 'min', 'int', 'str', 'sum', 'range', 'abs'), rng)}({_name(rng)})"
+    return f"{pick(_NOUNS, rng)}.{pick(_VERBS, rng)}({_name(rng) if rng.random() < 0.6 else ''})"
 
 
 def _expression(rng: Random) -> str:
     gap = " " if rng.random() < 0.75 else ""
     text = _term(rng)
     for _ in range(int(rng.choice(3, p=(0.45, 0.4, 0.15)))):
-        text += f"{gap}{_pick(('+', '+', '-', '*', '/', '//', '%'), rng)}{gap}{_term(rng)}"
+        text += f"{gap}{pick(('+', '+', '-', '*', '/', '//', '%'), rng)}{gap}{_term(rng)}"
     return text
 
 
 def _condition(rng: Random) -> str:
     gap = " " if rng.random() < 0.8 else ""
-    sign = _pick(("<", ">", "<=", ">=", "==", "!=", "="), rng)
+    sign = pick(("<", ">", "<=", ">=", "==", "!=", "="), rng)
     text = f"{_term(rng)}{gap}{sign}{gap}{_term(rng)}"
     if rng.random() < 0.2:
-        text += f" {_pick(('and', 'or', '&&', '||'), rng)} {_name(rng)}"
+        text += f" {pick(('and', 'or', '&&', '||'), rng)} {_name(rng)}"
     return f"not {_name(rng)}" if rng.random() < 0.1 else text
 
 
@@ -139,86 +129,84 @@ def _arguments(rng: Random) -> str:
 
 
 def _assignment(rng: Random) -> str:
-    sign = _pick((" = ", " = ", "=", " += ", " ← ", " := ", " == "), rng)
+    sign = pick((" = ", " = ", "=", " += ", " ← ", " := ", " == "), rng)
     end = ";" if rng.random() < 0.12 else ""
     return f"{_name(rng)}{sign}{_list(rng) if rng.random() < 0.15 else _expression(rng)}{end}"
 
 
 def _flow(rng: Random) -> str:
-    end = _pick((":", ":", ":", "", " {", ", do:", " then"), rng)
+    end = pick((":", ":", ":", "", " {", ", do:", " then"), rng)
     kind = int(rng.integers(8))
     if kind < 3:
-        word = _pick(("if", "if", "elif", "else if", "while", "until"), rng)
+        word = pick(("if", "if", "elif", "else if", "while", "until"), rng)
         round_it = rng.random() < 0.15
         return f"{word} ({_condition(rng)}){end}" if round_it else f"{word} {_condition(rng)}{end}"
     if kind == 3:
-        return f"for {_pick(('i', 'j', 'x', 'item', 'node', 'key', 'line'), rng)} in {_term(rng)}{end}"
+        return f"for {pick(('i', 'j', 'x', 'item', 'node', 'key', 'line'), rng)} in {_term(rng)}{end}"
     if kind == 4:
-        return f"for ({_pick(_TYPES, rng)} i = 0; i < {_name(rng)}; i++)"
+        return f"for ({pick(_TYPES, rng)} i = 0; i < {_name(rng)}; i++)"
     if kind == 5:
-        return _pick(("else:", "else", "pass", "break", "continue", "}", "{", "end", "try:", "return", "else {"), rng)
+        return pick(("else:", "else", "pass", "break", "continue", "}", "{", "end", "try:", "return", "else {"), rng)
     return f"return {_expression(rng)}"
 
 
 def _signature(rng: Random) -> str:
-    word = _pick(("def", "def", "function", "algorithm", "class", "func", "fn", "void", "public int"), rng)
-    return f"{word} {_name(rng)}({_arguments(rng)}){_pick((':', ':', '', ' {'), rng)}"
+    word = pick(("def", "def", "function", "algorithm", "class", "func", "fn", "void", "public int"), rng)
+    return f"{word} {_name(rng)}({_arguments(rng)}){pick((':', ':', '', ' {'), rng)}"
 
 
 def _comment(rng: Random) -> str:
-    mark = _pick(("// ", "# ", "/* ", "-- "), rng)
+    mark = pick(("// ", "# ", "/* ", "-- "), rng)
     return f"{mark}{_step(rng)}"
 
 
 def _call(rng: Random) -> str:
     kind = rng.random()
     if kind < 0.3:
-        return f'print("{_pick(_HEADINGS, rng)}{_pick(("", "!", ":", "?"), rng)}")'
+        return f'print("{pick(_HEADINGS, rng)}{pick(("", "!", ":", "?"), rng)}")'
     if kind < 0.45:
-        return f"import {_pick(_NOUNS, rng)}"
+        return f"import {pick(_NOUNS, rng)}"
     if kind < 0.55:
-        return f"from {_pick(_NOUNS, rng)} import {_name(rng)}"
+        return f"from {pick(_NOUNS, rng)} import {_name(rng)}"
     if kind < 0.65:
-        return f"#include <{_pick(_NOUNS, rng)}.h>"
-    return f"{_pick(_NOUNS, rng)}.{_pick(_VERBS, rng)}({_expression(rng)})"
+        return f"#include <{pick(_NOUNS, rng)}.h>"
+    return f"{pick(_NOUNS, rng)}.{pick(_VERBS, rng)}({_expression(rng)})"
 
 
 def _step(rng: Random) -> str:
-    text = _pick(_STEPS, rng)
+    text = pick(_STEPS, rng)
     while "{n}" in text:
-        text = text.replace("{n}", _pick(_NOUNS, rng), 1)
+        text = text.replace("{n}", pick(_NOUNS, rng), 1)
     return text
 
 
 def _listed(rng: Random) -> str:
-    mark = _pick(("- ", "- ", "• ", "* ", "→ ", "→ ", f"{int(rng.integers(1, 10))}. ", "+ "), rng)
+    mark = pick(("- ", "- ", "• ", "* ", "→ ", "→ ", f"{int(rng.integers(1, 10))}. ", "+ "), rng)
     return f"{mark}{_step(rng)}"
 
 
 def _markdown(rng: Random) -> str:
     kind = int(rng.integers(7))
     if kind < 3:
-        return f"{'#' * int(rng.integers(1, 5))} {_pick(_HEADINGS, rng)}"
+        return f"{'#' * int(rng.integers(1, 5))} {pick(_HEADINGS, rng)}"
     if kind == 3:
-        return f"**{_pick(_NOUNS, rng)}**: {_step(rng)}"
+        return f"**{pick(_NOUNS, rng)}**: {_step(rng)}"
     if kind == 4:
-        return f"the *{_pick(_NOUNS, rng)}* is **{_pick(_NOUNS, rng)}**"
+        return f"the *{pick(_NOUNS, rng)}* is **{pick(_NOUNS, rng)}**"
     if kind == 5:
-        return _pick(("```", "'''", '"""', "---"), rng) + _pick(("", "python", "Python", "bash", "java", "sql"), rng)
-    return f"`{_name(rng)}` {_pick(('is', 'or', 'and', '→', '='), rng)} `{_name(rng)}`"
+        return pick(("```", "'''", '"""', "---"), rng) + pick(("", "python", "Python", "bash", "java", "sql"), rng)
+    return f"`{_name(rng)}` {pick(('is', 'or', 'and', '→', '='), rng)} `{_name(rng)}`"
 
 
 def _heading(rng: Random) -> str:
-    n, text = int(rng.integers(1, 10)), _pick(_HEADINGS, rng)
-    return _pick(
-        (f"{n}. {text}", f"{n}) {text}", f"{n} {text}", f"({n}) {text}", f"{text}:", text, f"{text}: {n}"), rng
-    )
+    n, text = int(rng.integers(1, 10)), pick(_HEADINGS, rng)
+    return pick((f"{n}. {text}", f"{n}) {text}", f"{n} {text}", f"({n}) {text}", f"{text}:", text, f"{text}: {n}"), rng)
 
 
 def _equation(rng: Random) -> str:
-    a, b, c = (_pick(tuple("abcdfhkmnprstuvwxyzABCFNRV"), rng) for _ in range(3))
+    a, b, c = (pick(tuple("abcdfhkmnprstuvwxyzABCFNRV"), rng) for _ in range(3))
     n, m = (int(v) for v in rng.integers(2, 100, 2))
-    return _pick(
+    return pick(
         (
             f"{a} = {n}{b} + {m}", f"{a}({b}) = {b}^2 - {n}{b} + {m}", f"{a}({b}) = {n}{b}² + {m}", f"{a} = {b} / {c}",
             f"{a}' = {b}{c}", f"O({a})", f"O({a} log {a})", f"O({a}^2)", "O(1)", f"time: O({a})", f"space = O({b})",
