@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from text_recognizer.recognition.normalise import normalise_line
-from text_recognizer.synthesis.rendering.ink import Hand, compose_line, vary
+from text_recognizer.synthesis.rendering.ink import Hand, compose_line, compose_words, vary
 from text_recognizer.synthesis.rendering.line import render_line
 from text_recognizer.synthesis.rendering.pen import Pen, draw_ink
 from text_recognizer.synthesis.sources.alphabet import ALPHABET
@@ -44,6 +44,22 @@ def test_wording_is_followed_where_the_hand_can_print(writer: Writer) -> None:
         compose_line(hand, np.random.default_rng(s), (9, 9), lambda *_: "quick (fox), no!").text for s in range(40)
     }
     assert any(t.startswith("quick (fox), no!") for t in texts)
+
+
+def test_numbers_of_a_list_stand_in_rings_now_and_then(writer: Writer) -> None:
+    """Inside the ring is the number alone, and the text says just that."""
+    hand = Hand(Writer(writer.id, writer.inks, writer.chars | {"4": (word("4"),)}))
+    found = {}
+    for seed in range(60):
+        first = compose_words(hand, "(4) morning tide", np.random.default_rng(seed))[0]
+        found.setdefault(first.text, first)
+    assert set(found) == {"4", "(4)"}
+    *digits, ring = found["4"].strokes
+    low, high = np.concatenate(digits).min(0), np.concatenate(digits).max(0)
+    assert (ring.min(0) < low).all()
+    assert (ring.max(0) > high).all()
+    plain = (compose_words(hand, "tide 4", np.random.default_rng(s))[1] for s in range(60))
+    assert {(ink.text, len(ink.strokes)) for ink in plain} == {("4", 1)}, "a number inside a line has no ring"
 
 
 def test_same_seed_draws_the_same_pixels_and_another_seed_others(writer: Writer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
@@ -18,6 +19,7 @@ _OPENING = "\"'([“£$€«¿¡§"
 # Letters that hang below the baseline in hands where they are taller than so many x-heights.
 _MAY_HANG = {"f": 2.4, "z": 1.6}
 _CLOSING = ".,;:!?\"')]’”…-–—%»ªº²"
+_RINGED = 0.5  # share of the numbers at the beginning of a line that have a ring instead of their full stop or bracket
 
 
 def _points(values: Sequence[float] | Sequence[Sequence[float]]) -> Points:
@@ -363,11 +365,44 @@ def _join(parts: list[Ink | None], text: str, rng: np.random.Generator, gap: flo
     return Ink(text, tuple(strokes))
 
 
+def _ringed_number(hand: Hand, token: str, rng: np.random.Generator) -> Ink | None:
+    """A number of a list in a ring or a box, as notes and boards have them; its text is the number alone.
+
+    None where `token` is no such number, the hand lacks its digits, or it stands without a ring this time.
+    """
+    found = re.fullmatch(r"\(?(\d{1,2})[.)]?", token)
+    if not found or rng.random() > _RINGED:
+        return None
+    ink = hand.piece(found[1], rng, True)
+    if ink is None:
+        return None
+    points = np.concatenate(ink.strokes)
+    low, high = points.min(0), points.max(0)
+    middle, half = (low + high) / 2, (high - low) / 2
+    size = np.float32(rng.uniform(0.6, 1.0))  # numbers in rings are small
+    digits = [(stroke - middle) * size + middle for stroke in ink.strokes]
+    room = float(np.hypot(*half)) * float(size) + float(rng.uniform(0.05, 0.4))
+    radii = _points([room * float(rng.uniform(0.8, 1.1)), room * float(rng.uniform(0.8, 1.1))])
+    start, turn = float(rng.uniform(-np.pi, np.pi)), 2 * np.pi * float(rng.uniform(0.88, 1.12))
+    if rng.random() < 0.15:
+        corners = _points([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]]) * radii * np.float32(0.85)
+        ring = middle + corners + rng.normal(0, 0.05, corners.shape).astype(np.float32)
+    else:
+        at = np.linspace(start, start + turn * (1 if rng.random() < 0.5 else -1), 24)
+        drift = np.linspace(1, float(rng.uniform(0.88, 1.12)), 24)  # the ends of a ring seldom meet
+        ring = middle + radii * np.stack([np.cos(at) * drift, np.sin(at) * drift], axis=1).astype(np.float32)
+    drop = _points([0, float(rng.normal(0, 0.15))])
+    return Ink(found[1], tuple((stroke + drop).astype(np.float32) for stroke in (*digits, ring)))
+
+
 def compose_words(hand: Hand, text: str, rng: np.random.Generator, substitute: bool = True) -> list[Ink]:
     """Ink of each word of `text`; a word the hand lacks is printed from letters or, with `substitute`, replaced."""
     out: list[Ink] = []
-    for token in text.split(" "):
+    for place, token in enumerate(text.split(" ")):
         if not token:
+            continue
+        if place == 0 and (number := _ringed_number(hand, token, rng)):
+            out.append(number)
             continue
         ink = hand.piece(token, rng, hand.can_print)
         if ink is None and substitute and hand.word_list:

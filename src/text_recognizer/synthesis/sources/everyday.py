@@ -374,7 +374,8 @@ def foreign_word(rng: Random) -> str:
 
 
 _LIST_MARKS = split(
-    "• |• |• |- |- |- |– |* |→ |→ |☐ |☐ |☑ |✓ |✓ |{k}. |{k}. |{k}) |{k}) |({k}) |{n}. |{n}) |{a}) |{a}. ",
+    "• |• |• |- |- |- |– |* |→ |→ |☐ |☐ |☑ |✓ |✓ |{k}. |{k}. |{k}) |{k}) |({k}) |{n}. |{n}) |{k} |{k} |{k} |{a}) |"
+    "{a}. ",
     "|",
 )
 _LIST_TEMPLATES = [_Template(mark) for mark in _LIST_MARKS]
