@@ -63,3 +63,24 @@ def test_line_that_is_worth_no_more_stays(reader):
     lines = reader.line_finder.find(np.asarray(page))
     pen.text((150, 100), "5", 30, font=font)
     assert with_signs(np.asarray(page), lines, lambda line: 1.0) == lines
+
+
+@pytest.mark.parametrize("x", [130, 20])
+def test_signs_are_measured_by_their_own_line(x):
+    """A number in a ring before a heading is larger than any sign of the small lines below it; nearness too."""
+    page = Image.new("L", (700, 500), 250)
+    pen = ImageDraw.Draw(page)
+    pen.text((300, 60), "Tests", 30, font=ImageFont.load_default(80))
+    pen.ellipse((x, 45, x + 110, 165), outline=30, width=5)
+    lines = [_line(300, 480, 138, 42.0)]
+    for k in range(3):
+        pen.text((300, 250 + 60 * k), "check the value", 30, font=ImageFont.load_default(28))
+        lines.append(_line(300, 500, 277 + 60 * k, 14.0))
+    signed = with_signs(np.asarray(page), lines, lambda line: float(np.ptp(np.asarray(line.polygon)[:, 0])))
+    assert [line.polygon[0][0] < 290 for line in signed] == [x > 100, False, False, False]
+
+
+def _line(left: float, right: float, baseline: float, x_height: float) -> FoundLine:
+    top, foot = baseline - 1.8 * x_height, baseline + 0.6 * x_height
+    outline = ((left, top), (right, top), (right, foot), (left, foot))
+    return FoundLine(outline, ((left, baseline), (right, baseline)), 1.0, x_height)

@@ -27,6 +27,7 @@ BULLET, SOLID = 0.7, 0.65  # of one that is solid, at most; share of its box tha
 GAP, FARTHEST = 3.2, 7.0  # from the end of the line to the next sign, and to the end of the last
 BAND = (-1.9, 0.4)  # around the baseline, in which the middle of a sign lies
 PAPER = 0.25  # around signs
+LARGEST = 3.0  # times the page's x-height, that of a line whose signs are looked for
 WORTH = 0.2  # that the line must be worth more
 
 
@@ -37,9 +38,11 @@ def with_signs(image: Gray, lines: Sequence[FoundLine], worth: Callable[[FoundLi
     """
     if not lines:
         return []
-    usual = float(np.median([line.x_height for line in lines]))
+    x_heights = np.asarray([line.x_height for line in lines])
+    usual = float(np.median(x_heights))
     scale = min(1.0, WORK_X_HEIGHT / usual)
-    signs = _left_ink(image, lines, scale, usual * scale)
+    # A heading may be larger than the rest, and its number with it.
+    signs = _left_ink(image, lines, scale, usual * scale, min(float(x_heights.max()), LARGEST * usual) * scale)
     if not len(signs):
         return list(lines)
     free = np.ones(len(signs), bool)
@@ -56,8 +59,13 @@ def with_signs(image: Gray, lines: Sequence[FoundLine], worth: Callable[[FoundLi
     return out
 
 
-def _left_ink(image: Gray, lines: Sequence[FoundLine], scale: float, x_height: float) -> NDArray[np.float64]:
-    """Boxes of uncovered strokes of the size of signs: (n, 4) left, top, right, bottom, pixels of the page."""
+def _left_ink(
+    image: Gray, lines: Sequence[FoundLine], scale: float, x_height: float, largest: float
+) -> NDArray[np.float64]:
+    """Boxes of uncovered strokes of the size of signs: (n, 4) left, top, right, bottom, pixels of the page.
+
+    `x_height` is the page's, `largest` that of its largest lines, both in pixels at `scale`.
+    """
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
     ink = (flatten_paper(np.asarray(small, np.uint8)) < INK).astype(np.uint8)
     covered = np.zeros_like(ink)
@@ -66,7 +74,7 @@ def _left_ink(image: Gray, lines: Sequence[FoundLine], scale: float, x_height: f
     count, parts, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     hidden = np.bincount(parts[covered > 0], minlength=count)
     x, y, width, height, area = stats.T
-    is_sign = (hidden < COVERED * area) & (width < WIDTH * x_height) & (height < HEIGHT[1] * x_height)
+    is_sign = (hidden < COVERED * area) & (width < WIDTH * largest) & (height < HEIGHT[1] * largest)
     is_sign &= np.maximum(width, height) > HEIGHT[0] * x_height
     is_sign &= (np.minimum(width, height) < BULLET * x_height) | (area < SOLID * width * height)
     is_sign[0] = False
@@ -81,6 +89,7 @@ def _beside(line: FoundLine, signs: NDArray[np.float64], free: NDArray[np.bool_]
     start = end = float(outline[:, 0].min() if side < 0 else outline[:, 0].max())
     high = ((top + bottom) / 2 - line.level((left + right) / 2)) / unit
     near = free & (high > BAND[0]) & (high < BAND[1])
+    near &= (right - left < WIDTH * unit) & (bottom - top < HEIGHT[1] * unit)
     far, close = (-left, -right) if side < 0 else (right, left)  # how far out their ends are
     found: list[int] = []
     for n in np.flatnonzero(near)[np.argsort(close[near])].tolist():
