@@ -11,14 +11,15 @@ from text_recognizer.training.models.recognizer import RecognizerConfig
 from text_recognizer.training.optim import Muon, orthogonal
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(8, 40), (40, 8), (16, 16)])
-def test_orthogonal_directions_have_one_size(shape: tuple[int, int]) -> None:
+def test_orthogonal_directions_have_one_size(shape: tuple[int, int], dtype: torch.dtype) -> None:
     scaled = torch.randn(shape, generator=torch.Generator().manual_seed(1)) * torch.logspace(0, 1, shape[1])
-    singular = torch.linalg.svdvals(orthogonal(scaled))
+    singular = torch.linalg.svdvals(orthogonal(scaled, dtype).float())
     assert singular.min() > 0.5
     assert singular.max() < 1.3
     u, _, v = torch.linalg.svd(scaled, full_matrices=False)
-    assert torch.sum(orthogonal(scaled) * (u @ v)) > 0.8 * min(shape)  # along the matrix' own directions
+    assert torch.sum(orthogonal(scaled, dtype) * (u @ v)) > 0.8 * min(shape)  # along the matrix' own directions
 
 
 def test_muon_fits_kernels_and_matrices_and_goes_on_from_its_state(tmp_path: Path) -> None:

@@ -162,7 +162,8 @@ class LitRecognizer(L.LightningModule):
             groups[0]["params"] = [p for p in decay if p in rows]
             matrices = [p for p in decay if p not in rows]
             groups.append({"params": matrices, "weight_decay": self.weight_decay, "orthogonal": True})
-            optimizer = Muon(groups, lr=self.learning_rate)
+            products = torch.bfloat16 if precision() == "bf16-mixed" else torch.float32
+            optimizer = Muon(groups, lr=self.learning_rate, dtype=products)
         else:
             optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.98), foreach=True)
         return {

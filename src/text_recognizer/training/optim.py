@@ -29,9 +29,17 @@ class Muon(torch.optim.AdamW):
     Args:
         groups: dicts of `params`, `weight_decay` and `orthogonal`.
         lr: learning rate of both.
+        dtype: of the products that make a step of Muon's: bfloat16 halves their time where the processor has it.
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]], lr: float, betas: tuple[float, float] = (0.9, 0.98)) -> None:
+    def __init__(
+        self,
+        groups: Iterable[dict[str, Any]],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.98),
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self._dtype = dtype
         super().__init__([{"orthogonal": False, **group} for group in groups], lr=lr, betas=betas)
 
     @torch.no_grad()
@@ -61,16 +69,19 @@ class Muon(torch.optim.AdamW):
             state["momentum"] = torch.zeros_like(parameter)
             state["step"] = torch.zeros(())  # AdamW expects one when it loads a state
         momentum = state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
-        direction = orthogonal(parameter.grad.lerp(momentum, MOMENTUM).flatten(1))  # (rows, columns), Nesterov's
+        direction = orthogonal(parameter.grad.lerp(momentum, MOMENTUM).flatten(1), self._dtype)  # (rows, columns), Nesterov's
         # Entries as large as AdamW's on average, whatever the matrix' sizes.
         size = 0.2 * math.sqrt(max(direction.shape))
         parameter.mul_(1 - lr * decay).add_(direction.view_as(parameter), alpha=-lr * size)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """`matrix` (rows, columns) with all singular values between about 0.7 and 1.2, by Newton and Schulz's iteration."""
+def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """`matrix` (rows, columns) with all singular values between about 0.7 and 1.2, by Newton and Schulz's iteration.
+
+    Its products are computed as `dtype`, which the result has.
+    """
     x = matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / (x.norm() + 1e-7)
+    x = (x / (x.norm() + 1e-7)).to(dtype)
     for _ in range(_STEPS):
         product = x @ x.mT
         x = _A * x + (_B * product + _C * product @ product) @ x
