@@ -69,7 +69,8 @@ class Muon(torch.optim.AdamW):
             state["momentum"] = torch.zeros_like(parameter)
             state["step"] = torch.zeros(())  # AdamW expects one when it loads a state
         momentum = state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
-        direction = orthogonal(parameter.grad.lerp(momentum, MOMENTUM).flatten(1), self._dtype)  # (rows, columns), Nesterov's
+        ahead = parameter.grad.lerp(momentum, MOMENTUM)  # Nesterov's
+        direction = orthogonal(ahead.flatten(1), self._dtype)  # (rows, columns)
         # Entries as large as AdamW's on average, whatever the matrix' sizes.
         size = 0.2 * math.sqrt(max(direction.shape))
         parameter.mul_(1 - lr * decay).add_(direction.view_as(parameter), alpha=-lr * size)
