@@ -73,7 +73,57 @@ def itself(pdf, page):
     page.Contents = packed(pdf, b"/F Do\n")
 
 
-@pytest.mark.parametrize("change", [long_drawing, picture_drawn_often, forms_in_forms, itself])
+def tiles(step, box):
+    def change(pdf, page):
+        pattern = packed(pdf, b"0 0 1 1 re f")
+        pattern.Type, pattern.PatternType, pattern.PaintType, pattern.TilingType = pikepdf.Name.Pattern, 1, 1, 1
+        pattern.BBox, pattern.XStep, pattern.YStep = [0, 0, box, box], step, step
+        page.Resources = pikepdf.Dictionary(Pattern=pikepdf.Dictionary(P=pdf.make_indirect(pattern)))
+        page.Contents = packed(pdf, b"/Pattern cs /P scn 0 0 200 100 re f")
+
+    return change
+
+
+def notes(many):
+    """Annotations, half of them tick boxes, that all show one drawing."""
+
+    def change(pdf, page):
+        drawing = packed(pdf, b"0 0 m 100 100 l S\n" * 5000)
+        drawing.Type, drawing.Subtype, drawing.BBox = pikepdf.Name.XObject, pikepdf.Name.Form, [0, 0, 200, 100]
+        drawing = pdf.make_indirect(drawing)
+        common = {"Type": pikepdf.Name.Annot, "Subtype": pikepdf.Name.Stamp, "Rect": [0, 0, 200, 100], "F": 4}
+        stamp = pikepdf.Dictionary(**common, AP=pikepdf.Dictionary(N=drawing))
+        tick = pikepdf.Dictionary(**common, AS=pikepdf.Name.On, AP=pikepdf.Dictionary(N=pikepdf.Dictionary(On=drawing)))
+        page.Annots = pikepdf.Array([pdf.make_indirect(stamp), pdf.make_indirect(tick), 7] * (many // 2))
+
+    return change
+
+
+def masks(deep, times):
+    """Masks whose drawings are masked, and so on."""
+
+    def change(pdf, page):
+        state = pikepdf.Dictionary()
+        for _ in range(deep):
+            form = packed(pdf, b"/G gs 0 0 200 100 re f\n" * times)
+            form.Type, form.Subtype, form.BBox = pikepdf.Name.XObject, pikepdf.Name.Form, [0, 0, 200, 100]
+            form.Group = pikepdf.Dictionary(S=pikepdf.Name.Transparency, CS=pikepdf.Name.DeviceGray)
+            form.Resources = pikepdf.Dictionary(ExtGState=pikepdf.Dictionary(G=state))
+            mask = pikepdf.Dictionary(S=pikepdf.Name.Luminosity, G=pdf.make_indirect(form))
+            state = pikepdf.Dictionary(SMask=mask)
+        page.Resources = pikepdf.Dictionary(ExtGState=pikepdf.Dictionary(G=state))
+        page.Contents = packed(pdf, b"/G gs 0 0 200 100 re f\n" * times)
+
+    return change
+
+
+BOMBS = [
+    long_drawing, picture_drawn_often, forms_in_forms, itself, tiles(1e-5, 1), tiles(0.2, 5000), notes(4000),
+    masks(12, 10), masks(40, 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", BOMBS)
 def test_bomb_is_refused_at_once_and_costs_no_other_page(change):
     bomb, other = find_pages(made(change))
     start = time.monotonic()
@@ -102,6 +152,22 @@ def of_two_kinds(pdf, page):
     page.Contents = pikepdf.Array([pdf.make_indirect(stream)])
 
 
-@pytest.mark.parametrize("change", [a_large_picture, damaged, of_two_kinds, lambda pdf, page: None])
+def odd_annotations(pdf, page):
+    page.Annots = 7
+
+
+def odd_pattern(pdf, page):
+    tiles(4, 4)(pdf, page)
+    page.Resources.Pattern.P.XStep = 0
+    del page.Resources.Pattern.P.BBox
+
+
+USUAL = [
+    a_large_picture, damaged, of_two_kinds, lambda pdf, page: None, tiles(1, 1), tiles(20, 5000), notes(20),
+    masks(2, 10), odd_annotations, odd_pattern,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", USUAL)
 def test_usual_and_odd_pages_are_drawn(change):
     assert [page.load().gray.shape for page in find_pages(made(change))] == [(278, 556)] * 2

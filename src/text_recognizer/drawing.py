@@ -1,7 +1,8 @@
 """What it costs to draw a page of a PDF, before it is drawn: a small file may hold hours of work.
 
 A megabyte unpacks to a gigabyte of drawing, and a form that draws another ten times, which does the same, and so on,
-never ends. Here each stream is unpacked once and up to a limit, and what it draws is added up by what it names.
+never ends. So do a pattern of tiles that are too small to see, masks of masks, and a thousand notes with one drawing.
+Here each stream is unpacked once and up to a limit, and what it draws is added up by what it names.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from text_recognizer.errors import ImageRejected
 MOST = 256 * 2**20  # bytes of drawing, with those that are drawn more than once, and pixels of pictures
 PIXELS = 8  # of a picture cost as much as a byte of drawing
 LONGEST = 128 * 2**20  # bytes of one stream, unpacked
+NOTE = 1000  # an annotation costs as many bytes of drawing
+DENSITY = (200 / 72) ** 2  # pixels of a square point
 _DEEPEST = 30  # forms within forms
 _PIECE = 2**20
-_NAMED = re.compile(rb"/([^\s/\[\]<>(){}%]+)\s+Do\b")
+_NAMED = re.compile(rb"/([^\s/\[\]<>(){}%]+)\s+(Do|gs|scn|SCN)\b")
 _OVERLAP = 160  # bytes by which pieces overlap, since a name may stand across their border
 _PLAIN = 2**18  # packed bytes of a stream of a rare kind that is unpacked at once
 
@@ -36,7 +39,7 @@ def check_drawing(document: Path | bytes, password: str | None, number: int) -> 
     try:
         with pikepdf.open(source, password=password or "") as pdf:
             page = pdf.pages[number - 1].obj
-            cost = _Costs().of_page(page)
+            cost = _Costs(_area(_inherited(page, "/MediaBox"))).of_page(page)
     except (pikepdf.PdfError, pikepdf.PasswordError, OSError, IndexError, ValueError, TypeError):
         return
     if cost > MOST:
@@ -44,31 +47,66 @@ def check_drawing(document: Path | bytes, password: str | None, number: int) -> 
 
 
 class _Costs:
-    """Costs of the forms and pictures of one page, each found once."""
+    """Costs of the forms and pictures of one page of `area` square points, each found once."""
 
-    def __init__(self) -> None:
+    def __init__(self, area: float) -> None:
+        self._area = area
         self._known: dict[tuple[int, int], float] = {}
 
     def of_page(self, page: Any) -> float:
         contents = page.get("/Contents")
         streams = [] if contents is None else list(contents) if _is_array(contents) else [contents]
-        named = _inherited(page, "/Resources").get("/XObject", {})
-        return sum(self._of_stream(stream, named, 0) for stream in streams)
+        resources = _inherited(page, "/Resources")
+        cost = sum(self._of_stream(stream, resources, 0) for stream in streams)
+        notes = page.get("/Annots")
+        for note in notes if _is_array(notes) else ():
+            if cost > MOST:
+                break
+            drawing = _entry(note, "/AP", "/N")
+            if drawing is not None and not _is_stream(drawing):  # one for each state, as of a tick box
+                drawing = _entry(drawing, str(_entry(note, "/AS")))
+            cost += NOTE + (self._of_thing(drawing, resources, 1) if _is_stream(drawing) else 0)
+        return cost
 
-    def _of_stream(self, stream: Any, named: Any, depth: int) -> float:
+    def _of_stream(self, stream: Any, resources: Any, depth: int) -> float:
         cost = 0.0
-        drawn: dict[bytes, int] = {}
+        drawn: dict[tuple[bytes, bytes], int] = {}
         for piece, fresh in _pieces(stream):
             cost += fresh
-            for name in _NAMED.findall(piece):
-                drawn[name] = drawn.get(name, 0) + 1
+            for named in _NAMED.findall(piece):
+                drawn[named] = drawn.get(named, 0) + 1
             if cost > LONGEST:
                 return float("inf")
-        for name, times in drawn.items():
-            thing = named.get("/" + name.decode("latin-1"))
-            if thing is not None:
-                cost += times * self._of_thing(thing, named, depth + 1)
+        for (name, operator), times in drawn.items():
+            key = "/" + name.decode("latin-1")
+            if operator == b"Do":
+                thing = _entry(resources, "/XObject", key)
+                if thing is not None:
+                    cost += times * self._of_thing(thing, resources, depth + 1)
+            elif operator == b"gs":
+                mask = _entry(resources, "/ExtGState", key, "/SMask", "/G")
+                if _is_stream(mask):
+                    cost += times * (self._of_thing(mask, resources, depth + 1) + self._mask(mask))
+            else:  # once, however often: what it fills may be small
+                pattern = _entry(resources, "/Pattern", key)
+                if _is_stream(pattern):
+                    cost += self._of_tiles(pattern, resources, depth + 1)
         return cost
+
+    def _mask(self, form: Any) -> float:
+        """A mask is a picture as large as its form."""
+        return min(self._area, _area(_entry(form, "/BBox"))) * DENSITY / PIXELS
+
+    def _of_tiles(self, pattern: Any, around: Any, depth: int) -> float:
+        """What it costs to fill the page with a pattern. A tile is drawn once, unless it is larger than the page."""
+        steps = abs(float(pattern.get("/XStep", 1)) * float(pattern.get("/YStep", 1)))
+        a, b, c, d = (float(number) for number in list(pattern.get("/Matrix", (1, 0, 0, 1, 0, 0)))[:4])
+        scale = abs(a * d - b * c)
+        if not steps * scale > 0:
+            return 0.0  # PDFium does not draw it
+        tiles, tile = self._area / (steps * scale), _area(pattern.get("/BBox")) * scale
+        drawing = self._of_thing(pattern, around, depth)
+        return tiles * (1 + min(tile, self._area) * DENSITY / PIXELS**2) + drawing * max(1, tiles * (tile > self._area))
 
     def _of_thing(self, thing: Any, around: Any, depth: int) -> float:
         key = thing.objgen
@@ -79,9 +117,7 @@ class _Costs:
             elif depth > _DEEPEST:
                 cost = float("inf")
             else:
-                resources = thing.get("/Resources")
-                named = around if resources is None else resources.get("/XObject", {})
-                cost = self._of_stream(thing, named, depth)
+                cost = self._of_stream(thing, thing.get("/Resources", around), depth)
             self._known[key] = cost
         return self._known[key]
 
@@ -122,7 +158,33 @@ def _inherited(page: Any, name: str) -> Any:
     return {}
 
 
+def _entry(thing: Any, *names: str) -> Any:
+    """An entry of an entry …, None where there is none."""
+    import pikepdf
+
+    for name in names:
+        if not isinstance(thing, pikepdf.Dictionary | pikepdf.Stream) or not name.startswith("/"):
+            return None
+        thing = thing.get(name)
+    return thing
+
+
+def _area(box: Any) -> float:
+    """Of a box in square points; that of A4 where there is no right one."""
+    try:
+        left, bottom, right, top = (float(number) for number in box)
+    except (TypeError, ValueError):
+        return 595.0 * 842
+    return abs((right - left) * (top - bottom))
+
+
 def _is_array(thing: Any) -> bool:
     import pikepdf
 
     return isinstance(thing, pikepdf.Array)
+
+
+def _is_stream(thing: Any) -> bool:
+    import pikepdf
+
+    return isinstance(thing, pikepdf.Stream)
