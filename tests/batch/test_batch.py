@@ -317,6 +317,20 @@ def test_results_inside_the_input_are_not_read_and_inputs_are_not_replaced(tmp_p
     assert (source / "2.pdf").read_bytes() == before
 
 
+def test_documents_called_like_the_files_of_a_batch_replace_none_of_them(tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    for name in ("batch", "errors", "pages"):
+        box(source / f"{name}.pdf", "first", "second")
+    (source / "bad.png").write_bytes(b"rubbish")
+    for _ in range(2):
+        assert run(source, "--output", out, "--format", "json", "--table", "jsonl", "--resume") == 3
+        assert {"key", "files"} <= records(out)[0].keys()
+        assert len((out / "errors.jsonl").read_text().splitlines()) == 1
+        assert len((out / "pages.jsonl").read_text().splitlines()) == 6
+        for name in ("batch", "errors", "pages"):
+            assert len((out / f"{name}.json.jsonl").read_text().splitlines()) == 2
+
+
 def test_two_batches_do_not_write_to_one_folder(scans, tmp_path):
     with Journal(tmp_path, resume=False), pytest.raises(UsageError, match="another batch is writing"):
         run(scans / "a", "--output", tmp_path, "--resume")

@@ -51,6 +51,8 @@ def main(argv: list[str]) -> int:
             total = None
         else:
             listed = list(find_pages(args.sources, **given))
+            if not listed:
+                raise UsageError(f"--pages {args.pages} names no page of these documents; they have fewer")
             found, total = iter(listed), len(listed)
         with _progress(total) as report:
 

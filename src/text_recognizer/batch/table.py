@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from text_recognizer.batch.work import Place, kept_page
+from text_recognizer.batch.work import TABLE, Place, kept_page
 from text_recognizer.errors import ExtraMissing, OutputFailed, install_hint
 
 TableKind = Literal["parquet", "jsonl"]
@@ -31,7 +31,8 @@ def write_table(place: Place, kind: TableKind, records: Iterable[Mapping[str, An
 
     `records`: those of the journal of pages that were read, with `Options.table`. Raises `OutputFailed`.
     """
-    target = place.folder(f"pages.{kind}") / f"pages.{kind}"
+    name = f"{TABLE}.{kind}"
+    target = place.folder(name) / name
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         (_write_parquet if kind == "parquet" else _write_lines)(fresh, _rows(place, records))

@@ -12,11 +12,11 @@ import time
 from collections.abc import Container, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from text_recognizer import formats
-from text_recognizer.batch.journal import about_page
+from text_recognizer.batch.journal import ERRORS, JOURNAL, about_page
 from text_recognizer.bundle import sha256
 from text_recognizer.description import DESCRIPTION
 from text_recognizer.devices import CPU
@@ -32,6 +32,8 @@ from text_recognizer.sheets import about_document, make_sheet
 
 PAGES = ".pages"
 """Folder, below the output, of pages that are read: one JSON a page, and the picture of one that came from a URL."""
+TABLE = "pages"
+"""Name, without its ending, of the table of all pages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +225,14 @@ def read_page(task: Task, reader: Reader, options: Options, place: Place) -> dic
     }
 
 
+def _file(page: PageReference, name: str, suffix: str) -> PurePosixPath:
+    """The file of a document in format `name`: a batch.pdf does not become the journal, batch.jsonl."""
+    file = page.whole.with_name(page.whole.name + suffix)
+    if file.as_posix() in (JOURNAL, ERRORS, f"{TABLE}.jsonl"):
+        return page.whole.with_name(f"{page.whole.name}.{name}{suffix}")
+    return file
+
+
 def put_together(task: Task, options: Options, place: Place) -> dict[str, Any]:
     """Write the document of pages that are read; the record for the journal. Raises whatever writing raises."""
     first, count = task.page, len(task.parts)
@@ -239,7 +249,7 @@ def put_together(task: Task, options: Options, place: Place) -> dict[str, Any]:
                     first, keep_pdf="pdf" in options.formats, pdf_a=options.pdf_a, languages=[page.language]
                 )
                 for name in options.formats:
-                    relative = first.whole.with_name(first.whole.name + ending(name, options.formats, count))
+                    relative = _file(first, name, ending(name, options.formats, count))
                     files.append(relative.as_posix())
                     target = place.folder(relative.as_posix()) / relative.name
                     open_writers.append(writers.enter_context(DocumentFile(name, target, about)))
