@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -444,8 +445,44 @@ def test_result_never_replaces_the_image(capsysbinary, tmp_path, line_image):
     copy.write_bytes(Path(line_image).read_bytes())
     status, _, err = run(capsysbinary, "read", copy, "--output", copy)
     assert status == 2
-    assert "would replace the image" in err[0]
+    assert "would replace" in err[0]
     assert copy.read_bytes() == Path(line_image).read_bytes()
+    listed, linked, hard = tmp_path / "list.txt", tmp_path / "link.txt", tmp_path / "hard.txt"
+    listed.write_text("c.png")
+    linked.symlink_to(copy)
+    hard.hardlink_to(copy)
+    for source, output in ((f"@{listed}", listed), (copy, linked), (copy, hard)):
+        status, _, err = run(capsysbinary, "read", source, "--output", output)
+        assert (status, len(err)) == (2, 1)
+        assert "would replace" in err[0]
+    assert listed.read_text() == "c.png"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["text", "pdf"])
+def test_output_to_a_pipe_or_device_does_not_replace_it(capsysbinary, tmp_path, line_image, name):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as beside:
+        taken = beside.submit(pipe.read_bytes)
+        source = scan(tmp_path / "two.tif", line_image)
+        status, *_ = run(capsysbinary, "read", "--mode", "fast", "--format", name, source, "--output", pipe)
+        assert status == 0
+        assert taken.result(10).startswith(b"%PDF-") if name == "pdf" else b"\f" in taken.result(10)
+    assert pipe.is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "two.tif"]
+
+
+def test_pages_that_no_document_has_are_an_error(capsysbinary, tmp_path, line_image):
+    status, out, err = run(capsysbinary, "read", scan(tmp_path / "two.tif", line_image), "--pages", "3-")
+    assert (status, out, len(err)) == (2, "", 1)
+    assert "--pages 3- names no page" in err[0]
+
+
+def test_names_that_are_too_long_are_one_line(capsysbinary, blank):
+    for arguments, expected in (((f"{'a' * 300}.png",), 3), ((blank, "--output", f"{'a' * 300}.txt"), 5)):
+        status, _, err = run(capsysbinary, "read", *arguments)
+        assert (status, len(err)) == (expected, 1)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

@@ -3,11 +3,13 @@
 import base64
 import io
 import json
+import os
 import pickle
 import struct
 import tracemalloc
 import warnings
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +209,33 @@ def test_members_of_an_archive_are_pages_and_nothing_leaves_it():
     assert sorted(shade(p) for p in good) == [10, 20, 20, 50, 60, 70, 80]
     assert "archive inside an archive" in problems(p for p in pages if "inner" in p.name)[0]
     assert len(problems(p for p in pages if "bad" in p.name)) == 1
+
+
+def test_names_in_an_archive_fit_into_a_file_system(tmp_path):
+    data = encoded(gray(20))
+    names = ["字" * 200 + ".png", "字" * 199 + "体.png", "a/" * 3000 + "x.png", "b/" + "a/" * 3000 + "x.png"]
+    stems = [page.stem for page in find_pages(archive(dict.fromkeys(names, data)))]
+    assert len(set(stems)) == 4
+    for stem in stems:
+        file = tmp_path / stem.with_name(stem.name + "-20000.tables.csv")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+
+
+def test_archive_without_images_is_refused():
+    for members in ({}, {"notes.txt": b"no image"}):
+        assert problems(find_pages(archive(members))) == ["an archive without images or documents; name another"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipe_is_read_once(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as beside:
+        for data, shades in ((encoded(gray(10)), [10]), (tiff([20, 30]), [20, 30])):
+            written = beside.submit(pipe.write_bytes, data)
+            assert [shade(page) for page in find_pages(pipe)] == shades
+            assert written.result(10) == len(data)
 
 
 def test_member_that_unpacks_to_far_more_is_refused_before_it_is_unpacked():

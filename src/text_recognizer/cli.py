@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -185,6 +186,8 @@ def _read(options: argparse.Namespace) -> int:
             if source == "-":
                 pages = (replace(page, name="-", whole=PurePosixPath("stdin")) for page in pages)
             documents.append(list(pages))
+    if not documents:
+        raise UsageError(f"--pages {options.pages} names no page of these documents; they have fewer")
     outputs = _outputs(documents, options)
     reader = Reader(Path(options.bundle) if options.bundle else options.model, options.threads, device=options.device)
     statuses: list[int] = []
@@ -346,7 +349,10 @@ def _outputs(documents: list[list["PageReference"]], options: argparse.Namespace
         standard = _Standard(chosen, heads=count > 1 and not options.lines_only)
         return [_Output(pages, {}, standard=standard) for pages in documents]
     output = Path(options.output)
-    is_folder = options.output.endswith(("/", os.sep)) or output.is_dir()
+    is_folder = options.output.endswith(("/", os.sep)) or _is_folder(output)
+    inputs = {Path(source.removeprefix("@")) for source in options.images}  # lists and manifests are no pages
+    inputs |= {page.source.path for pages in documents for page in pages if page.source.path is not None}
+    protected = {found: path for path in inputs if (found := _same(path))}
     endings = {name: ending(name, names, count) for name in names}
     known = {suffix for name in names for suffix in (ending(name, names, 1), ending(name, names, 2))}
     suffix = next((s for s in sorted(known, key=len, reverse=True) if output.name.lower().endswith(s)), None)
@@ -357,7 +363,7 @@ def _outputs(documents: list[list["PageReference"]], options: argparse.Namespace
             {name: output.with_name(stem + endings[name]) for name in names} if len(names) > 1 else {names[0]: output}
         )
         for target in files.values():
-            _check_not_input(target, everything)
+            _check_not_input(target, protected)
         return [_Output(everything, files, joined=len(documents) > 1)]
     outputs: list[_Output] = []
     targets: dict[Path, PageReference] = {}
@@ -372,7 +378,7 @@ def _outputs(documents: list[list["PageReference"]], options: argparse.Namespace
                     "separately, or with 'text-recognizer batch'"
                 )
             targets[target] = pages[0]
-            _check_not_input(target, everything)
+            _check_not_input(target, protected)
     try:
         for folder in {target.parent for target in targets} or {output}:
             folder.mkdir(parents=True, exist_ok=True)
@@ -404,11 +410,26 @@ def _read_one(
     return Page(width=width, height=height, lines=(line,), model=reader.model, dpi=image.dpi), image
 
 
-def _check_not_input(target: Path, pages: list["PageReference"]) -> None:
-    """Raises UsageError where a result would replace one of the images."""
-    for page in pages:
-        if (path := page.source.path) is not None and target.exists() and path.exists() and target.samefile(path):
-            raise UsageError(f"the result would replace the image {path}; choose another --output")
+def _check_not_input(target: Path, inputs: dict[tuple[int, int], Path]) -> None:
+    """Raises UsageError where a result would replace one of the inputs, also by a link."""
+    if (found := _same(target)) in inputs:
+        raise UsageError(f"the result would replace {inputs[found]}; choose another --output")
+
+
+def _same(path: Path) -> tuple[int, int] | None:
+    """What two paths of the same file have in common; None for what is no file."""
+    try:
+        about = path.stat()
+    except (OSError, ValueError):
+        return None
+    return (about.st_dev, about.st_ino) if stat.S_ISREG(about.st_mode) else None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _print(document: bytes) -> None:

@@ -15,6 +15,7 @@ import glob
 import io
 import json
 import math
+import stat
 import struct
 import threading
 import zipfile
@@ -48,6 +49,7 @@ from text_recognizer.page import Area, Page, Picture
 MAX_DOCUMENT_BYTES = 512 * 2**20  # of a document given as bytes or by URL, and of a member of an archive
 MAX_PAGES = 20_000  # of one document: a file that claims more is damaged, or an attack
 MAX_MEMBERS = 100_000  # of one archive
+MAX_FOLDERS = 10  # in each other, of the path of a member: a path has at most 4096 bytes
 MAX_FRAMES = 1_000  # of an animation: a decoder comes to each through all before it
 PDF_DPI = 200.0
 SUFFIXES = {
@@ -344,14 +346,18 @@ def _expand(source: Given, options: _Options) -> Iterator[PageReference]:
 def _of_path(path: Path, name: str, options: _Options) -> Iterator[PageReference]:
     if not name:  # as of a variable of a shell that is not set; Path("") would be the current folder
         raise ImageRejected("an empty name; give a file or a folder, . for this one")
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # ValueError: a null byte; reading it says what is wrong
+        mode = 0
+    if stat.S_ISDIR(mode):
         # Sorted by name, folder by folder; links are not followed, so no folder is its own child.
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         if not files:
             raise ImageRejected("a folder without images or documents; name another, or the files themselves")
         for file in files:
             yield from _of_disk(file, str(file), PurePosixPath(*file.relative_to(path).parts), options)
-    elif not path.exists() and glob.has_magic(name):
+    elif not mode and glob.has_magic(name):
         fixed = next(i for i, part in enumerate(path.parts) if glob.has_magic(part))
         base = Path(*path.parts[:fixed])  # the folders before the first pattern
         files = _matching(base, path.parts[fixed:])
@@ -359,6 +365,8 @@ def _of_path(path: Path, name: str, options: _Options) -> Iterator[PageReference
             raise ImageRejected("no file matches this pattern; check it, or quote it so that the shell leaves it alone")
         for file in files:
             yield from _of_disk(file, str(file), PurePosixPath(*file.relative_to(base).parts), options)
+    elif mode and not stat.S_ISREG(mode):  # a pipe gives its bytes only once
+        yield from _of_file(Source(data=read_bytes(path, MAX_DOCUMENT_BYTES)), name, PurePosixPath(path.name), options)
     else:
         yield from _of_disk(path, name, PurePosixPath(path.name), options)
 
@@ -459,10 +467,11 @@ def _of_archive(source: Source, name: str, inside: PurePosixPath, options: _Opti
         members = [(info, entry) for info, entry in named if not info.is_dir()]
     if len(members) > MAX_MEMBERS:
         raise ImageRejected(f"an archive of {len(members)} files; at most {MAX_MEMBERS} are read: split it")
-    for info, entry in sorted(members, key=lambda member: (member[0].filename, member[1])):
-        path = PurePosixPath(info.filename.replace("\\", "/"))
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
-            continue
+    paths = [(PurePosixPath(info.filename.replace("\\", "/")), info, entry) for info, entry in members]
+    wanted = [each for each in paths if each[0].suffix.lower() in SUFFIXES and not each[0].name.startswith(".")]
+    if not wanted:
+        raise ImageRejected("an archive without images or documents; name another")
+    for path, info, entry in sorted(wanted, key=lambda member: (member[1].filename, member[2])):
         where = inside.with_suffix("") / _safe(path)
         member = replace(source, member=info.filename, entry=entry)
         shown = f"{name}/{path}"
@@ -653,8 +662,16 @@ def _refused(name: str, stem: PurePosixPath, problem: str) -> PageReference:
 def _safe(path: PurePosixPath) -> PurePosixPath:
     """A relative path that stays below the folder it is put into, whatever an archive or an address calls it."""
     parts = [part for part in path.parts if part not in ("/", "..", ".", "")]
-    cleaned = ["".join("_" if c in '<>:"|?*' or ord(c) < 32 else c for c in part)[:200] for part in parts]
+    cleaned = [_short("".join("_" if c in '<>:"|?*' or ord(c) < 32 else c for c in part)) for part in parts]
+    # Of folders in folders without end, the last ones; `_unique` keeps what then has the same name apart.
+    cleaned = cleaned[-MAX_FOLDERS:]
     return PurePosixPath(*cleaned) if cleaned else PurePosixPath("page")
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for an ending, within the 255 bytes of file systems."""
+    encoded = name.encode(errors="replace")
+    return name if len(encoded) <= 200 else encoded[:200].decode(errors="ignore")
 
 
 def _unique(page: PageReference, used: dict[PurePosixPath, int]) -> PageReference:

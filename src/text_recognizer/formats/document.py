@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from tempfile import mkstemp
 from types import TracebackType
 from typing import BinaryIO, cast
 
@@ -79,8 +82,8 @@ class DocumentFile:
                 name, lambda file, data: _put(path.with_name(file), data), path.name, about
             )
             return
-        self._fresh = path.with_name(f".{path.name}.{os.getpid()}")
         with _refusing(path):
+            self._fresh = _beside(path)
             self._stream = self._fresh.open("w+b")
         try:
             self._writer = open_document(name, self._stream, about)
@@ -99,7 +102,7 @@ class DocumentFile:
             self._writer.close()
             if self._fresh is not None:
                 self._stream.close()
-                self._fresh.replace(self.path)
+                _settle(self._fresh, self.path)
 
     def _discard(self) -> None:
         if self._fresh is not None:
@@ -161,14 +164,43 @@ def format_of(path: Path) -> str:
 
 
 def _put(path: Path, data: bytes) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = _beside(path)
     try:
         fresh.write_bytes(data)
-        fresh.replace(path)
+        _settle(fresh, path)
     except OSError:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise
+
+
+def _beside(path: Path) -> Path:
+    """Where the file `path` is written until it is complete."""
+    if not _is_device(path):
+        return path.with_name(f".{path.name}.{os.getpid()}")
+    number, name = mkstemp()
+    os.close(number)
+    return Path(name)
+
+
+def _settle(fresh: Path, path: Path) -> None:
+    """Make the complete file `fresh` the file `path`."""
+    if _is_device(path):
+        with fresh.open("rb") as whole, path.open("wb") as device:
+            shutil.copyfileobj(whole, device)
+        fresh.unlink()
+    else:
+        fresh.replace(path)
+
+
+def _is_device(path: Path) -> bool:
+    """Whether `path` is a pipe or a device, such as /dev/null: it takes the bytes, and must not become a file."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    # /dev/stdout may be a file, but must stay a link.
+    return not (S_ISREG(mode) or S_ISDIR(mode)) or (path.is_symlink() and path.is_relative_to("/dev"))
 
 
 @contextmanager
