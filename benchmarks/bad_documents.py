@@ -12,6 +12,7 @@ import tempfile
 import time
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pikepdf
@@ -92,6 +93,62 @@ def forms(deep: int) -> bytes:
     return out.getvalue()
 
 
+def changed(change: Callable[[pikepdf.Pdf, pikepdf.Dictionary], None]) -> bytes:
+    """A PDF of one page with what `change` does to it."""
+    out = io.BytesIO()
+    with pikepdf.open(io.BytesIO(drawn())) as pdf:
+        change(pdf, pdf.pages[0].obj)
+        pdf.save(out)
+    return out.getvalue()
+
+
+def form(pdf: pikepdf.Pdf, content: bytes) -> pikepdf.Stream:
+    """A form as large as the page."""
+    made = pikepdf.Stream(pdf, content)
+    made.Type, made.Subtype, made.BBox = pikepdf.Name.XObject, pikepdf.Name.Form, [0, 0, 600, 800]
+    return made
+
+
+def tiny_tiles(pdf: pikepdf.Pdf, page: pikepdf.Dictionary) -> None:
+    """A pattern of tiles of a hundred-thousandth of a point."""
+    tile = pikepdf.Stream(pdf, b"0 0 1 1 re f")
+    tile.Type, tile.PatternType, tile.PaintType, tile.TilingType = pikepdf.Name.Pattern, 1, 1, 1
+    tile.BBox, tile.XStep, tile.YStep, tile.Resources = [0, 0, 1, 1], 1e-5, 1e-5, pikepdf.Dictionary()
+    page.Resources = pikepdf.Dictionary(Pattern=pikepdf.Dictionary(P=pdf.make_indirect(tile)))
+    page.Contents = pikepdf.Stream(pdf, b"/Pattern cs /P scn 0 0 600 800 re f")
+
+
+def stamps(pdf: pikepdf.Pdf, page: pikepdf.Dictionary) -> None:
+    """20,000 annotations that show one drawing of 20,000 lines."""
+    drawing = pdf.make_indirect(form(pdf, b"0 0 m 100 100 l S\n" * 20_000))
+    stamp = pikepdf.Dictionary(
+        Type=pikepdf.Name.Annot,
+        Subtype=pikepdf.Name.Stamp,
+        Rect=[0, 0, 600, 800],
+        F=4,
+        AP=pikepdf.Dictionary(N=drawing),
+    )
+    page.Annots = pikepdf.Array([pdf.make_indirect(stamp)] * 20_000)
+
+
+def masked_masks(pdf: pikepdf.Pdf, page: pikepdf.Dictionary) -> None:
+    """A mask whose drawing is masked, and so on, 60 of them, 50 times."""
+    state = pikepdf.Dictionary()
+    for _ in range(60):
+        drawing = form(pdf, b"/G gs 0 0 600 800 re f")
+        drawing.Group = pikepdf.Dictionary(S=pikepdf.Name.Transparency, CS=pikepdf.Name.DeviceGray)
+        drawing.Resources = pikepdf.Dictionary(ExtGState=pikepdf.Dictionary(G=state))
+        state = pikepdf.Dictionary(SMask=pikepdf.Dictionary(S=pikepdf.Name.Luminosity, G=pdf.make_indirect(drawing)))
+    page.Resources = pikepdf.Dictionary(ExtGState=pikepdf.Dictionary(G=state))
+    page.Contents = pikepdf.Stream(pdf, b"/G gs 0 0 600 800 re f\n" * 50)
+
+
+def endless_pages(pdf: pikepdf.Pdf, page: pikepdf.Dictionary) -> None:
+    """A tree of pages that holds itself, and says that they are a thousand million."""
+    pdf.Root.Pages.Kids = pikepdf.Array([pdf.Root.Pages] * 2)
+    pdf.Root.Pages.Count = 10**9
+
+
 def directories(many: int) -> bytes:
     """A TIFF of `many` directories of ten entries each."""
     size = 2 + 12 * 10 + 4
@@ -126,9 +183,18 @@ def main() -> None:
         "PDF of 256 MiB of drawing": ("a.pdf", content_bomb(256 * 2**20)),
         "PDF of forms in forms, 10 to the power of 12": ("a.pdf", forms(12)),
         "PDF with a picture of 30,000 × 30,000": ("a.pdf", image_bomb(30_000)),
+        "PDF with a pattern of tiles of 0.00001 points": ("a.pdf", changed(tiny_tiles)),
+        "PDF with 20,000 annotations of 20,000 lines": ("a.pdf", changed(stamps)),
+        "PDF with masks of masks": ("a.pdf", changed(masked_masks)),
+        "PDF whose tree of pages holds itself": ("a.pdf", changed(endless_pages)),
         "TIFF of 150,000 directories": ("a.tif", directories(150_000)),
         "ZIP in a ZIP": ("a.zip", archive({"b.zip": inner, "c.png": blank})),
         "ZIP with paths out of it": ("a.zip", archive({"../../up.png": blank, "/etc/root.png": blank})),
+        "ZIP with names of 600 bytes, and 3,000 folders in each other": (
+            "a.zip",
+            archive({"字" * 200 + ".png": blank, "a/" * 3000 + "b.png": blank, "c.png": blank}),
+        ),
+        "ZIP of nothing": ("a.zip", archive({})),
         "ZIP with a member of 1 GiB": ("a.zip", archive({"big.png": bytes(2**30), "c.png": blank})),
     }
     print("| document | size, MB | seconds | peak MB | status | message |\n|---|---|---|---|---|---|")
