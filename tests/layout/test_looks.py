@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from text_recognizer.layout.looks import find_lines
 from text_recognizer.reader import Reader
 
 NOTE = ("dear Emma", "bring bread", "and some tea", "love Peter")
@@ -70,3 +71,23 @@ def test_page_on_its_side_without_a_found_line_is_looked_at_on_the_other_side(re
     assert len(reader.line_finder.find(turned)) == 0
     assert reader.read(turned, "fast").text.splitlines() == [text, text]
     assert reader.orientation(turned).degrees == 90 * quarters
+
+
+@pytest.mark.parametrize(("character", "size"), [("7", 60), ("K", 90), ("4", 30)])
+def test_lone_character_on_a_sheet_is_read(reader, character, size):
+    page = Image.new("L", (900, 700), 245)
+    ImageDraw.Draw(page).text((400, 300), character, 30, font=ImageFont.load_default(size))
+    assert reader.read(page, mode="fast").text == character
+
+
+def test_lone_doubtful_character_is_no_writing(reader):
+    """As a photograph may have by chance; with more beside it, it would be read."""
+    page = drawn(["hello"], 40, (500, 300), (100, 100))
+
+    def found(*chances: float) -> int:
+        """How many lines are found where the recogniser sees characters of these probabilities in each."""
+        return len(find_lines(page, reader.line_finder, lambda crops: np.asarray(chances * len(crops), np.float32), 48))
+
+    assert found(0.95) == 1
+    assert found(0.85) == 0
+    assert found(0.85, 0.85, 0.85) == 1

@@ -23,6 +23,7 @@ from text_recognizer.layout.larger import larger_lines
 from text_recognizer.layout.orientation import MARGIN, SIDEWAYS, TRIED, UPRIGHT, Place, rotate
 from text_recognizer.layout.skew import LIMIT, STEEP, skew_angle
 from text_recognizer.layout.slopes import is_sloping, level_lines
+from text_recognizer.layout.strays import stray_lines
 from text_recognizer.layout.vertical import turn_notes
 from text_recognizer.page import Point, orientation_of
 
@@ -38,6 +39,9 @@ ENOUGH, MOST = 15, 30  # heights of a line that the compared ones must be long i
 # What the characters of another look must be worth more: each counts by how far its probability is above EVEN.
 EVEN, GAIN, LEAST = 0.5, 1.1, 1.0
 MANY, HOPELESS = 30, 0.4  # lines, mean probability: a page of more lines and less is a texture, whatever way it is seen
+# A character or two and nothing else are seen on many a photograph; written ones are surer than these.
+LONE, LONE_CERTAIN = 2, 0.9
+STRAY_CERTAIN = 0.6  # of lone characters, which the finder passed over
 LARGE_CERTAIN = 0.6  # mean probability of lines of larger writing, which others did not lead to
 SIDES = (256, 512)  # pixels of the longer side of pages whose writing is large
 ROOM = 0.25  # of the longer side, as a margin around writing that fills its page
@@ -156,12 +160,15 @@ def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
         for line in larger_lines(look.image, look.lines, finder)
         if _mean(judge([look.crop(line)])) >= LARGE_CERTAIN
     ]
-    look = replace(look, lines=[*look.lines, *larger])
+    strays = [line for line in stray_lines(look.image, look.lines) if _mean(judge([crop(line)])) >= STRAY_CERTAIN]
+    look = replace(look, lines=[*look.lines, *larger, *strays])
     cut = dict(zip(look.places(), look.crops(), strict=True))
     places = list(cut)
     if orientation_of(baseline or () for _, baseline in places) % 180 == 0:
         places = turn_notes(gray, places, finder, lambda crops: _mean(judge(crops)), line_height)
     lines = [(place, cut[place] if place in cut else crop_line(gray, *place, line_height)) for place in places]
+    if len(lines) <= LONE and sum(len(judge([crop])) for _, crop in lines) <= LONE:
+        lines = [(place, crop) for place, crop in lines if _mean(judge([crop])) >= LONE_CERTAIN]
     return [without_faint_end(gray, *line, lambda crops: _mean(judge(crops))) for line in lines]
 
 

@@ -1,0 +1,79 @@
+"""Lone characters and short words on a page with next to nothing on it: ink is what tells where they are.
+
+The line finder knows lines; a single digit on a blank sheet is none to it. Where a page has few strokes, those that
+stand together are offered as lines, and the recogniser says whether they are writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from text_recognizer.layout.finder import FoundLine
+from text_recognizer.layout.prepare import flatten_paper
+from text_recognizer.tone import shrink
+
+Gray = NDArray[np.uint8]
+
+SIDE = 1024  # pixels of the longer side of the page on which ink is looked for
+INK = 150  # grey of flattened paper
+MOST_LINES = 3  # a page of more has writing that the finder knows
+MOST_STROKES, MOST = 60, 12  # connected strokes of a page, and groups of them: a page of more is a texture or a drawing
+SPECK = 5  # pixels at that size: smaller strokes are dirt, unless they stand by a letter
+HEIGHT = (12, 0.7)  # pixels at that size, and share of the page's height: of a group
+ELONGATED = 9.0  # times as wide as high, or as high as wide: a single stroke that is a rule or an edge
+BESIDE, ABOVE = 0.8, 0.5  # heights of the larger one that strokes of a word are apart at most
+MARGIN = 0.25  # of a group's height, around it
+COVERED = 0.3  # share of a group that lines may cover
+CAPITAL = 1.7  # height of digits and capitals in x-heights
+
+
+def stray_lines(image: Gray, lines: Sequence[FoundLine]) -> list[FoundLine]:
+    """Groups of strokes outside of `lines` on a page (H, W), dark on light, from the top; none on a full page."""
+    if len(lines) > MOST_LINES:
+        return []
+    scale = min(1.0, SIDE / max(image.shape))
+    ink = (flatten_paper(shrink(image, scale)) < INK).astype(np.uint8)
+    covered = np.zeros_like(ink)
+    for line in lines:
+        cv2.fillPoly(covered, [(np.asarray(line.polygon) * scale).round().astype(np.int32)], 1)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    x, y, width, height = stats[1:, :4].T
+    stroke = (np.maximum(width, height) >= SPECK) & (np.maximum(width / height, height / width) < ELONGATED)
+    if not 0 < stroke.sum() <= MOST_STROKES:
+        return []
+    boxes = np.stack([x, y, x + width, y + height], axis=1)[stroke]
+    groups = [boxes[members] for members in _together(boxes)]
+    found = []
+    for group in groups:
+        (left, top), (right, bottom) = group[:, :2].min(0).tolist(), group[:, 2:].max(0).tolist()
+        tall = bottom - top
+        if not HEIGHT[0] <= tall <= HEIGHT[1] * ink.shape[0]:
+            continue
+        if float(covered[top:bottom, left:right].mean()) > COVERED:
+            continue
+        room = MARGIN * tall
+        x0, y0, x1, y1 = (v / scale for v in (left - room, top - room, right + room, bottom + room))
+        foot = bottom / scale
+        baseline = ((left / scale, foot), (right / scale, foot))
+        outline = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+        found.append(FoundLine(outline, baseline, 1.0, tall / scale / CAPITAL))
+    return sorted(found, key=lambda line: line.polygon[0][1]) if len(found) <= MOST else []
+
+
+def _together(boxes: NDArray[np.int32]) -> list[NDArray[np.intp]]:
+    """Which of the strokes with these boxes (n, 4) make a character or a word: groups of their indices."""
+    left, top, right, bottom = boxes.T.astype(np.float64)
+    tall = np.maximum(bottom - top, right - left)
+    larger = np.maximum(tall[:, None], tall[None])
+    # Gaps between their boxes, below zero where they meet.
+    across = np.maximum(left[:, None], left[None]) - np.minimum(right[:, None], right[None])
+    down = np.maximum(top[:, None], top[None]) - np.minimum(bottom[:, None], bottom[None])
+    near = ((across < BESIDE * larger) & (down < 0)) | ((down < ABOVE * larger) & (across < 0))
+    label = np.arange(len(boxes))
+    while ((lowest := np.where(near, label[None], len(boxes)).min(1)) < label).any():
+        label = np.minimum(label, lowest)
+    return [np.flatnonzero(label == value) for value in np.unique(label)]
