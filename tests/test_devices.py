@@ -63,6 +63,19 @@ def test_device_whose_driver_is_missing_is_refused_instead_of_read_by_the_proces
         Reader(device="cuda:1").read(drawn, "fast")
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")
+@pytest.mark.parametrize("arguments", [("read",), ("batch", "--output", "out")])
+def test_device_whose_driver_is_missing_is_one_error_for_all_pages(
+    arguments, cuda_built, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("1.png", "2.png"):
+        Image.new("L", (300, 200), 255).save(name)
+    assert cli.main([*arguments, "1.png", "2.png", "--device", "cuda"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "device 'cuda' cannot be started" in line
+
+
 def test_pickled_reader_keeps_its_device(cuda_built):
     copy = pickle.loads(pickle.dumps(Reader(device="cuda:1", threads=3)))
     assert (copy.device, copy.threads, copy.recognizer.device) == ("cuda:1", 3, "cuda:1")

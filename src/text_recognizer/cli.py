@@ -190,6 +190,7 @@ def _read(options: argparse.Namespace) -> int:
         raise UsageError(f"--pages {options.pages} names no page of these documents; they have fewer")
     outputs = _outputs(documents, options)
     reader = Reader(Path(options.bundle) if options.bundle else options.model, options.threads, device=options.device)
+    reader.check_device()
     statuses: list[int] = []
     with _progress(outputs) as advance:
         for output in outputs:

@@ -174,6 +174,11 @@ class Reader:
         image = reference.load()
         return self.read(image, mode, language=language), image
 
+    def check_device(self) -> None:
+        """Start the device: one error at once, not one for each page. Raises `UsageError` where that fails."""
+        if self.device != CPU:
+            _ = self.line_finder
+
     # Loaded when first needed: callers that give the lines need no line finder.
     @cached_property
     def line_finder(self) -> LineFinder:

@@ -63,6 +63,7 @@ def read_batch(
     jobs = options.jobs or _cores()
     bundle = resolve(options.bundle)
     reader = Reader(bundle, device=options.device)  # a damaged model, a wrong language are one error, not one a page
+    reader.check_device()
     reader.recognizer.in_language(options.language)
     summary, documents, start = Summary(), Documents(), time.monotonic()
     with Journal(options.output, options.resume) as journal, _Workers(options, bundle, jobs) as workers:
