@@ -211,6 +211,18 @@ def test_members_of_an_archive_are_pages_and_nothing_leaves_it():
     assert len(problems(p for p in pages if "bad" in p.name)) == 1
 
 
+def test_pages_with_numbers_come_in_their_order(tmp_path):
+    names = ["10.png", "2.png", "1.png", "b10/1.png", "b9/2.png", "01.png", f"{'9' * 100}.png"]
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(encoded(gray(10)))
+    right = ["01", "1", "2", "10", "9" * 100, "b9/2", "b10/1"]
+    assert [p.stem.as_posix() for p in find_pages(tmp_path / "in")] == right
+    assert [p.stem.as_posix() for p in find_pages(f"{tmp_path}/in/**/*.png")] == right
+    stems = [p.stem.as_posix() for p in find_pages(archive(dict.fromkeys(names, encoded(gray(10)))))]
+    assert stems == [f"page/{stem}" for stem in right]
+
+
 def test_names_in_an_archive_fit_into_a_file_system(tmp_path):
     data = encoded(gray(20))
     names = ["字" * 200 + ".png", "字" * 199 + "体.png", "a/" * 3000 + "x.png", "b/" + "a/" * 3000 + "x.png"]

@@ -15,6 +15,7 @@ import glob
 import io
 import json
 import math
+import re
 import stat
 import struct
 import threading
@@ -24,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
@@ -252,9 +253,9 @@ def find_pages(
 ) -> Iterator[PageReference]:
     """Find the pages of one or several sources, in order, without decoding them.
 
-    A source is a path or URL of an image, PDF, TIFF, ZIP or CBZ; a folder (searched for these, sorted by name); a glob
-    (`scans/**/*.jpg`); `@list`, a text file with one source per line; the URL or file of a IIIF manifest (Presentation
-    2 or 3); or the bytes of an image or document.
+    A source is a path or URL of an image, PDF, TIFF, ZIP or CBZ; a folder (searched for these, sorted by name, 2 before
+    10); a glob (`scans/**/*.jpg`); `@list`, a text file with one source per line; the URL or file of a IIIF manifest
+    (Presentation 2 or 3); or the bytes of an image or document.
 
     Args:
         pages: which pages of each document, such as "1-3,7,10-".
@@ -351,8 +352,9 @@ def _of_path(path: Path, name: str, options: _Options) -> Iterator[PageReference
     except (OSError, ValueError):  # ValueError: a null byte; reading it says what is wrong
         mode = 0
     if stat.S_ISDIR(mode):
-        # Sorted by name, folder by folder; links are not followed, so no folder is its own child.
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        # Links are not followed, so no folder is its own child.
+        found = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        files = sorted(found, key=_in_order)
         if not files:
             raise ImageRejected("a folder without images or documents; name another, or the files themselves")
         for file in files:
@@ -371,13 +373,26 @@ def _of_path(path: Path, name: str, options: _Options) -> Iterator[PageReference
         yield from _of_disk(path, name, PurePosixPath(path.name), options)
 
 
+def _in_order(path: PurePath) -> tuple[list[list[tuple[int, str]]], str]:
+    """What paths are sorted by: folder by folder, and a page 2 before a page 10."""
+
+    def split(part: str) -> list[tuple[int, str]]:
+        # Text and numbers alternate; a number with more digits is larger.
+        text_and_numbers = re.split(r"(\d+)", part)
+        for i in range(1, len(text_and_numbers), 2):
+            text_and_numbers[i] = text_and_numbers[i].lstrip("0")
+        return [(len(piece) if i % 2 else 0, piece) for i, piece in enumerate(text_and_numbers)]
+
+    return [split(part) for part in path.parts], str(path)
+
+
 def _matching(base: Path, pattern: tuple[str, ...]) -> list[Path]:
     """Files below `base` that match, sorted; hidden ones only where the pattern begins with a dot itself."""
     whole = "/".join((*pattern, "*") if pattern[-1] == "**" else pattern)
     hidden = any(part.startswith(".") for part in pattern)
     try:
         # Unlike `glob.glob`, this does not follow links below `**`, which may lead in a circle.
-        found = sorted(file for file in base.glob(whole) if file.is_file())
+        found = sorted((file for file in base.glob(whole) if file.is_file()), key=_in_order)
     except (ValueError, NotImplementedError) as error:
         raise ImageRejected(f"not a pattern ({error}); give one such as 'scans/**/*.jpg'") from None
     return [file for file in found if hidden or not any(p.startswith(".") for p in file.relative_to(base).parts)]
@@ -471,7 +486,7 @@ def _of_archive(source: Source, name: str, inside: PurePosixPath, options: _Opti
     wanted = [each for each in paths if each[0].suffix.lower() in SUFFIXES and not each[0].name.startswith(".")]
     if not wanted:
         raise ImageRejected("an archive without images or documents; name another")
-    for path, info, entry in sorted(wanted, key=lambda member: (member[1].filename, member[2])):
+    for path, info, entry in sorted(wanted, key=lambda member: (_in_order(member[0]), member[2])):
         where = inside.with_suffix("") / _safe(path)
         member = replace(source, member=info.filename, entry=entry)
         shown = f"{name}/{path}"
