@@ -223,6 +223,14 @@ def test_pages_with_numbers_come_in_their_order(tmp_path):
     assert stems == [f"page/{stem}" for stem in right]
 
 
+def test_hidden_files_of_a_folder_are_left_out_unless_the_folder_is_given(tmp_path):
+    for name in ("1.png", "._1.png", ".trash/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(encoded(gray(10)) if "._" not in name else b"\0\5\x16\7")
+    assert [p.stem.as_posix() for p in find_pages(tmp_path)] == ["1"]
+    assert [p.stem.as_posix() for p in find_pages(tmp_path / ".trash")] == ["2"]
+
+
 def test_names_in_an_archive_fit_into_a_file_system(tmp_path):
     data = encoded(gray(20))
     names = ["字" * 200 + ".png", "字" * 199 + "体.png", "a/" * 3000 + "x.png", "b/" + "a/" * 3000 + "x.png"]

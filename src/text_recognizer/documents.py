@@ -354,7 +354,7 @@ def _of_path(path: Path, name: str, options: _Options) -> Iterator[PageReference
     if stat.S_ISDIR(mode):
         # Links are not followed, so no folder is its own child.
         found = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        files = sorted(found, key=_in_order)
+        files = sorted((p for p in found if not _is_hidden(p.relative_to(path))), key=_in_order)
         if not files:
             raise ImageRejected("a folder without images or documents; name another, or the files themselves")
         for file in files:
@@ -395,7 +395,12 @@ def _matching(base: Path, pattern: tuple[str, ...]) -> list[Path]:
         found = sorted((file for file in base.glob(whole) if file.is_file()), key=_in_order)
     except (ValueError, NotImplementedError) as error:
         raise ImageRejected(f"not a pattern ({error}); give one such as 'scans/**/*.jpg'") from None
-    return [file for file in found if hidden or not any(p.startswith(".") for p in file.relative_to(base).parts)]
+    return [file for file in found if hidden or not _is_hidden(file.relative_to(base))]
+
+
+def _is_hidden(path: Path) -> bool:
+    # Such as ._1.jpg, which a Mac puts beside 1.jpg on other disks, and which is no image.
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _of_disk(path: Path, name: str, inside: PurePosixPath, options: _Options) -> Iterator[PageReference]:
