@@ -39,8 +39,7 @@ ENOUGH, MOST = 15, 30  # heights of a line that the compared ones must be long i
 # What the characters of another look must be worth more: each counts by how far its probability is above EVEN.
 EVEN, GAIN, LEAST = 0.5, 1.1, 1.0
 MANY, HOPELESS = 30, 0.4  # lines, mean probability: a page of more lines and less is a texture, whatever way it is seen
-# A character or two and nothing else are seen on many a photograph; written ones are surer than these.
-LONE, LONE_CERTAIN = 2, 0.9
+LONE_CERTAIN = 0.9  # of a character with nothing else on the page: many a photograph shows one that is less sure
 STRAY_CERTAIN = 0.6  # of lone characters, which the finder passed over
 LARGE_CERTAIN = 0.6  # mean probability of lines of larger writing, which others did not lead to
 SIDES = (256, 512)  # pixels of the longer side of pages whose writing is large
@@ -167,7 +166,7 @@ def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
     if orientation_of(baseline or () for _, baseline in places) % 180 == 0:
         places = turn_notes(gray, places, finder, lambda crops: _mean(judge(crops)), line_height)
     lines = [(place, cut[place] if place in cut else crop_line(gray, *place, line_height)) for place in places]
-    if len(lines) <= LONE and sum(len(judge([crop])) for _, crop in lines) <= LONE:
+    if len(lines) <= TRIED and len(judge([crop for _, crop in lines])) == 1:
         lines = [(place, crop) for place, crop in lines if _mean(judge([crop])) >= LONE_CERTAIN]
     return [without_faint_end(gray, *line, lambda crops: _mean(judge(crops))) for line in lines]
 
