@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from text_recognizer.training.data import Codec, LineRenderer, collate
 from text_recognizer.training.finetune import FineTuneOptions, LitFineTuning, Recipe, ShownLines, fine_tune
 from text_recognizer.training.models.recognizer import Recognizer as RecognizerNetwork
 from text_recognizer.training.own_lines import OwnLine, cut_lines, hold_out
-from text_recognizer.training.record import read_record
+from text_recognizer.training.record import fingerprints, read_record, write_record
 from text_recognizer.training.vocabulary import MOST, new_characters
 
 WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "lazy", "dog", "1905", "Bath,", "yours", "truly")
@@ -230,33 +231,53 @@ def test_interrupted_run_continues_and_is_tracked_as_one_run(
     assert (listed["name"], listed["status"], listed["params"]["recipe.steps"]) == ("mine", "finished", "24")
 
 
-def test_terminated_run_loses_no_step_and_ends_like_an_undisturbed_one(
-    base: Bundle, tuned: tuple[Bundle, list[OwnLine]], tmp_path: Path
-) -> None:
-    run, out = tmp_path / "run", tmp_path / "mine"
-    options = ["--out", str(out), "--run", str(run), "--steps", "24", "--threads", "1", "--force", "--trackers", "none"]
-    arguments = [str(write_set(tmp_path / "set")), *options]
+def told_to_end(arguments: list[str], told: signal.Signals, printed: Path, when: Callable[[], bool]) -> str:
+    """What `train finetune` prints, to the file `printed` too, that is sent `told` as soon as `when` holds."""
     # The record is written at each step instead of once a minute; the rest is the command as users run it.
     program = "import sys; from text_recognizer import cli; from text_recognizer.training import callbacks\n"
     program += "callbacks.HEARTBEAT = 0.0; sys.exit(cli.main(['train', 'finetune', *sys.argv[1:]]))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    with printed.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, *arguments], stdout=output, stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
     deadline = time.monotonic() + 600
-    while read_record(run).get("step", 0) < 3 and process.poll() is None and time.monotonic() < deadline:
+    while not when() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == INTERRUPTED, output
+    process.send_signal(told)
+    assert process.wait(300) == INTERRUPTED, printed.read_text()
+    return printed.read_text()
+
+
+def test_run_told_to_end_loses_no_step_and_ends_like_an_undisturbed_one(
+    base: Bundle, tuned: tuple[Bundle, list[OwnLine]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run, out, printed = tmp_path / "run", tmp_path / "mine", tmp_path / "printed"
+    options = ["--out", str(out), "--run", str(run), "--steps", "24", "--threads", "1", "--force", "--trackers", "none"]
+    arguments = [str(write_set(tmp_path / "set")), *options]
+    # Ctrl-C in the middle of the training, and the end of the machine while the bundle is made.
+    output = told_to_end(arguments, signal.SIGINT, printed, lambda: read_record(run).get("step", 0) >= 3)
     record = read_record(run)
     assert record["status"] == "interrupted", output
     assert torch.load(run / "last.ckpt", weights_only=True)["global_step"] == record["step"] >= 3
+    output = told_to_end(arguments, signal.SIGTERM, printed, lambda: "exporting the network" in printed.read_text())
+    assert f"continuing the run in {run} at step {record['step']}" in output
+    assert (read_record(run)["status"], read_record(run)["step"]) == ("interrupted", 24)
     assert not out.exists()
     assert finetune.main(arguments) == 0
-    assert (read_record(run)["id"], read_record(run)["step"]) == (record["id"], 24)
+    assert f"the run in {run} is trained already" in capfd.readouterr().err
+    assert (read_record(run)["id"], read_record(run)["status"]) == (record["id"], "finished")
     ours, theirs = (stage.bundle_network(bundle).state_dict() for bundle in (Bundle.open(out), tuned[0]))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_corrected_labels_are_not_mistaken_for_those_of_the_interrupted_run(tmp_path: Path) -> None:
+    manifest = write_set(tmp_path / "set")
+    settings = {"data": {"set": str(manifest)}, "recipe": {"steps": 24}}
+    write_record(tmp_path, {"config": settings, "data": fingerprints(settings["data"]), "parents": {}})
+    assert finetune.unfinished(tmp_path, settings)
+    manifest.write_text(manifest.read_text().replace("fox", "cat"))
+    assert not finetune.unfinished(tmp_path, settings)
 
 
 def test_characters_that_the_base_does_not_know_are_learned(base: Bundle, tmp_path: Path) -> None:

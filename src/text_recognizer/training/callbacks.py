@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 import logging
+import signal
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ from text_recognizer.training.record import (
     parameters,
     process,
     read_record,
+    write_record,
 )
 from text_recognizer.training.tracking import Tracker
 
@@ -168,12 +170,22 @@ class SaveAtEnd(L.Callback):
     """Saves the checkpoint of the run when it is told to end, so that no step is done twice.
 
     Several processes need not all be told, and would wait for each other; during validation the network holds its
-    averaged weights. Both keep the last regular checkpoint.
+    averaged weights. Both keep the last regular checkpoint. Ctrl-C ends the run after the current step, as SIGTERM
+    does: in the middle of one, some weights have made it and others have not. A second Ctrl-C ends the run at once.
     """
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, _end_after_step)  # Lightning restores the former handler
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         if isinstance(exception, TOLD_TO_END) and trainer.training and trainer.world_size == 1:
             trainer.save_checkpoint(Path(trainer.default_root_dir) / f"{LAST}.ckpt")
+
+
+def _end_after_step(number: int, frame: object) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGTERM)
 
 
 @contextmanager
@@ -182,12 +194,35 @@ def interruptible() -> Iterator[None]:
 
     After SIGTERM it leaves with status 0, as if the run were finished, and a script would go on with its next command.
     """
+    outside = signal.getsignal(signal.SIGTERM) is _end_at_once
+    if outside:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning's own handler would call it in the middle of a step
     try:
         yield
     except SystemExit as end:
         if isinstance(end, SIGTERMException) or isinstance(end.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
+    finally:
+        if outside:
+            signal.signal(signal.SIGTERM, _end_at_once)
+
+
+@contextmanager
+def ended_at_once() -> Iterator[None]:
+    """Raise KeyboardInterrupt on SIGTERM too, in work before and after that of a trainer."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _end_at_once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end_at_once(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 class RunRecord(L.Callback):
@@ -200,11 +235,13 @@ class RunRecord(L.Callback):
         config: the run's config as plain values. The files and folders named below "data" are fingerprinted as data,
             those below "model" as parents. All of it goes to the trackers as parameters.
         predictions: rows of a prediction table.
+        more_follows: the run is not finished when its training is; `record.end_run` tells when.
     """
 
-    def __init__(self, config: Mapping[str, Any], predictions: int = 24) -> None:
+    def __init__(self, config: Mapping[str, Any], predictions: int = 24, more_follows: bool = False) -> None:
         self.config = config
         self.predictions = predictions
+        self.more_follows = more_follows
         self.record: dict[str, Any] = {}
         self._written = 0.0
 
@@ -264,7 +301,7 @@ class RunRecord(L.Callback):
             checkpoint["run_record"] = {**self.record, "metrics": _metrics(trainer)}
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._write(trainer, "stopped" if trainer.interrupted else "finished")
+        self._write(trainer, "stopped" if trainer.interrupted else "running" if self.more_follows else "finished")
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self._write(trainer, "interrupted" if isinstance(exception, TOLD_TO_END) else "failed")
@@ -276,13 +313,11 @@ class RunRecord(L.Callback):
         ids = {tracker.kind: tracker.version for tracker in _trackers(trainer)[1:] if tracker.version}
         self.record |= {"status": status, "step": trainer.global_step, "metrics": _metrics(trainer), "seen": now()}
         self.record["trackers"] = {**self.record["trackers"], **ids}
-        file = Path(trainer.default_root_dir) / RECORD
+        folder = Path(trainer.default_root_dir)
         try:
-            fresh = file.with_suffix(".tmp")
-            fresh.write_text(json.dumps(self.record, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
-            fresh.replace(file)
+            write_record(folder, self.record)
         except OSError as error:
-            log.warning("%s cannot be written (%s); training continues.", file, error.strerror)
+            log.warning("%s cannot be written (%s); training continues.", folder / RECORD, error.strerror)
 
 
 def _trackers(trainer: L.Trainer) -> list[Tracker]:

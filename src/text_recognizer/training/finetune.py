@@ -16,6 +16,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count, islice
 from pathlib import Path
@@ -41,13 +42,13 @@ from text_recognizer.recognition.recognizer import Recognizer
 from text_recognizer.registry import resolve
 from text_recognizer.synthesis.rendering.augment import augment
 from text_recognizer.training import stage
-from text_recognizer.training.callbacks import LAST, RunRecord, SaveAtEnd, interruptible
+from text_recognizer.training.callbacks import LAST, TOLD_TO_END, RunRecord, SaveAtEnd, ended_at_once, interruptible
 from text_recognizer.training.data import Batch, Codec, LineRenderer, collate
 from text_recognizer.training.lit import LitRecognizer, precision
 from text_recognizer.training.low_rank import add_factors, factors
 from text_recognizer.training.models import recognizer as model
 from text_recognizer.training.own_lines import By, OwnLine, OwnLines, cut_lines, hold_out
-from text_recognizer.training.record import RECORD, now, read_record
+from text_recognizer.training.record import RECORD, end_run, fingerprints, now, process, read_record, write_record
 from text_recognizer.training.tracking import open_loggers
 from text_recognizer.training.vocabulary import new_characters
 
@@ -66,6 +67,7 @@ PATIENCE = 0.4
 # Shares of the change of weights that are tried against forgetting, and the rendered lines of old hands to try them on.
 KEPT_SHARES = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
 OLD_LINES = 512
+_FINGERPRINTS = {"data": "data", "model": "parents"}  # part of a config: where a record holds the sha256 of its files
 
 
 @dataclass(frozen=True)
@@ -181,17 +183,20 @@ def train_network(
     alphabet: str | None = None,
     config: Mapping[str, Any] | None = None,
     trackers: Sequence[str] | None = (),
+    more_follows: bool = False,
     report: Callable[[str], None] = log.info,
 ) -> tuple[model.Recognizer, Run]:
     """The network of `base` trained on `train` until `validation` stops improving, and its run.
 
     Args:
         folder: of the run: checkpoints, record, metrics as CSV, and readings of held-out lines (`samples.txt`), with a
-            rank also the factors (`FACTORS`). An unfinished run with the same `config` and recipe there is continued
-            from its last checkpoint: that of its last validation, or of the step at which it was told to end.
+            rank also the factors (`FACTORS`). An unfinished run with the same `config`, recipe and data there is
+            continued from its last checkpoint: that of its last validation, or of the step at which it was told to
+            end. A run that has only what follows left is not trained again.
         alphabet: of the new network if it is to learn further characters: that of `base` and they.
         config: what the run is made from, for its record and the trackers (see `callbacks.RunRecord`).
         trackers: as in `tracking.open_loggers`.
+        more_follows: as in `callbacks.RunRecord`.
 
     Raises KeyboardInterrupt when the process is told to end, by Ctrl-C or SIGTERM.
     """
@@ -216,53 +221,27 @@ def train_network(
     settings = json.loads(json.dumps({**(config or {}), "recipe": asdict(recipe)}, default=str))
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / f"{LAST}.ckpt"
-    start = _resumable(last, settings)
-    if start:
-        report(f"continuing the run in {folder} at step {start}")
+    earlier = unfinished(folder, settings)
+    chosen = folder / earlier.get("best", "none")
+    if chosen.is_file():
+        report(f"the run in {folder} is trained already")
+        write_record(folder, {**earlier, **process(), "status": "running"})
     else:
-        for old in (*folder.glob("*.ckpt"), folder / RECORD):
-            old.unlink(missing_ok=True)
-    best = ModelCheckpoint(folder, filename="best", monitor="val/cer", save_weights_only=True)
-    latest = ModelCheckpoint(
-        folder, filename=LAST, save_on_train_epoch_end=False, every_n_epochs=1, enable_version_counter=False
-    )
-    every = min(recipe.validate_every, recipe.steps)
-    patience = max(1, round(PATIENCE * recipe.steps / every))
-    callbacks = [
-        EarlyStopping("val/cer", patience=patience),
-        _Report(report, recipe.steps),
-        RunRecord(settings),
-        SaveAtEnd(),
-    ]
-    watched = sys.stderr.isatty()
-    if watched:
-        callbacks.append(TQDMProgressBar(refresh_rate=5))
-    trainer = L.Trainer(
-        default_root_dir=folder,
-        max_steps=recipe.steps,
-        max_epochs=-1,
-        max_time=recipe.max_time,
-        precision=precision(),  # type: ignore[arg-type]
-        devices=1,
-        gradient_clip_val=2.0,
-        val_check_interval=every,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        logger=False if trackers == () else open_loggers(trackers, folder, experiment="finetune"),
-        log_every_n_steps=10,
-        enable_progress_bar=watched,
-        enable_model_summary=False,
-        callbacks=[*callbacks, best, latest],
-    )
-    shown = ShownLines(train, codec, height, recipe, renderer, start)
-    loaders = DataLoader(shown, batch_size=None), DataLoader(fixed, batch_size=None)
-    with interruptible():
-        trainer.fit(module, *loaders, ckpt_path=last if start else None, weights_only=True)
-    if not best.best_model_path:
-        raise DataInvalid("time was up before the held-out lines were read once: give a longer --max-time.")
-    tuned, run = stage.load_network(Path(best.best_model_path))
+        start = 0
+        if earlier and last.is_file():
+            start = int(stage.open_checkpoint(last)["global_step"])
+            report(f"continuing the run in {folder} at step {start}")
+        else:
+            for old in (*folder.glob("*.ckpt"), folder / RECORD):
+                old.unlink(missing_ok=True)
+        shown = ShownLines(train, codec, height, recipe, renderer, start)
+        loaders = DataLoader(shown, batch_size=None), DataLoader(fixed, batch_size=None)
+        logger = False if trackers == () else open_loggers(trackers, folder, experiment="finetune")
+        callbacks = [RunRecord(settings, more_follows=more_follows), _Report(report, recipe.steps)]
+        chosen = _fit(module, loaders, folder, recipe, callbacks, logger, last if start else None)
+    tuned, run = stage.load_network(chosen)
     if recipe.rank:
-        held = stage.open_checkpoint(Path(best.best_model_path))["state_dict"]
+        held = stage.open_checkpoint(chosen)["state_dict"]
         save_file({k.removeprefix("network."): v.contiguous() for k, v in factors(held).items()}, folder / FACTORS)
     run = replace(run, record=stage.shipped_record(read_record(folder)))
     if renderer is not None:
@@ -274,12 +253,65 @@ def train_network(
     return tuned, run
 
 
-def _resumable(last: Path, settings: Mapping[str, Any]) -> int:
-    """The step at which the unfinished run of `last` with the same settings stopped; 0 if there is none."""
-    record = read_record(last.parent)
-    if not last.is_file() or record.get("config") != settings or record.get("status") == "finished":
-        return 0
-    return int(stage.open_checkpoint(last)["global_step"])
+def _fit(
+    module: LitFineTuning, loaders: tuple[Any, Any], folder: Path, recipe: Recipe, callbacks: Sequence[L.Callback],
+    logger: Any, checkpoint: Path | None,
+) -> Path:  # fmt: skip
+    """Train `module`, from `checkpoint` on; returns its best checkpoint, which the record then names."""
+    best = ModelCheckpoint(folder, filename="best", monitor="val/cer", save_weights_only=True)
+    latest = ModelCheckpoint(
+        folder, filename=LAST, save_on_train_epoch_end=False, every_n_epochs=1, enable_version_counter=False
+    )
+    every = min(recipe.validate_every, recipe.steps)
+    patience = max(1, round(PATIENCE * recipe.steps / every))
+    watched = sys.stderr.isatty()
+    bar = [TQDMProgressBar(refresh_rate=5)] if watched else []
+    trainer = L.Trainer(
+        default_root_dir=folder,
+        max_steps=recipe.steps,
+        max_epochs=-1,
+        max_time=recipe.max_time,
+        precision=precision(),  # type: ignore[arg-type]
+        devices=1,
+        gradient_clip_val=2.0,
+        val_check_interval=every,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        logger=logger,
+        log_every_n_steps=10,
+        enable_progress_bar=watched,
+        enable_model_summary=False,
+        callbacks=[EarlyStopping("val/cer", patience=patience), *callbacks, SaveAtEnd(), *bar, best, latest],
+    )
+    with interruptible():
+        trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
+    if not best.best_model_path:
+        raise DataInvalid("time was up before the held-out lines were read once: give a longer --max-time.")
+    chosen = Path(best.best_model_path)
+    write_record(folder, {**read_record(folder), "best": chosen.name})
+    if trainer.received_sigterm:  # during the last step
+        raise KeyboardInterrupt
+    return chosen
+
+
+def unfinished(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of the unfinished run in `folder` with the same settings and data; empty if there is none."""
+    record = read_record(folder)
+    if record.get("config") != settings or record.get("status") == "finished":
+        return {}
+    same = (record.get(held) == fingerprints(settings.get(part, {})) for part, held in _FINGERPRINTS.items())
+    return record if all(same) else {}
+
+
+@contextmanager
+def _finished_when_written(folder: Path) -> Iterator[None]:
+    """The run in `folder` ends as this does: what comes after the training belongs to it."""
+    try:
+        yield
+    except BaseException as error:
+        end_run(folder, "interrupted" if isinstance(error, TOLD_TO_END) else "failed")
+        raise
+    end_run(folder, "finished")
 
 
 def old_batches(renderer: LineRenderer, codec: Codec, count: int = OLD_LINES) -> list[Batch]:
@@ -465,7 +497,8 @@ def fine_tune(options: FineTuneOptions, report: Callable[[str], None] = log.info
     """Fine-tune a model on lines of your own and write it as a bundle.
 
     `report` receives a line at each step. Raises DataInvalid if there are too few lines or the result reads the
-    held-out lines worse than the base, and OutputFailed if `out` holds something other than a bundle.
+    held-out lines worse than the base, OutputFailed if `out` holds something other than a bundle, and KeyboardInterrupt
+    on Ctrl-C and SIGTERM.
     """
     stage.check_replaceable(options.out)
     for path in (options.unipen, options.fonts, options.texts):
@@ -504,11 +537,11 @@ def fine_tune(options: FineTuneOptions, report: Callable[[str], None] = log.info
         "model": {"base": base.path / stage.WEIGHTS},
         "data": {"set": options.data, "train_lines": len(train), "validation_lines": len(validation), **data},
     } | ({"alphabet": {"new": "".join(new)}} if new else {})
-    network, run = train_network(
-        base, train, validation, run_folder, options.recipe, renderer, alphabet=alphabet, config=config,
-        trackers=options.trackers, report=report,
-    )  # fmt: skip
-    with tempfile.TemporaryDirectory() as scratch:
+    with ended_at_once(), _finished_when_written(run_folder), tempfile.TemporaryDirectory() as scratch:
+        network, run = train_network(
+            base, train, validation, run_folder, options.recipe, renderer, alphabet=alphabet, config=config,
+            trackers=options.trackers, more_follows=True, report=report,
+        )  # fmt: skip
         folder = Path(scratch)
         beside = options.data if options.data.is_dir() else options.data.parent
         corrections = manifest if (manifest := beside / EXPORTED).is_file() else None

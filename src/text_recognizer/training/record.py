@@ -11,6 +11,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,21 @@ def read_record(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Replace the record of the run in `folder`. Raises OSError."""
+    fresh = (folder / RECORD).with_suffix(".tmp")
+    fresh.write_text(json.dumps(record, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
+    fresh.replace(folder / RECORD)
+
+
+def end_run(folder: Path, how: str) -> None:
+    """Write the status of the run in `folder` if this process runs it and has not written another one yet."""
+    record = read_record(folder)
+    if record.get("status") == "running" and record.items() >= process().items():
+        with suppress(OSError):  # the record then shows a run whose process is gone
+            write_record(folder, {**record, "status": how, "seen": now()})
 
 
 def fingerprints(config: Mapping[str, Any]) -> dict[str, str]:

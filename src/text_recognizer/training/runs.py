@@ -72,13 +72,14 @@ def sort_runs(runs: list[Any], metric: str) -> list[Any]:
 
 
 def run_status(run: Any, folder: Path) -> str:
-    """The status of a run; "killed" where the store calls it running and its `run.json` in `folder` shows otherwise."""
-    written = str(run.info.status).lower()
-    if written == "running":
-        held = record.read_record(folder / run.info.run_name)
-        if held.get("trackers", {}).get("mlflow") == run.info.run_id:
-            return record.status(held)
-    return written
+    """The status of a run: that of its `run.json` in `folder`, else what the store says.
+
+    The store learns nothing of a kill, and calls a fine-tuning finished before its bundle is written.
+    """
+    held = record.read_record(folder / run.info.run_name)
+    if held.get("trackers", {}).get("mlflow") == run.info.run_id:
+        return record.status(held)
+    return str(run.info.status).lower()
 
 
 def list_table(runs: list[Any], metrics: list[str], folder: Path) -> Table:

@@ -547,9 +547,12 @@ def install(folder: Path, out: Path) -> None:
     """Verify the complete bundle in `folder` and copy it to `out`; an older bundle there is replaced."""
     Bundle.open(folder, whole=True)
     check_replaceable(out)
+    whole = out.with_name(f".{out.name}.unfinished")  # whoever ends this leaves no half bundle at `out`
+    shutil.rmtree(whole, ignore_errors=True)
+    shutil.copytree(folder, whole)
     if out.exists():
         shutil.rmtree(out)
-    shutil.copytree(folder, out)
+    whole.rename(out)
 
 
 def check_replaceable(out: Path) -> None:
