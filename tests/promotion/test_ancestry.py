@@ -59,7 +59,8 @@ def tune(tmp_path: Path, registry: Registrar, exported: Path) -> Tune:
             corrections_sha256=sha256(exported / "export.json"), lines={"train": 28, "validation": 6},
         )  # fmt: skip
         files = {name: sha256(folder / name) for name in base.description.files}
-        replace(base.description, version=version, run=run, files=files).write(folder)
+        data = (*base.description.data, "lines of the user's own")
+        replace(base.description, version=version, run=run, files=files, data=data).write(folder)
         return registry.add(folder)
 
     return made
@@ -83,6 +84,7 @@ def test_promoted_model_is_traced_to_corrections_base_data_and_commits(
         "sha256 of set: " + "7" * 64, base.description.run.record["git_commit"], "sha256 of unipen", "CC-BY-4.0",
     ):  # fmt: skip
         assert fact in said, fact
+    assert said.count("data: lines of the user's own\n") == 2  # what a base learned is shown at the base
     assert said.index("pen@0.4") < said.index("pen@0.3") < said.index(str(base))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from text_recognizer.bundle import SHIPPED, Bundle, sha256
-from text_recognizer.description import Description
+from text_recognizer.description import BaseModel, Description
 from text_recognizer.errors import BundleInvalid, DataInvalid
 from text_recognizer.evaluation.versions import Versions
 from text_recognizer.registry import ALIASES, Registry, standing
@@ -105,15 +105,17 @@ def _run(bundle: Bundle, known: _Known, seen: frozenset[str]) -> Node:
     facts += [(f"lines of {part}", count) for part, count in run.lines.items()]
     facts += [(f"in {kind}", there) for kind, there in record.get("trackers", {}).items()]
     sources = []
+    base = None
     if run.base is not None:
-        sources.append(_base(run.base.name, run.base.version, run.base.weights_sha256, known, seen))
+        base = _found(run.base.weights_sha256, known, seen)
+        sources.append(_base(run.base, base, known, seen))
     if run.corrections_sha256:
         sources.append(_corrections(run.corrections_sha256, known.exports))
     begun = {name: digest for name, digest in record.get("parents", {}).items() if digest not in seen}
     for name, digest in begun.items():
         if run.base is None or digest != run.base.weights_sha256:
             sources.append(Node("weights", f"began with {name}", (("sha256", str(digest)),)))
-    sources += _data(bundle, known.versions)
+    sources += _data(description, base.description if base else None, known.versions)
     commit = str(record.get("git_commit") or description.git_commit or "unknown")
     changed = "yes" if record.get("uncommitted_changes") else None
     sources.append(
@@ -123,18 +125,25 @@ def _run(bundle: Bundle, known: _Known, seen: frozenset[str]) -> Node:
     return Node("run", kind, _known(facts), tuple(sources))
 
 
-def _base(name: str, version: str, weights: str, known: _Known, seen: frozenset[str]) -> Node:
-    title = f"{name}@{version}"
+def _found(weights: str, known: _Known, seen: frozenset[str]) -> Bundle | None:
+    """The model with these weights, in the registry or shipped."""
     if weights in seen:  # a bundle cannot be its own ancestor; a forged one may say so
-        return Node("model", title, (("weights", weights), ("note", "named above already")))
+        return None
     for folder in (*(model.path for model in known.registry.models()), SHIPPED):
         try:
             if Description.read(folder).files.get(WEIGHTS) == weights:
-                return _model(Bundle.open(folder), known, seen)
+                return Bundle.open(folder)
         except BundleInvalid:  # of no use as evidence
             continue
+    return None
+
+
+def _base(base: BaseModel, bundle: Bundle | None, known: _Known, seen: frozenset[str]) -> Node:
+    if bundle is not None:
+        return _model(bundle, known, seen)
     missing = "not in this registry: 'text-recognizer models pull' it to see what it was made of"
-    return Node("model", title, (("weights", weights), ("note", missing)))
+    note = "named above already" if base.weights_sha256 in seen else missing
+    return Node("model", f"{base.name}@{base.version}", (("weights", base.weights_sha256), ("note", note)))
 
 
 def _corrections(digest: str, exports: Mapping[str, Path]) -> Node:
@@ -153,14 +162,18 @@ def _corrections(digest: str, exports: Mapping[str, Path]) -> Node:
     return Node("corrections", f"{manifest['lines']} corrected lines", _known(facts))
 
 
-def _data(bundle: Bundle, versions: Versions) -> list[Node]:
-    description = bundle.description
+def _data(description: Description, base: Description | None, versions: Versions) -> list[Node]:
+    """The data of a run; that of its base model, which a bundle names first, is shown there."""
+    names, licences = description.data, description.licences
+    if base is not None and names[: len(base.data)] == base.data:
+        names = names[len(base.data) :]
+    if base is not None and licences[: len(base.licences)] == base.licences:
+        licences = licences[len(base.licences) :]
     digests: list[tuple[str, Any]] = []
     for name, digest in description.run.record.get("data", {}).items():
         digests += [(f"sha256 of {name}", digest), (f"version of {name}", versions.named(digest))]
-    licences = [(entry.data, entry.licence) for entry in description.licences]
-    facts = _known([*digests, *licences])
-    return [Node("data", ", ".join(description.data) or "unnamed", facts)] if description.data or facts else []
+    facts = _known([*digests, *((entry.data, entry.licence) for entry in licences)])
+    return [Node("data", ", ".join(names) or "unnamed", facts)] if names or facts else []
 
 
 def _own(metrics: Mapping[str, Any]) -> list[tuple[str, float]]:
