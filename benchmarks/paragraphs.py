@@ -2,6 +2,7 @@
 
     python benchmarks/paragraphs.py runs/paragraph/last.ckpt --unipen data/unipen.npz --texts data/texts
         --set data/paragraphs
+    python benchmarks/paragraphs.py runs/paragraph/last.ckpt --read my-paragraph.jpg
 
 Rendered paragraphs are of held-out writers, none seen in training; the line mode gets them as pages, twice as large and
 with a margin. A set is measured only. The network does not know how tall the lines of a picture are, so it reads it at
@@ -59,6 +60,13 @@ def confidence(network: ParagraphRecognizer, ink: NDArray[np.uint8]) -> float:
     return float(best.values[written].mean()) * min(1.0, float(written.sum()) / 40) if written.any() else 0.0
 
 
+def at_best_height(module: LitParagraphs, picture: Path) -> NDArray[np.uint8]:
+    """The ink of a picture of a paragraph, at the height at which the CTC head is surest."""
+    gray = load_image(picture).gray
+    tried = [normalise_line(gray, PITCH * lines) for lines in LINES]
+    return max(tried, key=lambda ink: confidence(module.network, ink))
+
+
 def report(name: str, truths: Sequence[str], texts: Sequence[str]) -> None:
     found = [errors(truth, text) for truth, text in zip(truths, texts, strict=True)]
     cer = sum(e.character_edits for e in found) / sum(e.characters for e in found)
@@ -69,15 +77,22 @@ def report(name: str, truths: Sequence[str], texts: Sequence[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--unipen", type=Path, required=True)
+    parser.add_argument("--unipen", type=Path, help="of rendered paragraphs; needed unless --read is given")
     parser.add_argument("--texts", type=Path)
     parser.add_argument("--set", type=Path, action="append", default=[])
     parser.add_argument("--paragraphs", type=int, default=32, help="rendered ones; 0 for none")
     parser.add_argument("--max-lines", type=int, default=8)
+    parser.add_argument("--read", type=Path, metavar="PICTURE", help="print what is read in a paragraph, nothing else")
     args = parser.parse_args()
-    module, reader = load(args.checkpoint), Reader()
+    module = load(args.checkpoint)
+    if args.read:
+        print(read_ink(module, at_best_height(module, args.read), "ctc"))
+        return
+    reader = Reader()
 
     if args.paragraphs:
+        if args.unipen is None:
+            parser.error("give --unipen, or --paragraphs 0")
         data = RenderedParagraphs(
             args.unipen, None, args.texts, validation_lines=args.paragraphs, max_lines=args.max_lines, font_share=0.0
         )
@@ -98,11 +113,7 @@ def main() -> None:
         pictures = load_set(place).pages
         truths = [page.text or "\n".join(line.text for line in page.lines) for page in pictures]
         print(f"{place.name}: {len(truths)} pictures")
-        chosen = []
-        for page in pictures:
-            gray = load_image(page.image).gray
-            tried = [normalise_line(gray, PITCH * lines) for lines in LINES]
-            chosen.append(max(tried, key=lambda ink: confidence(module.network, ink)))
+        chosen = [at_best_height(module, page.image) for page in pictures]
         for head in ("ctc", "decoder"):
             report(f"no line finder, {head}", truths, [read_ink(module, ink, head) for ink in chosen])
         report("line mode, fast", truths, [reader.read(page.image, mode="fast").text for page in pictures])

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch.nn import functional as F
 
 from text_recognizer.bundle import Bundle
@@ -106,6 +107,14 @@ def test_counting_needs_no_marked_lines(bundle_dir: Path) -> None:
     assert all(torch.equal(value, lit.state_dict()[name]) for name, value in means.items())
     read = lit.eval().read(batch)
     assert [text.count("\n") + 1 for text in read["ctc"]] == batch.lines.tolist()
+
+
+def test_config_has_the_sizes_of_the_weights_it_begins_with(bundle_dir: Path) -> None:
+    given = yaml.safe_load((train.CONFIGS / "paragraph.yaml").read_text())["model"]["init_args"]
+    sizes = RecognizerConfig.of_sizes(given["config"])
+    assert train.CONFIGS.parent / given["weights"] == bundle_dir / stage.WEIGHTS
+    assert sizes == RecognizerConfig.of_sizes(Bundle.open(bundle_dir).description.run.config)
+    load_weights(ParagraphRecognizer(sizes), bundle_dir / stage.WEIGHTS)
 
 
 def test_config_trains_and_validates(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_paragraph_model_is_refused_at_once(unipen: Path, tmp_path: Path) -> Non
     options = stage.StageOptions(
         checkpoint=write_checkpoint(network, tmp_path / "last.ckpt"), out=tmp_path / "out", unipen=unipen
     )
-    with pytest.raises(DataInvalid, match="whole paragraphs, an experiment"):
+    with pytest.raises(DataInvalid, match="experiment that cannot be staged"):
         stage.stage(options)
 
 

@@ -95,8 +95,8 @@ def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recogni
     state = open_checkpoint(checkpoint)
     if any(name.startswith("network.encoder.rows.") for name in state["state_dict"]):
         raise DataInvalid(
-            f"{checkpoint} reads whole paragraphs, an experiment (docs/learn/experiments.md): a bundle reads lines, so "
-            "stage a checkpoint of line-small or line-base."
+            f"{checkpoint} reads whole paragraphs, an experiment that cannot be staged (docs/learn/experiments.md; "
+            "benchmarks/paragraphs.py reads with it): stage a checkpoint of line-small or line-base."
         )
     config = RecognizerConfig.of_sizes(state["hyper_parameters"])
     network = model.Recognizer(config)
