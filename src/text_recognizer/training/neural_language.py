@@ -2,10 +2,6 @@
 
 It learns running text as pages show it: cut into lines of one width, now and then hyphenated or in capitals, with the
 notes of everyday between. A killed run goes on from its last checkpoint.
-
-References
-- Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; Liu et al., "Muon is scalable for LLM
-  training", 2025, arXiv:2502.16982 (steps as large as those of AdamW)
 """
 
 from __future__ import annotations
@@ -32,6 +28,7 @@ from text_recognizer.synthesis.sources.everyday import EVERYDAY
 from text_recognizer.synthesis.sources.text import ENGLISH_SHARE, language_of, normalise_text
 from text_recognizer.training.language_model import character_ids
 from text_recognizer.training.models.neural_language import NeuralLanguageConfig, NeuralLanguageNetwork
+from text_recognizer.training.optim import Muon
 
 LENGTH = 192  # characters of a window
 EVERYDAY_SHARE, EVERYDAY_LINES = 0.06, 60_000
@@ -179,14 +176,13 @@ def fit(options: NeuralLanguageOptions, report: Callable[[str], None] = print) -
     windows = Windows(options.texts)
     torch.manual_seed(options.seed)
     network = NeuralLanguageNetwork(NeuralLanguageConfig(vocabulary=FIRST_CHARACTER + len(ALPHABET)))
-    optimizers = _optimizers(network, options.rate)
+    optimizer = _optimizer(network, options.rate)
     checkpoint = options.out.with_suffix(".ckpt")
     step = 0
     if checkpoint.is_file():
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         network.load_state_dict(state["network"])
-        for optimizer, held in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(held)
+        optimizer.load_state_dict(state["optimizer"])
         step = state["step"]
         report(f"going on from step {step} of {checkpoint}")
     elif options.start is not None:
@@ -195,35 +191,33 @@ def fit(options: NeuralLanguageOptions, report: Callable[[str], None] = print) -
     began, first, bits = time.monotonic(), step, math.inf
     while step < options.steps:
         share = min(1.0, (step + 1) / WARM_UP, 2 * (1 - step / options.steps))
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = options.rate * share
+        for group in optimizer.param_groups:
+            group["lr"] = options.rate * share
         loss = _loss(network, *windows.batch(np.random.default_rng([options.seed, 7, step]), options.batch))
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         step += 1
         if step % CHECKPOINT_EVERY == 0 or step == options.steps:
             with torch.no_grad():
                 bits = float(_loss(network, *held_out)) / math.log(2)
             speed = (step - first) * options.batch * LENGTH / (time.monotonic() - began)
-            _save(checkpoint, network, optimizers, step)
+            _save(checkpoint, network, optimizer, step)
             report(f"step {step}: {bits:.3f} bits a character on held-out text, {speed:.0f} characters a second")
     export(network, options.out)
     return bits
 
 
-def _optimizers(network: NeuralLanguageNetwork, rate: float) -> list[torch.optim.Optimizer]:
+def _optimizer(network: NeuralLanguageNetwork, rate: float) -> Muon:
     """Muon for the matrices of the layers, AdamW for embeddings, the head and vectors."""
     matrices = [p for p in network.layers.parameters() if p.ndim == 2]
     chosen = set(matrices)
-    others = [p for p in network.parameters() if p not in chosen]
-    return [
-        torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.95), weight_decay=0.0),
+    groups = [
+        {"params": [p for p in network.parameters() if p not in chosen], "weight_decay": 0.0},
+        {"params": matrices, "weight_decay": 0.01, "orthogonal": True},
     ]
+    return Muon(groups, lr=rate, betas=(0.9, 0.95), dtype=torch.bfloat16)  # as the losses
 
 
 def _loss(network: NeuralLanguageNetwork, ids: Tensor, grams: Tensor, following: Tensor) -> Tensor:
@@ -233,8 +227,8 @@ def _loss(network: NeuralLanguageNetwork, ids: Tensor, grams: Tensor, following:
     return F.cross_entropy(logits.flatten(0, 1).float(), following.flatten(), ignore_index=BLANK)
 
 
-def _save(file: Path, network: nn.Module, optimizers: list[torch.optim.Optimizer], step: int) -> None:
-    whole = {"network": network.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step}
+def _save(file: Path, network: nn.Module, optimizer: Muon, step: int) -> None:
+    whole = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
     unfinished = file.with_suffix(".unfinished")
     torch.save(whole, unfinished)
     unfinished.replace(file)
