@@ -117,9 +117,33 @@ def masks(deep, times):
     return change
 
 
+def font(size, kind="TrueType"):
+    def change(pdf, page):
+        file = pdf.make_indirect(packed(pdf, bytes(2**20), size))
+        described = pikepdf.Dictionary(
+            Type=pikepdf.Name.FontDescriptor, FontName=pikepdf.Name.Abc, Flags=4, FontBBox=[0, 0, 1, 1], ItalicAngle=0,
+            Ascent=1, Descent=0, CapHeight=1, StemV=1, FontFile2=file,
+        )  # fmt: skip
+        inner = pikepdf.Dictionary(
+            Type=pikepdf.Name.Font,
+            Subtype=pikepdf.Name("/" + kind),
+            BaseFont=pikepdf.Name.Abc,
+            FontDescriptor=described,
+        )
+        if kind == "CIDFontType2":
+            inner = pikepdf.Dictionary(
+                Type=pikepdf.Name.Font, Subtype=pikepdf.Name.Type0, BaseFont=pikepdf.Name.Abc,
+                Encoding=pikepdf.Name("/Identity-H"), DescendantFonts=[inner],
+            )  # fmt: skip
+        page.Resources = pikepdf.Dictionary(Font=pikepdf.Dictionary(F=inner, G=7))
+        page.Contents = packed(pdf, b"BT /F 20 Tf 20 50 Td (aaa) Tj ET")
+
+    return change
+
+
 BOMBS = [
     long_drawing, picture_drawn_often, forms_in_forms, itself, tiles(1e-5, 1), tiles(0.2, 5000), notes(4000),
-    masks(12, 10), masks(40, 1),
+    masks(12, 10), masks(40, 1), font(200), font(200, "CIDFontType2"),
 ]  # fmt: skip
 
 
@@ -164,7 +188,7 @@ def odd_pattern(pdf, page):
 
 USUAL = [
     a_large_picture, damaged, of_two_kinds, lambda pdf, page: None, tiles(1, 1), tiles(20, 5000), notes(20),
-    masks(2, 10), odd_annotations, odd_pattern,
+    masks(2, 10), odd_annotations, odd_pattern, font(20),
 ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from text_recognizer.errors import ImageRejected
 MOST = 256 * 2**20  # bytes of drawing, with those that are drawn more than once, and pixels of pictures
 PIXELS = 8  # of a picture cost as much as a byte of drawing
 LONGEST = 128 * 2**20  # bytes of one stream, unpacked
+DENSEST = 1032  # times as many bytes as its own are the most that a stream of zlib unpacks to
 NOTE = 1000  # an annotation costs as many bytes of drawing
 DENSITY = (200 / 72) ** 2  # pixels of a square point
 _DEEPEST = 30  # forms within forms
@@ -51,6 +52,7 @@ class _Costs:
 
     def __init__(self, area: float) -> None:
         self._area = area
+        self._fonts: set[tuple[int, int]] = set()
         self._known: dict[tuple[int, int], float] = {}
 
     def of_page(self, page: Any) -> float:
@@ -69,7 +71,7 @@ class _Costs:
         return cost
 
     def _of_stream(self, stream: Any, resources: Any, depth: int) -> float:
-        cost = 0.0
+        cost = self._of_fonts(resources)
         drawn: dict[tuple[bytes, bytes], int] = {}
         for piece, fresh in _pieces(stream):
             cost += fresh
@@ -92,6 +94,24 @@ class _Costs:
                 if _is_stream(pattern):
                     cost += self._of_tiles(pattern, resources, depth + 1)
         return cost
+
+    def _of_fonts(self, resources: Any) -> float:
+        """Nothing, or without end where the file of a font unpacks to far more than fonts have."""
+        import pikepdf
+
+        fonts = _entry(resources, "/Font")
+        for font in fonts.as_dict().values() if isinstance(fonts, pikepdf.Dictionary) else ():
+            if not isinstance(font, pikepdf.Dictionary) or font.objgen in self._fonts:
+                continue
+            if font.is_indirect:
+                self._fonts.add(font.objgen)
+            inner = _entry(font, "/DescendantFonts")
+            described = _entry(inner[0] if _is_array(inner) and len(inner) else font, "/FontDescriptor")
+            for name in ("/FontFile", "/FontFile2", "/FontFile3"):
+                file = _entry(described, name)
+                if _is_stream(file) and _is_long(file):
+                    return float("inf")
+        return 0.0
 
     def _mask(self, form: Any) -> float:
         """A mask is a picture as large as its form."""
@@ -120,6 +140,17 @@ class _Costs:
                 cost = self._of_stream(thing, thing.get("/Resources", around), depth)
             self._known[key] = cost
         return self._known[key]
+
+
+def _is_long(stream: Any) -> bool:
+    if len(stream.read_raw_bytes()) * DENSEST <= LONGEST:
+        return False
+    size = 0
+    for _, fresh in _pieces(stream):
+        size += fresh
+        if size > LONGEST:
+            return True
+    return False
 
 
 def _pieces(stream: Any) -> Iterator[tuple[bytes, int]]:
