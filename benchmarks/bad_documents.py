@@ -1,6 +1,8 @@
 """What documents that are made to harm cost: each is read in a process of its own, in the fast mode.
 
-python benchmarks/bad_documents.py
+    python benchmarks/bad_documents.py [WORD …]
+
+With words, only the documents whose names have one of them.
 """
 
 import io
@@ -143,6 +145,24 @@ def masked_masks(pdf: pikepdf.Pdf, page: pikepdf.Dictionary) -> None:
     page.Contents = pikepdf.Stream(pdf, b"/G gs 0 0 600 800 re f\n" * 50)
 
 
+def font_bomb(pdf: pikepdf.Pdf, page: pikepdf.Dictionary) -> None:
+    """A font whose file unpacks to 1 GiB."""
+    packed, piece = bytearray(), zlib.compressobj(9)
+    for _ in range(1024):
+        packed += piece.compress(bytes(2**20))
+    file = pikepdf.Stream(pdf, bytes(packed + piece.flush()))
+    file.Filter = pikepdf.Name.FlateDecode
+    described = pikepdf.Dictionary(
+        Type=pikepdf.Name.FontDescriptor, FontName=pikepdf.Name.Abc, Flags=4, FontBBox=[0, 0, 1, 1], ItalicAngle=0,
+        Ascent=1, Descent=0, CapHeight=1, StemV=1, FontFile2=pdf.make_indirect(file),
+    )  # fmt: skip
+    font = pikepdf.Dictionary(
+        Type=pikepdf.Name.Font, Subtype=pikepdf.Name.TrueType, BaseFont=pikepdf.Name.Abc, FontDescriptor=described
+    )
+    page.Resources = pikepdf.Dictionary(Font=pikepdf.Dictionary(F=font))
+    page.Contents = pikepdf.Stream(pdf, b"BT /F 50 Tf 50 500 Td (aaa) Tj ET")
+
+
 def endless_pages(pdf: pikepdf.Pdf, page: pikepdf.Dictionary) -> None:
     """A tree of pages that holds itself, and says that they are a thousand million."""
     pdf.Root.Pages.Kids = pikepdf.Array([pdf.Root.Pages] * 2)
@@ -186,6 +206,7 @@ def main() -> None:
         "PDF with a pattern of tiles of 0.00001 points": ("a.pdf", changed(tiny_tiles)),
         "PDF with 20,000 annotations of 20,000 lines": ("a.pdf", changed(stamps)),
         "PDF with masks of masks": ("a.pdf", changed(masked_masks)),
+        "PDF with a font of 1 GiB": ("a.pdf", changed(font_bomb)),
         "PDF whose tree of pages holds itself": ("a.pdf", changed(endless_pages)),
         "TIFF of 150,000 directories": ("a.tif", directories(150_000)),
         "ZIP in a ZIP": ("a.zip", archive({"b.zip": inner, "c.png": blank})),
@@ -198,7 +219,9 @@ def main() -> None:
         "ZIP with a member of 1 GiB": ("a.zip", archive({"big.png": bytes(2**30), "c.png": blank})),
     }
     print("| document | size, MB | seconds | peak MB | status | message |\n|---|---|---|---|---|---|")
-    for case, (name, data, *options) in cases.items():
+    words = sys.argv[1:]
+    chosen = {case: made for case, made in cases.items() if not words or any(word in case for word in words)}
+    for case, (name, data, *options) in chosen.items():
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "in" / name
             source.parent.mkdir()
