@@ -4,10 +4,12 @@ Every address whose cost is not linear in its body, or whose objects are not cou
 """
 
 import base64
+import contextlib
 import io
 import json
 import os
 import re
+import socket
 import struct
 import sys
 import threading
@@ -257,6 +259,35 @@ def test_large_body_does_no_harm_at_any_address(server):
         costs[method, path[:60]] = answer.status_code, seconds(pid) - before
     assert {at: cost for at, cost in costs.items() if cost[0] >= 500 or cost[1] > SECONDS} == {}
     assert {method for method, _ in costs} >= {"GET", "POST", "DELETE"}
+
+
+CHUNKED = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunked(server, path: str, chunk: bytes, size: int) -> int:
+    """The status of the answer to a body of `size` bytes in chunks like this one."""
+    address = httpx.URL(server.url)
+    with socket.create_connection((address.host, address.port), timeout=60) as sock:
+        with contextlib.suppress(ConnectionError):  # it may hang up before the end
+            sock.sendall(CHUNKED % path.encode() + b"%x\r\n%s\r\n" % (len(chunk), chunk) * (size // len(chunk)))
+            sock.sendall(b"0\r\n\r\n")
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            answer = sock.recv(2**16)
+    return int([*answer.split(), b"", b"0"][1])
+
+
+@pytest.mark.parametrize("path", ["/v1/read", "/v1/feedback", "/page/pages", "/healthz", "/nothing"])
+def test_body_in_tiny_chunks_costs_little(server, path):
+    pid, before = server.process.pid, seconds(server.process.pid)
+    assert chunked(server, path, b"a", 4 * 2**20) in (0, 400, 404, 405)  # 0: hung up
+    assert seconds(pid) - before < SECONDS / 4
+    assert server.http.get("/healthz").status_code == 200
+
+
+def test_body_in_small_chunks_is_read(server):
+    assert chunked(server, "/v1/read?mode=fast", b"a" * 300, 4 * 2**20) == 422  # no image
+    assert chunked(server, "/v1/read?mode=fast", b"a", 4000) == 422
 
 
 @pytest.mark.alone

@@ -9,7 +9,29 @@ from typing import ClassVar
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+# A chunk costs the event loop microseconds, however small it is: 2 MiB of them, each with one byte, would keep it for
+# seconds. A body may have so many of any size, and one more for each so many bytes.
+CHUNKS, CHUNK_BYTES = 4096, 256
+MAX_HEAD = 2**16  # bytes
 STOPPING = "text_recognizer.stopping"  # in the state of the lifespan: what is called when the server begins to stop
+
+
+class _Connection(h11.Connection):
+    """Refuses bodies in very small chunks, as what is not HTTP."""
+
+    _left = CHUNKS * CHUNK_BYTES
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._left = CHUNKS * CHUNK_BYTES
+        elif isinstance(event, h11.Data) and event.chunk_start:
+            self._left -= CHUNK_BYTES
+        if isinstance(event, h11.Data):
+            self._left = min(CHUNKS * CHUNK_BYTES, self._left + len(event.data))
+            if self._left < 0:
+                raise h11.RemoteProtocolError("the chunks of the body are too small")
+        return event
 
 
 class TimeoutProtocol(H11Protocol):
@@ -28,6 +50,7 @@ class TimeoutProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.conn = _Connection(h11.SERVER, self.config.h11_max_incomplete_event_size or MAX_HEAD)
         sock = transport.get_extra_info("socket")
         # asyncio does so only where the listening socket names TCP, which sockets of Python seldom do. Otherwise the
         # body of an answer waits 40 ms for the client to acknowledge its head.
