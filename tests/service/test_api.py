@@ -295,6 +295,18 @@ def test_wrong_keys_are_limited_and_whoever_has_a_key_is_not_locked_out(running)
         assert 1 <= int(answer.headers["retry-after"]) <= 2
 
 
+def test_client_with_a_network_of_ipv6_is_one_client(process):
+    with process(TEXT_RECOGNIZER_API_KEYS="a", TEXT_RECOGNIZER_TRUSTED_PROXIES="127.0.0.1") as service:
+
+        def status(address):
+            sent = {"X-API-Key": "wrong", "X-Forwarded-For": address}
+            return service.http.get("/v1/models", headers=sent).status_code
+
+        statuses = [status(f"2001:db8:0:1:{n:x}::{n:x}") for n in range(40)]
+        assert statuses[:20] == [401] * 20 and statuses[-1] == 429
+        assert status("2001:db8:0:2::1") == status("192.0.2.1") == status("::ffff:192.0.2.2") == 401
+
+
 @pytest.mark.parametrize(("trusted", "status"), [("", 429), ("10.1.2.3", 429), ("127.0.0.0/8,::1", 200)])
 def test_forwarded_address_is_believed_from_trusted_proxies_alone(process, trusted, status):
     with process(TEXT_RECOGNIZER_RATE_LIMIT="6", TEXT_RECOGNIZER_TRUSTED_PROXIES=trusted) as service:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import time
 from collections import OrderedDict
 
@@ -33,7 +34,7 @@ class Access:
     async def check(self, request: Request) -> None:
         """Admit `request`. Raises `ForeignPage`, `Unauthorized`, `RateLimited`."""
         origins.check(request.method, request.headers, self._origins, self._hosts)
-        client = (request.client.host if request.client else "").encode()
+        client = network(request.client.host if request.client else "").encode()
         request.state.owner = ""
         if self._keys:
             key = _digest(_sent(request))
@@ -57,6 +58,17 @@ class Access:
         self._welcome.move_to_end((client, key))
         if len(self._welcome) > REMEMBERED:
             self._welcome.popitem(last=False)
+
+
+def network(address: str) -> str:
+    """What one client has: an IPv4 address, but of IPv6 a /64 network, whose addresses it can change as it likes."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    return str(ip.ipv4_mapped or ipaddress.ip_network((ip, 64), strict=False))
 
 
 class Allowances:
