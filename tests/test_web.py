@@ -173,3 +173,25 @@ def test_hosts_that_the_operator_names_may_be_private_and_no_others(monkeypatch)
             with pytest.raises(ImageRejected):
                 web.fetch(f"https://{host}/page.png", 1000, rules=rules)
     assert tried == [("10.0.0.5", 443)] * 2
+
+
+METADATA = [
+    "169.254.169.254", "fe80::1", "fd00:ec2::254", "fd20:ce::254", "168.63.129.16", "100.100.100.200", "192.0.0.192",
+    "::ffff:169.254.169.254", "::169.254.169.254", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a9fe:a9fe", "2002:a9fe:a9fe::1",
+    "2001:0:a9fe:a9fe::1", "::ffff:100.100.100.200",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_name_that_may_be_private_leads_to_no_cloud_metadata(monkeypatch, address):
+    answers = [[address], ["10.0.0.5", address]]  # also where only one of several addresses does
+    for found in answers:
+        monkeypatch.setattr(web, "getaddrinfo", lambda host, port, *, at=found, **_: [(0, 0, 0, "", (a,)) for a in at])
+        with pytest.raises(ImageRejected, match="no address"):
+            web.named_addresses("files.intranet", 443)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.5", "127.0.0.1", "::1", "fd12:3456::7", "::ffff:10.0.0.5", "8.8.8.8"])
+def test_name_that_may_be_private_leads_to_other_addresses(monkeypatch, address):
+    monkeypatch.setattr(web, "getaddrinfo", lambda host, port, **_: [(0, 0, 0, "", (address,))])
+    assert web.named_addresses("files.intranet", 443) == [address]

@@ -204,7 +204,7 @@ def public_addresses(host: str, port: int, seconds: float = MAX_SECONDS) -> list
 def named_addresses(host: str, port: int, seconds: float = MAX_SECONDS) -> list[str]:
     """The addresses of a host that the operator named; never those of cloud metadata. Raises as `public_addresses`."""
     addresses = list(dict.fromkeys(_resolve(host, port, seconds)))
-    if not addresses or any(ipaddress.ip_address(a.partition("%")[0]).is_link_local for a in addresses):
+    if not addresses or any(map(_may_be_metadata, addresses)):
         raise ImageRejected(f"{host!r} has no address that may be fetched; check the URL, or send the image itself")
     return addresses
 
@@ -242,6 +242,34 @@ _NOT_PUBLIC = tuple(
         ),
     )
 )  # fmt: skip
+
+
+# Where clouds tell a machine its secrets, beside link-local addresses.
+_METADATA = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "169.254.0.0/16", "fe80::/10",
+            "fd00:ec2::254/128",  # Amazon
+            "fd20:ce::254/128",  # Google
+            "168.63.129.16/32",  # Azure
+            "100.100.100.200/32",  # Alibaba
+            "192.0.0.192/32",  # Oracle
+            "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32",  # they carry an IPv4 address
+        ),
+    )
+)  # fmt: skip
+_LOOPBACK = ipaddress.ip_address("::1")
+
+
+def _may_be_metadata(address: str) -> bool:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return _may_be_metadata(str(ip.ipv4_mapped))
+        if ip == _LOOPBACK:
+            return False
+    return any(ip in network for network in _METADATA if network.version == ip.version)
 
 
 def is_public(address: str) -> bool:
