@@ -137,6 +137,9 @@ def test_what_the_service_knows_goes_before_what_a_client_claims(kept, picture, 
         ({"lines": ["one"] * 4}, "4 lines"),
         ({"text": "x" * 20_001}, "20,000"),
         ({"text": "x" * 1_000_000}, "20,000"),
+        ({"text": "e" + "\u0301" * 31}, "combining marks"),
+        ({"comment": "e" + "\u0301" * 31}, "combining marks"),
+        ({"lines": ["one", "e" + "\u0316\u0301" * 16, "three"]}, "combining marks"),
         ({"lines": ["x" * 7000] * 3}, "20,000"),
         ({"lines": [""] * 100_000}, "2,000 lines"),
         ({"comment": "x" * 2_001}, "2,000"),
@@ -163,6 +166,13 @@ def test_1_mb_correction_in_a_form_is_refused_for_its_length(kept, picture):
     said = json.dumps({"request_id": request_id, "text": "x" * 1_100_000})
     answer = kept.http.post("/v1/feedback", data={"feedback": said}, files={"image": picture})
     assert (answer.status_code, answer.json()["code"]) == (422, "feedback-rejected")
+
+
+def test_letter_may_have_some_marks(kept, picture):
+    request_id = read(kept.http, picture)["request_id"]
+    text = "e\u0301 o\u0323\u0302 a" + "\u0316" * 30
+    assert say(kept.http, request_id, text=text).status_code == 201
+    assert kept.store.get(request_id).correction.text == "é ộ a" + "\u0316" * 30
 
 
 @pytest.mark.parametrize("text", ["日本語 ₤ 𝔘", "a\r\nb\tc", "x" * 20_000])

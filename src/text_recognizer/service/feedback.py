@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_TEXT, MAX_COMMENT, MAX_LINES = 20_000, 2_000, 2_000
+MARKS = 30  # on one letter, as in Unicode's Stream-Safe Text Format: NFC takes time quadratic in them
 STORE_SECONDS = 15.0  # for one operation
 STORE_THREADS, STORE_WAITING = 4, 64
 RETRY_AFTER = 5.0
@@ -324,6 +325,8 @@ def _checked(sent: schema.FeedbackRequest) -> Feedback:
     length = len(sent.text or "") + sum(map(len, sent.lines or ()))
     if length > MAX_TEXT or len(sent.lines or ()) > MAX_LINES:
         raise FeedbackRefused(f"the text has {length:,} characters; send at most {MAX_TEXT:,} in {MAX_LINES:,} lines")
+    if not all(map(_is_stream_safe, (sent.comment, sent.text or "", *(sent.lines or ())))):
+        raise FeedbackRefused(f"a letter has more than {MARKS} combining marks; send plain text")
     comment, text = _with_line_feeds(sent.comment), None if sent.text is None else _with_line_feeds(sent.text)
     lines = None if sent.lines is None else tuple(unicodedata.normalize("NFC", line) for line in sent.lines)
     if not (sent.flag or comment.strip() or lines or text is not None or sent.checked):
@@ -344,6 +347,15 @@ def _checked(sent: schema.FeedbackRequest) -> Feedback:
 
 def _with_line_feeds(text: str) -> str:
     return unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _is_stream_safe(text: str) -> bool:
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks > MARKS:
+            return False
+    return True
 
 
 def _is_plain(text: str, allowed: str = "") -> bool:
