@@ -60,6 +60,37 @@ def test_only_pages_that_the_operator_names_may_frame_the_page():
         Settings.from_environment({"TEXT_RECOGNIZER_FRAMES": "http://localhost:8888;script-src"})
 
 
+FOREIGN = [
+    {"Origin": "https://evil.example"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Host": "evil.example", "Origin": "http://evil.example"},
+    {"Host": "evil.example:80", "Sec-Fetch-Site": "same-origin"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+@pytest.mark.parametrize("where", ["service", "before"])
+def test_page_of_another_site_can_send_nothing_that_changes_or_costs(request, where, page, headers):
+    http = request.getfixturevalue(where).http
+    addresses = {
+        ("POST", "/v1/read"), ("POST", "/v1/image"), ("POST", "/v1/feedback"), ("DELETE", "/v1/feedback/r"),
+        ("POST", "/page/pages"), ("POST", "/page/written/text"),
+    }  # fmt: skip
+    for method, path in addresses:
+        answer = http.request(method, path, json={"page": page} if method == "POST" else None, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "foreign-page"), path
+    own = {"Origin": "http://localhost:7860", "Host": "localhost:7860"}
+    assert http.post("/page/written/text", json={"page": page}, headers=own).status_code == 200
+
+
+def test_names_of_the_page_alone_let_browsers_in(service, serving, page):
+    rebound = {"Host": "pages.intranet", "Origin": "http://pages.intranet"}
+    for hosts, status in ((("pages.intranet",), 200), (None, 200), (("other.intranet",), 403)):
+        with serving(forward.create_app(service.url, hosts=hosts)) as url:
+            answer = httpx.post(f"{url}/page/written/text", json={"page": page}, headers=rebound, timeout=60)
+            assert answer.status_code == status, hosts
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

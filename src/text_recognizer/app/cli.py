@@ -14,6 +14,7 @@ from text_recognizer.app.share import TUNNELS, sharing, tunnel_command
 from text_recognizer.errors import TextRecognizerError, UsageError
 
 URL, KEY_FILE = "TEXT_RECOGNIZER_MODEL_URL", "TEXT_RECOGNIZER_MODEL_API_KEY_FILE"
+HOSTS = "TEXT_RECOGNIZER_HOSTS"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,7 +37,10 @@ def main(argv: Sequence[str]) -> int:
         if options.share:
             stack.enter_context(sharing(options.share, sock.getsockname()[1], key is not None))
         _tell_whether_it_is_there(address, key)
-        config = uvicorn.Config(create_app(address, key), log_config=logging(), timeout_graceful_shutdown=35, **OPTIONS)
+        # The name of a tunnel is not known before; who finds it may use the page anyway.
+        hosts = None if options.share else tuple(name for part in options.hosts.split(",") if (name := part.strip()))
+        application = create_app(address, key, hosts)
+        config = uvicorn.Config(application, log_config=logging(), timeout_graceful_shutdown=35, **OPTIONS)
         status = run(config, sock)
     leave(status)
 
@@ -61,6 +65,13 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get(KEY_FILE),
         help=f"holds the API key that the service asks for, for all visitors (default: ${KEY_FILE}); without it each "
         "visitor is asked for one",
+    )
+    parser.add_argument(
+        "--hosts",
+        metavar="NAMES",
+        default=os.environ.get(HOSTS, ""),
+        help="names under which browsers reach the page, separated by commas, beside localhost and IP addresses; "
+        f"default: ${HOSTS}",
     )
     parser.add_argument(
         "--share",

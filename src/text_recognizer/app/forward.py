@@ -42,19 +42,19 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 120.0  # without any byte; the service has a deadline of its own, and tells of it
 
 
-def create_app(address: str, api_key: str | None = None) -> ASGIApp:
+def create_app(address: str, api_key: str | None = None, hosts: tuple[str, ...] | None = ()) -> ASGIApp:
     """The page at `/`, and the addresses of the service at `address` behind it.
 
-    `api_key`: sent with each request; default: each visitor's own key is passed on.
+    `api_key`: sent with each request; default: each visitor's own key is passed on. `hosts`: as for `origins.check`.
     """
-    return Edge(Forward(address, api_key), Metrics())
+    return Edge(Forward(address, api_key, hosts), Metrics())
 
 
 class Forward:
     """See `create_app`."""
 
-    def __init__(self, address: str, api_key: str | None = None) -> None:
-        self._key = api_key
+    def __init__(self, address: str, api_key: str | None = None, hosts: tuple[str, ...] | None = ()) -> None:
+        self._key, self._hosts = api_key, hosts
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
         self._http = httpx.AsyncClient(base_url=address.rstrip("/"), timeout=timeout, limits=limits)
@@ -74,8 +74,7 @@ class Forward:
             answer = Response('{"status": "ok"}', media_type="application/json")
         elif request.method in PASSED_ON.get(path, ()) or (request.method == "DELETE" and _ONE_READING.fullmatch(path)):
             try:
-                # Here: to the service the request comes from this server, not from a browser.
-                origins.check(request.method, request.headers, hosts=None)
+                self._check_origin(request)
                 answer = await self._passed_on(request)
             except ForeignPage as error:
                 answer = problem(error, request.state.id)
@@ -95,6 +94,7 @@ class Forward:
 
     async def _admit(self, request: Request) -> Response | None:
         """Who may ask the service may have pages written here: the service itself is asked."""
+        self._check_origin(request)
         try:
             answer = await self._http.get("/v1/models", headers=self._headers(request, ("authorization", "x-api-key")))
         except httpx.TransportError:
@@ -102,6 +102,10 @@ class Forward:
         if answer.is_success:
             return None
         return Response(answer.content, answer.status_code, _chosen(answer.headers, _ANSWERED))
+
+    def _check_origin(self, request: Request) -> None:
+        # Here: to the service the request comes from this server, not from a browser.
+        origins.check(request.method, request.headers, hosts=self._hosts)
 
     async def _passed_on(self, request: Request) -> Response:
         sent = asyncio.Event()
