@@ -153,6 +153,22 @@ def test_labels_are_read_with_their_values():
     assert keeps_order(form)
 
 
+def test_values_in_a_hand_stand_a_little_off_their_printed_labels():
+    """Hands have an x-height of their own, and the slope of a short word leads astray far from it."""
+    rows = (
+        ("Name:", "Anna Miller", 0.01),
+        ("Date:", "12 May 2021", 0.03),
+        ("City:", "Rome", -0.04),
+        ("Sum:", "48.50", 0),
+    )
+    form = []
+    for y, (label, value, slope) in zip((20, 120, 220, 320), rows, strict=True):
+        form += [LineBox(10, 80, y, 12, slope, label), LineBox(400, 400 + 12 * len(value), y + 9, 14, -slope, value)]
+    assert keeps_order(form)
+    dense = [LineBox(x, x + 190, y + x // 32, 10, 0.0, "12") for x in (10, 330) for y in (20, 50, 80)]
+    assert keeps_order(dense), "columns whose lines are as far off are no rows"
+
+
 def test_an_empty_cell_does_not_move_the_others():
     cells = [LineBox(x, x + 30, y, 10, 0.0, "12") for y in (20, 60, 100, 140) for x in (10, 110, 210)]
     del cells[4]

@@ -21,7 +21,9 @@ PIECES = 1.6  # between pieces of one written line
 SAME_BASELINE = 0.6  # between the baselines of pieces of one line
 LEVEL = 1.5  # between the middles of lines that stand beside each other
 TOUCH = 0.3  # that a line may reach over a gutter and still not cross it
-CELLS = (0.6, 0.25)  # between the baselines of cells in a row; of the distance of rows, where that is less
+# Between the middles of cells in a row: in x-heights; of the distance of rows, where that is less; and of the distance
+# of rows far apart, where print stands beside a hand with an x-height of its own.
+CELLS = (0.6, 0.25, 0.13)
 
 OVERHANG = 0.2  # of a line's length that may reach into the next column
 GOES_ON = 1.6  # times the usual distance of baselines over which a column goes on
@@ -118,8 +120,9 @@ def _aligned(a: LineBox, b: LineBox) -> float:
     """Pixels between the middle heights of two boxes where they face each other."""
     if a.left > b.left:
         a, b = b, a
-    # The slope of the longer one leads from one to the other.
-    slope = a.slope if a.right - a.left > b.right - b.left else b.slope
+    # The slope of the longer one leads from one to the other, as far as it is long: farther it is a guess.
+    longer = max(a, b, key=lambda box: box.right - box.left)
+    slope = longer.slope * min(1.0, (longer.right - longer.left) / max(b.left - a.right, 1e-6))
     return abs(b.level(b.left) - a.level(a.right) - slope * (b.left - a.right))
 
 
@@ -444,7 +447,8 @@ def _in_row(line: _Line, other: _Line, pitch: float) -> bool:
         line, other = other, line
     unit = min(line.x_height, other.x_height)
     step = _aligned(line.boxes[-1], other.boxes[0])
-    return line.right <= other.left + TOUCH * unit and step < min(CELLS[0] * unit, CELLS[1] * pitch)
+    most = min(max(CELLS[0] * unit, CELLS[2] * pitch), CELLS[1] * pitch)
+    return line.right <= other.left + TOUCH * unit and step < most
 
 
 def _evidence(band: _Band, rows: list[tuple[_Line, _Line]]) -> float:
