@@ -49,6 +49,22 @@ def test_rules_specks_and_known_lines_are_left_out():
     assert boxes(image, (line,)) == []
 
 
+def test_cell_that_was_passed_over_is_found_among_cells_and_not_among_lines():
+    """A table of single digits is no page of running text, whose left strokes are parts of letters."""
+    image = page(*((100 + 150 * n, 100, digit, 60) for n, digit in enumerate("1234")), (250, 300, "7", 60))
+
+    def lines(width: int) -> tuple[FoundLine, ...]:
+        return tuple(
+            FoundLine(((x, 90), (x + width, 90), (x + width, 180), (x, 180)), ((x, 160), (x + width, 160)), 1.0, 30.0)
+            for x in range(90, 690, 150)
+        )
+
+    ((left, top, *_),) = boxes(image, lines(60))
+    assert left > 200
+    assert top > 250
+    assert boxes(image, lines(240)) == []
+
+
 def test_full_pages_and_textures_are_left_to_the_finder():
     line = FoundLine(((0, 0), (20, 0), (20, 10), (0, 10)), ((0, 9), (20, 9)), 1.0, 6.0)
     image = page((300, 200, "7", 60))

@@ -1,7 +1,8 @@
-"""Lone characters and short words on a page with next to nothing on it: ink is what tells where they are.
+"""Lone characters on a page with next to nothing on it, or with nothing but cells: ink is what tells where they are.
 
-The line finder knows lines; a single digit on a blank sheet is none to it. Where a page has few strokes, those that
-stand together are offered as lines, and the recogniser says whether they are writing.
+The line finder knows lines; a single digit on a blank sheet is none to it, nor always one in a table. Where few strokes
+are left outside of the lines, those that stand together are offered as lines, and the recogniser says whether they are
+writing.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ Gray = NDArray[np.uint8]
 
 SIDE = 1024  # pixels of the longer side of the page on which ink is looked for
 INK = 150  # grey of flattened paper
-MOST_LINES = 3  # a page of more has writing that the finder knows
+MOST_LINES = 3  # a page of more has writing that the finder knows, unless its lines are as short as cells
+SHORT = 6.0  # x-heights that half of the lines are long at most where they are cells
+CELL = (0.6, 3.2)  # x-heights that a group is high among cells
 MOST_STROKES, MOST = 60, 12  # connected strokes of a page, and groups of them: a page of more is a texture or a drawing
 SPECK = 5  # pixels at that size: smaller strokes are dirt, unless they stand by a letter
 HEIGHT = (12, 0.7)  # pixels at that size, and share of the page's height: of a group
-ELONGATED = 9.0  # times as wide as high, or as high as wide: a single stroke that is a rule or an edge
+# Times as wide as high, and as high as wide: a single stroke of more is a rule or an edge. A thin 1 is very narrow.
+ELONGATED = (9.0, 24.0)
 BESIDE, ABOVE = 0.8, 0.5  # heights of the larger one that strokes of a word are apart at most
 MARGIN = 0.25  # of a group's height, around it
 COVERED = 0.3  # share of a group that lines may cover
@@ -33,16 +37,25 @@ CAPITAL = 1.7  # height of digits and capitals in x-heights
 
 def stray_lines(image: Gray, lines: Sequence[FoundLine]) -> list[FoundLine]:
     """Groups of strokes outside of `lines` on a page (H, W), dark on light, from the top; none on a full page."""
+    usual = 0.0
     if len(lines) > MOST_LINES:
-        return []
+        if np.median([np.ptp(np.asarray(line.baseline)[:, 0]) / line.x_height for line in lines]) > SHORT:
+            return []
+        usual = float(np.median([line.x_height for line in lines]))
     scale = min(1.0, SIDE / max(image.shape))
     ink = (flatten_paper(shrink(image, scale)) < INK).astype(np.uint8)
     covered = np.zeros_like(ink)
     for line in lines:
         cv2.fillPoly(covered, [(np.asarray(line.polygon) * scale).round().astype(np.int32)], 1)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    hidden = np.bincount(parts[covered > 0], minlength=count)[1:] > COVERED * stats[1:, cv2.CC_STAT_AREA]
     x, y, width, height = stats[1:, :4].T
-    stroke = (np.maximum(width, height) >= SPECK) & (np.maximum(width / height, height / width) < ELONGATED)
+    stroke = (
+        ~hidden
+        & (np.maximum(width, height) >= SPECK)
+        & (width / height < ELONGATED[0])
+        & (height / width < ELONGATED[1])
+    )
     if not 0 < stroke.sum() <= MOST_STROKES:
         return []
     boxes = np.stack([x, y, x + width, y + height], axis=1)[stroke]
@@ -51,9 +64,8 @@ def stray_lines(image: Gray, lines: Sequence[FoundLine]) -> list[FoundLine]:
     for group in groups:
         (left, top), (right, bottom) = group[:, :2].min(0).tolist(), group[:, 2:].max(0).tolist()
         tall = bottom - top
-        if not HEIGHT[0] <= tall <= HEIGHT[1] * ink.shape[0]:
-            continue
-        if float(covered[top:bottom, left:right].mean()) > COVERED:
+        low, high = (HEIGHT[0], HEIGHT[1] * ink.shape[0]) if not usual else (scale * usual * times for times in CELL)
+        if not low <= tall <= high or float(covered[top:bottom, left:right].mean()) > COVERED:
             continue
         room = MARGIN * tall
         x0, y0, x1, y1 = (v / scale for v in (left - room, top - room, right + room, bottom + room))

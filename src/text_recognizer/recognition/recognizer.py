@@ -57,6 +57,8 @@ ALTERNATIVES = 3  # returned with a line, at most
 # about, by all other scores, and those between which the neural language model judges. Others hardly ever win.
 PROMISING, CLOSE = (6.0, 12), (5.0, 8)
 RECOMBINED = 16  # texts put together from others, at most
+# Heights of the squeezed line from character to character of one word, at most: digits of a number touch or nearly so.
+DIGITS_APART, LETTERS_APART = 0.62, 2.0
 IDENTIFIED = 4  # lines of a page by which its language is identified
 
 Gray = NDArray[np.uint8]
@@ -481,7 +483,9 @@ class Recognizer:
         words = []
         begin = 0
         for position in range(len(text) + 1):
-            if position < len(text) and text[position] != " ":
+            blank = position == len(text) or text[position] == " "
+            apart = not blank and position > begin and self._apart(text, spans, position)
+            if not blank and not apart:
                 continue
             if position > begin:
                 raw = float(probabilities[begin:position].min())
@@ -490,11 +494,17 @@ class Recognizer:
                 words.append(
                     WordReading(text[begin:position], min(start, 1.0), min(end, 1.0), self._calibrated(raw, mode))
                 )
-            begin = position + 1
+            begin = position if apart else position + 1
         confidence = float(np.mean([w.confidence for w in words])) if words else 1.0
         stripped = " ".join(w.text for w in words)
         others = dict.fromkeys(other for ids in texts[1:] if (other := self.text(ids).strip()) and other != stripped)
         return LineReading(stripped, confidence, tuple(words), tuple(others)[:ALTERNATIVES])
+
+    def _apart(self, text: str, spans: list[tuple[int, int]], position: int) -> bool:
+        """Whether the characters at `position` and before it stand too far apart for one word, as in a row of cells."""
+        digits = text[position].isdigit() and text[position - 1].isdigit()
+        step = (sum(spans[position]) - sum(spans[position - 1])) / 2 * self._stride
+        return step > (DIGITS_APART if digits else LETTERS_APART) * self.line_height
 
     def _calibrated(self, raw: float, mode: Mode) -> float:
         """Share of words with this raw confidence that were right on held-out lines (isotonic table)."""
