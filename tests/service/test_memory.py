@@ -61,3 +61,24 @@ def test_freed_memory_is_given_back_after_pages_and_not_while_idle(running, pict
         seen = library.trims
         time.sleep(0.3)
         assert library.trims == seen
+
+
+SEARCHED = """
+import gc, time
+from text_recognizer.service.engine import Engine
+from text_recognizer.service.metrics import Metrics
+from text_recognizer.service.settings import Settings
+engine = Engine(Settings(threads=1), Metrics())
+engine.start()
+while not engine.ready:
+    time.sleep(0.02)
+print(len(gc.get_objects()), gc.get_freeze_count())
+engine.stop()
+"""
+
+
+def test_garbage_is_not_searched_for_in_what_lasts():
+    """A search of the whole heap stops all threads for 0.1 s."""
+    told = subprocess.run([sys.executable, "-c", SEARCHED], capture_output=True, text=True, check=True, timeout=120)
+    searched, lasting = map(int, told.stdout.split())
+    assert searched < lasting / 10, told.stdout

@@ -28,7 +28,7 @@ from text_recognizer.app.shell import BROWSER, gradio_application, written_forma
 from text_recognizer.errors import TextRecognizerError
 from text_recognizer.formats.json_lines import from_dict
 from text_recognizer.images import MAX_PIXELS
-from text_recognizer.service import forms, json_body
+from text_recognizer.service import forms, heap, json_body
 from text_recognizer.service.inputs import check_encoding
 from text_recognizer.service.problems import MEDIA_TYPE, Overloaded, RequestError, TooLarge, TooSlow, problem, unserved
 from text_recognizer.service.workers import Workers, while_client_waits
@@ -130,7 +130,7 @@ class Page:
         async with self._loading:
             if self._gradio is None:
                 options = {**written_formats(), "examples": sorted(path.name for path in EXAMPLES.glob("*.jpg"))}
-                self._gradio = await self._loader.run(gradio_application, options)
+                self._gradio = await self._loader.run(_loaded, options)
             return self._gradio
 
     # ------------------------------------------------------------------------------------------------ own addresses
@@ -232,6 +232,12 @@ def _with_problems(scope: Scope, send: Send) -> Send:
             await send(message)
 
     return sending
+
+
+def _loaded(options: dict[str, Any]) -> ASGIApp:
+    application = gradio_application(options)
+    heap.settle()
+    return application
 
 
 async def _nothing() -> Message:

@@ -479,6 +479,7 @@ class Engine:
                 return True
             reader = Reader(self.settings.model, threads=1, device=self.settings.device)
             _warm(reader)
+            heap.settle()
         except Exception as error:
             expected = isinstance(error, TextRecognizerError)
             log.error("the model %s cannot be loaded: %s", self.settings.model or "", error, exc_info=not expected)

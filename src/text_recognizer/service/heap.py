@@ -1,8 +1,9 @@
-"""The heap of the C library: one for all threads, and free memory returned to the system."""
+"""Memory: one heap of the C library for all threads, free memory returned to the system, what lasts not searched."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import threading
 from collections.abc import Callable
@@ -34,6 +35,16 @@ def return_free(steps: Callable[[], int], closing: threading.Event) -> None:
         if seen != steps():
             seen = steps()
             trim(0)
+
+
+def settle() -> None:
+    """What exists now lasts, so Python need not search it for garbage again; for a model or a page just loaded.
+
+    Such a search takes 0.1 s and holds Python's lock, so every request waits meanwhile.
+    """
+    gc.unfreeze()  # what an earlier model has left is garbage by now
+    gc.collect()
+    gc.freeze()
 
 
 def _c_library() -> Any:
