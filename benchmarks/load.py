@@ -5,8 +5,8 @@
 
 Starts `text-recognizer serve` on a free port of this machine alone and asks it as locust's users do. About six minutes:
 
-1. capacity: pages a second of the bare `Reader` with `--cores` cores, before and after the service with `--clients`
-   clients that each send a page as soon as they have the last one (a closed loop);
+1. capacity: pages a second of the bare `Reader` with `--cores` cores, and of the service with `--clients` clients that
+   each send a page as soon as they have the last one (a closed loop); `--rounds` times in turn;
 2. 80 % of that capacity, once evenly spaced and once at random (Poisson), whatever the answers do (an open loop);
 3. three times the capacity, evenly spaced;
 4. resident memory of a fresh service over `--requests` images of many sizes and kinds.
@@ -292,25 +292,38 @@ def speed(options: argparse.Namespace, common: dict[str, Any]) -> dict[str, Any]
         say(f"{how}: {phase['rate']:.2f} pages/s, {phase['statuses']}")
         return phase
 
-    bare()
     with service(options.cores, options.model) as (url, pid):
         where: dict[str, Any] = {"url": url, "pid": pid}
         asked(**where, clients=options.clients, seconds=1)  # the first pages take longer
-        capacity = asked(**where, clients=options.clients, seconds=options.capacity_seconds)
-        if not capacity["rate"]:
+        rounds = []
+        for _ in range(options.rounds):
+            bare()
+            rounds.append(asked(**where, clients=options.clients, seconds=options.capacity_seconds))
+        bare()
+        rate = sum(phase["rate"] for phase in rounds) / len(rounds)
+        if not rate:
             raise SystemExit("no page was read in time; give more --capacity-seconds")
         load = {
-            name: asked(**where, rate=0.8 * capacity["rate"], seconds=options.load_seconds, random=name == "random")
+            name: asked(**where, rate=0.8 * rate, seconds=options.load_seconds, random=name == "random")
             for name in ("even", "random")
         }
-        overload = asked(**where, rate=3 * capacity["rate"], seconds=options.overload_seconds, random=False)
-    bare()  # once more, so that a machine which slows down or wakes up does so for both
-    means = {name: sum(each) / len(each) for name, each in rates.items()}
+        overload = asked(**where, rate=3 * rate, seconds=options.overload_seconds, random=False)
+    # Each round between the bare readers before and after it: machines slow down and wake up.
+    between = [max((each[n] + each[n + 1]) / 2 for each in rates.values()) for n in range(len(rounds))]
+    wrong = sum((Counter(phase["wrong"]) for phase in rounds), Counter[str]())
+    of_reader = [phase["rate"] / bare for phase, bare in zip(rounds, between, strict=True)]
     return {
-        "readers": means,
-        "capacity": {**capacity, "clients": options.clients, "of_reader": capacity["rate"] / max(means.values())},
+        "readers": {name: sum(each) / len(each) for name, each in rates.items()},
+        "capacity": {
+            "rate": rate,
+            "clients": options.clients,
+            "wrong": wrong,
+            "of_reader": sum(of_reader) / len(of_reader),
+            "of_reader_rounds": of_reader,
+            "client_cores": max(phase["client_cores"] for phase in rounds),
+        },
         "load": load,
-        "overload": {**overload, "of_capacity": overload["rate"] / capacity["rate"]},
+        "overload": {**overload, "of_capacity": overload["rate"] / rate},
     }
 
 
@@ -378,7 +391,8 @@ def table(figures: dict[str, Any]) -> str:
 def speed_rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
     capacity, overload = figures["capacity"], figures["overload"]
     rows = [(f"bare reader, {name}", f"{rate:.2f} pages/s", "") for name, rate in figures["readers"].items()]
-    figure = f"{capacity['rate']:.2f} pages/s, {capacity['of_reader']:.2f} of the better bare reader"
+    each = ", ".join(f"{share:.2f}" for share in capacity["of_reader_rounds"])
+    figure = f"{capacity['rate']:.2f} pages/s, {capacity['of_reader']:.2f} of the better bare reader ({each})"
     met = capacity["of_reader"] >= 0.95 and not capacity["wrong"]
     rows.append((f"service, {capacity['clients']} clients", figure + _wrong(capacity), _goal("at least 0.95", met)))
     for name, words in (("even", "evenly spaced"), ("random", "at random")):
@@ -432,8 +446,9 @@ def main() -> None:
     parser.add_argument("--page", type=Path, action="append", help="to be sent, may be repeated; the samples")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--reader-seconds", type=float, default=8, help="for each of four runs")
-    parser.add_argument("--capacity-seconds", type=float, default=30)
+    parser.add_argument("--rounds", type=int, default=3, help="of the bare reader and the service in turn")
+    parser.add_argument("--reader-seconds", type=float, default=6, help="for each of its two ways in each round")
+    parser.add_argument("--capacity-seconds", type=float, default=13, help="in each round")
     parser.add_argument("--load-seconds", type=float, default=60, help="for each of two runs")
     parser.add_argument("--overload-seconds", type=float, default=30)
     parser.add_argument("--requests", type=int, default=2000, help="for memory, at least 100")
