@@ -1,5 +1,6 @@
 """The web page as people have it: real servers on loopback, a real browser."""
 
+import base64
 import contextlib
 import io
 import json
@@ -180,22 +181,31 @@ def _shown(context, url):
     tab.texts = lambda: tab.eval_on_selector_all("#tr-lines textarea", "all => all.map((field) => field.value)")
     tab.another = lambda: _shown(context, tab.url)  # another tab of the same browser, at the same page
     tab.answers = partial(_answers, tab)
-    tab.saved = partial(_saved, tab)
+    tab.saved, tab.saved_bytes = partial(_saved, tab), partial(_saved_bytes, tab)
     tab.goto(url)
     return tab
 
 
 SAVING = """() => { window.saved = {}; const made = URL.createObjectURL;
-  URL.createObjectURL = (blob) => { blob.text().then((text) => (window.saved.text = text)); return made(blob); };
+  URL.createObjectURL = (blob) => { blob.arrayBuffer().then((bytes) => {
+    window.saved.bytes = btoa(Array.from(new Uint8Array(bytes), (byte) => String.fromCharCode(byte)).join('')); });
+    return made(blob); };
   HTMLAnchorElement.prototype.click = function () { window.saved.name = this.download; }; }"""
 
 
 def _saved(tab, act):
-    """Name and text of the file that `act` saves: Firefox does not tell playwright of it."""
+    """Name and text of the file that `act` saves."""
+    name, content = _saved_bytes(tab, act)
+    return [name, content.decode(errors="replace")]
+
+
+def _saved_bytes(tab, act):
+    """Name and content of the file that `act` saves: Firefox does not tell playwright of it."""
     tab.evaluate(SAVING)
     act()
-    tab.until("window.saved.name && window.saved.text !== undefined")
-    return tab.evaluate("[window.saved.name, window.saved.text]")
+    tab.until("window.saved.name && window.saved.bytes !== undefined")
+    name, content = tab.evaluate("[window.saved.name, window.saved.bytes]")
+    return name, base64.b64decode(content)
 
 
 def _answers(tab, texts, blocks=(), places=()):

@@ -1,8 +1,12 @@
 """What people say of a reading, from a real browser into a real store."""
 
+import html
 import io
+import re
 import sqlite3
+import zipfile
 
+import pypdfium2
 import pytest
 from PIL import Image
 
@@ -72,6 +76,52 @@ def test_whole_text_is_sent_where_it_does_not_go_by_the_lines(tab, keeping, pict
     tab.locator("#tr-whole").fill("all in one line")
     assert "the whole text" in send(tab, "Stored")
     assert (records(keeping)[-1].correction.text, records(keeping)[-1].correction.lines) == ("all in one line", None)
+
+
+def words_of(content):
+    """The words of a file that was downloaded, in their order."""
+    if content.startswith(b"%PDF"):
+        return pypdfium2.PdfDocument(content)[0].get_textpage().get_text_bounded().split()
+    if content.startswith(b"PK"):
+        content = zipfile.ZipFile(io.BytesIO(content)).read("word/document.xml")
+    text = re.sub(r"<[^<>]*CONTENT=\"([^\"]*)\"[^<>]*>", r" \1 ", content.decode())  # ALTO's words are attributes
+    return re.findall(r"\b(?:kept|gone|emptied|added)[a-z]*", html.unescape(re.sub("<[^<>]*>", " ", text)))
+
+
+def unique(words):
+    return list(dict.fromkeys(words))  # some formats have each word again, in its line or its alternatives
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_lines_that_were_deleted_are_neither_in_feedback_nor_in_any_file(tab, keeping, added):
+    rows = [{"kind": "row", "start": n, "stop": n + 2} for n in (1, 3)]
+    blocks = [
+        {"kind": "heading", "start": 0, "stop": 1},
+        {"kind": "table", "start": 1, "stop": 5, "blocks": rows},
+        {"kind": "paragraph", "start": 5, "stop": 7},
+    ]
+    texts = ["keptone", "gonetwo", "keptthree", "keptfour", "emptiedfive", "gonesix", "keptseven"]
+    places = [(100, 0), (100, 50), (400, 50), (100, 100), (400, 100), (100, 150), (100, 200)]
+    tab.read(tab.answers(texts, blocks=blocks, places=places))
+    for row in (5, 1):
+        tab.locator("#tr-lines textarea").nth(row).press("Alt+Delete")
+    tab.locator("#tr-lines textarea").nth(3).fill("")
+    wanted = ["keptone", "keptthree", "keptfour", "keptseven"]
+    if added:
+        tab.locator("#tr-lines textarea").nth(0).press("Alt+Enter")
+        tab.keyboard.type("addedeight")
+        wanted.insert(1, "addedeight")
+    for name in tab.eval_on_selector_all("#tr-format option", "all => all.map((one) => one.value)"):
+        tab.select_option("#tr-format", name)
+        found = unique(words_of(tab.saved_bytes(lambda: tab.click("#tr-download"))[1]))
+        assert found == [word for word in wanted if name != "tables" or word in ("keptthree", "keptfour")], name
+    tab.get_by_label("I checked all lines").check()
+    send(tab, "Stored")
+    correction = records(keeping)[-1].correction
+    if added:
+        assert (correction.lines, unique(correction.text.split())) == (None, wanted)
+    else:
+        assert correction.lines == tuple(text if text in wanted else "" for text in texts)
 
 
 def test_forgotten_page_leaves_nothing(tab, keeping, picture):
