@@ -23,6 +23,61 @@ def test_phone_shows_all_without_scrolling_sideways(service, browse):
     tab.until("[...document.querySelectorAll('#tr-lines .strip')].every(({ width }) => width > 20 && width !== 300)")
 
 
+ROWS = """new Set([...document.querySelectorAll('#reader .tools button')].filter((one) => one.checkVisibility())
+  .map((one) => Math.round((one.getBoundingClientRect().top + one.getBoundingClientRect().bottom) / 20))).size"""
+
+
+@pytest.mark.parametrize(
+    ("width", "words", "rows"), [(1280, 1, 1), (1280, 15, 2), (1000, 15, 2), (390, 15, 2), (360, 15, 2)]
+)
+def test_tools_take_one_row_or_two(service, browse, width, words, rows):
+    phone = {"has_touch": True, "is_mobile": True} if width < 500 else {}
+    tab = browse(service.url, viewport={"width": width, "height": 800}, **phone)
+    tab.read(tab.answers(["word? " * words] * 9))
+    assert tab.locator("#tr-doubt").inner_text() == f"Next doubt ({9 * words})"
+    assert tab.evaluate(ROWS) <= rows
+    tab.locator("#tr-lines textarea").first.click()
+    tab.click("#tr-block")
+    box = tab.locator("#tr-block-menu").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= width
+    assert tab.locator("#tr-keys").is_visible() == (not phone)
+
+
+def test_tools_of_a_phone_stay_in_view(service, browse):
+    tab = browse(service.url, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    tab.read(tab.answers([f"line {row}" for row in range(60)]))
+    for row in (40, 12):  # down, and up again below the tools
+        tab.evaluate(f"document.querySelectorAll('#tr-lines textarea')[{row}].focus()")
+        tab.locator("#tr-lines textarea").nth(row).press("Enter")
+        tab.until("document.querySelector('#reader .tools').getBoundingClientRect().top >= 0")
+        tab.until(
+            "document.querySelector('#reader .tools').getBoundingClientRect().bottom"
+            " <= document.activeElement.getBoundingClientRect().top"
+        )
+    assert tab.locator("#tr-undo").bounding_box()["y"] < 844
+
+
+def test_box_is_drawn_by_a_finger_without_a_word_of_keys(service, browse, picture):
+    tab = browse(service.url, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    tab.read(picture)
+    size = "String(document.querySelector('#tr-outlines').viewBox.baseVal.width)"
+    before = tab.evaluate(size)
+    tab.click("#tr-crop")
+    told = tab.locator("#tr-status").inner_text()
+    assert "touch the button again" in told and "Enter" not in told
+    box = tab.locator("#tr-image").bounding_box()
+    tab.touchscreen.tap(box["x"] + 50, box["y"] + 50)  # no box: nothing happens yet
+    assert tab.locator("#tr-outlines .box").count() == 1
+    tab.click("#tr-crop")
+    assert tab.locator("#tr-outlines .box").count() == 0 and tab.evaluate(size) == before
+    tab.click("#tr-crop")
+    tab.mouse.move(box["x"] + 5, box["y"] + 5)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 5, steps=4)
+    tab.mouse.up()
+    tab.until(f"{size} !== {before!r}")
+
+
 def test_screen_readers_get_the_name_of_everything(tab, picture):
     tab.read(picture)
     told = tab.locator("#reader").aria_snapshot()
@@ -164,7 +219,8 @@ def test_axe_finds_nothing_in_tables_and_where_pages_were_forgotten(mounted, bro
         check("table")
         tab.locator("#tr-lines textarea").nth(2).click()
         tab.keyboard.press("Alt+k")
-        check("kind of block")
+        check("tools for a block")
+        tab.keyboard.press("Escape")
         tab.get_by_role("tab", name="Whole text").click()
         check("table as text")
         tab.get_by_role("tab", name="Line by line").click()

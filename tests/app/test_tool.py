@@ -174,6 +174,7 @@ def test_blocks_are_begun_joined_named_moved_and_deleted(each_tab):
     assert tab.evaluate("document.activeElement.id") == "tr-kind"
     tab.select_option("#tr-kind", "margin")
     assert labels() == ["Heading", "Note beside", "Table", "Row"]
+    press(tab, "Escape")
     tab.locator("#tr-lines textarea").nth(2).click()
     press(tab, "Alt+Shift+PageUp", "Alt+Shift+PageUp")
     assert tab.texts() == ["two", "Title", "one", "a", "b", "c", "d"]
@@ -195,6 +196,55 @@ def test_blocks_are_begun_joined_named_moved_and_deleted(each_tab):
     assert not tab.errors
 
 
+def test_tools_for_a_block_open_and_close_by_keyboard(each_tab):
+    tab = each_tab
+    tab.read(tab.answers(["one", "two", "three"]))
+    focused = "document.activeElement.id || document.activeElement.getAttribute('aria-label')"
+    assert not tab.locator("#tr-block").is_enabled()
+    tab.locator("#tr-lines textarea").nth(1).click()
+    tab.locator("#tr-lines textarea").nth(1).press("Home")
+    press(tab, "ArrowRight", "Alt+k")
+    assert tab.evaluate(focused) == "tr-kind" and tab.locator("#tr-block").get_attribute("aria-expanded") == "true"
+    press(tab, "Escape")  # back to where it was
+    assert tab.evaluate(focused) == "Line 2" and tab.evaluate("document.activeElement.selectionStart") == 1
+    assert not tab.locator("#tr-block-menu").is_visible()
+    tab.locator("#tr-block").focus()
+    press(tab, "Enter")
+    reached = []
+    for _ in range(7):
+        reached.append(tab.evaluate(focused))
+        press(tab, "Tab")
+    assert reached == ["tr-kind", *(f"tr-block-{name}" for name in ("add", "begin", "join", "up", "down", "delete"))]
+    assert not tab.locator("#tr-block-menu").is_visible()  # who goes on closes them
+    tab.locator("#tr-lines textarea").nth(1).click()
+    tab.click("#tr-block")
+    tab.click("#tr-block-begin")
+    assert tab.evaluate(focused) == "Line 2" and not tab.locator("#tr-block-menu").is_visible()
+    tab.select_option("#tr-format", "json")
+    found = json.loads(tab.saved(lambda: tab.click("#tr-download"))[1])["blocks"]
+    assert [(one["start"], one["stop"]) for one in found] == [(0, 1), (1, 3)]
+    tab.locator("#tr-lines textarea").nth(0).click()
+    tab.click("#tr-block")
+    tab.click("#tr-tab-whole")
+    assert not tab.locator("#tr-block-menu").is_visible()
+    assert not tab.errors
+
+
+def test_each_page_is_shown_from_its_top(service, browse_each):
+    tab = browse_each(service.url, reduced_motion="reduce")
+    given = tab.answers([f"line {row}" for row in range(60)])
+    tab.read(given, name="first.png")
+    tab.read(given, name="second.png")
+    tab.locator("#tr-lines textarea").nth(0).click()
+    for _ in range(59):
+        press(tab, "Enter")
+    tops = "[...document.querySelectorAll('#tr-view, .side')].map((one) => one.scrollTop)"
+    tab.until(f"{tops}.every((top) => top > 300)")
+    press(tab, "Alt+PageUp")
+    tab.until("document.querySelector('#tr-name').textContent === 'first.png'")
+    tab.until(f"{tops}.every((top) => top === 0)")
+
+
 def test_table_is_made_of_lines_and_its_rows_and_cells_are_corrected_by_keyboard(each_tab):
     tab = each_tab
     places = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2)]  # column and row: two columns, one after the other
@@ -212,6 +262,7 @@ def test_table_is_made_of_lines_and_its_rows_and_cells_are_corrected_by_keyboard
     named("table")
     assert tab.texts() == ["Ann", "3 d", "Bea", "5 d", "Cy"] and tab.evaluate("document.activeElement.id") == "tr-kind"
     assert tab.locator("#tr-kind").input_value() == "table"
+    press(tab, "Escape")
     assert saved("tables") == "Ann,3 d\nBea,5 d\nCy,\n"
     tab.locator("#tr-lines textarea").nth(4).click()
     press(tab, "Alt+Enter")  # the cell that is missing
@@ -230,8 +281,10 @@ def test_table_is_made_of_lines_and_its_rows_and_cells_are_corrected_by_keyboard
     press(tab, "Alt+b")
     assert saved("tables") == "Bea,5 d\nAnn,3 d\nCy,7 d\nDan,9 d\n"
     named("heading")  # out of the table
+    press(tab, "Escape")
     assert saved("tables") == "Bea,5 d\n\nCy,7 d\nDan,9 d\n"
     named("table")  # and behind the first row again
+    press(tab, "Escape")
     assert saved("tables").startswith("Bea,5 d\nAnn,3 d\n")
     while tab.locator("#tr-undo").is_enabled():
         tab.click("#tr-undo")

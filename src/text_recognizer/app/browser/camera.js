@@ -1,13 +1,13 @@
 /** Takes a photo of a page with the camera. */
 
-import { brush, find } from "./dom.js";
+import { brush, byTouch, find } from "./dom.js";
 
 /** @param {(photo: Blob, name: string) => void} take @param {(words: string) => void} tell */
 export function connectCamera(take, tell) {
   const camera = find("#tr-camera");
   find("#tr-photo").addEventListener("click", async () => {
     // Telephones and tablets have a better way than we could make.
-    if (matchMedia("(pointer: coarse)").matches) return find("#tr-capture").click();
+    if (byTouch()) return find("#tr-capture").click();
     if (!navigator.mediaDevices?.getUserMedia) {
       return tell("This browser gives no camera to this page. Take the photo with another program and choose the file.");
     }

@@ -23,3 +23,8 @@ export function brush(canvas) {
 export function gently() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
 }
+
+/** Whether the visitor points by a finger: then there is no keyboard to speak of. */
+export function byTouch() {
+  return matchMedia("(pointer: coarse)").matches;
+}

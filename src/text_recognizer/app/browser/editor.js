@@ -4,10 +4,11 @@ import { status } from "./alerts.js";
 import { KINDS, kindOf, shapes } from "./blocks.js";
 import { find, reader } from "./dom.js";
 import { Lines, doubts, stateOf } from "./lines.js";
+import { Menu } from "./menu.js";
 import { Picture } from "./picture.js";
 import { Search } from "./search.js";
 
-const OF_A_LINE = ["#tr-split", "#tr-join", "#tr-up", "#tr-down", "#tr-draw", "#tr-delete", "#tr-kind", "#tr-block-add", "#tr-block-begin", "#tr-block-join", "#tr-block-up", "#tr-block-down", "#tr-block-delete"];
+const OF_A_LINE = ["#tr-split", "#tr-join", "#tr-up", "#tr-down", "#tr-draw", "#tr-delete", "#tr-block", "#tr-kind", "#tr-block-add", "#tr-block-begin", "#tr-block-join", "#tr-block-up", "#tr-block-down", "#tr-block-delete"];
 
 export class Editor {
   /** @param {import("./pages.js").Pages} pages */
@@ -23,6 +24,7 @@ export class Editor {
       typed: (id, text) => this.document.setText(id, text), key: (index, event) => this.#lineKey(index, event),
     });
     this.search = new Search(() => this.document, (index, start, end) => this.enter(index, start, end), () => this.enter(Math.max(0, this.at)));
+    this.menu = new Menu(find("#tr-block"), find("#tr-block-menu"));
     pages.addEventListener("opened", () => this.#opened());
     pages.addEventListener("changed", () => this.render());
     this.#buttons();
@@ -71,6 +73,7 @@ export class Editor {
     this.render();
     status(current.words);
     this.picture.zoom(1);
+    for (const pane of ["#tr-view", ".side"]) find(pane).scrollTo({ left: 0, top: 0, behavior: "instant" });
   }
 
   #hidePicture() {
@@ -206,6 +209,7 @@ export class Editor {
       this.enter(Math.min(index, this.document.lines.length - 1));
     },
     draw: async (index) => {
+      if (this.picture.box) return this.picture.box(false);
       const { id } = this.document.lines[index];
       const box = await this.picture.draw(this.picture.boxOf(index), "Draw a box around the line");
       const now = this.document.lines.findIndex((line) => line.id === id);
@@ -260,6 +264,7 @@ export class Editor {
   async #crop() {
     const image = find("#tr-image");
     if (this.busy || !image.naturalWidth) return;
+    if (this.picture.box) return this.picture.box(false);
     const { document: page } = this;
     const [width, height] = [page.width || image.naturalWidth, page.height || image.naturalHeight];
     const box = await this.picture.draw([0.1 * width, 0.1 * height, 0.9 * width, 0.9 * height], "Draw a box around what stays");
@@ -284,7 +289,10 @@ export class Editor {
       button.addEventListener("click", () => act(this.at < 0 ? this.document.lines.length - 1 : this.at, this.#cursor()));
     }
     for (const [name, act] of Object.entries(this.#blockActions)) {
-      find(`#tr-block-${name}`).addEventListener("click", () => act(this.at));
+      find(`#tr-block-${name}`).addEventListener("click", () => {
+        this.menu.close(false);
+        act(this.at);
+      });
     }
     find("#tr-kind").replaceChildren(...Object.entries(KINDS).map(([kind, name]) => new Option(name, kind)));
     find("#tr-kind").addEventListener("change", () => {
@@ -377,7 +385,7 @@ export class Editor {
     const keys = shiftKey ? { Enter: add, PageUp: up, PageDown: down, Delete: remove } : { KeyB: begin, KeyJ: join };
     const act = keys[code];
     if (act) return () => act(at);
-    return code === "KeyK" ? () => find("#tr-kind").focus() : undefined;
+    return code === "KeyK" ? () => this.menu.open(find("#tr-kind")) : undefined;
   }
 
   /** Put the cursor on the next word in doubt, `step` -1: on the one before. */

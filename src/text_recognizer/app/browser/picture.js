@@ -2,7 +2,7 @@
 
 import { span } from "./geometry.js";
 import { status } from "./alerts.js";
-import { find, gently } from "./dom.js";
+import { byTouch, find, gently } from "./dom.js";
 
 /**
  * @typedef {import("./document.js").Point} Point
@@ -177,7 +177,7 @@ export class Picture {
     rect.setAttribute("class", "box");
     this.svg.append(rect);
     this.view.classList.add("drawing");
-    status(`${words}, or move it with the arrow keys (Shift changes its size); Enter to finish, Escape to give up.`);
+    status(words + (byTouch() ? "; touch the button again to give up." : ", or move it with the arrow keys (Shift changes its size); Enter to finish, Escape to give up."));
     const show = () => Object.entries({ x, y, width, height }).forEach(([name, value]) => rect.setAttribute(name, String(value)));
     /** @param {PointerEvent} event */
     const point = (event) => {
@@ -200,7 +200,11 @@ export class Picture {
           [x, y, width, height] = [Math.min(from[0], to[0]), Math.min(from[1], to[1]), Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1])];
           show();
         },
-        pointerup: () => from && this.box?.(true),
+        pointerup: (event) => {
+          const [start, end] = [from, point(event)];
+          from = null;
+          if (start && Math.max(Math.abs(end[0] - start[0]), Math.abs(end[1] - start[1])) > this.width / 200) this.box?.(true); // else nothing was drawn
+        },
         keydown: (event) => {
           const step = Math.max(1, this.width / 200);
           const [across, down] = ARROWS[event.key] ?? [0, 0];
