@@ -240,6 +240,7 @@ def test_each_page_is_shown_from_its_top(service, browse_each):
         press(tab, "Enter")
     tops = "[...document.querySelectorAll('#tr-view, .side')].map((one) => one.scrollTop)"
     tab.until(f"{tops}.every((top) => top > 300)")
+    tab.wait_until_in_view()
     press(tab, "Alt+PageUp")
     tab.until("document.querySelector('#tr-name').textContent === 'first.png'")
     tab.until(f"{tops}.every((top) => top === 0)")

@@ -73,7 +73,9 @@ export class Editor {
     this.render();
     status(current.words);
     this.picture.zoom(1);
-    for (const pane of ["#tr-view", ".side"]) find(pane).scrollTo({ left: 0, top: 0, behavior: "instant" });
+    const reset = () => ["#tr-view", ".side"].forEach((pane) => find(pane).scrollTo({ left: 0, top: 0, behavior: "instant" }));
+    reset();
+    requestAnimationFrame(reset); // the page before may still have been scrolling
   }
 
   #hidePicture() {
