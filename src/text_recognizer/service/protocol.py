@@ -96,7 +96,10 @@ class TimeoutProtocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
+            try:
+                super().send_400_response(msg)
+            except h11.LocalProtocolError:  # an answer to HEAD has no body
+                self.transport.close()
         else:  # another answer has begun
             self.transport.close()
 
