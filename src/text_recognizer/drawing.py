@@ -109,7 +109,7 @@ class _Costs:
             described = _entry(inner[0] if _is_array(inner) and len(inner) else font, "/FontDescriptor")
             for name in ("/FontFile", "/FontFile2", "/FontFile3"):
                 file = _entry(described, name)
-                if _is_stream(file) and _is_long(file):
+                if _is_stream(file) and is_long(file):
                     return float("inf")
         return 0.0
 
@@ -142,13 +142,14 @@ class _Costs:
         return self._known[key]
 
 
-def _is_long(stream: Any) -> bool:
-    if len(stream.read_raw_bytes()) * DENSEST <= LONGEST:
+def is_long(stream: Any, most: int = LONGEST) -> bool:
+    """Whether a stream of pikepdf's unpacks to more than `most` bytes; no more of it is unpacked than that."""
+    if len(stream.read_raw_bytes()) * DENSEST <= most:
         return False
     size = 0
     for _, fresh in _pieces(stream):
         size += fresh
-        if size > LONGEST:
+        if size > most:
             return True
     return False
 

@@ -5,6 +5,7 @@ import io
 import shutil
 import subprocess
 import tracemalloc
+import zlib
 
 import pdf_oxide
 import pikepdf
@@ -16,7 +17,7 @@ from reportlab.pdfgen import canvas
 
 from text_recognizer.formats import About, Sheet
 from text_recognizer.formats.document import open_document
-from text_recognizer.formats.pdf_layer import takes_text
+from text_recognizer.formats.pdf_layer import MOST_METADATA, takes_text
 from text_recognizer.images import to_picture
 from text_recognizer.page import Line, Page, Word
 
@@ -237,6 +238,17 @@ def test_pages_that_share_their_resources_get_the_font_each():
     assert texts(document) == ["", "one"]
     with pikepdf.open(io.BytesIO(document)) as pdf:
         assert "/Font" not in pdf.pages[0].resources
+
+
+def test_metadata_that_unpack_without_end_are_not_opened():
+    """A gigabyte of blanks takes a megabyte of the file, and nine of memory as XMP."""
+    with pikepdf.open(io.BytesIO(original())) as pdf:
+        packed = zlib.compress(b" " * (MOST_METADATA + 1))
+        pdf.Root.Metadata.write(packed, filter=pikepdf.Name.FlateDecode)
+        made = io.BytesIO()
+        pdf.save(made)
+    assert not takes_text(made.getvalue(), None, 1, pdf_a=False)
+    assert not takes_text(made.getvalue(), None, 1, pdf_a=True)
 
 
 def test_encrypted_original_stays_encrypted():

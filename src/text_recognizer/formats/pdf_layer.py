@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import pikepdf
 from pikepdf import Array, Dictionary, Name, Operator, Pdf, Stream
 
+from text_recognizer.drawing import is_long
 from text_recognizer.formats import pdf_text
 from text_recognizer.formats.format import About, Sheet
 from text_recognizer.formats.shapes import contains
@@ -24,6 +25,7 @@ from text_recognizer.page import Area, Line
 _SHOWING = {Operator(name) for name in ("Tj", "TJ", "'", '"')}
 _INVISIBLE = 3
 _DEEPEST = 8  # forms within forms
+MOST_METADATA = 4 * 2**20  # bytes of XMP; some programs write half a megabyte
 LONGEST_CONTENT = 16 * 2**20  # bytes of a content stream that is searched for unseen text; drawings are longer
 _TOLD = ("/Title", "/Author", "/Subject", "/Keywords", "/Creator", "/Producer", "/CreationDate", "/ModDate")
 _FONT = Name("/" + pdf_text.FONT)
@@ -166,14 +168,20 @@ class LayerWriter:
 
 
 def takes_text(original: Path | bytes, password: str | None, count: int, pdf_a: bool) -> bool:
-    """Whether text can be added to a PDF of `count` pages: it is whole, and says that it is PDF/A where `pdf_a`."""
+    """Whether text can be added to a PDF of `count` pages: it is whole, and says that it is PDF/A where `pdf_a`.
+
+    Metadata that unpack to hundreds of times what any have are not opened.
+    """
     try:
         with _opened(original, password) as pdf:
             if len(pdf.pages) < count:
                 return False
+            metadata = pdf.Root.get(Name.Metadata)
+            if isinstance(metadata, Stream) and is_long(metadata, MOST_METADATA):
+                return False
             if pdf_a:
-                with pdf.open_metadata() as metadata:
-                    return bool(metadata.pdfa_status)
+                with pdf.open_metadata() as told:
+                    return bool(told.pdfa_status)
             return True
     except (pikepdf.PdfError, pikepdf.PasswordError, ValueError, OSError):
         return False
