@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.layout.crops import crop_line
+from text_recognizer.layout.doubles import without_doubles
 from text_recognizer.layout.ends import with_signs
 from text_recognizer.layout.faint import without_faint_end
 from text_recognizer.layout.finder import FoundLine, LineFinder
@@ -153,7 +154,12 @@ def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
             look = level
     look = replace(look, lines=join_at_wide_gaps(look.image, look.lines))
     crop = look.crop
-    look = replace(look, lines=with_signs(look.image, look.lines, lambda line: _worth(judge([crop(line)]))))
+
+    def worth(line: FoundLine) -> float:
+        return _worth(judge([crop(line)]))
+
+    look = replace(look, lines=without_doubles(look.lines, worth))
+    look = replace(look, lines=with_signs(look.image, look.lines, worth))
     larger = [
         line
         for line in larger_lines(look.image, look.lines, finder)

@@ -1,0 +1,66 @@
+"""Writing that was found as two lines, one over the other and on the same ink: make one of them.
+
+No two lines of a page stand closer to each other than their letters are high. Where large or slanted digits of a cell
+are found so, either one of the two is right or neither, and what both cover together is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+import numpy as np
+
+from text_recognizer.layout.finder import FoundLine
+
+CLOSE = 1.2  # x-heights of the larger one between the baselines of two such lines, at most
+SHARED = 0.5  # of the shorter one's length that both run along
+LONGEST = 6.0  # x-heights: longer lines so close are those of a formula or an insertion
+
+
+def without_doubles(lines: Sequence[FoundLine], worth: Callable[[FoundLine], float]) -> list[FoundLine]:
+    """`lines` with one in place of two that cover the same ink: that of the two, or of both together, worth most.
+
+    `worth`: how much the recogniser sees in a line.
+    """
+    kept = dict(enumerate(lines))
+    ends = [_ends(line) for line in lines]
+    heights = [line.baseline[0][1] for line in lines]
+    short = [n for n, (left, right) in enumerate(ends) if right - left < LONGEST * lines[n].x_height]
+    short.sort(key=lambda n: ends[n][0])
+    for place, n in enumerate(short):
+        for k in islice(short, place + 1, None):
+            if ends[k][0] >= ends[n][1]:
+                break
+            # Short lines hardly slope: most pairs are told apart without a closer look.
+            if abs(heights[n] - heights[k]) < 3 * lines[n].x_height and _on_the_same_ink(kept[n], kept[k]):
+                kept[k] = max((kept[n], kept[k], _both(kept[n], kept[k])), key=worth)
+                ends[k] = _ends(kept[k])
+                del kept[n]
+                break
+    return list(kept.values())
+
+
+def _on_the_same_ink(a: FoundLine, b: FoundLine) -> bool:
+    (left, right), (other_left, other_right) = _ends(a), _ends(b)
+    start, end = max(left, other_left), min(right, other_right)
+    if end - start < SHARED * min(right - left, other_right - other_left):
+        return False
+    middle = (start + end) / 2
+    return abs(float(a.level(middle) - b.level(middle))) < CLOSE * max(a.x_height, b.x_height)
+
+
+def _both(a: FoundLine, b: FoundLine) -> FoundLine:
+    """The box around both, on the lower baseline."""
+    outline = np.concatenate([np.asarray(a.polygon), np.asarray(b.polygon)])
+    (left, top), (right, bottom) = outline.min(0).tolist(), outline.max(0).tolist()
+    start, end = min(_ends(a)[0], _ends(b)[0]), max(_ends(a)[1], _ends(b)[1])
+    lower = max((a, b), key=lambda line: float(line.level((start + end) / 2)))
+    baseline = tuple((x, float(lower.level(x))) for x in (start, end))
+    box = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return FoundLine(box, baseline, max(a.confidence, b.confidence), max(a.x_height, b.x_height))
+
+
+def _ends(line: FoundLine) -> tuple[float, float]:
+    xs = np.asarray(line.baseline)[:, 0]
+    return float(xs.min()), float(xs.max())
