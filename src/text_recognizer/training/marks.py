@@ -1,6 +1,6 @@
 """`text-recognizer train marks`: train the network that tells print from handwriting and finds struck-out words.
 
-It takes some minutes of one processor. The graph goes to `--out`; `text-recognizer train stage --marks` puts it into a
+It takes about half an hour of one processor. The graph goes to `--out`; `text-recognizer train stage --marks` puts it into a
 new bundle, `--bundle` into one that is there.
 """
 
@@ -25,7 +25,7 @@ from text_recognizer.training.stage import add_marks, strip_graph
 
 log = logging.getLogger(__name__)
 
-LINES, HELD_OUT_LINES, EPOCHS, BATCH, RATE = 6500, 1000, 10, 32, 3e-3
+LINES, HELD_OUT_LINES, EPOCHS, BATCH, RATE = 24_000, 1500, 14, 32, 3e-3
 STRUCK_WEIGHT = 2.0  # of the loss of steps against that of lines
 SIZES = (0.5, 1.15)  # of a line in the height of its image, times its own
 WIDEST = 1024  # pixels of a line in training; wider ones are cut, at random

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 HEIGHT = 48  # pixels of a line image
 STRIDE = 8  # pixels of width for each step of the result
 DILATIONS = (1, 2, 4, 8)
-WIDTH = 48  # features of a step
+WIDTH = 64  # features of a step
 
 
 class LineMarks(nn.Module):
