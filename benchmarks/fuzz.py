@@ -628,7 +628,8 @@ class Sender:
             if self._connection is None:
                 self._connection = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
             try:
-                self._connection.request("POST", one.path, one.body, one.headers)
+                with suppress(ConnectionError):  # it may answer, and hang up, before it has all of what is too large
+                    self._connection.request("POST", one.path, one.body, one.headers)
                 answer = self._connection.getresponse()
                 return answer.status, answer.read()
             except (http.client.HTTPException, ConnectionError):

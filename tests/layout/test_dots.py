@@ -61,3 +61,10 @@ def test_full_stop_on_a_dot_stays_and_dots_on_strokes_go():
     beside = cleaned[190:390, 295:306].copy()
     beside[:, 3:8] = 255
     assert beside.min() > 200
+
+
+@pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (2, 5000)])
+def test_image_of_a_pixel_s_breadth_stays(shape):
+    """Shrunk to the size at which dots are looked for, it would have no pixels."""
+    strip = np.full(shape, 200, np.uint8)
+    assert without_dots(strip) is strip

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from text_recognizer.layout.crops import crop_line
-from text_recognizer.layout.faint import without_faint_end
+from text_recognizer.layout.faint import without_faint_end, without_faint_lines
 from text_recognizer.reader import Reader
 
 TEXT, TAIL = "the garden was quiet", "in the early morning"
@@ -44,3 +44,17 @@ def test_blank_line_stays_as_it_is(reader):
     page = np.full((80, 320), 250, np.uint8)
     crop = crop_line(page, *place, 48)
     assert without_faint_end(page, place, crop, reader.recognizer.ctc_confidence)[1] is crop
+
+
+@pytest.mark.parametrize(("tone", "sure", "left"), [(215, 0.6, 4), (215, 0.9, 5), (120, 0.6, 5)])
+def test_lines_that_shine_through_are_left_out_unless_they_can_be_read(tone, sure, left):
+    def crop(ink: int) -> np.ndarray:
+        image = np.full((48, 300), 250, np.uint8)
+        image[20:30, 40:260:6] = ink
+        return image
+
+    lines = [((((0.0, float(n)),), None), crop(40)) for n in range(4)]
+    faint = ((((0.0, 9.0),), None), crop(tone))
+    kept = without_faint_lines([*lines, faint], lambda crops: sure)
+    assert len(kept) == left
+    assert kept[:4] == lines

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from text_recognizer.tone import shrink
+
 Gray = NDArray[np.uint8]
 Points = NDArray[np.float32]
 Floats = NDArray[np.float32]
@@ -33,9 +35,7 @@ def without_dots(gray: Gray) -> Gray:
         gray: (H, W) uint8, dark ink on light paper.
     """
     scale = min(1.0, SIDE / max(gray.shape))
-    small = gray
-    if scale < 1:
-        small = np.asarray(cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    small = shrink(gray, scale, exact=True)
     widest = max(3, round(WIDEST * max(small.shape)))
     around = cv2.blur(small, (4 * widest + 1, 4 * widest + 1), borderType=cv2.BORDER_REPLICATE)
     _, ink = cv2.threshold(cv2.subtract(around, small), CONTRAST, 1, cv2.THRESH_BINARY)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from text_recognizer.layout.finder import FoundLine
 from text_recognizer.layout.prepare import flatten_paper
+from text_recognizer.tone import shrink
 
 Gray = NDArray[np.uint8]
 
@@ -66,7 +67,7 @@ def _left_ink(
 
     `x_height` is the page's, `largest` that of its largest lines, both in pixels at `scale`.
     """
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    small = shrink(image, scale, exact=True)
     ink = (flatten_paper(np.asarray(small, np.uint8)) < INK).astype(np.uint8)
     covered = np.zeros_like(ink)
     for line in lines:

@@ -1,7 +1,8 @@
-"""Writing of the other side that shines through at the end of a line: cut it off where nobody can read it.
+"""Writing of the other side that shines through: leave it out where nobody can read it.
 
-The line finder follows it on from the writing of this side. It is much fainter than the line, and so may be the end of
-a line written in pencil. The recogniser tells them apart: what shines through reads badly, or better in a mirror.
+The line finder follows it on from the end of a line of this side, or takes it for lines of its own. It is much fainter
+than the writing of this side, and so may be what is written in pencil. The recogniser tells them apart: what shines
+through reads badly, or better in a mirror.
 """
 
 from __future__ import annotations
@@ -19,7 +20,23 @@ Gray = NDArray[np.uint8]
 FAINT = 0.6  # of the darkness of a line's ink
 SHORTEST = 0.5  # of its height: a shorter end is no more than the last letter
 MARGIN = 0.1  # of its height that is left at the end of the ink
+# Of the darkness of a page's usual line: fainter lines must be read so surely; lines from which a usual one is known.
+WHOLE, SURE, FEWEST = 0.38, 0.8, 4
 READ = 0.6  # mean probability from which a faint end is writing
+
+
+def without_faint_lines(
+    lines: Sequence[tuple[Place, Gray]], confidence: Callable[[Sequence[Gray]], float]
+) -> list[tuple[Place, Gray]]:
+    """The lines of a page and their crops (height, W) without those that are faint beside the others, and read badly.
+
+    `confidence` as for `without_faint_end`.
+    """
+    darkness = [float(np.subtract(*np.percentile(crop, (80, 2)))) for _, crop in lines]
+    if len(lines) < FEWEST:
+        return list(lines)
+    least = WHOLE * float(np.median(darkness))
+    return [line for line, dark in zip(lines, darkness, strict=True) if dark >= least or confidence([line[1]]) >= SURE]
 
 
 def without_faint_end(

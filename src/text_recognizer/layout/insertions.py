@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from text_recognizer.layout.orientation import Place
 from text_recognizer.layout.prepare import flatten_paper
 from text_recognizer.page import Area, Line, Point, Word
+from text_recognizer.tone import shrink
 
 Gray = NDArray[np.uint8]
 
@@ -143,7 +144,7 @@ def _carets(gray: Gray, line: _Level, host: _Level) -> list[tuple[Point, Area]]:
     if min(part.shape) < 8:
         return []
     scale = min(1.0, 24.0 / unit)
-    small = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else part
+    small = shrink(part, scale, exact=True)
     flat = flatten_paper(np.asarray(small, np.uint8))
     dark, paper = float(np.percentile(flat, 2)), float(np.percentile(flat, 80))
     ink = (flat < paper - 0.42 * (paper - dark)).astype(np.uint8)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.doubles import without_doubles
 from text_recognizer.layout.ends import with_signs
-from text_recognizer.layout.faint import without_faint_end
+from text_recognizer.layout.faint import without_faint_end, without_faint_lines
 from text_recognizer.layout.finder import FoundLine, LineFinder
 from text_recognizer.layout.joins import join_at_wide_gaps
 from text_recognizer.layout.larger import larger_lines
@@ -174,6 +174,7 @@ def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
     lines = [(place, cut[place] if place in cut else crop_line(gray, *place, line_height)) for place in places]
     if len(lines) <= TRIED and len(judge([crop for _, crop in lines])) == 1:
         lines = [(place, crop) for place, crop in lines if _mean(judge([crop])) >= LONE_CERTAIN]
+    lines = without_faint_lines(lines, lambda crops: _mean(judge(crops)))
     return [without_faint_end(gray, *line, lambda crops: _mean(judge(crops))) for line in lines]
 
 

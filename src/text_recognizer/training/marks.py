@@ -1,7 +1,7 @@
 """`text-recognizer train marks`: train the network that tells print from handwriting and finds struck-out words.
 
-It takes about half an hour of one processor. The graph goes to `--out`; `text-recognizer train stage --marks` puts it into a
-new bundle, `--bundle` into one that is there.
+It takes about half an hour of one processor. The graph goes to `--out`; `text-recognizer train stage --marks` puts it
+into a new bundle, `--bundle` into one that is there.
 """
 
 from __future__ import annotations
