@@ -57,6 +57,7 @@ ALTERNATIVES = 3  # returned with a line, at most
 # about, by all other scores, and those between which the neural language model judges. Others hardly ever win.
 PROMISING, CLOSE = (6.0, 12), (5.0, 8)
 RECOMBINED = 16  # texts put together from others, at most
+CASE = 2.0  # nats
 # Heights of the squeezed line from character to character of one word, at most: digits of a number touch or nearly so.
 DIGITS_APART, LETTERS_APART = 0.62, 2.0
 IDENTIFIED = 4  # lines of a page by which its language is identified
@@ -430,6 +431,7 @@ class Recognizer:
         length = np.zeros(len(texts))
         if self.language is not None:
             language = np.asarray([self.language.score(text) for text in texts])
+            language = self.case_capped(texts, language)
             length = weights.length_bonus * np.asarray([len(text) for text in texts])
         # The decoder takes the longest: it only sees what has a chance.
         first = _leading(ctc + weights.language_weight * language + length, *PROMISING)
@@ -443,10 +445,23 @@ class Recognizer:
         order = np.argsort(-joint)
         close = _leading(joint, *CLOSE)
         if self.neural is not None and len(close) > 1:
-            neural = self.neural.scores([texts[i] for i in close])
+            nearest = [texts[i] for i in close]
+            neural = self.case_capped(nearest, self.neural.scores(nearest))
             shared = weights.language_weight * weights.neural_share
             order[: len(close)] = close[np.argsort(-(joint[close] + shared * (neural - language[close])))]
         return _Judged([texts[i] for i in order], np.exp(decoder[order[0]][:-1]))
+
+    def case_capped(self, texts: Sequence[list[int]], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores (N,) of a language model, in which the case of the first letter counts no more than `CASE`.
+
+        Nobody tells a language model whether a line goes on with a sentence or begins a note.
+        """
+        first = [self.text(text[:1]) for text in texts]
+        best: dict[tuple[str, tuple[int, ...]], float] = {}
+        keys = [(letter.lower(), tuple(text[1:])) for letter, text in zip(first, texts, strict=True)]
+        for key, score in zip(keys, scores.tolist(), strict=True):
+            best[key] = max(score, best.get(key, score))
+        return np.maximum(scores, [best[key] - CASE for key in keys])
 
     def text(self, ids: Sequence[int]) -> str:
         """Characters of token ids."""
