@@ -67,7 +67,11 @@ def learned(fonts, dev, tmp_path_factory):
         to_correct=loop.write_pages(hand, text, 10, seed=1),
         to_measure=loop.write_pages(hand, text, 3, seed=2),
         dev=dev,
-        finetune=["--fonts", fonts, *["--steps", "120", "--replay", "0.5", "--forgetting", "0", "--threads", "1"]],
+        # Half of the usual rate: with it, `pen` 0.7.0 reads the old set 0.6 points worse afterwards, and the gate refuses.
+        finetune=[
+            *["--fonts", fonts, "--steps", "120", "--learning-rate", "1.5e-4", "--replay", "0.5"],
+            *["--forgetting", "0", "--threads", "1"],
+        ],
     )
     loop.show(outcome)
     return folder, outcome
