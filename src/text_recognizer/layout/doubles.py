@@ -24,7 +24,7 @@ def without_doubles(lines: Sequence[FoundLine], worth: Callable[[FoundLine], flo
     `worth`: how much the recogniser sees in a line.
     """
     kept = dict(enumerate(lines))
-    ends = [_ends(line) for line in lines]
+    ends = [line.ends() for line in lines]
     heights = [line.baseline[0][1] for line in lines]
     short = [n for n, (left, right) in enumerate(ends) if right - left < LONGEST * lines[n].x_height]
     short.sort(key=lambda n: ends[n][0])
@@ -35,14 +35,14 @@ def without_doubles(lines: Sequence[FoundLine], worth: Callable[[FoundLine], flo
             # Short lines hardly slope: most pairs are told apart without a closer look.
             if abs(heights[n] - heights[k]) < 3 * lines[n].x_height and _on_the_same_ink(kept[n], kept[k]):
                 kept[k] = max((kept[n], kept[k], _both(kept[n], kept[k])), key=worth)
-                ends[k] = _ends(kept[k])
+                ends[k] = kept[k].ends()
                 del kept[n]
                 break
     return list(kept.values())
 
 
 def _on_the_same_ink(a: FoundLine, b: FoundLine) -> bool:
-    (left, right), (other_left, other_right) = _ends(a), _ends(b)
+    (left, right), (other_left, other_right) = a.ends(), b.ends()
     start, end = max(left, other_left), min(right, other_right)
     if end - start < SHARED * min(right - left, other_right - other_left):
         return False
@@ -54,13 +54,8 @@ def _both(a: FoundLine, b: FoundLine) -> FoundLine:
     """The box around both, on the lower baseline."""
     outline = np.concatenate([np.asarray(a.polygon), np.asarray(b.polygon)])
     (left, top), (right, bottom) = outline.min(0).tolist(), outline.max(0).tolist()
-    start, end = min(_ends(a)[0], _ends(b)[0]), max(_ends(a)[1], _ends(b)[1])
+    start, end = min(a.ends()[0], b.ends()[0]), max(a.ends()[1], b.ends()[1])
     lower = max((a, b), key=lambda line: float(line.level((start + end) / 2)))
     baseline = tuple((x, float(lower.level(x))) for x in (start, end))
     box = ((left, top), (right, top), (right, bottom), (left, bottom))
     return FoundLine(box, baseline, max(a.confidence, b.confidence), max(a.x_height, b.x_height))
-
-
-def _ends(line: FoundLine) -> tuple[float, float]:
-    xs = np.asarray(line.baseline)[:, 0]
-    return float(xs.min()), float(xs.max())

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from text_recognizer.layout.finder import FoundLine
+from text_recognizer.layout.finder import FoundLine, covered_by
 from text_recognizer.layout.prepare import flatten_paper
 from text_recognizer.tone import shrink
 
@@ -67,11 +67,8 @@ def _left_ink(
 
     `x_height` is the page's, `largest` that of its largest lines, both in pixels at `scale`.
     """
-    small = shrink(image, scale, exact=True)
-    ink = (flatten_paper(np.asarray(small, np.uint8)) < INK).astype(np.uint8)
-    covered = np.zeros_like(ink)
-    for line in lines:
-        cv2.fillPoly(covered, [(np.asarray(line.polygon) * scale).round().astype(np.int32)], 1)
+    ink = (flatten_paper(shrink(image, scale, exact=True)) < INK).astype(np.uint8)
+    covered = covered_by(lines, ink.shape, scale)
     count, parts, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     hidden = np.bincount(parts[covered > 0], minlength=count)
     x, y, width, height, area = stats.T

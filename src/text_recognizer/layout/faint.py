@@ -32,9 +32,9 @@ def without_faint_lines(
 
     `confidence` as for `without_faint_end`.
     """
-    darkness = [float(np.subtract(*np.percentile(crop, (80, 2)))) for _, crop in lines]
     if len(lines) < FEWEST:
         return list(lines)
+    darkness = [float(np.subtract(*np.percentile(crop, (80, 2)))) for _, crop in lines]
     least = WHOLE * float(np.median(darkness))
     return [line for line, dark in zip(lines, darkness, strict=True) if dark >= least or confidence([line[1]]) >= SURE]
 

@@ -40,10 +40,23 @@ class FoundLine:
         beyond = slope * (np.minimum(x - xs[0], 0) + np.maximum(x - xs[-1], 0))
         return np.asarray(np.interp(x, xs, ys) + beyond)
 
+    def ends(self) -> tuple[float, float]:
+        """Where the baseline begins and where it ends, from left to right."""
+        xs = [x for x, _ in self.baseline]
+        return min(xs), max(xs)
+
     def edges(self) -> tuple[Polygon, Polygon]:
         """The outline along the letters' tops from left to right, and back below them."""
         middle = len(self.polygon) // 2
         return self.polygon[:middle], self.polygon[middle:]
+
+
+def covered_by(lines: Sequence[FoundLine], shape: tuple[int, ...], scale: float) -> Gray:
+    """Which pixels of a page of `shape` (H, W), `scale` times as large as that of `lines`, they cover: 0 or 1."""
+    covered = np.zeros(shape, np.uint8)
+    for line in lines:
+        cv2.fillPoly(covered, [(np.asarray(line.polygon) * scale).round().astype(np.int32)], 1)
+    return covered
 
 
 class LineFinder:

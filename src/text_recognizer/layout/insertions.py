@@ -144,8 +144,7 @@ def _carets(gray: Gray, line: _Level, host: _Level) -> list[tuple[Point, Area]]:
     if min(part.shape) < 8:
         return []
     scale = min(1.0, 24.0 / unit)
-    small = shrink(part, scale, exact=True)
-    flat = flatten_paper(np.asarray(small, np.uint8))
+    flat = flatten_paper(shrink(part, scale, exact=True))
     dark, paper = float(np.percentile(flat, 2)), float(np.percentile(flat, 80))
     ink = (flat < paper - 0.42 * (paper - dark)).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from text_recognizer.layout.finder import FoundLine, LineFinder, lines_from_traces
+from text_recognizer.layout.finder import FoundLine, LineFinder, covered_by, lines_from_traces
 from text_recognizer.layout.prepare import flatten_paper
 from text_recognizer.layout.trace import Trace
 from text_recognizer.tone import shrink
@@ -64,8 +64,7 @@ def larger_lines(image: Gray, lines: Sequence[FoundLine], finder: LineFinder) ->
 
 def _share(taken: Gray, line: FoundLine) -> float:
     """Share of a line's polygon that is taken."""
-    mask = np.zeros(taken.shape, np.uint8)
-    cv2.fillPoly(mask, [np.asarray(line.polygon).round().astype(np.int32)], 1)
+    mask = covered_by([line], taken.shape, 1.0)
     return float(taken[mask > 0].mean()) if mask.any() else 1.0
 
 
@@ -73,8 +72,7 @@ def _area_left(image: Gray, lines: Sequence[FoundLine], usual: float) -> tuple[i
     """Around all strokes as large as a large letter that lie outside of the lines: left, top, right, bottom, pixels."""
     scale = min(1.0, WORK_X_HEIGHT / usual)
     ink = (flatten_paper(shrink(image, scale)) < INK).astype(np.uint8)
-    for line in lines:
-        cv2.fillPoly(ink, [(np.asarray(line.polygon) * scale).round().astype(np.int32)], 0)
+    ink[covered_by(lines, ink.shape, scale) > 0] = 0
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     x, y, width, height = stats[1:, :4].T
     low, high = (times * usual * scale for times in LETTER)

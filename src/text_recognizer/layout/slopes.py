@@ -69,7 +69,7 @@ def level_lines(image: Gray, lines: Sequence[FoundLine], finder: LineFinder) -> 
 
 
 def _length(line: FoundLine) -> float:
-    return float(np.ptp(np.asarray(line.baseline)[:, 0]))
+    return float(np.ptp(line.ends()))
 
 
 def _slope(line: FoundLine) -> float:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from text_recognizer.layout.finder import FoundLine
+from text_recognizer.layout.finder import FoundLine, covered_by
 from text_recognizer.layout.prepare import flatten_paper
 from text_recognizer.tone import shrink
 
@@ -39,14 +39,12 @@ def stray_lines(image: Gray, lines: Sequence[FoundLine]) -> list[FoundLine]:
     """Groups of strokes outside of `lines` on a page (H, W), dark on light, from the top; none on a full page."""
     usual = 0.0
     if len(lines) > MOST_LINES:
-        if np.median([np.ptp(np.asarray(line.baseline)[:, 0]) / line.x_height for line in lines]) > SHORT:
+        if np.median([np.ptp(line.ends()) / line.x_height for line in lines]) > SHORT:
             return []
         usual = float(np.median([line.x_height for line in lines]))
     scale = min(1.0, SIDE / max(image.shape))
     ink = (flatten_paper(shrink(image, scale)) < INK).astype(np.uint8)
-    covered = np.zeros_like(ink)
-    for line in lines:
-        cv2.fillPoly(covered, [(np.asarray(line.polygon) * scale).round().astype(np.int32)], 1)
+    covered = covered_by(lines, ink.shape, scale)
     count, parts, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     hidden = np.bincount(parts[covered > 0], minlength=count)[1:] > COVERED * stats[1:, cv2.CC_STAT_AREA]
     x, y, width, height = stats[1:, :4].T

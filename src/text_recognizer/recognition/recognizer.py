@@ -456,9 +456,8 @@ class Recognizer:
 
         Nobody tells a language model whether a line goes on with a sentence or begins a note.
         """
-        first = [self.text(text[:1]) for text in texts]
+        keys = [(self.text(text[:1]).lower(), tuple(text[1:])) for text in texts]
         best: dict[tuple[str, tuple[int, ...]], float] = {}
-        keys = [(letter.lower(), tuple(text[1:])) for letter, text in zip(first, texts, strict=True)]
         for key, score in zip(keys, scores.tolist(), strict=True):
             best[key] = max(score, best.get(key, score))
         return np.maximum(scores, [best[key] - CASE for key in keys])

@@ -388,9 +388,9 @@ def _ringed_number(hand: Hand, token: str, rng: np.random.Generator) -> Ink | No
         corners = _points([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]]) * radii * np.float32(0.85)
         ring = middle + corners + rng.normal(0, 0.05, corners.shape).astype(np.float32)
     else:
-        at = np.linspace(start, start + turn * (1 if rng.random() < 0.5 else -1), 24)
-        drift = np.linspace(1, float(rng.uniform(0.88, 1.12)), 24)  # the ends of a ring seldom meet
-        ring = middle + radii * np.stack([np.cos(at) * drift, np.sin(at) * drift], axis=1).astype(np.float32)
+        circle = _arc(0, 0, 1, start, start + turn * (1 if rng.random() < 0.5 else -1), 24)
+        drift = np.linspace(1, float(rng.uniform(0.88, 1.12)), 24)[:, None]  # the ends of a ring seldom meet
+        ring = middle + radii * (circle * drift).astype(np.float32)
     drop = _points([0, float(rng.normal(0, 0.15))])
     return Ink(found[1], tuple((stroke + drop).astype(np.float32) for stroke in (*digits, ring)))
 
