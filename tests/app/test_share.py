@@ -1,5 +1,6 @@
 """A public address by a tunnel, with commands that stand in for ngrok and cloudflared."""
 
+import io
 import re
 import signal
 import stat
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from text_recognizer.app.share import TUNNELS, sharing, tunnel_command
+from text_recognizer.app.share import TUNNELS, say, sharing, tunnel_command
 
 # A tunnel as far as one sees it: it prints what cloudflared prints, passes on what it gets, and runs until it is ended.
 TUNNEL = """\
@@ -111,3 +112,15 @@ def test_visitors_that_get_the_key_are_mentioned(capfd: pytest.CaptureFixture[st
         wait_until(shared)
     assert "shared at https://a.example.org/1" in said
     assert "key of the service is sent for all of them" in said
+
+
+def test_lines_of_two_threads_stay_whole() -> None:
+    written: list[str] = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    say("one\ntwo", Stream())
+    assert [text for text in written if text] == ["one\ntwo\n"]

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from text_recognizer.app.share import TUNNELS, sharing, tunnel_command
+from text_recognizer.app.share import TUNNELS, say, sharing, tunnel_command
 from text_recognizer.errors import TextRecognizerError, UsageError
 
 URL, KEY_FILE = "TEXT_RECOGNIZER_MODEL_URL", "TEXT_RECOGNIZER_MODEL_API_KEY_FILE"
@@ -111,4 +111,4 @@ def _tell_whether_it_is_there(address: str, key: str | None) -> None:
             client.models()
     except TextRecognizerError as error:
         # It may come up later, and visitors may have keys.
-        print(f"text-recognizer: {address}: {error}", flush=True)
+        say(f"text-recognizer: {address}: {error}")

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TextIO
 
 from text_recognizer.errors import UsageError
 
@@ -73,6 +74,11 @@ def sharing(given: str, port: int, key_is_sent: bool) -> Iterator[None]:
             process.wait()
 
 
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print `text` and its end of line as one write, so that lines of other threads don't come between."""
+    print(f"{text}\n", end="", flush=True, file=stream)
+
+
 def _listen(
     process: subprocess.Popen[str], address: re.Pattern[str], key_is_sent: bool, ending: threading.Event
 ) -> None:
@@ -84,17 +90,15 @@ def _listen(
         if not shared and (found := address.search(line)):
             shared = True
             key = " The key of the service is sent for all of them." if key_is_sent else ""
-            print(
+            say(
                 f"text-recognizer: shared at {found[0]}\n"
                 f"text-recognizer: WARNING: whoever has this address can use the page and the service behind it.{key} "
-                "Pictures pass through the tunnel's operator. End this program to end it.",
-                flush=True,
+                "Pictures pass through the tunnel's operator. End this program to end it."
             )
     status = process.wait()
     if not ending.is_set():
-        print(
+        say(
             f"text-recognizer: the tunnel ended with status {status} ({last[:300] or 'it printed nothing'}); "
             "the page is reachable on this machine only",
-            file=sys.stderr,
-            flush=True,
+            sys.stderr,
         )
