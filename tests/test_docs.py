@@ -34,6 +34,21 @@ def test_front_page_answers_twelve_questions():
 
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+INSTALLS = [
+    *PAGES,
+    ROOT / "CHANGELOG.md",
+    ROOT / "deploy" / "skypilot.yaml",
+    *sorted((ROOT / "notebooks").glob("*.ipynb")),
+]
+
+
+@pytest.mark.parametrize("page", INSTALLS, ids=lambda page: page.name)
+def test_training_is_installed_from_a_clone_with_its_torch(page):
+    # A wheel lacks the weights that fine-tuning begins with, and pip would take another torch.
+    for line in re.findall(r".*pip install .*", page.read_text("utf-8")):
+        if re.search(r"\[[\w,]*\btrain\b|\[\{EXTRAS\}", line):
+            assert "--editable" in line, line
+            assert "constraints.txt" in line, line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
