@@ -774,11 +774,6 @@ def compose_page(
     return layers.hand, layers.printed, tuple(layers.lines)
 
 
-def blank_style(style: PageStyle) -> PageStyle:
-    """The same paper with nothing written on it."""
-    return replace(style, fill=0.0, cells=None, heading=False, letterhead=False, date=False, marginalia=False)
-
-
 # ------------------------------------------------------------------------------------------------------- paper
 
 
