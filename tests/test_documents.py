@@ -142,6 +142,22 @@ def test_tiff_of_very_many_directories_costs_a_look_at_each_and_no_more():
         tiff_directories(b"II*\0" + struct.pack("<I", 8) + more)
 
 
+def test_member_that_unpacks_to_far_more_than_it_has_is_not_unpacked():
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        with archive.open("a.pdf", "w", force_zip64=True) as member:
+            member.write(b"%PDF-1.7\n")
+            for _ in range(100):
+                member.write(bytes(2**20))
+        archive.writestr("b.png", encoded(gray(30)))
+    tracemalloc.start()
+    bomb, good = find_pages(out.getvalue())
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+    assert "100 MiB when unpacked" in problems([bomb])[0]
+    assert shade(good) == 30
+
+
 def test_page_whose_directory_names_far_more_than_there_is_is_refused():
     data = bytearray(tiff([10, 20]))
     struct.pack_into("<I", data, tiff_directories(bytes(data))[1] + 6, 0xFFFFFFF)  # how many values its first tag has

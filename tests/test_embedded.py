@@ -132,3 +132,15 @@ def find_text(path):
     import pypdfium2
 
     return "\n".join(page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(path))
+
+
+def test_very_many_lines_keep_the_order_of_the_file(monkeypatch):
+    """To find the order of thousands of lines would take minutes."""
+    document = made(typed)
+    monkeypatch.setattr("text_recognizer.reader.MOST_ARRANGED", 2)
+    (page,) = read_pages(document, "fast", embedded_text=True)
+    assert [line.text for line in page.lines] == list(PROSE)
+    assert not page.blocks
+    monkeypatch.setattr("text_recognizer.reader.MOST_ARRANGED", 3)
+    (page,) = read_pages(document, "fast", embedded_text=True)
+    assert page.blocks

@@ -14,13 +14,11 @@ from __future__ import annotations
 import glob
 import io
 import json
-import math
 import re
 import stat
 import struct
-import threading
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -29,10 +27,9 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 from PIL import Image
 
-from text_recognizer.drawing import check_drawing
-from text_recognizer.embedded import embedded_lines, has_enough, shown_text
 from text_recognizer.errors import ImageRejected, UsageError
 from text_recognizer.images import (
     MAX_BYTES,
@@ -46,10 +43,13 @@ from text_recognizer.images import (
     walk_tiff,
 )
 from text_recognizer.page import Area, Page, Picture
+from text_recognizer.pdf_pages import PdfPage
+from text_recognizer.pdf_process import Pdfs, shared
 
 MAX_DOCUMENT_BYTES = 512 * 2**20  # of a document given as bytes or by URL, and of a member of an archive
 MAX_PAGES = 20_000  # of one document: a file that claims more is damaged, or an attack
 MAX_MEMBERS = 100_000  # of one archive
+DENSEST = 200  # times as many bytes as its own, to which a large member unpacks: images and PDFs are packed already
 MAX_FOLDERS = 10  # in each other, of the path of a member: a path has at most 4096 bytes
 MAX_FRAMES = 1_000  # of an animation: a decoder comes to each through all before it
 PDF_DPI = 200.0
@@ -60,8 +60,6 @@ SUFFIXES = {
 _DAMAGED_DIRECTORY = "a TIFF whose directory is damaged; export it again"
 _NO_ADDRESS = "the image of a canvas has no web address; download it and give the file"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-# PDFium is not safe to use from several threads.
-_PDFIUM = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +156,16 @@ class PageReference:
     whole: PurePosixPath = field(default_factory=PurePosixPath)
     document: int = 0
 
-    def load(self, *, max_pixels: int = MAX_PIXELS) -> LoadedImage:
-        """Decode this page. Raises `ImageRejected`."""
+    def load(self, *, max_pixels: int = MAX_PIXELS, pdfs: Pdfs | None = None) -> LoadedImage:
+        """Decode this page. `pdfs`: what draws a page of a PDF, a process beside this one if not given.
+
+        Raises `ImageRejected`.
+        """
         match self.kind:
             case "pdf":
-                drawn, dpi = self._render(max_pixels)
-                return replace(load_image(drawn, max_pixels=max_pixels), dpi=dpi)
+                drawn = (pdfs or shared()).draw(self._in_pdf(max_pixels))
+                pixels = np.frombuffer(drawn.data, np.uint8).reshape(drawn.height, drawn.width, 3)
+                return replace(load_image(pixels, max_pixels=max_pixels), dpi=drawn.dpi)
             case "tiff":
                 return self._directory(max_pixels)
             case "frame":
@@ -181,49 +183,31 @@ class PageReference:
         Image.fromarray(image.rgb).save(out, "JPEG", quality=90, **stated)
         return to_picture(out.getvalue())
 
-    def embedded_page(self, *, max_pixels: int = MAX_PIXELS) -> Page | None:
+    def embedded_page(self, *, max_pixels: int = MAX_PIXELS, pdfs: Pdfs | None = None) -> Page | None:
         """The text that this page of a PDF holds, in the order of the file; None where there is not enough of it.
 
         Its size and positions are those of `load`, its words have the confidence 1, and `Page.embedded` is true. See
-        `embedded.has_enough` for what is enough. Raises `ImageRejected`.
+        `embedded.has_enough` for what is enough. `pdfs`: as for `load`. Raises `ImageRejected`.
         """
         if self.kind != "pdf":
             return None
-        check_drawing(self.source.opened, self.password, self.number)
-        with _pdf(self.source.opened, self.password) as document:
-            page = document[self.number - 1]
-            if not has_enough(page):
-                return None
-            dpi, width, height = self._size(page, max_pixels)
-            lines = tuple(embedded_lines(page, width, height))
-            return Page(width=width, height=height, lines=lines, dpi=dpi, embedded=True) if lines else None
+        text = (pdfs or shared()).embedded(self._in_pdf(max_pixels))
+        if text is None:
+            return None
+        return Page(width=text.width, height=text.height, lines=text.lines, dpi=text.dpi, embedded=True)
 
-    def printed_text(self, width: int, height: int) -> tuple[Area, ...]:
+    def printed_text(self, width: int, height: int, *, pdfs: Pdfs | None = None) -> tuple[Area, ...]:
         """Areas of visible text in this page of a PDF: left, top, right, bottom of each run.
 
-        In pixels of the page as shown, `width` × `height`. Invisible text of an earlier recognition is left out. Raises
-        `ImageRejected`.
+        In pixels of the page as shown, `width` × `height`. Invisible text of an earlier recognition is left out.
+        `pdfs`: as for `load`. Raises `ImageRejected`.
         """
         if self.kind != "pdf":
             return ()
-        with _pdf(self.source.opened, self.password) as document:
-            return tuple(shown_text(document[self.number - 1], width, height))
+        return (pdfs or shared()).printed(self._in_pdf(MAX_PIXELS), width, height)
 
-    def _render(self, max_pixels: int) -> tuple[Image.Image, float]:
-        """The page of a PDF, and its pixels per inch."""
-        check_drawing(self.source.opened, self.password, self.number)
-        with _pdf(self.source.opened, self.password) as document:
-            page = document[self.number - 1]
-            dpi, _, _ = self._size(page, max_pixels)
-            image: Image.Image = page.render(scale=dpi / 72, draw_annots=True).to_pil()
-            return image, dpi
-
-    def _size(self, page: Any, max_pixels: int) -> tuple[float, int, int]:
-        """Pixels per inch at which a page of a PDF is drawn, and its width and height in pixels."""
-        width, height = (max(1.0, side) / 72 for side in page.get_size())  # inches
-        # A poster is drawn as large as an image may be, not larger.
-        dpi = min(self.dpi, (0.98 * max_pixels / (width * height)) ** 0.5, 30_000 / max(width, height))
-        return dpi, math.ceil(width * dpi), math.ceil(height * dpi)
+    def _in_pdf(self, max_pixels: int) -> PdfPage:
+        return PdfPage(self.source.opened, self.password, self.number, self.dpi, max_pixels)
 
     def _directory(self, max_pixels: int) -> LoadedImage:
         opened = self.source.opened
@@ -249,7 +233,7 @@ def find_pages(
     dpi: float = PDF_DPI,
     frames: bool = False,
     member_bytes: int = MAX_DOCUMENT_BYTES,
-    count_pdf: Callable[[Source, str | None], int] | None = None,
+    pdfs: Pdfs | None = None,
 ) -> Iterator[PageReference]:
     """Find the pages of one or several sources, in order, without decoding them.
 
@@ -263,13 +247,12 @@ def find_pages(
         dpi: pixels per inch at which PDF pages are drawn.
         frames: whether each frame of an animation is a page; by default only the first one is.
         member_bytes: largest size of a file in an archive, unpacked.
-        count_pdf: returns the number of pages of a PDF, by its password, or raises `ImageRejected`; by default PDFium
-            opens it in this process, where a PDF of a stranger may take much memory.
+        pdfs: what opens PDFs; a process beside this one if not given.
 
     Raises `UsageError` for a malformed `pages`. A source that cannot be opened yields a reference whose `load` raises.
     """
     wanted = page_numbers(pages) if pages else None
-    options = _Options(wanted, password, dpi, frames, member_bytes, count_pdf or _count_pdf)
+    options = _Options(wanted, password, dpi, frames, member_bytes, pdfs or shared())
     one = isinstance(sources, str | Path | bytes | bytearray | memoryview) or hasattr(sources, "read")
     listed = [cast("Given", sources)] if one else cast("Iterable[Given]", sources)
     used: dict[PurePosixPath, int] = {}
@@ -314,7 +297,7 @@ class _Options:
     dpi: float
     frames: bool
     member_bytes: int
-    count_pdf: Callable[[Source, str | None], int]
+    pdfs: Pdfs
 
     def numbers(self, count: int) -> Iterator[int]:
         """The wanted numbers among 1…count, in the order of the document."""
@@ -438,7 +421,7 @@ def _of_file(source: Source, name: str, inside: PurePosixPath, options: _Options
         elif head.startswith(_ZIP):
             yield replace(page, kind="refused", problem="an archive inside an archive; unpack the outer one first")
         elif head.lstrip()[:5] == b"%PDF-":
-            count = options.count_pdf(source, options.password)
+            count = options.pdfs.count(source.opened, options.password)
             yield from _numbered(replace(page, kind="pdf"), count, [0] * min(count, MAX_PAGES), options)
         elif head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             data = source.read()
@@ -458,11 +441,6 @@ def _of_file(source: Source, name: str, inside: PurePosixPath, options: _Options
             yield page
     except ImageRejected as error:
         yield replace(page, kind="refused", problem=str(error))
-
-
-def _count_pdf(source: Source, password: str | None) -> int:
-    with _pdf(source.opened, password) as document:
-        return len(document)
 
 
 def _numbered(page: PageReference, count: int, places: list[int], options: _Options) -> Iterator[PageReference]:
@@ -495,7 +473,8 @@ def _of_archive(source: Source, name: str, inside: PurePosixPath, options: _Opti
         where = inside.with_suffix("") / _safe(path)
         member = replace(source, member=info.filename, entry=entry)
         shown = f"{name}/{path}"
-        if info.file_size > options.member_bytes:
+        dense = info.file_size > MAX_BYTES and info.file_size > DENSEST * info.compress_size
+        if dense or info.file_size > options.member_bytes:
             problem = f"{info.file_size / 2**20:.0f} MiB when unpacked, more than is read; unpack the archive"
             yield _refused(shown, where.with_suffix(""), problem)
             continue
@@ -510,27 +489,6 @@ def _archive(source: Path | bytes) -> Iterator[zipfile.ZipFile]:
         raise ImageRejected(f"a damaged archive ({error}); copy or pack it again") from error
     with archive:
         yield archive
-
-
-@contextmanager
-def _pdf(source: Path | bytes, password: str | None) -> Iterator[Any]:
-    """A PDF opened by PDFium; only one thread at a time is inside."""
-    import pypdfium2 as pdfium  # late: reading images needs none of it
-
-    with _PDFIUM:
-        try:
-            document = pdfium.PdfDocument(source, password=password)
-        except (pdfium.PdfiumError, OSError, ValueError) as error:
-            if "password" in str(error).lower():
-                problem = "wrong password" if password else "an encrypted PDF"
-                raise ImageRejected(f"{problem}; give its password") from None
-            raise ImageRejected(f"a damaged PDF ({error}); copy, download or export it again") from error
-        try:
-            yield document
-        except pdfium.PdfiumError as error:
-            raise ImageRejected(f"a damaged page ({error}); export the PDF again") from error
-        finally:
-            document.close()
 
 
 def tiff_directories(data: bytes) -> list[int]:

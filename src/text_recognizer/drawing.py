@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ MOST = 256 * 2**20  # bytes of drawing, with those that are drawn more than once
 PIXELS = 8  # of a picture cost as much as a byte of drawing
 LONGEST = 128 * 2**20  # bytes of one stream, unpacked
 DENSEST = 1032  # times as many bytes as its own are the most that a stream of zlib unpacks to
+WHOLE = {"/JPXDecode": 20, "/DCTDecode": 10}  # bytes for each pixel of a picture that is decoded as a whole …
+DETAIL = 256  # … as far as it has that share of them itself: real pictures have, those that claim a huge size do not
 NOTE = 1000  # an annotation costs as many bytes of drawing
 DENSITY = (200 / 72) ** 2  # pixels of a square point
 _DEEPEST = 30  # forms within forms
@@ -29,22 +32,47 @@ _OVERLAP = 160  # bytes by which pieces overlap, since a name may stand across t
 _PLAIN = 2**18  # packed bytes of a stream of a rare kind that is unpacked at once
 
 
-def check_drawing(document: Path | bytes, password: str | None, number: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture that is decoded as a whole: its pixels, the bytes of memory for each, and its own bytes."""
+
+    pixels: float = 0.0
+    memory: int = 0
+    size: int = 0
+
+    def needs(self, drawn: int, spare: int) -> int:
+        """Bytes of memory to decode it for a page of `drawn` pixels, where there are `spare` without asking.
+
+        Raises `ImageRejected` where it has too few bytes itself to be a real picture of its size. Without memory,
+        PDFium would leave it out and say nothing.
+        """
+        # Less than half as wide and as high, it is decoded as half of it.
+        needed = self.memory * min(self.pixels, 4 * drawn)
+        if needed > spare + DETAIL * self.size:
+            raise ImageRejected("a page with a picture that claims a huge size; export it as an image")
+        return int(needed)
+
+
+def check_drawing(document: Path | bytes, password: str | None, number: int) -> Decoded:
     """Raises `ImageRejected` where page `number` (from 1) of a PDF takes too long to draw, or too much memory.
 
-    A PDF that pikepdf cannot open is not judged.
+    Returns the largest of its pictures that is decoded as a whole. A PDF that pikepdf cannot open is not judged.
     """
     import pikepdf  # late: reading images needs none of it
 
     source = document if isinstance(document, Path) else BytesIO(document)
     try:
         with pikepdf.open(source, password=password or "") as pdf:
-            page = pdf.pages[number - 1].obj
-            cost = _Costs(_area(_inherited(page, "/MediaBox"))).of_page(page)
+            page = _page(pdf.Root.get("/Pages"), number)
+            if page is None:
+                return Decoded()
+            costs = _Costs(_area(_inherited(page, "/MediaBox")))
+            cost = costs.of_page(page)
     except (pikepdf.PdfError, pikepdf.PasswordError, OSError, IndexError, ValueError, TypeError):
-        return
+        return Decoded()
     if cost > MOST:
         raise ImageRejected("a page that takes too long to draw; export it as an image")
+    return costs.decoded
 
 
 class _Costs:
@@ -54,6 +82,7 @@ class _Costs:
         self._area = area
         self._fonts: set[tuple[int, int]] = set()
         self._known: dict[tuple[int, int], float] = {}
+        self.decoded = Decoded()
 
     def of_page(self, page: Any) -> float:
         contents = page.get("/Contents")
@@ -133,13 +162,23 @@ class _Costs:
         if key == (0, 0) or key not in self._known:
             self._known[key] = float("inf")  # for a form that draws itself, which nobody needs
             if thing.get("/Subtype") == "/Image":
-                cost = float(thing.get("/Width", 1)) * float(thing.get("/Height", 1)) / PIXELS
+                cost = self._of_picture(thing)
             elif depth > _DEEPEST:
                 cost = float("inf")
             else:
                 cost = self._of_stream(thing, thing.get("/Resources", around), depth)
             self._known[key] = cost
         return self._known[key]
+
+    def _of_picture(self, picture: Any) -> float:
+        pixels = float(picture.get("/Width", 1)) * float(picture.get("/Height", 1))
+        for part in (picture, picture.get("/SMask")):
+            for name in WHOLE.keys() & set(_filters(part)) if _is_stream(part) else ():
+                size = float(part.get("/Width", 1)) * float(part.get("/Height", 1))
+                found = Decoded(size, WHOLE[name], len(part.read_raw_bytes()))
+                if found.memory * found.pixels > self.decoded.memory * self.decoded.pixels:
+                    self.decoded = found
+        return pixels / PIXELS
 
 
 def is_long(stream: Any, most: int = LONGEST) -> bool:
@@ -156,8 +195,7 @@ def is_long(stream: Any, most: int = LONGEST) -> bool:
 
 def _pieces(stream: Any) -> Iterator[tuple[bytes, int]]:
     """The content of a stream, piece by piece, each with the end of the one before; and how many bytes are new."""
-    filters = stream.get("/Filter")
-    names = [] if filters is None else [str(f) for f in filters] if _is_array(filters) else [str(filters)]
+    names = _filters(stream)
     raw = bytes(stream.read_raw_bytes())
     if not names:
         yield raw, len(raw)
@@ -177,6 +215,30 @@ def _pieces(stream: Any) -> Iterator[tuple[bytes, int]]:
         yield data, len(data)
     else:
         yield b"", 4 * len(raw)
+
+
+def _filters(stream: Any) -> list[str]:
+    """How a stream is packed, the last step of packing first."""
+    filters = stream.get("/Filter")
+    return [] if filters is None else [str(each) for each in filters] if _is_array(filters) else [str(filters)]
+
+
+def _page(tree: Any, number: int) -> Any:
+    """Page `number` of a tree of pages; None where it has fewer. `pdf.pages` would unfold all of it for one page."""
+    left = number - 1  # pages before it
+    for _ in range(_DEEPEST):
+        kids = _entry(tree, "/Kids")
+        if not _is_array(kids):
+            return tree if left == 0 and _entry(tree) is not None else None
+        for kid in kids:
+            below = int(_entry(kid, "/Count") or 0) if _is_array(_entry(kid, "/Kids")) else 1
+            if left < below:
+                tree = kid
+                break
+            left -= below
+        else:
+            return None
+    return None
 
 
 def _inherited(page: Any, name: str) -> Any:

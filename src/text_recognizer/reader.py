@@ -26,9 +26,12 @@ from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.layout.looks import find_lines
 from text_recognizer.layout.orientation import Orientation, Place, upright_margin
 from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word, orientation_of
+from text_recognizer.pdf_process import Pdfs
 from text_recognizer.recognition.alone import numbers_of
 from text_recognizer.recognition.recognizer import LineReading, Recognizer, WordReading
 from text_recognizer.registry import resolve
+
+MOST_ARRANGED = 500  # lines of embedded text: to find the order of more takes many seconds
 
 
 class Reader:
@@ -190,11 +193,11 @@ class Reader:
         return Recognizer(self.bundle, self.threads, self.decoding, device=self.device)
 
 
-def embedded_page(reference: PageReference, *, max_pixels: int = MAX_PIXELS) -> Page | None:
-    """`PageReference.embedded_page` in reading order, with its blocks."""
-    page = reference.embedded_page(max_pixels=max_pixels)
-    if page is None:
-        return None
+def embedded_page(reference: PageReference, *, max_pixels: int = MAX_PIXELS, pdfs: Pdfs | None = None) -> Page | None:
+    """`PageReference.embedded_page` in reading order, with its blocks; very many lines stay in that of the file."""
+    page = reference.embedded_page(max_pixels=max_pixels, pdfs=pdfs)
+    if page is None or len(page.lines) > MOST_ARRANGED:
+        return page
     lines, blocks = arrange(page.lines)
     return replace(page, lines=lines, blocks=blocks)
 

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from text_recognizer import formats
 from text_recognizer.documents import PageReference
 from text_recognizer.formats import About, Sheet
 from text_recognizer.formats.shapes import file_name
 from text_recognizer.images import LoadedImage
-from text_recognizer.page import Area, Page, Picture
+from text_recognizer.page import Page, Picture
+from text_recognizer.pdf_process import Pdfs, shared
 
 
 def about_document(
-    first: PageReference, *, keep_pdf: bool, pdf_a: bool = False, languages: Iterable[str] = ()
+    first: PageReference,
+    *,
+    keep_pdf: bool,
+    pdf_a: bool = False,
+    languages: Iterable[str] = (),
+    pdfs: Pdfs | None = None,
 ) -> About:
     """What a document says of itself; `first` is any of its pages.
 
     Args:
         keep_pdf: whether a PDF is written, and may be the one that the page is of, with the text added. A PDF that is
-            damaged, or that is no PDF/A where `pdf_a` asks for it, is made of pictures of its pages instead.
+            damaged, that unpacks to more than the memory holds, or that is no PDF/A where `pdf_a` asks for it, is made
+            of pictures of its pages instead.
         languages: of the model; a document names a single one.
+        pdfs: what opens PDFs, as for `PageReference.load`.
     """
     known = [language for language in languages if language]
     original = None
@@ -28,7 +36,8 @@ def about_document(
         from text_recognizer.formats.pdf_layer import takes_text  # late: images need none of it
 
         opened = first.source.opened
-        original = opened if takes_text(opened, first.password, first.count, pdf_a) else None
+        safe = (pdfs or shared()).can_copy(opened, first.password)
+        original = opened if safe and takes_text(opened, first.password, first.count, pdf_a) else None
     return About(
         title=file_name(first.name.partition("#")[0]),
         language=known[0] if len(known) == 1 else "",
@@ -44,19 +53,19 @@ def make_sheet(
     names: Iterable[str],
     about: About,
     picture: Picture | None = None,
-    printed_text: Callable[[PageReference, int, int], tuple[Area, ...]] = PageReference.printed_text,
+    pdfs: Pdfs | None = None,
 ) -> Sheet:
     """The page for writers of the formats `names`: with its picture where one of them shows it.
 
     `image`: what `reference.load` gave; without it the picture is loaded again, unless it is given as `picture`.
-    `printed_text`: for callers that open PDFs elsewhere. Raises `ImageRejected`.
+    `pdfs`: what opens PDFs, as for `PageReference.load`. Raises `ImageRejected`.
     """
     shown = any(formats.get_format(name).needs_picture for name in names)
     kept = shown and about.original is not None
     return Sheet(
         page=page,
         source=reference.name,
-        picture=(picture or reference.picture(image or reference.load())) if shown and not kept else None,
+        picture=(picture or reference.picture(image or reference.load(pdfs=pdfs))) if shown and not kept else None,
         number=reference.number,
-        printed=printed_text(reference, page.width, page.height) if kept else (),
+        printed=reference.printed_text(page.width, page.height, pdfs=pdfs) if kept else (),
     )

@@ -180,7 +180,7 @@ def test_pdf_is_opened_in_a_process_of_its_own_alone(http, monkeypatch):
     def opened(*_):
         raise AssertionError("PDFium in the service")
 
-    monkeypatch.setattr("text_recognizer.documents._pdf", opened)
+    monkeypatch.setattr("text_recognizer.pdf_pages._pdf", opened)
     drawn = io.BytesIO()
     paper = canvas.Canvas(drawn, pagesize=(200, 100))
     paper.drawString(20, 50, "printed words")

@@ -18,6 +18,7 @@ from PIL import Image
 
 from text_recognizer.documents import PageReference, find_pages
 from text_recognizer.errors import ImageRejected
+from text_recognizer.pdf_process import Here
 
 MAX_LEAVES = 200
 SECONDS = 120  # of processor time, for the whole document
@@ -47,7 +48,7 @@ def main(max_pixels: int) -> None:
 def _found(content: bytes) -> list[PageReference]:
     if content.startswith(b"PK"):
         raise ImageRejected("an archive; unpack it and give its pictures")
-    pages = list(find_pages(content))
+    pages = list(find_pages(content, pdfs=Here()))
     if pages and pages[0].kind == "refused" and "password" in pages[0].problem:
         raise ImageRejected("an encrypted PDF; save it without its password and give it again")
     if len(pages) > MAX_LEAVES:
@@ -63,7 +64,7 @@ def _decoded(page: PageReference, max_pixels: int) -> bytes:
 
 
 def _picture(page: PageReference, max_pixels: int) -> bytes:
-    image = Image.fromarray(page.load(max_pixels=max_pixels).rgb)
+    image = Image.fromarray(page.load(max_pixels=max_pixels, pdfs=Here()).rgb)
     image.thumbnail((SIDE, SIDE))
     stored = BytesIO()
     image.save(stored, "JPEG", quality=QUALITY)

@@ -22,7 +22,8 @@ from text_recognizer.formats.document import open_document
 from text_recognizer.formats.json_lines import to_dict
 from text_recognizer.images import LoadedImage
 from text_recognizer.page import Mode, Page, Picture
-from text_recognizer.service.drawing import Drawing
+from text_recognizer.pdf_process import PdfProcess
+from text_recognizer.reader import embedded_page
 from text_recognizer.service.engine import Engine, Job
 from text_recognizer.service.feedback import FeedbackService
 from text_recognizer.service.inputs import Image
@@ -34,6 +35,8 @@ from text_recognizer.sheets import about_document, make_sheet
 MEDIA_TYPE = "application/x-ndjson"
 RETRY_AFTER = 5.0  # seconds, where too many documents are read: a page takes about one
 PAGE_SECONDS = 5.0  # of the processor to draw a page of a PDF; a map needs one or two
+PAGE_MEMORY = 2**30  # bytes, beside the PDF
+CLOCK_SECONDS = 20.0  # beyond those of the processor, for a process that waits and does nothing
 PATIENCE = 0.5  # seconds before a page comes again that found the queue full
 NO_TIMINGS = {"queued": 0.0, "layout": 0.0, "recognition": 0.0, "total": 0.0}  # nothing was recognised
 _HEADS = (b"PK\x03\x04", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -95,16 +98,16 @@ class Documents:
         finally:
             self._open -= 1
 
-    async def find(self, image: Image, wanted: Wanted, deadline: float, drawing: Drawing) -> list[PageReference] | None:
+    async def find(self, image: Image, wanted: Wanted, deadline: float, pdfs: PdfProcess) -> list[PageReference] | None:
         """The pages of a PDF, an archive or a TIFF of several pages; None for an image.
 
-        `drawing`: opens PDFs, and draws their pages afterwards. Raises `ImageRejected`: it cannot be opened, or has
+        `pdfs`: opens PDFs, and draws their pages afterwards. Raises `ImageRejected`: it cannot be opened, or has
         more pages than are read; `RequestError` for `pages` that name none.
         """
         if not (_is_pdf(image.data) or image.data.startswith(_HEADS)):
             return None
         try:
-            found: list[PageReference] = await self._workers.run(self._found, image, wanted, drawing, deadline=deadline)
+            found: list[PageReference] = await self._workers.run(self._found, image, wanted, pdfs, deadline=deadline)
         except UsageError as error:
             raise RequestError(str(error)) from None
         if len(found) == 1 and found[0].kind == "image" and found[0].source.member is None:
@@ -120,18 +123,18 @@ class Documents:
         """Whether this is a PDF or an archive, by its first bytes; a TIFF may be either."""
         return _is_pdf(image.data) or image.data.startswith(_HEADS[:1])
 
-    def drawing(self) -> Drawing:
+    def pdfs(self) -> PdfProcess:
         """What opens and draws the PDFs of a request; a context manager."""
-        return Drawing(self._settings.max_pixels, PAGE_SECONDS)
+        return PdfProcess(PAGE_SECONDS, PAGE_MEMORY, CLOCK_SECONDS, strict=True)
 
-    def _found(self, image: Image, wanted: Wanted, drawing: Drawing) -> list[PageReference]:
+    def _found(self, image: Image, wanted: Wanted, pdfs: PdfProcess) -> list[PageReference]:
         most = self._settings.max_pages
         pages = find_pages(
             image.data,
             pages=wanted.pages,
             password=wanted.password,
             member_bytes=self._settings.max_bytes,
-            count_pdf=drawing.count,
+            pdfs=pdfs,
         )
         found = list(islice(pages, most + 1))
         if len(found) > most:
@@ -142,7 +145,7 @@ class Documents:
         return [replace(page, name=name) for page, name in zip(found, names, strict=True)]
 
     async def read(
-        self, pages: list[PageReference], wanted: Wanted, drawing: Drawing
+        self, pages: list[PageReference], wanted: Wanted, pdfs: PdfProcess
     ) -> AsyncGenerator[ReadPage, None]:
         """The pages in order, each as soon as it and those before it are read. Nothing is retried for long."""
         ahead = self._settings.reading_threads
@@ -151,7 +154,7 @@ class Documents:
         try:
             while True:
                 coming.extend(
-                    asyncio.create_task(self._read(page, wanted, drawing)) for page in islice(left, ahead - len(coming))
+                    asyncio.create_task(self._read(page, wanted, pdfs)) for page in islice(left, ahead - len(coming))
                 )
                 if not coming:
                     return
@@ -161,7 +164,7 @@ class Documents:
                 task.cancel()
             await asyncio.gather(*coming, return_exceptions=True)
 
-    async def _read(self, reference: PageReference, wanted: Wanted, drawing: Drawing) -> ReadPage:
+    async def _read(self, reference: PageReference, wanted: Wanted, pdfs: PdfProcess) -> ReadPage:
         job = None
         deadline = time.monotonic() + self._settings.deadline
         if self._end is not None:
@@ -170,10 +173,10 @@ class Documents:
             if deadline <= time.monotonic():
                 raise DeadlineExceeded("")
             if wanted.embedded_text and reference.kind == "pdf":
-                page = await self._workers.run(drawing.embedded_page, reference, deadline=deadline)
+                page = await self._workers.run(self._embedded, reference, pdfs, deadline=deadline)
                 if page is not None:
                     return ReadPage(reference, page=page)
-            image = await self._workers.run(self._load, reference, drawing, deadline=deadline)
+            image = await self._workers.run(self._load, reference, pdfs, deadline=deadline)
             while job is None:
                 try:
                     job = self._engine.submit(image, wanted.mode, deadline, wanted.language)
@@ -190,16 +193,17 @@ class Documents:
             if job is not None:
                 job.drop()
 
-    def _load(self, reference: PageReference, drawing: Drawing) -> LoadedImage:
-        if reference.kind == "pdf":
-            return drawing.load(reference)
-        return reference.load(max_pixels=self._settings.max_pixels)
+    def _load(self, reference: PageReference, pdfs: PdfProcess) -> LoadedImage:
+        return reference.load(max_pixels=self._settings.max_pixels, pdfs=pdfs)
+
+    def _embedded(self, reference: PageReference, pdfs: PdfProcess) -> Page | None:
+        return embedded_page(reference, max_pixels=self._settings.max_pixels, pdfs=pdfs)
 
     async def lines(
-        self, pages: list[PageReference], wanted: Wanted, drawing: Drawing, request_id: str, owner: str
+        self, pages: list[PageReference], wanted: Wanted, pdfs: PdfProcess, request_id: str, owner: str
     ) -> AsyncGenerator[bytes, None]:
         """A line of JSON for each page: its number, and the page or the problem."""
-        async with aclosing(self.read(pages, wanted, drawing)) as read:
+        async with aclosing(self.read(pages, wanted, pdfs)) as read:
             async for found in read:
                 reference = found.reference
                 answer: dict[str, Any] = {"page": reference.number, "count": reference.count}
@@ -210,7 +214,7 @@ class Documents:
                     answer |= to_dict(found.page, reference.name)
                     answer |= {"request_id": own_id, "timings": found.job.timings() if found.job else NO_TIMINGS}
                     if wanted.pictures or (self._feedback.open and found.job):
-                        picture = await self._workers.run(self._picture, found, drawing)
+                        picture = await self._workers.run(self._picture, found, pdfs)
                         if found.job:
                             with suppress(TextRecognizerError):  # feedback is away: reading goes on
                                 await self._feedback.remember(own_id, owner, found.page, found.job, picture.data)
@@ -219,11 +223,11 @@ class Documents:
                             answer["picture"] = f"data:image/{kind};base64,{base64.b64encode(picture.data).decode()}"
                 yield json.dumps(answer, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
-    def _picture(self, found: ReadPage, drawing: Drawing) -> Picture:
-        return found.reference.picture(found.image or self._load(found.reference, drawing))
+    def _picture(self, found: ReadPage, pdfs: PdfProcess) -> Picture:
+        return found.reference.picture(found.image or self._load(found.reference, pdfs))
 
     async def document(
-        self, pages: list[PageReference], wanted: Wanted, drawing: Drawing
+        self, pages: list[PageReference], wanted: Wanted, pdfs: PdfProcess
     ) -> tuple[bytes, list[PageReference]]:
         """The whole in the format that is wanted, and the pages that are not in it since they could not be read.
 
@@ -231,8 +235,8 @@ class Documents:
         """
         chosen = formats.get_format(wanted.format)
         out, failed, writer, first_error = BytesIO(), list[PageReference](), None, None
-        about = await self._workers.run(self._about, pages, wanted, drawing)
-        async for found in self.read(pages, wanted, drawing):
+        about = await self._workers.run(self._about, pages, wanted, pdfs)
+        async for found in self.read(pages, wanted, pdfs):
             if isinstance(found.error, NotReady):
                 raise found.error
             if found.page is None:
@@ -243,8 +247,8 @@ class Documents:
                 writer = open_document(chosen.name, out, replace(about, language=about.language or found.page.language))
             image = found.image
             if image is None and chosen.needs_picture and about.original is None:
-                image = await self._workers.run(self._load, found.reference, drawing)
-            made = partial(make_sheet, printed_text=drawing.printed_text)
+                image = await self._workers.run(self._load, found.reference, pdfs)
+            made = partial(make_sheet, pdfs=pdfs)
             sheet = await self._workers.run(made, found.reference, image, found.page, (chosen.name,), about)
             if about.original is None:
                 sheet = replace(sheet, number=pages.index(found.reference) + 1)
@@ -254,10 +258,10 @@ class Documents:
         await self._workers.run(writer.close)
         return out.getvalue(), failed
 
-    def _about(self, pages: list[PageReference], wanted: Wanted, drawing: Drawing) -> formats.About:
+    def _about(self, pages: list[PageReference], wanted: Wanted, pdfs: PdfProcess) -> formats.About:
         alone = all(page.document == pages[0].document for page in pages)
-        keep = alone and wanted.format == "pdf" and pages[0].kind == "pdf" and drawing.can_copy(pages[0])
-        return about_document(pages[0], keep_pdf=keep, pdf_a=wanted.pdf_a)
+        keep = alone and wanted.format == "pdf"
+        return about_document(pages[0], keep_pdf=keep, pdf_a=wanted.pdf_a, pdfs=pdfs)
 
 
 def _is_pdf(data: bytes) -> bool:

@@ -18,10 +18,10 @@ from text_recognizer.formats.document import document_type
 from text_recognizer.formats.json_lines import line_to_dict, points, to_dict
 from text_recognizer.images import to_picture
 from text_recognizer.page import Mode, Page
+from text_recognizer.pdf_process import PdfProcess
 from text_recognizer.service import schema
 from text_recognizer.service.context import Context
 from text_recognizer.service.documents import MEDIA_TYPE, Wanted
-from text_recognizer.service.drawing import Drawing
 from text_recognizer.service.engine import Job
 from text_recognizer.service.feedback import FeedbackService
 from text_recognizer.service.inputs import Image
@@ -89,14 +89,14 @@ def router(context: Context) -> APIRouter:
                 documents = context.documents
                 if known := documents.is_document(image):
                     stack.enter_context(documents.turn())  # before any work on it
-                drawing = stack.enter_context(documents.drawing())
-                found = await while_client_waits(request, documents.find(image, wanted, deadline, drawing))
+                pdfs = stack.enter_context(documents.pdfs())
+                found = await while_client_waits(request, documents.find(image, wanted, deadline, pdfs))
                 if found is not None:
                     if stream:
                         raise RequestError("a document is streamed page by page without `stream`; leave it out")
                     if not known:
                         stack.enter_context(documents.turn())
-                    return await _document(context, request, content, found, wanted, drawing, stack)
+                    return await _document(context, request, content, found, wanted, pdfs, stack)
             if stream:
                 return await _stream(context, request, image, mode, deadline, language)
             page, job = await context.read(request, image, mode, deadline, language)
@@ -149,7 +149,7 @@ async def _document(
     content: bytes,
     pages: list[PageReference],
     wanted: Wanted,
-    drawing: Drawing,
+    pdfs: PdfProcess,
     stack: ExitStack,
 ) -> Response:
     """A line of JSON for each page as soon as it is read, or the whole document in another format.
@@ -158,7 +158,7 @@ async def _document(
     """
     documents = context.documents
     if wanted.format != "json":
-        written, failed = await while_client_waits(request, documents.document(pages, wanted, drawing))
+        written, failed = await while_client_waits(request, documents.document(pages, wanted, pdfs))
         headers = {"X-Failed-Pages": ",".join(str(page.number) for page in failed)} if failed else {}
         media_type = document_type(formats.get_format(wanted.format))
         return Response(written, headers=headers, media_type=media_type)
@@ -166,7 +166,7 @@ async def _document(
     stack.callback(context.inputs.release, content)
 
     async def lines() -> AsyncIterator[bytes]:
-        read = documents.lines(pages, wanted, drawing, request.state.id, request.state.owner)
+        read = documents.lines(pages, wanted, pdfs, request.state.id, request.state.owner)
         async with aclosing(read):
             async for line in read:
                 yield line
