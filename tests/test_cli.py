@@ -1,5 +1,6 @@
 """The command line: what it prints, where it writes, and how it ends."""
 
+import argparse
 import csv
 import io
 import json
@@ -15,7 +16,8 @@ import pytest
 from PIL import Image
 
 from text_recognizer import errors, formats
-from text_recognizer.cli import EXIT_STATUSES, main
+from text_recognizer.cli import COMMANDS, EXIT_STATUSES, main
+from text_recognizer.training import cli as train
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +206,31 @@ def test_missing_extra_says_what_to_install(command):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
     assert done.returncode == 6
-    assert b"run in the repository: pip install --editable '.[train]'" in done.stderr
+    assert b"run in the repository: pip install --editable '.[train]' -c constraints.txt" in done.stderr
+
+
+def test_advice_never_replaces_a_checkout_by_a_wheel_that_lacks_weights(monkeypatch, tmp_path):
+    module = tmp_path / "lib" / "text_recognizer" / "errors.py"
+    monkeypatch.setattr(errors, "__file__", str(module))
+    assert errors.install_hint("mlflow").endswith("pip install '.[mlflow]'")
+    (tmp_path / "pyproject.toml").touch()
+    assert errors.install_hint("mlflow").endswith("pip install --editable '.[mlflow]'")
+
+
+def test_every_argument_says_what_it_is_for(monkeypatch, capsys):
+    shown: list[argparse.ArgumentParser] = []
+    monkeypatch.setattr(argparse.ArgumentParser, "print_help", lambda parser, file=None: shown.append(parser))
+    training = [["train", name] for name in train.COMMANDS]
+    for command in [[], *([name] for name in COMMANDS), *training]:
+        with pytest.raises(SystemExit):
+            main([*command, "--help"])
+    for parser in shown:
+        for action in parser._actions:  # noqa: SLF001  argparse has no public list of them
+            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+                shown += action.choices.values()
+            else:
+                assert action.help, (parser.prog, action.option_strings or action.dest)
+    assert len(shown) > 40
 
 
 def test_missing_data_ends_with_7(capsysbinary, tmp_path):

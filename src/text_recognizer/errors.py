@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -113,9 +114,13 @@ class Alert(TextRecognizerError):
 
 def install_hint(extra: str) -> str:
     """The advice of ExtraMissing. It names the repository, because no package index holds this package."""
-    # Training starts from weights that the repository holds and a wheel leaves out.
-    editable = "--editable " if extra.startswith("train") else ""
-    return f"run in the repository: pip install {editable}'.[{extra}]'"
+    # Training starts from weights that the repository holds and a wheel leaves out. Where they are there already, a
+    # wheel would take them away.
+    training = extra.startswith("train")
+    checkout = (Path(__file__).parents[2] / "pyproject.toml").is_file()
+    editable = "--editable " if training or checkout else ""
+    pinned = " -c constraints.txt" if training else ""
+    return f"run in the repository: pip install {editable}'.[{extra}]'{pinned}"
 
 
 INTERRUPTED = 130
