@@ -349,7 +349,7 @@ def main(argv: list[str]) -> int:
     """Command line of `text-recognizer evaluate`."""
     parser = argparse.ArgumentParser(prog="text-recognizer evaluate", description=__doc__)
     parser.add_argument("set", type=Path, help="folder of ALTO/PAGE, paragraphs or line images; or a .jsonl manifest")
-    parser.add_argument("--mode", choices=("fast", "accurate"), default="accurate")
+    parser.add_argument("--mode", choices=("fast", "accurate"), default="accurate", help="of reading (%(default)s)")
     parser.add_argument("--language", metavar="TAG", help="of the text, such as fr (default: chosen for each page)")
     parser.add_argument(
         "--by",
@@ -364,8 +364,8 @@ def main(argv: list[str]) -> int:
         f"{','.join(LINE_TYPES)}, since a page is read as a whole)",
     )
     parser.add_argument("--slice", action="append", help="only lines of this slice; may be given several times")
-    parser.add_argument("--ignore-case", action="store_true")
-    parser.add_argument("--ignore-punctuation", action="store_true")
+    parser.add_argument("--ignore-case", action="store_true", help="capitals and small letters are the same")
+    parser.add_argument("--ignore-punctuation", action="store_true", help="compare letters, digits and blanks alone")
     parser.add_argument("--exact-quotes", action="store_true", help="curly and straight quotes and dashes differ")
     parser.add_argument(
         "--html", type=Path, help="write the worst lines here; by page, the worst pages with their lines"
@@ -375,7 +375,7 @@ def main(argv: list[str]) -> int:
         "--characters", type=Path, metavar="FILE",
         help="write the confusion matrix and each character's precision and recall here: .html, .json or .csv",
     )  # fmt: skip
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--threads", type=int, help="processor threads (default: all cores)")
     parser.add_argument("--device", default=CPU, help=DEVICE_HELP)
     args = parser.parse_args(argv)
     by: By = args.by

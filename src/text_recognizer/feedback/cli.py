@@ -108,7 +108,7 @@ def _row(record: Record) -> str:
 
 def _add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = add_command(commands, "show", _show, "show a reading and the feedback on it")
-    parser.add_argument("request_id", metavar="REQUEST_ID")
+    parser.add_argument("request_id", metavar="REQUEST_ID", help="of the reading, as 'list' shows it")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
 
 
@@ -135,7 +135,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def _add_image(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = add_command(commands, "image", _image, "write the image of a reading to a file, as received")
-    parser.add_argument("request_id", metavar="REQUEST_ID")
+    parser.add_argument("request_id", metavar="REQUEST_ID", help="of the reading, as 'list' shows it")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="- for standard output")
 
 
@@ -154,7 +154,7 @@ def _image(options: argparse.Namespace) -> int:
 
 def _add_delete(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = add_command(commands, "delete", _delete, "delete readings with their images and feedback")
-    parser.add_argument("request_ids", metavar="REQUEST_ID", nargs="+")
+    parser.add_argument("request_ids", metavar="REQUEST_ID", nargs="+", help="of the readings, as 'list' shows them")
 
 
 def _delete(options: argparse.Namespace) -> int:

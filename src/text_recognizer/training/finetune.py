@@ -596,8 +596,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--validate-share", type=float, default=0.15, help="held out of training (%(default)s)")
     parser.add_argument("--hold-out", choices=("page", "writer"), default="page", help="what is held out as a whole")
     parser.add_argument("--steps", type=int, default=defaults.steps, help="most batches (%(default)s)")
-    parser.add_argument("--batch-size", type=int, default=defaults.batch_size)
-    parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
+    parser.add_argument("--batch-size", type=int, default=defaults.batch_size, help="lines of each (%(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate, help="at its peak (%(default)s)")
     parser.add_argument(
         "--rank", type=int, default=defaults.rank,
         help="train factors of this rank beside the weights (LoRA), which forgets less; 0: the weights (%(default)s)",
@@ -615,7 +615,7 @@ def _parser() -> argparse.ArgumentParser:
         "--extend-alphabet", action="store_true",
         help=f"learn characters that the base model does not know, if they occur at least {MIN_OCCURRENCES} times",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="of all that is drawn (%(default)s)")
     parser.add_argument("--threads", type=int, help="processor threads")
     parser.add_argument("--force", action="store_true", help="write the bundle even if it reads worse")
     return parser

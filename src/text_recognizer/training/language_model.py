@@ -223,7 +223,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="text-recognizer train language-model", description=__doc__)
     parser.add_argument("--texts", type=Path, help="folder made by 'text-recognizer train data texts'")
     parser.add_argument("--out", type=Path, required=True, help=".npz file to write")
-    parser.add_argument("--order", type=int, default=6, choices=range(2, 9), metavar="2…8")
+    parser.add_argument(
+        "--order", type=int, default=6, choices=range(2, 9), metavar="2…8", help="characters of an n-gram (6)"
+    )
     parser.add_argument("--most", type=int, metavar="N", help="keep the N n-grams that tell the most; 2 bytes each")
     parser.add_argument("--everyday", type=int, default=150_000, help="lines of notes, sums, names and the like")
     parser.add_argument("--leave-out", type=Path, help="evaluation set whose wording is left out")

@@ -305,7 +305,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--steps", type=int, default=NeuralLanguageOptions.steps, help="%(default)s")
     parser.add_argument("--batch", type=int, default=NeuralLanguageOptions.batch, help="windows a step, %(default)s")
     parser.add_argument("--rate", type=float, default=NeuralLanguageOptions.rate, help="learning rate, %(default)s")
-    parser.add_argument("--seed", type=int, default=NeuralLanguageOptions.seed)
+    parser.add_argument("--seed", type=int, default=NeuralLanguageOptions.seed, help="(%(default)s)")
     parser.add_argument(
         "--start", type=Path, metavar="ONNX", help="learn on from this model, such as a bundle's, not from nothing"
     )

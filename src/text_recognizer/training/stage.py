@@ -603,10 +603,10 @@ def main(argv: list[str]) -> int:
         help="graph of 'train marks', or a bundle whose graph is taken over if it has one (default: the shipped one)",
     )  # fmt: skip
     parser.add_argument("--unipen", type=Path, required=True, help="cache made by 'text-recognizer train data prepare'")
-    parser.add_argument("--fonts", type=Path)
-    parser.add_argument("--texts", type=Path)
+    parser.add_argument("--fonts", type=Path, help="folder of 'train data fonts', for the pages of the reference")
+    parser.add_argument("--texts", type=Path, help="folder of 'train data texts': wording of what is rendered")
     parser.add_argument("--out", type=Path, help="folder of the bundle to write")
-    parser.add_argument("--name", default="pen")
+    parser.add_argument("--name", default="pen", help="of the model (%(default)s)")
     parser.add_argument("--version", help="default: 0.1; with --reference-only the bundle's own")
     parser.add_argument(
         "--reference-pages", type=int, default=REFERENCE_PAGES, metavar="N",
@@ -629,7 +629,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--neural-language-model", type=Path, metavar="FILE", help="made by 'train neural-language-model'"
     )
-    parser.add_argument("--language-weight", type=float, default=decoding.language_weight)
+    parser.add_argument(
+        "--language-weight", type=float, default=decoding.language_weight,
+        help="of the language models beside the ink (%(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--neural-share", type=float, default=decoding.neural_share,
         help="of the language weight, what the neural language model has where readings are close (%(default)s)",

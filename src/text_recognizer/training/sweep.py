@@ -84,10 +84,10 @@ def main(argv: list[str]) -> int:
     """Command line of `text-recognizer train sweep`; unknown arguments are passed to `fit`."""
     parser = argparse.ArgumentParser(prog="text-recognizer train sweep", description=__doc__, allow_abbrev=False)
     parser.add_argument("--space", default="sweep", help="YAML file of the search space (default: configs/sweep.yaml)")
-    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--trials", type=int, default=20, help="to run now, beside those of the study (%(default)s)")
     parser.add_argument("--storage", help="default: sqlite in --out")
     parser.add_argument("--name", default="sweep", help="of the study: the same name continues it")
-    parser.add_argument("--out", type=Path, default=Path("runs/sweep"))
+    parser.add_argument("--out", type=Path, default=Path("runs/sweep"), help="folder of the runs (%(default)s)")
     args, arguments = parser.parse_known_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     storage = args.storage or f"sqlite:///{(args.out / 'study.db').absolute()}"

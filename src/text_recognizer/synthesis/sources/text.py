@@ -1,4 +1,4 @@
-"""Wording of rendered lines: public-domain English, and the dates, sums, names, lists and signs of everyday notes."""
+"""Wording of rendered lines: free texts in several languages, and dates, sums, names, lists and signs of notes."""
 
 from __future__ import annotations
 
