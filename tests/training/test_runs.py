@@ -2,6 +2,7 @@
 
 import json
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,21 @@ def test_two_runs_are_compared_by_what_differs(folder: Path, capsys: pytest.Capt
     said = capsys.readouterr().out
     assert "0.002" in said
     assert "-0.1" in said
+    assert "seed" not in said
+
+
+def test_run_that_went_on_with_another_argument_is_compared_by_the_latest(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(folder, tmp_path / "runs")
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    (small,) = client.search_runs(["1"], filter_string="attributes.run_name = 'small'")
+    held = {"trackers": {"mlflow": small.info.run_id}, "config": {"rate": 0.004, "seed": 1}}
+    (folder / "small").mkdir()
+    (folder / "small" / "run.json").write_text(json.dumps(held), encoding="utf-8")
+    assert cli.main(["train", "runs", "--folder", str(folder), "--compare", "small", "large"]) == 0
+    said = capsys.readouterr().out
+    assert "0.004" in said and "0.002" not in said
     assert "seed" not in said
 
 

@@ -82,6 +82,17 @@ def run_status(run: Any, folder: Path) -> str:
     return str(run.info.status).lower()
 
 
+def run_parameters(run: Any, folder: Path) -> dict[str, str]:
+    """The parameters of a run: those of its `run.json` in `folder` before those of the store.
+
+    The store keeps the first value of each, though a run may go on with another one.
+    """
+    held = record.read_record(folder / run.info.run_name)
+    ours = held.get("trackers", {}).get("mlflow") == run.info.run_id
+    latest = record.parameters(held.get("config", {})) if ours else {}
+    return {**run.data.params, **{name: str(value) for name, value in latest.items()}}
+
+
 def list_table(runs: list[Any], metrics: list[str], folder: Path) -> Table:
     """One run a row."""
     table = Table("run", "id", "started", "status", "commit", *metrics, box=None, pad_edge=False)
@@ -93,10 +104,10 @@ def list_table(runs: list[Any], metrics: list[str], folder: Path) -> Table:
     return table
 
 
-def compare_table(first: Any, second: Any) -> Table:
+def compare_table(first: Any, second: Any, folder: Path) -> Table:
     """The parameters that differ between two runs, and all metrics with their difference."""
     table = Table("", first.info.run_name, second.info.run_name, "difference", box=None, pad_edge=False)
-    a, b = first.data.params, second.data.params
+    a, b = (run_parameters(run, folder) for run in (first, second))
     for name in sorted(a.keys() | b.keys()):
         if a.get(name) != b.get(name):
             table.add_row(name, a.get(name, "—"), b.get(name, "—"), "")
@@ -123,14 +134,15 @@ def main(argv: list[str]) -> int:
     runs = load_runs(args.folder)
     console = Console(width=None if Console().is_terminal else 200, highlight=False)
     if args.compare:
-        console.print(compare_table(*(find_run(runs, name) for name in args.compare)))
+        first, second = (find_run(runs, name) for name in args.compare)
+        console.print(compare_table(first, second, args.folder))
         return 0
     if args.sort:
         runs = sort_runs(runs, args.sort)
     if args.json:
         for run in runs:
             about = {"id": run.info.run_id, "name": run.info.run_name, "status": run_status(run, args.folder)}
-            print(json.dumps(about | {"params": run.data.params, "metrics": run.data.metrics}))
+            print(json.dumps(about | {"params": run_parameters(run, args.folder), "metrics": run.data.metrics}))
         return 0
     known = sorted({name for run in runs for name in run.data.metrics})
     chosen = args.metrics.split(",") if args.metrics else [n for n in known if n.startswith("val/")][:SHOWN]
