@@ -180,7 +180,7 @@ class SaveAtEnd(L.Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         if isinstance(exception, TOLD_TO_END) and trainer.training and trainer.world_size == 1:
-            trainer.save_checkpoint(Path(trainer.default_root_dir) / f"{LAST}.ckpt")
+            trainer.save_checkpoint(Path(trainer.default_root_dir) / f"{LAST}.ckpt", weights_only=False)
 
 
 def _end_after_step(number: int, frame: object) -> None:

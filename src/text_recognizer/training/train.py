@@ -159,7 +159,7 @@ class TrainCLI(LightningCLI):
     def after_fit(self) -> None:
         # The last step is seldom a multiple of the steps between checkpoints.
         if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self.trainer.save_checkpoint(Path(self.trainer.default_root_dir) / f"{LAST}.ckpt")
+            self.trainer.save_checkpoint(Path(self.trainer.default_root_dir) / f"{LAST}.ckpt", weights_only=False)
 
     def _check_resume(self, must_exist: bool) -> None:
         given = self._get(self.config_init, "ckpt_path")
@@ -245,6 +245,8 @@ def parsed(make: Callable[[], _CLI], arguments: Sequence[str]) -> _CLI:
     for known in _KNOWN:
         warnings.filterwarnings("ignore", f".*{known}")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for package in ("fabric", "pytorch"):
+        logging.getLogger(f"lightning.{package}.utilities.rank_zero").addFilter(_is_no_tip)
     try:
         with interruptible():
             return make()
@@ -265,6 +267,11 @@ def parsed(make: Callable[[], _CLI], arguments: Sequence[str]) -> _CLI:
                 "again, it continues from the last checkpoint"
             ) from error
         raise
+
+
+def _is_no_tip(record: logging.LogRecord) -> bool:
+    """Whether a message of Lightning is about the run, and not about other products of its makers."""
+    return "Tip:" not in record.getMessage()
 
 
 def _argument_problem(message: str, arguments: Sequence[str]) -> str:
