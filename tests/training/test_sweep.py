@@ -42,7 +42,9 @@ def test_sweep_goes_on_in_its_storage(tmp_path: Path, capsys: pytest.CaptureFixt
                "--config", "debug", "--config", str(tmp_path / "tiny.yaml")]  # fmt: skip
     assert sweep.main(command) == 0
     assert sweep.main(command) == 0
-    assert "best: trial" in capsys.readouterr().out
+    printed = capsys.readouterr().out.splitlines()
+    assert "val/cer_decoder" in printed[-2]
+    assert printed[-1].startswith("--model.init_args.learning_rate 0.00")  # to be pasted
     study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{tmp_path / 'runs' / 'study.db'}")
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE"]
     first, second = study.trials

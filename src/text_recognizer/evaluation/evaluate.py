@@ -297,16 +297,17 @@ def show(report: Report, title: str) -> str:
     """The report as text for a terminal."""
     lines = [
         title,
-        f"  samples {len(report.samples)}, characters {sum(s.errors.characters for s in report.samples)}, "
-        f"writers {len({s.writer for s in report.samples})}",
-        f"  CER {report.cer()}   WER {report.wer()}   (95 % interval over writers)",
+        f"  samples {len(report.samples)}, characters {sum(s.errors.characters for s in report.samples)}",
+        f"  CER {report.cer()}   WER {report.wer()}",
+        f"  95 % intervals over {len({s.writer for s in report.samples})} writers; "
+        "an image whose writer is unknown counts as one",
     ]
     if free := report.cer_any_order():
         lines.append(f"  CER with lines in any order {free}")
     if faults := report.line_faults():
         lines.append("  lines " + ", ".join(f"{kind} {count}: {share}" for kind, (count, share) in faults.items()))
     if report.seconds:
-        lines.append(f"  seconds a page: median {np.median(report.seconds):.2f}")
+        lines.append(f"  seconds an image: median {np.median(report.seconds):.2f}")
     for name, samples in report.slices().items():
         lines.append(f"  {name:<16} {len(samples):>5} samples   CER {report.cer(samples)}   WER {report.wer(samples)}")
     if table := report.table():

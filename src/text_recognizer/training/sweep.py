@@ -59,6 +59,11 @@ def suggest(trial: optuna.Trial, parameters: dict[str, dict[str, Any]]) -> list[
     return arguments
 
 
+def as_arguments(trial: optuna.trial.FrozenTrial) -> str:
+    """What a trial gave to `fit`, as typed."""
+    return " ".join(f"--{name} {value}" for name, value in trial.params.items())
+
+
 def sweep(
     space: dict[str, Any], arguments: list[str], out: Path, trials: int, storage: str, name: str, seed: int = 1
 ) -> optuna.Study:
@@ -91,12 +96,15 @@ def main(argv: list[str]) -> int:
     args, arguments = parser.parse_known_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     storage = args.storage or f"sqlite:///{(args.out / 'study.db').absolute()}"
-    study = sweep(read_space(find_config(args.space)), arguments, args.out, args.trials, storage, args.name)
+    space = read_space(find_config(args.space))
+    study = sweep(space, arguments, args.out, args.trials, storage, args.name)
     for trial in study.trials:
         value = "-" if trial.value is None else f"{trial.value:.4f}"
-        print(f"trial {trial.number}: {trial.state.name.lower()}, {value}, {trial.params}")
+        print(f"trial {trial.number}: {trial.state.name.lower()}, {space['metric']} {value}, {as_arguments(trial)}")
     try:
-        print(f"best: trial {study.best_trial.number}, {study.best_value:.4f}, {study.best_params}")
+        best = study.best_trial
+        print(f"best: trial {best.number}, {space['metric']} {best.value:.4f}; give its arguments to 'train fit':")
+        print(as_arguments(best))
     except ValueError:
         print("no trial was finished")
     return 0
