@@ -150,5 +150,14 @@ def printable(text: str) -> str:
     return "".join(f"\\x{ord(c):02x}" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)
 
 
+def in_short(message: str, most: int = 300) -> str:
+    """A message of another package in one line: its first sentences, of at most `most` characters."""
+    line = " ".join(message.split())
+    if len(line) > most:
+        whole = line[:most].rpartition(". ")[0]
+        line = whole or f"{line[:most]} …"
+    return line.rstrip(".")
+
+
 if __name__ == "__main__":
     print(table(), end="")

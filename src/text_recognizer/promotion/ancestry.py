@@ -173,7 +173,7 @@ def _data(description: Description, base: Description | None, versions: Versions
     for name, digest in description.run.record.get("data", {}).items():
         digests += [(f"sha256 of {name}", digest), (f"version of {name}", versions.named(digest))]
     facts = _known([*digests, *((entry.data, entry.licence) for entry in licences)])
-    return [Node("data", ", ".join(names) or "unnamed", facts)] if names or facts else []
+    return [Node("data", "; ".join(names) or "unnamed", facts)] if names or facts else []
 
 
 def _own(metrics: Mapping[str, Any]) -> list[tuple[str, float]]:

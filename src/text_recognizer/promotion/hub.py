@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,9 +24,10 @@ from text_recognizer.errors import (
     OutputFailed,
     TextRecognizerError,
     UsageError,
+    in_short,
     install_hint,
 )
-from text_recognizer.promotion.ancestry import ancestry, text
+from text_recognizer.promotion.ancestry import Node, ancestry, text
 from text_recognizer.registry import Registry
 
 SCHEME = "hf://"
@@ -134,8 +136,14 @@ It writes {len(description.alphabet)} characters:
 ## Lineage
 
 ```
-{text(ancestry(bundle, registry))}```
+{text(_public(ancestry(bundle, registry)))}```
 """
+
+
+def _public(node: Node) -> Node:
+    """A lineage without the folders of the machine that pushes."""
+    facts = tuple(fact for fact in node.facts if fact[0] != "folder")
+    return replace(node, facts=facts, sources=tuple(map(_public, node.sources)))
 
 
 def _parsed(address: str) -> tuple[str, str | None]:
@@ -164,5 +172,5 @@ def one_line(address: str, kind: type[TextRecognizerError], advice: str) -> Iter
     except TextRecognizerError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = in_short(str(error)) or type(error).__name__
         raise kind(f"{address}: {reason}; {advice}") from error

@@ -17,6 +17,7 @@ from text_recognizer.errors import (
     ExtraMissing,
     OutputFailed,
     UsageError,
+    in_short,
     install_hint,
 )
 from text_recognizer.promotion import hub
@@ -160,7 +161,7 @@ def _push_wandb(bundle: Bundle, target: str) -> str:
             if not run.settings.mode.startswith("offline") and os.environ.get("WANDB_MODE") != "offline":
                 logged.wait()
     except wandb.errors.Error as error:
-        raise OutputFailed(f"{target}: {' '.join(str(error).split())[:300]}; check WANDB_API_KEY") from error
+        raise OutputFailed(f"{target}: {in_short(str(error))}; check WANDB_API_KEY") from error
     return target
 
 
@@ -170,5 +171,6 @@ def _pull_wandb(source: str, fresh: Path) -> None:
     try:
         wandb.Api().artifact(path if ":" in path else f"{path}:latest", type="model").download(root=str(fresh))
     except (wandb.errors.Error, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise BundleInvalid(f"{source} cannot be pulled ({reason}); check its name and WANDB_API_KEY.") from error
+        raise BundleInvalid(
+            f"{source} cannot be pulled ({in_short(str(error))}); check its name and WANDB_API_KEY."
+        ) from error
