@@ -1,4 +1,4 @@
-"""The same pages on other grounds: dot-grid paper, punched, on a wooden desk, turned by 30°, cropped and enlarged.
+"""The same pages on other grounds: dot-grid paper, punched, on a wooden desk, cropped and enlarged, turned by 30°.
 
 python benchmarks/surroundings.py data/paragraphs
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -23,7 +24,6 @@ from text_recognizer.reader import Reader
 Gray = NDArray[np.uint8]
 
 ENLARGED = 2.5  # times, after the crop
-TURNED = 30.0  # degrees
 
 
 def on_paper(page: Gray, paper: Gray) -> Gray:
@@ -68,10 +68,10 @@ def on_wood(page: Gray) -> Gray:
     return desk
 
 
-def turned(page: Gray) -> Gray:
+def turned(page: Gray, degrees: float) -> Gray:
     height, width = page.shape
     side = int(np.ceil(np.hypot(height, width)))
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), TURNED, 1.0)
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
     turn[:, 2] += ((side - width) / 2, (side - height) / 2)
     paper = float(np.percentile(page, 80))
     return np.asarray(cv2.warpAffine(page, turn, (side, side), flags=cv2.INTER_CUBIC, borderValue=paper), np.uint8)
@@ -90,7 +90,6 @@ GROUNDS: dict[str, Callable[[Gray], Gray]] = {
     "dot grid": dot_grid,
     "punch holes": punched,
     "on wood": on_wood,
-    "turned by 30 degrees": turned,
     "cropped and enlarged": cropped,
 }
 
@@ -100,6 +99,9 @@ def main() -> None:
     parser.add_argument("set", type=Path, nargs="+", help="sets of pages with transcripts")
     parser.add_argument("--bundle", help="model folder (default: the shipped one)")
     parser.add_argument("--mode", choices=("fast", "accurate"), default="fast")
+    parser.add_argument(
+        "--turned", type=float, nargs="*", default=[30.0], metavar="DEGREES", help="counter-clockwise; default: 30"
+    )
     parser.add_argument("--limit", type=int, default=6, help="pages of each set; default: %(default)s")
     arguments = parser.parse_args()
     reader = Reader(arguments.bundle)
@@ -110,7 +112,8 @@ def main() -> None:
             pages.append((load_image(page.image).gray, " ".join(text.split())))
     print(f"{len(pages)} pages, {arguments.mode}\n\n| ground | CER | ratio | lines |\n|---|---|---|---|")
     plain = None
-    for name, draw in GROUNDS.items():
+    turns = {f"turned by {angle:g} degrees": partial(turned, degrees=angle) for angle in arguments.turned}
+    for name, draw in {**GROUNDS, **turns}.items():
         found = [reader.read(np.stack([draw(gray)] * 3, axis=-1), arguments.mode) for gray, _ in pages]
         counted = [errors(text, page.text) for page, (_, text) in zip(found, pages, strict=True)]
         cer = sum(e.character_edits for e in counted) / max(1, sum(e.characters for e in counted))

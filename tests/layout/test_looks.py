@@ -36,8 +36,8 @@ def test_word_that_fills_the_picture_is_read_at_its_place(reader, word):
     assert 0 <= ys.min() < 130 and 160 < ys.max() <= 300
 
 
-@pytest.mark.parametrize("degrees", [30, -35])
-def test_steep_page_reads_as_level(reader, degrees):
+@pytest.mark.parametrize("degrees", [-160, -125, -105, -75, -60, -35, -18, 18, 30, 60, 75, 105, 125, 150])
+def test_page_at_any_angle_reads_as_level(reader, degrees):
     page = drawn(NOTE, 40, (420, 300))
     around = cv2.copyMakeBorder(page, 150, 150, 150, 150, cv2.BORDER_CONSTANT, value=250)
     turn = cv2.getRotationMatrix2D((360, 300), degrees, 1)

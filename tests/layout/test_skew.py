@@ -9,7 +9,7 @@ import pytest
 from text_recognizer.bundle import Bundle
 from text_recognizer.images import load_image
 from text_recognizer.layout.finder import LineFinder
-from text_recognizer.layout.skew import skew_angle, turn_back
+from text_recognizer.layout.skew import lies_on_side, skew_angle, turn_back
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "page.png"
 
@@ -19,10 +19,28 @@ def page() -> np.ndarray:
     return load_image(SAMPLE).gray
 
 
-def turned(page: np.ndarray, degrees: float) -> np.ndarray:
+def turned(page: np.ndarray, degrees: float, side: int | None = None) -> np.ndarray:
+    """The page turned, on a sheet of its own size or of `side` pixels."""
     height, width = page.shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1)
-    return cv2.warpAffine(page, matrix, (width, height), borderValue=250)
+    size = (side or width, side or height)
+    matrix[:, 2] += ((size[0] - width) / 2, (size[1] - height) / 2)
+    return cv2.warpAffine(page, matrix, size, borderValue=250)
+
+
+@pytest.mark.parametrize("degrees", [-45, 18, 22, 30, 40, 46])
+def test_steep_angle_is_found(page: np.ndarray, degrees: float) -> None:
+    sheet = turned(page, degrees, 2200)
+    assert skew_angle(sheet) == pytest.approx(degrees, abs=0.6)
+    assert not lies_on_side(sheet)
+
+
+@pytest.mark.parametrize("degrees", [-90, -70, 55, 60, 90])
+def test_page_on_its_side_is_told_and_has_no_skew(page: np.ndarray, degrees: float) -> None:
+    sheet = turned(page, degrees, 2200)
+    assert lies_on_side(sheet)
+    assert skew_angle(sheet) == 0
+    assert not lies_on_side(page)
 
 
 @pytest.mark.parametrize("degrees", [-11, -6, 3, 8, 13])

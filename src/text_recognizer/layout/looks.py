@@ -22,7 +22,7 @@ from text_recognizer.layout.finder import FoundLine, LineFinder
 from text_recognizer.layout.joins import join_at_wide_gaps
 from text_recognizer.layout.larger import larger_lines
 from text_recognizer.layout.orientation import MARGIN, SIDEWAYS, TRIED, UPRIGHT, Place, rotate
-from text_recognizer.layout.skew import LIMIT, STEEP, skew_angle
+from text_recognizer.layout.skew import LIMIT, STEEP, lies_on_side, skew_angle
 from text_recognizer.layout.slopes import is_sloping, level_lines
 from text_recognizer.layout.strays import stray_lines
 from text_recognizer.layout.vertical import turn_notes
@@ -43,6 +43,7 @@ MANY, HOPELESS = 30, 0.4  # lines, mean probability: a page of more lines and le
 LONE_CERTAIN = 0.9  # of a character with nothing else on the page: many a photograph shows one that is less sure
 STRAY_CERTAIN = 0.6  # of lone characters, which the finder passed over
 LARGE_CERTAIN = 0.6  # mean probability of lines of larger writing, which others did not lead to
+SHORT = 6.0  # heights of a line: longer ones run across the page as it is
 SIDES = (256, 512)  # pixels of the longer side of pages whose writing is large
 ROOM = 0.25  # of the longer side, as a margin around writing that fills its page
 STRETCHED = 2.0  # faxes have half as many dots on a side as on the other
@@ -83,6 +84,10 @@ class Look:
             self._cut[line] = crop_line(self.image, line.polygon, line.baseline, self.height)
         return self._cut[line]
 
+    def written(self) -> float:
+        """Length of the lines, in heights of them."""
+        return float(sum(crop.shape[1] for crop in self.crops())) / self.height
+
     def _move(self, points: Sequence[Point]) -> tuple[Point, ...]:
         moved = np.asarray(points, np.float64) @ self.back[:, :2].T + self.back[:, 2]
         moved = np.clip(moved, 0, self.page[::-1])
@@ -105,6 +110,10 @@ class _Looks:
             3: [[0, 1, 0], [-1, 0, height]],
         }[quarters]
         return self._look(rotate(self._gray, quarters) if quarters else self._gray, back)
+
+    def may_lie(self, level: Look) -> bool:
+        """Whether the page, of which `level` is the look as it is, may lie on its side (even so, pieces read well)."""
+        return all(crop.shape[1] < SHORT * self._height for crop in level.longest(1)) and lies_on_side(self._gray)
 
     def steep(self) -> Look | None:
         """The page levelled, if it is skewed by more than a usual page."""
@@ -182,7 +191,7 @@ def _best_look(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
     """The look at a page in which its lines read best."""
     looks = _Looks(gray, finder, line_height)
     level = looks.turned(0)
-    if not level.lines and (steep := looks.steep()) is not None and steep.lines:
+    if not level.lines and not lies_on_side(gray) and (steep := looks.steep()) is not None and steep.lines:
         return steep
     best, confidence = _upright(level, looks, judge)  # the lines of a page on its side may be found only on the other
     if confidence >= UPRIGHT or not best.lines:
@@ -214,12 +223,14 @@ def _upright(level: Look, looks: _Looks, judge: Judge) -> tuple[Look, float]:
         return upright, 0.0 if upright >= CERTAIN else _mean(judge([rotate(crop, 2) for crop in crops]))
 
     as_is, upside_down = confidences(level)
-    if as_is >= CERTAIN:
+    lying = looks.may_lie(level)
+    if as_is >= CERTAIN and not lying:
         return level, as_is
-    if max(as_is, upside_down) < SIDEWAYS:
+    if lying or max(as_is, upside_down) < SIDEWAYS:
         sideways = looks.turned(1)
         on_side = confidences(sideways)
-        if max(on_side) - 3 * MARGIN > max(as_is, upside_down - MARGIN):
+        ahead = max(on_side) - 3 * MARGIN > max(as_is, upside_down - MARGIN)
+        if ahead or (lying and max(on_side) > SIDEWAYS and sideways.written() > GAIN * level.written()):
             return (sideways, on_side[0]) if on_side[0] >= on_side[1] else (looks.turned(3), on_side[1])
     return (level, as_is) if as_is >= upside_down - MARGIN else (looks.turned(2), upside_down)
 

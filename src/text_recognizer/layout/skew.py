@@ -14,22 +14,61 @@ from text_recognizer.layout.prepare import flatten_paper
 from text_recognizer.tone import shrink
 
 Gray = NDArray[np.uint8]
+Points = NDArray[np.float32]
 
 SIDE = 900  # pixels of the longer side of the image that is analysed
-LIMIT, STEEP = 15.0, 45.0  # degrees that are tried to either side, on the usual page and where it reads badly
-# The rows at the best angle must be sharper than those of the page as it stands by this factor.
+LIMIT, STEEP = 15.0, 48.0  # degrees to either side of a usual page, and of one that does not lie on its side
+# The rows at the best angle must be sharper than those of the page as it stands by this factor, and those at a steep
+# angle than at any other.
 GAIN = 1.15
+LEAST = 200  # pixels of ink
 SAMPLE, ROUGH = 40_000, 10_000  # pixels of ink, and how many of them give the whole degrees
 
 
 def skew_angle(gray: Gray, limit: float = LIMIT) -> float:
-    """Degrees, up to `limit` to either side, by which the lines of a page fall to the right (rise if negative).
+    """Degrees by which the lines of a page fall to the right (rise if negative), 0 where they cannot be determined.
 
-    It is 0 where it cannot be determined.
+    Angles above `limit` must be clear, and none is above `STEEP`: such a page lies on its side.
 
     Args:
         gray: (H, W) uint8, dark ink on light paper.
     """
+    points = _ink(gray)
+    if points is None:
+        return 0.0
+    best, steep = _angles(points, limit)
+    if steep is not None and abs(steep) <= STEEP:
+        best, limit = steep, STEEP
+    fine = np.clip(best + np.arange(-0.75, 0.76, 0.25), -limit, limit)
+    best = float(fine[int(np.argmax([_sharpness(points, float(a)) for a in fine]))])
+    return best if _sharpness(points, best) > GAIN * _sharpness(points, 0.0) else 0.0
+
+
+def lies_on_side(gray: Gray) -> bool:
+    """Whether the lines of a page, or the columns of a table on it, run steeper than `STEEP`.
+
+    Args:
+        gray: (H, W) uint8, dark ink on light paper.
+    """
+    points = _ink(gray)
+    steep = None if points is None else _angles(points, LIMIT)[1]
+    return steep is not None and abs(steep) > STEEP
+
+
+def _angles(points: Points, limit: float) -> tuple[float, float | None]:
+    """The whole degrees at which the rows are sharpest up to `limit`, and those above, if they are clearly sharper."""
+    some = points[:: max(1, len(points) // ROUGH)]
+    angles = np.arange(-90.0, 90.0)
+    sharpness = np.array([_sharpness(some, float(a)) for a in angles])
+    usual = np.where(np.abs(angles) <= limit, sharpness, 0)
+    best, steep = int(usual.argmax()), int(sharpness.argmax())
+    # Much sharper, or sharper still from the last usual angle on.
+    is_steep = abs(angles[steep]) > limit and (abs(angles[best]) == limit or sharpness[steep] > GAIN * sharpness[best])
+    return float(angles[best]), float(angles[steep]) if is_steep else None
+
+
+def _ink(gray: Gray) -> Points | None:
+    """Points (n, 2), row and column, of a sample of the ink that may be writing; None where there is next to none."""
     scale = min(1.0, SIDE / max(gray.shape))
     ink = flatten_paper(shrink(gray, scale)) < 128
     # Edges of the paper, rules of a margin and pictures are large; letters are not.
@@ -38,32 +77,24 @@ def skew_angle(gray: Gray, limit: float = LIMIT) -> float:
     keep = (stats[:, cv2.CC_STAT_WIDTH] < large) & (stats[:, cv2.CC_STAT_HEIGHT] < large)
     keep[0] = False
     y, x = np.nonzero(keep[parts])
-    if len(y) < 200:
-        return 0.0
+    if len(y) < LEAST:
+        return None
+    chance = np.random.default_rng(0)
     if len(y) > SAMPLE:
-        pick = np.random.default_rng(0).choice(len(y), SAMPLE, replace=False)
+        pick = chance.choice(len(y), SAMPLE, replace=False)
         y, x = y[pick], x[pick]
+    points = np.stack([y, x], axis=1).astype(np.float32)
+    # Anywhere in their pixels: rows of their middles would be sharp at 45 degrees, whatever is on the page.
+    points += chance.uniform(-0.5, 0.5, points.shape).astype(np.float32)
+    return points
 
-    points = np.stack([y, x], axis=1).astype(np.float32)  # (n, 2)
 
-    def sharpness(degrees: float, points: NDArray[np.float32] = points) -> float:
-        """Sum of squares of the rows' ink when the page is turned back by `degrees`."""
-        radians = np.radians(degrees)
-        rows = (points @ np.array([np.cos(radians), -np.sin(radians)], np.float32)).astype(np.int32)
-        counts = np.bincount(rows - rows.min()).astype(np.float64)
-        return float((counts**2).sum())
-
-    def sharpest(limit: float) -> float:
-        coarse, some = np.arange(-limit, limit + 0.1, 1.0), points[:: max(1, len(points) // ROUGH)]
-        return float(coarse[int(np.argmax([sharpness(float(a), some) for a in coarse]))])
-
-    best = sharpest(limit)
-    if abs(best) == limit:  # the rows become sharper still beyond
-        limit = max(limit, STEEP)
-        best = sharpest(limit)
-    fine = np.clip(best + np.arange(-0.75, 0.76, 0.25), -limit, limit)
-    best = float(fine[int(np.argmax([sharpness(float(a)) for a in fine]))])
-    return best if sharpness(best) > GAIN * sharpness(0.0) else 0.0
+def _sharpness(points: Points, degrees: float) -> float:
+    """Sum of squares of the rows' ink when the page is turned back by `degrees`."""
+    radians = np.radians(degrees)
+    rows = (points @ np.array([np.cos(radians), -np.sin(radians)], np.float32)).astype(np.int32)
+    counts = np.bincount(rows - rows.min()).astype(np.float64)
+    return float((counts**2).sum())
 
 
 def turn_back(gray: Gray, degrees: float) -> tuple[Gray, NDArray[np.float64]]:
