@@ -68,3 +68,21 @@ def test_image_of_a_pixel_s_breadth_stays(shape):
     """Shrunk to the size at which dots are looked for, it would have no pixels."""
     strip = np.full(shape, 200, np.uint8)
     assert without_dots(strip) is strip
+
+
+def test_dots_that_touch_letters_as_light_as_they_go_and_the_letters_stay():
+    def letters(page: np.ndarray) -> np.ndarray:
+        image = Image.fromarray(page)
+        for row in range(8):
+            text = "Reading and writing, room 407"
+            ImageDraw.Draw(image).text((50, 40 + 78 * row), text, 140, font=ImageFont.load_default(44))
+        return np.asarray(image)
+
+    page = letters(paper(30, 2))
+    ink = letters(np.full(page.shape, 245, np.uint8)) < 200
+    near = cv2.dilate(ink.astype(np.uint8), np.ones((3, 3))) > 0
+    touching = (page < 200) & ~ink & near
+    assert touching.sum() > 200
+    cleaned = without_dots(page)
+    assert (cleaned[touching] < 200).mean() < 0.2
+    assert (cleaned[ink] < 200).mean() > 0.97

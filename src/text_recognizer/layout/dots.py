@@ -1,7 +1,8 @@
 """Take the printed dots off dot-grid paper: beside letters they would be read as commas, full stops and bullets.
 
 They are many small marks of one size, each with neighbours at one distance in rows and columns; no writing
-is. A dot that touches a stroke goes too where it is lighter than the ink.
+is. A dot that touches a stroke goes too; the stroke is told by its darkness or, where it is as light as the dots,
+by going on beyond the dot.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ SAMPLE = 150  # dots by which the distance is found
 GROWTH = 8  # dots from the next one that is known
 CONTRAST = 10  # grey values between a dot and the paper around it
 DARKER = 20  # grey values by which strokes must be darker than nearly all dots to be told from those that they touch
+HALO = 0.5  # pixels around a dot
+DIRECTIONS = 8  # in which a stroke may cross a dot
 ALIKE = 2.5  # times the area of the usual dot, or a part of it
 
 
@@ -66,14 +69,46 @@ def without_dots(gray: Gray) -> Gray:
     # Strokes are darker than any dot, or cannot be told from dots that they touch.
     darkest = float(np.percentile(depth[y, x], 90)) + DARKER
     strokes = depth[(ink > 0) & (mask == 0)]
-    if not len(strokes) or float(np.median(strokes)) > darkest:
+    alike = len(strokes) > 0 and float(np.median(strokes)) <= darkest
+    if not alike:
         for node in hidden.round().astype(int).tolist():
             cv2.circle(mask, node, reach + 1, 1, -1)
     if scale < 1:
         mask = cv2.resize(mask, gray.shape[::-1], interpolation=cv2.INTER_NEAREST)
     paper = _paper(gray, round(size / scale) | 1)
     is_dot_here = (mask > 0) & (gray > paper - np.minimum(paper, darkest))
-    return np.asarray(np.where(is_dot_here, np.maximum(paper, gray), gray), np.uint8)
+    clean = np.asarray(np.where(is_dot_here, np.maximum(paper, gray), gray), np.uint8)
+    if alike and len(hidden):
+        radius = round(np.sqrt(usual / np.pi) / scale + HALO)
+        clean = _without_discs(clean, (hidden + 0.5) / scale - 0.5, radius)
+    return clean
+
+
+def _without_discs(gray: Gray, at: Points, radius: int) -> Gray:
+    """The page without discs at `at` (n, 2), which may be as dark as strokes; strokes that cross a disc stay.
+
+    A pixel of a disc is ink if there is ink on both sides of the disc, in some direction from that pixel.
+    """
+    height, width = gray.shape
+    discs = np.zeros(gray.shape, np.uint8)
+    for node in at.round().astype(int).tolist():
+        cv2.circle(discs, node, radius, 1, -1)
+    y, x = np.nonzero(discs)
+    darkest = np.full(len(y), 255, np.uint8)
+    for angle in np.arange(DIRECTIONS) * np.pi / DIRECTIONS:
+        lightest = np.zeros(len(y), np.uint8)
+        for side in (1, -1):
+            seen = np.zeros(len(y), bool)
+            for step in range(1, 2 * radius + 3):
+                there_x = np.clip(np.rint(x + side * step * np.cos(angle)).astype(int), 0, width - 1)
+                there_y = np.clip(np.rint(y + side * step * np.sin(angle)).astype(int), 0, height - 1)
+                out = ~seen & (discs[there_y, there_x] == 0)
+                lightest[out] = np.maximum(lightest[out], gray[there_y[out], there_x[out]])
+                seen |= out
+        darkest = np.minimum(darkest, lightest)
+    clean = gray.copy()
+    clean[y, x] = np.maximum(gray[y, x], darkest)
+    return clean
 
 
 def _paper(gray: Gray, size: int) -> Gray:
