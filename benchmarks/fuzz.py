@@ -38,7 +38,7 @@ import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -653,8 +653,8 @@ class Sender:
         return max(statuses, default=0), answer if len(answer) < 10_000 else b""  # a script may name what it likes
 
 
-def run(seed: int, first: int, inputs: int, unread: bool, minutes: float) -> dict[str, Any]:
-    """Send inputs `first` to `first + inputs`, one after the other, as many as `minutes` allow."""
+def run(seed: int, numbers: Iterable[int], unread: bool, minutes: float) -> dict[str, Any]:
+    """Send inputs, one after the other, as many as `minutes` allow."""
     figures: dict[str, Any] = {"inputs": 0, "kinds": Counter(), "statuses": Counter(), "failed": []}
     most = {"seconds": 0.0, "processor": 0.0, "mib": 0.0}
     begin = time.monotonic()
@@ -662,7 +662,7 @@ def run(seed: int, first: int, inputs: int, unread: bool, minutes: float) -> dic
         status, answer = _asked(host, port, "POST", "/v1/read?mode=fast", _page(), **{"Content-Type": "image/png"})
         assert status == 200, answer
         page, watch, sender = json.loads(answer), Watch(pid), Sender(host, port)
-        for nth in range(first, first + inputs):
+        for nth in numbers:
             if time.monotonic() - begin > 60 * minutes:
                 break
             one = request(seed, nth, page, unread)
@@ -781,6 +781,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
+    parser.add_argument("--numbers", type=int, nargs="+", metavar="N", help="these inputs alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--unread", action="store_true", help="do not read small pictures")
     parser.add_argument("--minutes", type=float, default=1e9, help="at most")
@@ -793,7 +794,8 @@ def main() -> int:
     elif options.sequences:
         figures = sequences(options.seed, options.sequences)
     else:
-        figures = run(options.seed, options.first, options.inputs, options.unread, options.minutes)
+        numbers = options.numbers or range(options.first, options.first + options.inputs)
+        figures = run(options.seed, numbers, options.unread, options.minutes)
     print(json.dumps(figures) if options.json else table(figures))
     return 1 if figures["failed"] else 0
 

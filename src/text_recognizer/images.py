@@ -9,7 +9,7 @@ import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -87,6 +87,10 @@ class LoadedImage:
     inverted: bool
     dpi: float | None = None
 
+    def without_colour(self) -> "LoadedImage":
+        """The image as it is read: `rgb` shows `gray`, and takes no memory of its own."""
+        return replace(self, rgb=np.broadcast_to(self.gray[..., None], (*self.gray.shape, 3)))
+
 
 ImageSource = str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[Any] | LoadedImage
 
@@ -105,18 +109,22 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS, max_bytes: 
     """
     if isinstance(source, LoadedImage):
         return source
-    dpi = None
-    if isinstance(source, np.ndarray):
-        rgb = _from_array(source, max_pixels)
-    elif isinstance(source, Image.Image):
-        _check_size(source.width, source.height, max_pixels)
-        with _refusing_damage():
-            rgb, dpi = _to_rgb(source), _dpi(source)
-    else:
-        with decoding(read_bytes(source, max_bytes), max_pixels) as image:
-            rgb, dpi = _to_rgb(image), _dpi(image)
+    rgb, dpi = _pixels(source, max_pixels, max_bytes)
     gray, inverted = dark_on_light(rgb)
     return LoadedImage(rgb, gray, inverted, dpi)
+
+
+def _pixels(source: ImageSource, max_pixels: int, max_bytes: int) -> tuple[NDArray[np.uint8], float | None]:
+    """What is left of a source once it is decoded: rgb uint8 (H, W, 3), and pixels per inch."""
+    if isinstance(source, np.ndarray):
+        return _from_array(source, max_pixels), None
+    if isinstance(source, Image.Image):
+        _check_size(source.width, source.height, max_pixels)
+        with _refusing_damage():
+            return _to_rgb(source), _dpi(source)
+    assert not isinstance(source, LoadedImage)
+    with decoding(read_bytes(source, max_bytes), max_pixels) as image:
+        return _to_rgb(image), _dpi(image)
 
 
 def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False) -> Picture:

@@ -82,3 +82,13 @@ def test_a_letter_of_1905(finder, letter):
     assert 12 <= len(lines) <= 16  # 13 lines; the signature and marks of the archive may count
     tops = [np.array(line.baseline)[:, 1].mean() for line in lines]
     assert np.mean(np.diff(tops) > 0) > 0.9
+
+
+def test_large_page_is_seen_in_halves_as_it_is_seen_whole(finder, monkeypatch):
+    page = np.random.default_rng(0).integers(0, 256, (900, 300)).astype(np.uint8)
+    whole, _ = finder.maps(page, 1.0)
+    monkeypatch.setattr("text_recognizer.layout.finder.AT_ONCE", 200_000)
+    halves, _ = finder.maps(page, 1.0)
+    assert np.array_equal(whole, halves)
+    monkeypatch.setattr("text_recognizer.layout.finder.SEEN", 0)
+    assert not np.array_equal(whole, finder.maps(page, 1.0)[0])

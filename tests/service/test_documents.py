@@ -176,6 +176,16 @@ def test_page_that_draws_for_ever_costs_nobody_but_itself(http, monkeypatch):
     assert "too much time or memory" in busy["problem"]["detail"]
 
 
+def test_huge_page_of_a_pdf_is_drawn_with_fewer_pixels(http):
+    out = io.BytesIO()
+    paper = canvas.Canvas(out, pagesize=(2000, 3000))
+    paper.rect(20, 50, 30, 30)
+    paper.save()
+    (page,) = lines(read(http, out.getvalue()))
+    assert 0.9 * documents.PAGE_PIXELS < page["width"] * page["height"] <= documents.PAGE_PIXELS
+    assert page["dpi"] == pytest.approx(page["width"] / 2000 * 72, abs=0.1)
+
+
 def test_pdf_is_opened_in_a_process_of_its_own_alone(http, monkeypatch):
     def opened(*_):
         raise AssertionError("PDFium in the service")

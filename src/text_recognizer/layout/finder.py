@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Gray = NDArray[np.uint8]
 
+AT_ONCE = 2_000_000  # pixels that the network sees at once
+SEEN = 200  # pixels around each that it sees: 188 with the network of `training.models.line_finder`
+
 
 @dataclass(frozen=True, slots=True)
 class FoundLine:
@@ -96,11 +99,24 @@ class LineFinder:
         step = self.settings.step
         padded = np.full((-(-height // step) * step, -(-width // step) * step), 255, np.uint8)
         padded[:height, :width] = flatten_paper(np.asarray(page, np.uint8))
-        out = np.asarray(self._session.run(None, {"page": padded[None, None]})[0], np.float32)[0]
+        out = self._run(padded)
         # What lies in the padding is no line.
         out[:3, -(-height // 4) :, :] = 0
         out[:3, :, -(-width // 4) :] = 0
         return out, (width / gray.shape[1], height / gray.shape[0])
+
+    def _run(self, page: Gray) -> NDArray[np.float32]:
+        """The network's maps of its page (H, W); of a large one half by half: each pixel takes 34 bytes."""
+        if page.size <= AT_ONCE:
+            seen_at_once: NDArray[np.float32] = self._session.run(None, {"page": page[None, None]})[0][0]
+            return seen_at_once
+        step = self.settings.step
+        middle, seen = page.shape[0] // 2 // step * step, -(-SEEN // step) * step
+        upper = self._session.run(None, {"page": page[None, None, : middle + seen]})[0][0]
+        upper = np.ascontiguousarray(upper[:, : middle // 4])
+        lower = self._session.run(None, {"page": page[None, None, middle - seen :]})[0][0]
+        whole: NDArray[np.float32] = np.concatenate([upper, lower[:, seen // 4 :]], axis=1)
+        return whole
 
     def traces(self, gray: Gray, scale: float) -> list[Trace]:
         """Baselines seen in one look, at `scale` network pixels a pixel of `gray`, in pixels of `gray`."""

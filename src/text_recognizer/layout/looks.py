@@ -27,6 +27,7 @@ from text_recognizer.layout.slopes import is_sloping, level_lines
 from text_recognizer.layout.strays import stray_lines
 from text_recognizer.layout.vertical import turn_notes
 from text_recognizer.page import Point, orientation_of
+from text_recognizer.tone import shrink
 
 Gray = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -46,6 +47,7 @@ LARGE_CERTAIN = 0.6  # mean probability of lines of larger writing, which others
 SHORT = 6.0  # heights of a line: longer ones run across the page as it is
 SIDES = (256, 512)  # pixels of the longer side of pages whose writing is large
 ROOM = 0.25  # of the longer side, as a margin around writing that fills its page
+CLOSE = 8_000_000  # pixels of a page that is looked at once more; with more, it only costs more
 STRETCHED = 2.0  # faxes have half as many dots on a side as on the other
 
 
@@ -126,16 +128,24 @@ class _Looks:
         yield from (self._small(side) for side in SIDES)
         if (steep := self.steep()) is not None:
             yield steep
+        gray, x, y = self._close
         for fx, fy in ((1.0, STRETCHED), (STRETCHED, 1.0)):
-            image = cv2.resize(self._gray, None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)
-            yield self._look(np.asarray(image, np.uint8), [[1 / fx, 0, 0], [0, 1 / fy, 0]])
+            image = cv2.resize(gray, None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)
+            yield self._look(np.asarray(image, np.uint8), [[x / fx, 0, 0], [0, y / fy, 0]])
 
     def _small(self, side: int) -> Look:
         """The page with a margin of paper, looked at where large writing has the size that the finder knows."""
-        room = round(ROOM * max(self._gray.shape))
+        gray, x, y = self._close
+        room = round(ROOM * max(gray.shape))
         paper = int(self._paper)
-        image = cv2.copyMakeBorder(self._gray, room, room, room, room, cv2.BORDER_CONSTANT, value=[paper])
-        return self._look(np.asarray(image, np.uint8), [[1, 0, -room], [0, 1, -room]], side=side)
+        image = cv2.copyMakeBorder(gray, room, room, room, room, cv2.BORDER_CONSTANT, value=[paper])
+        return self._look(np.asarray(image, np.uint8), [[x, 0, -room * x], [0, y, -room * y]], side=side)
+
+    @cached_property
+    def _close(self) -> tuple[Gray, float, float]:
+        """The page with at most `CLOSE` pixels, and how wide and high each is, in pixels of the page."""
+        small = shrink(self._gray, min(1.0, (CLOSE / self._gray.size) ** 0.5), exact=True)
+        return small, self._gray.shape[1] / small.shape[1], self._gray.shape[0] / small.shape[0]
 
     @cached_property
     def _paper(self) -> float:

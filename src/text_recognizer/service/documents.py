@@ -34,6 +34,7 @@ from text_recognizer.sheets import about_document, make_sheet
 
 MEDIA_TYPE = "application/x-ndjson"
 RETRY_AFTER = 5.0  # seconds, where too many documents are read: a page takes about one
+PAGE_PIXELS = 16_000_000  # of a page of a PDF, which may be drawn at any size: A2 at 200 pixels an inch
 PAGE_SECONDS = 5.0  # of the processor to draw a page of a PDF; a map needs one or two
 PAGE_MEMORY = 2**30  # bytes, beside the PDF
 CLOCK_SECONDS = 20.0  # beyond those of the processor, for a process that waits and does nothing
@@ -58,7 +59,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class ReadPage:
-    """A page of a document, or the error that stands in its place. A page whose text is embedded has no job."""
+    """A page of a document, or the error that stands in its place. A page whose text is embedded has no job.
+
+    `image`: where its picture may be needed.
+    """
 
     reference: PageReference
     image: LoadedImage | None = None
@@ -177,6 +181,8 @@ class Documents:
                 if page is not None:
                     return ReadPage(reference, page=page)
             image = await self._workers.run(self._load, reference, pdfs, deadline=deadline)
+            kept = image if self._shows(wanted) else None
+            image = image.without_colour()
             while job is None:
                 try:
                     job = self._engine.submit(image, wanted.mode, deadline, wanted.language)
@@ -184,7 +190,8 @@ class Documents:
                     if time.monotonic() + PATIENCE > deadline:
                         raise
                     await asyncio.sleep(PATIENCE)
-            return ReadPage(reference, image, await job.wait(), job)
+            del image
+            return ReadPage(reference, kept, await job.wait(), job)
         except TextRecognizerError as error:
             if isinstance(error, DeadlineExceeded | Overloaded) and deadline == self._end:
                 error = NotReady("the service stopped before this page was read; send it again", RETRY_AFTER)
@@ -193,11 +200,19 @@ class Documents:
             if job is not None:
                 job.drop()
 
+    def _shows(self, wanted: Wanted) -> bool:
+        """Whether the pictures of pages may be needed once they are read; they take most of the memory."""
+        return wanted.pictures or self._feedback.open or formats.get_format(wanted.format).needs_picture
+
     def _load(self, reference: PageReference, pdfs: PdfProcess) -> LoadedImage:
-        return reference.load(max_pixels=self._settings.max_pixels, pdfs=pdfs)
+        return reference.load(max_pixels=self._pixels(reference), pdfs=pdfs)
 
     def _embedded(self, reference: PageReference, pdfs: PdfProcess) -> Page | None:
-        return embedded_page(reference, max_pixels=self._settings.max_pixels, pdfs=pdfs)
+        return embedded_page(reference, max_pixels=self._pixels(reference), pdfs=pdfs)
+
+    def _pixels(self, reference: PageReference) -> int:
+        most = self._settings.max_pixels
+        return min(most, PAGE_PIXELS) if reference.kind == "pdf" else most
 
     async def lines(
         self, pages: list[PageReference], wanted: Wanted, pdfs: PdfProcess, request_id: str, owner: str

@@ -348,7 +348,8 @@ class Engine:
     def _lay_out(self, job: Job, reader: Reader) -> None:
         job.began = time.monotonic()
         try:
-            image = load_image(job.image, max_pixels=self.settings.max_pixels, max_bytes=self.settings.max_bytes)
+            settings = self.settings
+            image = load_image(job.image, max_pixels=settings.max_pixels, max_bytes=settings.max_bytes).without_colour()
             job.image = b""
             job.layout = reader.lay_out(image, language=job.language)
             job.language = job.layout.language
