@@ -10,7 +10,7 @@ import pytest
 
 import text_recognizer
 from text_recognizer import formats
-from text_recognizer.cli import COMMANDS, _parser
+from text_recognizer.cli import COMMANDS, _parser, main
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -62,6 +62,27 @@ def test_commands_are_understood(page):
 
 
 # What is in every clone is read; other commands are only parsed: they need a person's own files, or minutes.
+ADVICE = sorted(
+    {
+        command
+        for module in Path(text_recognizer.__file__).parent.rglob("*.py")
+        for command in re.findall(r"['`]text-recognizer ([a-z][^'`]* --[^'`]*)", module.read_text("utf-8"))
+        if "…" not in command
+    }
+)
+
+
+@pytest.mark.parametrize("advice", ADVICE)
+def test_commands_in_messages_have_their_options(advice, capsys):
+    words = advice.split()
+    command = words[: next(n for n, word in enumerate(words) if not re.fullmatch(r"[a-z][a-z-]*", word))]
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    shown = capsys.readouterr().out
+    for option in re.findall(r"--[a-z-]+", advice):
+        assert option in shown, option
+
+
 READ = sorted({line for line in commands(FRONT) + commands(FIRST) if " read samples/" in line})
 
 

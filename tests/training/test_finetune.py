@@ -369,6 +369,10 @@ def test_a_folder_of_other_things_is_refused_before_any_work(tmp_path: Path) -> 
         ["--replay", "1"],
         ["--forgetting", "-1"],
         ["--rank", "-1"],
+        ["--threads", "-1"],
+        ["--learning-rate", "0"],
+        ["--seed", "-1"],
+        ["--max-time", "25min"],
     ],
 )
 def test_arguments_without_sense_are_refused(arguments: list[str], tmp_path: Path) -> None:

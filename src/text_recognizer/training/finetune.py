@@ -475,8 +475,14 @@ class FineTuneOptions:
             raise UsageError("the share of rendered lines (--replay) must be 0 or more and less than 1.")
         if self.recipe.rank < 0:
             raise UsageError("--rank must be 1 or more, or 0 to train the weights themselves.")
-        if self.recipe.steps < 1 or self.recipe.batch_size < 1:
-            raise UsageError("--steps and --batch-size must be 1 or more.")
+        if self.recipe.steps < 1 or self.recipe.batch_size < 1 or (self.threads or 1) < 1:
+            raise UsageError("--steps, --batch-size and --threads must be 1 or more.")
+        if self.recipe.learning_rate <= 0:
+            raise UsageError("the learning rate (--learning-rate) must be more than 0.")
+        if self.recipe.seed < 0:
+            raise UsageError("--seed must be 0 or more.")
+        if self.recipe.max_time is not None and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", self.recipe.max_time):
+            raise UsageError("the time to train (--max-time) is DD:HH:MM:SS, such as 00:00:25:00.")
         if self.texts and not (self.unipen or self.fonts):
             raise UsageError("--texts is the wording of rendered lines: give --unipen or --fonts too.")
 

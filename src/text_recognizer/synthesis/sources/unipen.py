@@ -573,7 +573,7 @@ def load_writers(cache: Path, split: Literal["train", "heldout", "all"], broken:
     """
     if not cache.is_file():
         raise FileNotFoundError(
-            f"{cache} is not there: make it with 'text-recognizer train data prepare ARCHIVE --cache {cache}'."
+            f"{cache} is not there: make it with 'text-recognizer train data prepare --download --output {cache}'."
         )
     held = heldout_writers()
     left_out = broken_inks() if split == "heldout" and not broken else frozenset()
