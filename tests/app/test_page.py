@@ -5,8 +5,10 @@ import io
 import json
 import subprocess
 import sys
+import time
 
 import httpx
+import numpy as np
 import pikepdf
 import pytest
 from PIL import Image
@@ -251,6 +253,49 @@ def test_encrypted_document_is_told_what_to_do(service):
 def test_bad_page_of_a_document_costs_only_itself(service, damaged):
     shown = service.http.post("/page/pages", content=damaged)
     assert [len(picture) > 0 for picture in leaves(shown.content)] == [True, False, True]
+
+
+def test_clients_that_take_their_pages_slowly_make_room_for_others(monkeypatch):
+    """Both turns are theirs, and neither takes more than a part of its document."""
+    monkeypatch.setattr(decoding, "SLOW", 0.3)
+    monkeypatch.setattr(decoding, "LOOKS", 0.1)
+    monkeypatch.setattr(decoding, "AT_ONCE", 2)
+    noise = np.random.default_rng(0).integers(0, 256, (700, 500), np.uint8)
+    stored = io.BytesIO()
+    Image.fromarray(noise).save(stored, "TIFF", save_all=True, append_images=[Image.fromarray(noise)] * 5)
+
+    async def clients():
+        decoder = decoding.Decoder(10**7)
+
+        async def opened():
+            return await decoder.open(stored.getvalue(), time.monotonic() + 30)
+
+        slow = [await opened() for _ in range(2)]
+        for _, pages in slow:
+            await anext(pages)
+        quick = b""
+        count, pages = await opened()
+        async for part in pages:
+            quick += part
+        rest = [b"".join([part async for part in pages]) for _, pages in slow]
+        # One that leaves leaves nothing behind, also where its document waits to be taken.
+        for _ in range(3):
+            _, left = await opened()
+            await anext(left)
+            await left.aclose()
+        # Nobody else waits: a slow client keeps its turn.
+        (_, alone), whole = await opened(), b""
+        async for part in alone:
+            if not whole:
+                await asyncio.sleep(1)
+            whole += part
+        await asyncio.sleep(0.5)  # processes that were killed end
+        return count, quick, rest, whole
+
+    count, quick, rest, whole = asyncio.run(clients())
+    assert count == len(list(leaves(quick))) == 6
+    assert min(map(len, rest)) < len(quick) / 2
+    assert whole == quick
 
 
 def test_document_that_takes_too_long_is_killed_and_costs_nobody_else_anything(service, pdf, monkeypatch, wait_until):

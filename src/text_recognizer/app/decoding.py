@@ -7,8 +7,9 @@ import os
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
+from typing import Any
 
 from text_recognizer.errors import ImageRejected
 from text_recognizer.service.problems import DeadlineExceeded, Overloaded
@@ -16,17 +17,53 @@ from text_recognizer.service.problems import DeadlineExceeded, Overloaded
 AT_ONCE = 2
 WAITING = 16  # documents that may wait for their turn
 SECONDS = 180.0  # for the whole document, also where the client takes its pages slowly
+SLOW = 10.0  # seconds that a client may let its pages wait in all; later it makes room for documents that wait
+LOOKS = 0.5  # seconds between looks for such a client
 _PART = 2**16  # bytes
 
 
+class _Client:
+    """Takes the pages of a document; `seconds` is how long it has let them wait."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.ended = False
+        self._before, self._since = 0.0, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return self._before + (time.monotonic() - self._since if self._since else 0.0)
+
+    def takes(self) -> None:
+        """It asks for more."""
+        self._before, self._since = self.seconds, 0.0
+
+    def has(self) -> None:
+        """It is sent what it asked for."""
+        self._since = time.monotonic()
+
+    async def end(self) -> None:
+        """End the process, and take what it has written: it counts as running as long as that waits in its pipe."""
+        self.ended = True
+        _kill(self.process)
+        if self._since:
+            assert self.process.stdout is not None
+            while await self.process.stdout.read(_PART):
+                pass
+
+
 class Decoder:
-    """At most `AT_ONCE` documents at the same time; `max_pixels`: of each page."""
+    """At most `AT_ONCE` documents at the same time; `max_pixels`: of each page.
+
+    A client that is slow to take its pages keeps its turn only until another document waits for it.
+    """
 
     def __init__(self, max_pixels: int) -> None:
         self._max_pixels = max_pixels
         self._free = asyncio.Semaphore(AT_ONCE)
         self._inside = 0
-        self._watching: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
+        self._clients: dict[Process, _Client] = {}  # of documents whose pages are being sent
 
     async def open(self, content: bytes, deadline: float) -> tuple[int, AsyncIterator[bytes]]:
         """The number of pages of a document, by `deadline` in time.monotonic(), and these, as `leaves` writes them.
@@ -37,7 +74,9 @@ class Decoder:
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 process = await self._started()
-                return await _count(process, content), _pages(process)
+                count = await _count(process, content)
+                self._clients[process] = _Client(process)
+                return count, self._pages(process)
         except BaseException as error:
             if process is not None:
                 _kill(process)
@@ -49,11 +88,14 @@ class Decoder:
         if self._inside >= AT_ONCE + WAITING:
             raise Overloaded("too many documents wait; try again later", retry_after=5)
         self._inside += 1
+        room = asyncio.create_task(self._make_room())
         try:
             await self._free.acquire()
         except BaseException:
             self._inside -= 1
             raise
+        finally:
+            room.cancel()
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "text_recognizer.app.leaves", str(self._max_pixels)),
@@ -65,10 +107,14 @@ class Decoder:
         except BaseException:
             self._left()
             raise
-        watching = asyncio.create_task(self._watch(process))
-        self._watching.add(watching)
-        watching.add_done_callback(self._watching.discard)
+        self._spawn(self._watch(process))
         return process
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let `work` go on beside, whoever is cancelled."""
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     async def _watch(self, process: Process) -> None:
         """Its turn is over when the process ends, and it ends in time."""
@@ -77,9 +123,35 @@ class Decoder:
                 await process.wait()
         except TimeoutError:
             _kill(process)
+            if (client := self._clients.pop(process, None)) is not None:
+                self._spawn(client.end())
             await process.wait()
         finally:
+            self._clients.pop(process, None)
             self._left()
+
+    async def _make_room(self) -> None:
+        """End the document of the slowest client, again and again, as long as another waits."""
+        while True:
+            await asyncio.sleep(LOOKS)
+            slowest = max(self._clients.values(), key=lambda client: client.seconds, default=None)
+            if slowest is not None and slowest.seconds > SLOW:
+                del self._clients[slowest.process]
+                self._spawn(slowest.end())
+
+    async def _pages(self, process: Process) -> AsyncIterator[bytes]:
+        assert process.stdout is not None
+        client = self._clients.get(process) or _Client(process)
+        try:
+            client.takes()
+            while not client.ended and (part := await process.stdout.read(_PART)):
+                client.has()
+                yield part
+                client.takes()
+        finally:
+            self._clients.pop(process, None)
+            client.has()
+            self._spawn(client.end())
 
     def _left(self) -> None:
         self._inside -= 1
@@ -99,15 +171,6 @@ async def _count(process: Process, content: bytes) -> int:
     if not count:
         raise ImageRejected((await process.stdout.read()).decode("utf-8", "replace"))
     return count
-
-
-async def _pages(process: Process) -> AsyncIterator[bytes]:
-    assert process.stdout is not None
-    try:
-        while part := await process.stdout.read(_PART):
-            yield part
-    finally:
-        _kill(process)
 
 
 def _kill(process: Process) -> None:
