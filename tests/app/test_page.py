@@ -20,6 +20,7 @@ from text_recognizer.app.mounted import create_app
 from text_recognizer.app.page import Page
 from text_recognizer.errors import UsageError
 from text_recognizer.formats.json_lines import from_dict
+from text_recognizer.service import turns
 from text_recognizer.service.settings import Settings
 
 
@@ -257,7 +258,7 @@ def test_bad_page_of_a_document_costs_only_itself(service, damaged):
 
 def test_clients_that_take_their_pages_slowly_make_room_for_others(monkeypatch):
     """Both turns are theirs, and neither takes more than a part of its document."""
-    monkeypatch.setattr(decoding, "SLOW", 0.3)
+    monkeypatch.setattr(turns, "SLOW", 0.3)
     monkeypatch.setattr(decoding, "LOOKS", 0.1)
     monkeypatch.setattr(decoding, "AT_ONCE", 2)
     noise = np.random.default_rng(0).integers(0, 256, (700, 500), np.uint8)

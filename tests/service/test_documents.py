@@ -16,7 +16,7 @@ from reportlab.pdfgen import canvas
 
 from text_recognizer.client import Client
 from text_recognizer.errors import ImageRejected
-from text_recognizer.service import documents
+from text_recognizer.service import documents, turns
 from text_recognizer.service.app import create_app
 from text_recognizer.service.settings import Settings
 
@@ -161,6 +161,42 @@ def test_client_that_leaves_before_the_first_byte_leaves_nothing_behind():
         return statuses
 
     assert [asyncio.run(ask()) for _ in range(3)] == [[200]] * 3
+    assert app.state.context.metrics.buffered.collect()[0].samples[0].value == 0
+
+
+def test_client_that_takes_its_pages_slowly_makes_room_for_another(monkeypatch):
+    monkeypatch.setattr(turns, "SLOW", 0.5)
+    app = create_app(Settings(documents=1, feedback="off"))
+    data = several("PDF", "letter", "paper")
+    head = [(b"content-type", b"application/pdf")]
+    asked = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": "POST"}
+    asked |= {"path": "/v1/read", "raw_path": b"/v1/read", "query_string": b"mode=fast", "headers": head}
+
+    async def ask(stalls):
+        body, statuses, parts = [{"type": "http.request", "body": data}], [], []
+
+        async def receive():
+            return body.pop() if body else await asyncio.Future()
+
+        async def send(message):
+            statuses.append(message.get("status"))
+            if message.get("body"):
+                parts.append(message["body"])
+                if stalls:
+                    await asyncio.Future()
+
+        await app({**asked, "client": None, "state": {}}, receive, send)
+        return statuses[0], len(parts)
+
+    async def both():
+        slow = asyncio.create_task(ask(True))
+        await asyncio.sleep(0)
+        while (status := (await ask(False))) == (429, 1):
+            await asyncio.sleep(0.1)
+        return status, await asyncio.wait_for(slow, 5)
+
+    # The quick one gets both pages; of the slow one's answer nothing more is read.
+    assert asyncio.run(both()) == ((200, 2), (200, 1))
     assert app.state.context.metrics.buffered.collect()[0].samples[0].value == 0
 
 

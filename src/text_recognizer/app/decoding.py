@@ -13,40 +13,28 @@ from typing import Any
 
 from text_recognizer.errors import ImageRejected
 from text_recognizer.service.problems import DeadlineExceeded, Overloaded
+from text_recognizer.service.turns import Client
 
 AT_ONCE = 2
 WAITING = 16  # documents that may wait for their turn
 SECONDS = 180.0  # for the whole document, also where the client takes its pages slowly
-SLOW = 10.0  # seconds that a client may let its pages wait in all; later it makes room for documents that wait
 LOOKS = 0.5  # seconds between looks for such a client
 _PART = 2**16  # bytes
 
 
-class _Client:
-    """Takes the pages of a document; `seconds` is how long it has let them wait."""
+class _Client(Client):
+    """Takes the pages that `process` writes."""
 
     def __init__(self, process: Process) -> None:
+        super().__init__()
         self.process = process
         self.ended = False
-        self._before, self._since = 0.0, time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        return self._before + (time.monotonic() - self._since if self._since else 0.0)
-
-    def takes(self) -> None:
-        """It asks for more."""
-        self._before, self._since = self.seconds, 0.0
-
-    def has(self) -> None:
-        """It is sent what it asked for."""
-        self._since = time.monotonic()
 
     async def end(self) -> None:
         """End the process, and take what it has written: it counts as running as long as that waits in its pipe."""
         self.ended = True
         _kill(self.process)
-        if self._since:
+        if self.is_waited_for:
             assert self.process.stdout is not None
             while await self.process.stdout.read(_PART):
                 pass
@@ -135,7 +123,7 @@ class Decoder:
         while True:
             await asyncio.sleep(LOOKS)
             slowest = max(self._clients.values(), key=lambda client: client.seconds, default=None)
-            if slowest is not None and slowest.seconds > SLOW:
+            if slowest is not None and slowest.is_slow:
                 del self._clients[slowest.process]
                 self._spawn(slowest.end())
 

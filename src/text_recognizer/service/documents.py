@@ -29,6 +29,7 @@ from text_recognizer.service.feedback import FeedbackService
 from text_recognizer.service.inputs import Image
 from text_recognizer.service.problems import Broken, DeadlineExceeded, NotReady, Overloaded, RequestError, described
 from text_recognizer.service.settings import Settings
+from text_recognizer.service.turns import Turn
 from text_recognizer.service.workers import Workers
 from text_recognizer.sheets import about_document, make_sheet
 
@@ -77,7 +78,7 @@ class Documents:
     def __init__(self, settings: Settings, engine: Engine, feedback: FeedbackService) -> None:
         self._settings, self._engine, self._feedback = settings, engine, feedback
         self._workers = Workers("documents", 2)
-        self._open = 0
+        self._turns: set[Turn] = set()
         self._end: float | None = None
 
     def stop(self) -> None:
@@ -89,18 +90,23 @@ class Documents:
             self._end = time.monotonic() + self._settings.deadline
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self) -> Iterator[Turn]:
         """Around the reading of a document. Raises `Overloaded` where as many are read as may be.
 
-        Without it, the pages of many documents would wait for each other until the deadline of each.
+        Without it, the pages of many documents would wait for each other until the deadline of each. A client that is
+        slow to take its pages makes room.
         """
-        if self._open >= self._settings.documents:
-            raise Overloaded("too many documents are being read; try again later", retry_after=RETRY_AFTER)
-        self._open += 1
+        if len(self._turns) >= self._settings.documents:
+            slowest = max(self._turns, key=lambda turn: turn.client.seconds)
+            if not slowest.end():
+                raise Overloaded("too many documents are being read; try again later", retry_after=RETRY_AFTER)
+            self._turns.discard(slowest)
+        turn = Turn()
+        self._turns.add(turn)
         try:
-            yield
+            yield turn
         finally:
-            self._open -= 1
+            self._turns.discard(turn)
 
     async def find(self, image: Image, wanted: Wanted, deadline: float, pdfs: PdfProcess) -> list[PageReference] | None:
         """The pages of a PDF, an archive or a TIFF of several pages; None for an image.

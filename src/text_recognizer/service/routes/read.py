@@ -26,6 +26,7 @@ from text_recognizer.service.engine import Job
 from text_recognizer.service.feedback import FeedbackService
 from text_recognizer.service.inputs import Image
 from text_recognizer.service.problems import RequestError, described
+from text_recognizer.service.turns import Turn
 from text_recognizer.service.workers import while_client_waits
 
 
@@ -87,16 +88,16 @@ def router(context: Context) -> APIRouter:
             )
             with ExitStack() as stack:
                 documents = context.documents
-                if known := documents.is_document(image):
-                    stack.enter_context(documents.turn())  # before any work on it
+                turn = None
+                if documents.is_document(image):
+                    turn = stack.enter_context(documents.turn())  # before any work on it
                 pdfs = stack.enter_context(documents.pdfs())
                 found = await while_client_waits(request, documents.find(image, wanted, deadline, pdfs))
                 if found is not None:
                     if stream:
                         raise RequestError("a document is streamed page by page without `stream`; leave it out")
-                    if not known:
-                        stack.enter_context(documents.turn())
-                    return await _document(context, request, content, found, wanted, pdfs, stack)
+                    turn = turn or stack.enter_context(documents.turn())
+                    return await _document(context, request, content, found, wanted, pdfs, turn, stack)
             if stream:
                 return await _stream(context, request, image, mode, deadline, language)
             page, job = await context.read(request, image, mode, deadline, language)
@@ -150,6 +151,7 @@ async def _document(
     pages: list[PageReference],
     wanted: Wanted,
     pdfs: PdfProcess,
+    turn: Turn,
     stack: ExitStack,
 ) -> Response:
     """A line of JSON for each page as soon as it is read, or the whole document in another format.
@@ -169,9 +171,11 @@ async def _document(
         read = documents.lines(pages, wanted, pdfs, request.state.id, request.state.owner)
         async with aclosing(read):
             async for line in read:
+                turn.client.has()
                 yield line
+                turn.client.takes()
 
-    return _Stream(lines(), stack.pop_all(), MEDIA_TYPE)
+    return _Stream(lines(), stack.pop_all(), MEDIA_TYPE, turn)
 
 
 class _Stream(StreamingResponse):
@@ -180,13 +184,20 @@ class _Stream(StreamingResponse):
     The end of the generator itself is not enough: one that was never begun has none.
     """
 
-    def __init__(self, content: AsyncIterator[bytes] | AsyncIterator[str], held: ExitStack, media_type: str) -> None:
+    def __init__(
+        self,
+        content: AsyncIterator[bytes] | AsyncIterator[str],
+        held: ExitStack,
+        media_type: str,
+        turn: Turn | None = None,
+    ) -> None:
         super().__init__(content, media_type=media_type, headers={"Cache-Control": "no-store"})
-        self._held = held
+        self._held, self._turn = held, turn
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._held:
-            await super().__call__(scope, receive, send)
+            answer = super().__call__(scope, receive, send)
+            await (self._turn.send(answer) if self._turn is not None else answer)
 
 
 async def _stream(
