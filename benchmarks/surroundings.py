@@ -1,4 +1,4 @@
-"""The same pages on other grounds: dot-grid paper, punched, on a wooden desk, cropped and enlarged, turned by 30°.
+"""The same pages on other grounds and in other light: dots, rules, wood, shadows, curved, turned by 30° …
 
 python benchmarks/surroundings.py data/paragraphs
 
@@ -77,6 +77,36 @@ def turned(page: Gray, degrees: float) -> Gray:
     return np.asarray(cv2.warpAffine(page, turn, (side, side), flags=cv2.INTER_CUBIC, borderValue=paper), np.uint8)
 
 
+def shaded(page: Gray) -> Gray:
+    """With the sharp edge of a shadow across it that takes four fifths of the light."""
+    y, x = np.mgrid[0 : page.shape[0], 0 : page.shape[1]]
+    edge = x / page.shape[1] + 0.6 * y / page.shape[0] - 0.8
+    return np.asarray(page * (1 - 0.8 / (1 + np.exp(-30 * edge))), np.uint8)
+
+
+def graph_paper(page: Gray) -> Gray:
+    paper = np.full(page.shape, 245, np.uint8)
+    for rule in range(2):
+        paper[rule::31], paper[:, rule::31] = 150, 150
+    return on_paper(page, paper)
+
+
+def ruled(page: Gray) -> Gray:
+    """On rules nearly as dark as ink."""
+    paper = np.full(page.shape, 245, np.uint8)
+    for rule in range(3):
+        paper[rule::62] = 90
+    return on_paper(page, paper)
+
+
+def curved(page: Gray) -> Gray:
+    """Photographed in an open book: lines rise by a twentieth of the width to the middle of the page and fall again."""
+    height, width = page.shape
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    rise = np.float32(0.05 * width) * np.sin(np.pi * x / width)
+    return np.asarray(cv2.remap(page, x, y + rise, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
 def cropped(page: Gray) -> Gray:
     """Cut closely around the ink and enlarged."""
     ink = cv2.morphologyEx((page < np.percentile(page, 80) - 60).astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2)))
@@ -91,6 +121,10 @@ GROUNDS: dict[str, Callable[[Gray], Gray]] = {
     "punch holes": punched,
     "on wood": on_wood,
     "cropped and enlarged": cropped,
+    "in a shadow": shaded,
+    "graph paper": graph_paper,
+    "dark rules": ruled,
+    "curved": curved,
 }
 
 

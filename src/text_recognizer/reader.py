@@ -22,6 +22,7 @@ from text_recognizer.layout.crops import crop_line, word_polygon
 from text_recognizer.layout.dots import without_dots
 from text_recognizer.layout.finder import LineFinder
 from text_recognizer.layout.insertions import Insertion, find_insertions, insert
+from text_recognizer.layout.light import even_light
 from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.layout.looks import find_lines
 from text_recognizer.layout.orientation import Orientation, Place, upright_margin
@@ -93,7 +94,7 @@ class Reader:
         if language is not None:
             language = self.recognizer.in_language(language).language_tag
         loaded = load_image(image)
-        gray = without_dots(loaded.gray)
+        gray = without_dots(even_light(loaded.gray))
         height = self.recognizer.line_height
         ordered = lines is not None
         if lines is None:
@@ -112,7 +113,7 @@ class Reader:
 
     def read_line(self, image: ImageSource, mode: Mode = "accurate", *, language: str | None = None) -> Line:
         """Read an image that shows a single line of text. The text of a blank image is empty."""
-        gray = load_image(image).gray
+        gray = even_light(load_image(image).gray)
         polygon = line_polygon(gray)
         crop = crop_line(gray, polygon, None, self.recognizer.line_height)
         recognizer = self.recognizer.in_language(language or self.recognizer.identify_language([crop]))

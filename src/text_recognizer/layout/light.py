@@ -1,0 +1,45 @@
+"""Even out the light on a page: shadows with sharp edges, the dark fold of a book.
+
+A line is normalised as a whole before it is read, so a shadow that falls across it would hide the writing in it.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from text_recognizer.tone import shrink
+
+Gray = NDArray[np.uint8]
+
+SIDE = 400  # pixels of the longer side of the image in which paper is looked for
+WIDEST = 0.08  # of that side: the widest stroke
+UNEVEN = 0.8  # of the brightness of light paper, below which there is a shadow, …
+SHARE = 0.03  # … on at least such a part of the page
+STEP, STEPS = 0.12, 0.012  # logarithm from a pixel to the next, and share of the page: photographs have more edges
+GAIN = 6.0  # by which shadows are made lighter, at most: what is darker is no paper
+
+
+def even_light(gray: Gray) -> Gray:
+    """The page as if its paper were equally light everywhere; `gray` itself where it is.
+
+    Args:
+        gray: (H, W) uint8, dark ink on light paper.
+    """
+    scale = min(1.0, SIDE / max(gray.shape))
+    small = shrink(gray, scale, exact=True)
+    size = 2 * round(WIDEST * max(small.shape) / 2) + 1
+    # Closed: no stroke is so wide, and the edges of shadows stay where they are.
+    paper = cv2.morphologyEx(cv2.medianBlur(small, 3), cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+    light = float(np.percentile(paper, 75))
+    if float((paper < UNEVEN * light).mean()) < SHARE:
+        return gray
+    tone = np.log(np.maximum(paper, 4).astype(np.float32))
+    steps = np.maximum(np.abs(np.diff(tone, axis=0))[:, :-1], np.abs(np.diff(tone, axis=1))[:-1])
+    if not steps.size or float((steps > STEP).mean()) > STEPS:
+        return gray
+    gain = np.clip(light / np.maximum(paper, 1).astype(np.float32), 1.0, None)
+    gain[gain > GAIN] = 1.0
+    gain = cv2.resize(cv2.blur(gain, (3, 3)), gray.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.minimum(gray * gain, 255), np.uint8)
