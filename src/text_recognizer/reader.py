@@ -24,7 +24,7 @@ from text_recognizer.layout.finder import LineFinder
 from text_recognizer.layout.insertions import Insertion, find_insertions, insert
 from text_recognizer.layout.light import even_light
 from text_recognizer.layout.line_image import line_polygon
-from text_recognizer.layout.looks import find_lines
+from text_recognizer.layout.looks import find_lines, quarters_upright
 from text_recognizer.layout.orientation import Orientation, Place, upright_margin
 from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word, orientation_of
 from text_recognizer.pdf_process import Pdfs
@@ -107,9 +107,16 @@ class Reader:
         return LaidOut(gray.shape[1], gray.shape[0], places, crops, language, ordered, loaded.dpi, insertions)
 
     def orientation(self, image: ImageSource) -> Orientation:
-        """Determine which way up a page is, from its layout and three of its lines, without reading the rest."""
-        layout = self.lay_out(image)
-        return Orientation(layout.orientation, upright_margin(layout.crops, self.recognizer.ctc_confidence))
+        """Determine which way up a page is, from three of its lines, without reading the rest."""
+        loaded, recognizer = load_image(image), self.recognizer
+        found = quarters_upright(
+            without_dots(loaded.gray), self.line_finder, recognizer.ctc_probabilities, recognizer.line_height
+        )
+        if found is not None:
+            quarters, crops = found
+            return Orientation(-90 * quarters % 360, upright_margin(crops, recognizer.ctc_confidence))
+        layout = self.lay_out(loaded)
+        return Orientation(layout.orientation, upright_margin(layout.crops, recognizer.ctc_confidence))
 
     def read_line(self, image: ImageSource, mode: Mode = "accurate", *, language: str | None = None) -> Line:
         """Read an image that shows a single line of text. The text of a blank image is empty."""

@@ -69,22 +69,26 @@ class LineFinder:
         self._session = session
         self.settings = settings or FinderSettings()
 
-    def find(self, gray: Gray, *, side: int | None = None, steepest: float = LIMIT) -> list[FoundLine]:
+    def find(
+        self, gray: Gray, *, side: int | None = None, steepest: float = LIMIT, brief: bool = False
+    ) -> list[FoundLine]:
         """Lines of a page in reading order; none where there is no text.
 
         Args:
             gray: (H, W) uint8, dark ink on light paper.
             side: of the longer side at the first look, pixels of the network's page; None for the usual one.
             steepest: degrees of skew that are looked for.
+            brief: whether a page that shows no line at the first look is not looked at more closely.
         """
         if min(gray.shape) < 4 or int(gray.max()) - int(gray.min()) < 12:
             return []
         degrees = skew_angle(gray, steepest)
         if abs(degrees) < self.settings.level:
-            return lines_from_traces(gray, self._look_until_sharp(gray, side))
+            return lines_from_traces(gray, self._look_until_sharp(gray, side, brief))
         turned, back = turn_back(gray, degrees)
         return [
-            _mapped(line, back, gray.shape) for line in lines_from_traces(turned, self._look_until_sharp(turned, side))
+            _mapped(line, back, gray.shape)
+            for line in lines_from_traces(turned, self._look_until_sharp(turned, side, brief))
         ]
 
     def maps(self, gray: Gray, scale: float) -> tuple[NDArray[np.float32], tuple[float, float]]:
@@ -124,14 +128,14 @@ class LineFinder:
         factor = np.array([1 / scale_x, 1 / scale_y], np.float32)
         return [Trace(t.points * factor, t.x_height / scale_y, t.confidence) for t in trace_baselines(maps)]
 
-    def _look_until_sharp(self, gray: Gray, side: int | None) -> list[Trace]:
+    def _look_until_sharp(self, gray: Gray, side: int | None, brief: bool) -> list[Trace]:
         """Traces in pixels of the page, at a scale where the writing has the size that the network knows."""
         settings = self.settings
         longer = max(gray.shape)
         largest = min(settings.max_side / longer, settings.max_enlarge)
         scale = min((side or settings.side) / longer, settings.max_enlarge)
         traces = self.traces(gray, scale)
-        if not traces:
+        if not traces and not brief:
             # Writing that fills the image, or is too fine for the first look.
             for other in (scale / 3, min(2 * scale, largest)):
                 if (

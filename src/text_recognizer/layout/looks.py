@@ -102,8 +102,8 @@ class _Looks:
     def __init__(self, gray: Gray, finder: LineFinder, line_height: int) -> None:
         self._gray, self._finder, self._height = gray, finder, line_height
 
-    def turned(self, quarters: int) -> Look:
-        """The page after quarter turns counter-clockwise."""
+    def turned(self, quarters: int, *, brief: bool = False) -> Look:
+        """The page after quarter turns counter-clockwise. `brief`: as for `LineFinder.find`."""
         height, width = self._gray.shape
         back = {
             0: [[1, 0, 0], [0, 1, 0]],
@@ -111,7 +111,7 @@ class _Looks:
             2: [[-1, 0, width], [0, -1, height]],
             3: [[0, 1, 0], [-1, 0, height]],
         }[quarters]
-        return self._look(rotate(self._gray, quarters) if quarters else self._gray, back)
+        return self._look(rotate(self._gray, quarters) if quarters else self._gray, back, brief=brief)
 
     def may_lie(self, level: Look) -> bool:
         """Whether the page, of which `level` is the look as it is, may lie on its side (even so, pieces read well)."""
@@ -151,8 +151,10 @@ class _Looks:
     def _paper(self) -> float:
         return float(np.percentile(self._gray[::4, ::4], 80))
 
-    def _look(self, image: Gray, back: object, side: int | None = None, steepest: float = LIMIT) -> Look:
-        found = self._finder.find(image, side=side, steepest=steepest)
+    def _look(
+        self, image: Gray, back: object, side: int | None = None, steepest: float = LIMIT, brief: bool = False
+    ) -> Look:
+        found = self._finder.find(image, side=side, steepest=steepest, brief=brief)
         return Look(image, np.asarray(back, np.float64), self._gray.shape, found, self._height)
 
 
@@ -223,26 +225,49 @@ def _best_look(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
 
 def _upright(level: Look, looks: _Looks, judge: Judge) -> tuple[Look, float]:
     """The look in the orientation that reads best, and the confidence, 0…1, in its longest lines."""
+    quarters, look, confidence = _turn(level, looks, judge)
+    return (look if quarters < 2 else looks.turned(quarters)), confidence
 
-    def confidences(look: Look) -> tuple[float, float]:
-        """Confidence of the longest lines as they are, and of the same lines upside down."""
-        crops = look.longest(TRIED)
-        if not crops:
-            return 0.0, 0.0
-        upright = _mean(judge(crops))
-        return upright, 0.0 if upright >= CERTAIN else _mean(judge([rotate(crop, 2) for crop in crops]))
 
-    as_is, upside_down = confidences(level)
+def quarters_upright(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -> tuple[int, list[Gray]] | None:
+    """How many quarter turns counter-clockwise make a page upright, and crops of its longest lines after them.
+
+    It finds no line that is not needed for that; arguments as of `find_lines`. None where the page reads badly: then
+    all of its looks count.
+    """
+    looks = _Looks(gray, finder, line_height)
+    quarters, look, confidence = _turn(looks.turned(0, brief=True), looks, judge, brief=True)
+    if confidence < UPRIGHT:
+        return None
+    crops = look.longest(TRIED)
+    return quarters, crops if quarters < 2 else [rotate(crop, 2) for crop in crops]
+
+
+def _turn(level: Look, looks: _Looks, judge: Judge, *, brief: bool = False) -> tuple[int, Look, float]:
+    """The quarter turns counter-clockwise after which a page reads best, and the confidence, 0…1, in its longest lines.
+
+    Returns the look along these lines too, in which those of two or three turns are upside down.
+    """
+    as_is, upside_down = _both_ways(level, judge)
     lying = looks.may_lie(level)
     if as_is >= CERTAIN and not lying:
-        return level, as_is
+        return 0, level, as_is
     if lying or max(as_is, upside_down) < SIDEWAYS:
-        sideways = looks.turned(1)
-        on_side = confidences(sideways)
+        sideways = looks.turned(1, brief=brief)
+        on_side = _both_ways(sideways, judge)
         ahead = max(on_side) - 3 * MARGIN > max(as_is, upside_down - MARGIN)
         if ahead or (lying and max(on_side) > SIDEWAYS and sideways.written() > GAIN * level.written()):
-            return (sideways, on_side[0]) if on_side[0] >= on_side[1] else (looks.turned(3), on_side[1])
-    return (level, as_is) if as_is >= upside_down - MARGIN else (looks.turned(2), upside_down)
+            return (1, sideways, on_side[0]) if on_side[0] >= on_side[1] else (3, sideways, on_side[1])
+    return (0, level, as_is) if as_is >= upside_down - MARGIN else (2, level, upside_down)
+
+
+def _both_ways(look: Look, judge: Judge) -> tuple[float, float]:
+    """Confidence of the longest lines as they are, and of the same lines upside down."""
+    crops = look.longest(TRIED)
+    if not crops:
+        return 0.0, 0.0
+    upright = _mean(judge(crops))
+    return upright, 0.0 if upright >= CERTAIN else _mean(judge([rotate(crop, 2) for crop in crops]))
 
 
 def _mean(probabilities: Floats) -> float:
