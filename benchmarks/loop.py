@@ -336,7 +336,6 @@ def main() -> None:
     args = parser.parse_args()
     finetune: list[str | Path] = [
         "--steps", str(args.steps), "--batch-size", str(args.batch_size), "--replay", str(args.replay),
-        "--forgetting", "0",
     ]  # fmt: skip
     for option in ("unipen", "fonts", "texts"):
         if getattr(args, option):

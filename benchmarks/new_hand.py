@@ -4,8 +4,8 @@
 
 Of each of the two held-out writers of UNIPEN that are read worst, half of the words make the pages to learn, the other
 half the lines to measure. Half of the lines shown are rendered ones of trained hands. The old set are lines of the
-other held-out writers. All is read greedily by the decoder, without a search. Weights between old and new ones are
-read too, since `finetune --forgetting` moves back along them.
+other held-out writers. All is read by the CTC head and by the decoder, greedily, without a search. "kept" is the share
+of the change that `finetune` keeps against forgetting; the other shares of it are read too.
 """
 
 import argparse
@@ -19,19 +19,22 @@ import numpy as np
 import torch
 
 from text_recognizer.bundle import Bundle
+from text_recognizer.evaluation.metrics import edits
+from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.synthesis.rendering.ink import Hand, compose_line
 from text_recognizer.synthesis.rendering.line import render_line
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.synthesis.sources.unipen import Writer, load_writers
-from text_recognizer.training.data import Codec, LineRenderer
+from text_recognizer.training.data import Codec, LineRenderer, collate
 from text_recognizer.training.finetune import Recipe, quiet, train_network
+from text_recognizer.training.lit import LitRecognizer
 from text_recognizer.training.models.recognizer import Recognizer
 from text_recognizer.training.own_lines import OwnLine
-from text_recognizer.training.stage import bundle_network, greedy_cer
+from text_recognizer.training.stage import bundle_network
 
 WORDS = 25  # at least, on each side
-PAGES, PAGE_LINES, MEASURED = 20, 8, 64
-SHARES = (1.0, 0.7, 0.4)
+PAGES, PAGE_LINES, MEASURED = 20, 8, 128
+SHARES = (1.0, 0.7)
 
 
 def halves(writer: Writer) -> tuple[Hand, Hand]:
@@ -55,6 +58,29 @@ def lines_of(hand: Hand, count: int, seed: int) -> list[OwnLine]:
     return drawn
 
 
+def rates(network: Recognizer, lines: Sequence[OwnLine], codec: Codec) -> tuple[float, float]:
+    """CER of the CTC head and of the decoder."""
+    module = LitRecognizer(network.config)
+    module.network, module.codec = network.eval(), codec
+    samples = [(normalise_line(line.image, network.config.height), codec.encode(line.text)) for line in lines]
+    samples.sort(key=lambda sample: sample[0].shape[1])
+    wrong, characters = [0, 0], 0
+    for at in range(0, len(samples), 32):
+        batch = collate(samples[at : at + 32])
+        truths, read = module.truths(batch), module.read(batch)
+        characters += sum(map(len, truths))
+        for head, name in enumerate(("ctc", "decoder")):
+            wrong[head] += sum(map(edits, truths, read[name]))
+    return wrong[0] / characters, wrong[1] / characters
+
+
+def _shown(both: tuple[float, float], before: tuple[float, float] | None = None) -> str:
+    figures = " and ".join(f"{100 * value:.2f} %" for value in both)
+    if before is None:
+        return figures
+    return f"{figures} ({', '.join(f'{100 * (a / b - 1):+.1f} %' for a, b in zip(both, before, strict=True))})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--unipen", type=Path, required=True)
@@ -63,7 +89,7 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[3e-4, 1e-3], help="peak learning rate of each rank")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--writers", type=int, default=2)
-    parser.add_argument("--old", type=int, default=150, help="lines of the old set")
+    parser.add_argument("--old", type=int, default=300, help="lines of the old set")
     args = parser.parse_args()
     quiet()
     torch.set_num_threads(1)
@@ -71,13 +97,10 @@ def main() -> None:
     network = bundle_network(base)
     codec = Codec(base.description.alphabet)
 
-    def cer(model: Recognizer, lines: Sequence[OwnLine]) -> float:
-        return greedy_cer(model, [(line.image, line.text) for line in lines], codec)
-
     writers = [w for w in load_writers(args.unipen, "heldout") if len({i.text for i in w.inks}) >= 2 * WORDS]
     hands = [(w.id, *halves(w)) for w in writers]
     hands = [(name, learn, measure) for name, learn, measure in hands if learn.writable and measure.writable]
-    ranked = sorted(hands, key=lambda hand: -cer(network, lines_of(hand[2], 24, 11)))[: args.writers]
+    ranked = sorted(hands, key=lambda hand: -rates(network, lines_of(hand[2], 24, 11), codec)[1])[: args.writers]
     chosen = {name for name, _, _ in ranked}
     text = TextSource(args.texts)
     old = []
@@ -86,29 +109,32 @@ def main() -> None:
         rng = np.random.default_rng([12, number])
         ink = compose_line(others[number % len(others)], rng, (10, 60), text.line)
         old.append(OwnLine(render_line(ink, rng, 48, [], variation=0.0), ink.text, "old", "old"))
-    old_before = cer(network, old)
+    old_before = rates(network, old, codec)
     renderer = LineRenderer(args.unipen, None, args.texts, alphabet=base.description.alphabet)
     for place, (_, learn, measure) in enumerate(ranked, 1):
         shown, held = lines_of(learn, PAGES * PAGE_LINES, 13), lines_of(measure, MEASURED, 14)
         validation, shown = shown[: 3 * PAGE_LINES], shown[3 * PAGE_LINES :]
-        print(f"writer {place}: before {100 * cer(network, held):.2f} %, old set {100 * old_before:.2f} %", flush=True)
+        before = rates(network, held, codec)
+        print(f"writer {place}: {_shown(before)}, old set {_shown(old_before)} (CTC head, decoder)", flush=True)
         for rank, rate in zip(args.ranks, args.rates, strict=True):
             start = time.process_time()
             recipe = Recipe(
-                steps=args.steps, rank=rank, learning_rate=rate, replay=0.5, forgetting=1e9, max_time=None,
+                steps=args.steps, rank=rank, learning_rate=rate, replay=0.5, max_time=None,
                 validate_every=max(1, args.steps // 4),
             )  # fmt: skip
             with tempfile.TemporaryDirectory() as folder:
                 tuned, run = train_network(base, shown, validation, Path(folder), recipe, renderer)
             spent = time.process_time() - start
             first, last = ({k: v.clone() for k, v in m.state_dict().items()} for m in (network, tuned))
-            for share in SHARES:
+            kept = run.kept or 1.0
+            print(f"  rank {rank}, rate {rate:g}: {kept} kept, best step {run.steps}, {spent:.0f} s", flush=True)
+            for share in sorted({kept, *SHARES}, reverse=True):
                 tuned.load_state_dict(
-                    {k: torch.lerp(first[k], v, share) if v.is_floating_point() else v for k, v in last.items()}
+                    {k: torch.lerp(first[k], v, share / kept) if v.is_floating_point() else v for k, v in last.items()}
                 )
+                after, old_after = rates(tuned, held, codec), rates(tuned, old, codec)
                 print(
-                    f"  rank {rank}, rate {rate:g}, {share} of the change: {100 * cer(tuned, held):.2f} %, "
-                    f"old set {100 * cer(tuned, old):.2f} % (best step {run.steps}, {spent:.0f} s)",
+                    f"    {share} of the change: {_shown(after, before)}, old set {_shown(old_after, old_before)}",
                     flush=True,
                 )
 

@@ -67,11 +67,7 @@ def learned(fonts, dev, tmp_path_factory):
         to_correct=loop.write_pages(hand, text, 10, seed=1),
         to_measure=loop.write_pages(hand, text, 3, seed=2),
         dev=dev,
-        # At the usual rate, three times this one, `pen` 0.7.0 forgets 0.6 points of the old set: the gate refuses.
-        finetune=[
-            *["--fonts", fonts, "--steps", "120", "--learning-rate", "1e-4", "--replay", "0.5"],
-            *["--forgetting", "0", "--threads", "1"],
-        ],
+        finetune=["--fonts", fonts, "--steps", "120", "--replay", "0.5", "--forgetting", "0", "--threads", "1"],
     )
     loop.show(outcome)
     return folder, outcome

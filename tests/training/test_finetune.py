@@ -1,5 +1,6 @@
 """Fine-tuning on drawn lines: it learns them, writes a bundle that reads, and refuses what would do harm."""
 
+import copy
 import json
 import os
 import signal
@@ -492,13 +493,27 @@ def test_what_would_cost_old_hands_too_much_is_unlearned(base: Bundle, old_lines
         for parameter in tuned.parameters():
             parameter.add_(0.3 * parameter.abs().mean() * torch.randn_like(parameter))
     spoilt = {name: value.clone() for name, value in tuned.state_dict().items()}
-    share = finetune.unlearn(tuned, before, codec, old_lines, 0.03)
+    share = finetune.unlearn(tuned, before, codec, old_lines, [], 0.03)
     assert share < 1
     for name, value in tuned.state_dict().items():
         if value.is_floating_point():
             torch.testing.assert_close(value, torch.lerp(before.state_dict()[name], spoilt[name], share))
 
 
+def test_change_is_kept_as_far_as_it_brings_more_than_it_costs(base: Bundle, old_lines: list) -> None:
+    codec, few = Codec(base.description.alphabet), old_lines[:1]
+    torch.manual_seed(1)
+    good, spoilt = stage.bundle_network(base), stage.bundle_network(base)
+    with torch.no_grad():
+        for parameter in spoilt.parameters():
+            parameter.add_(0.3 * parameter.abs().mean() * torch.randn_like(parameter))
+    worse, better = copy.deepcopy(spoilt), copy.deepcopy(good)
+    # Whatever may be forgotten, a change that brings nothing is not kept whole, and one that only brings is.
+    assert finetune.unlearn(worse, good, codec, few, [], 1e9) == finetune.KEPT_SHARES[-1]
+    assert finetune.unlearn(better, spoilt, codec, few, few, 0.0) == 1.0
+
+
 def test_change_that_costs_old_hands_nothing_is_kept(base: Bundle, old_lines: list) -> None:
     tuned = stage.bundle_network(base)
-    assert finetune.unlearn(tuned, stage.bundle_network(base), Codec(base.description.alphabet), old_lines, 0.0) == 1.0
+    codec = Codec(base.description.alphabet)
+    assert finetune.unlearn(tuned, stage.bundle_network(base), codec, old_lines, old_lines, 0.0) == 1.0

@@ -81,7 +81,8 @@ class Recipe:
         strength: of the augmentation, 0 for none.
         replay: share of rendered lines among the training lines, if there is something to render from.
         rank: of the factors to train in place of the weights; 0 to train the weights themselves.
-        forgetting: share by which the errors on rendered lines of old hands may grow; more than that is unlearned.
+        forgetting: share by which the errors on rendered lines of old hands may grow at most, see `unlearn`. They grow
+            two to three times as much as those on lines of other people.
         max_time: DD:HH:MM:SS of training; then the best weights so far are used.
     """
 
@@ -93,7 +94,7 @@ class Recipe:
     strength: float = 1.0
     replay: float = 0.3
     rank: int = 0
-    forgetting: float = 0.03
+    forgetting: float = 0.07
     max_time: str | None = "00:00:25:00"
     seed: int = 1
 
@@ -247,9 +248,8 @@ def train_network(
     if renderer is not None:
         report("reading rendered lines of old hands, against forgetting")
         old_lines = old_batches(renderer, codec)
-        run = replace(
-            run, kept=unlearn(tuned, stage.bundle_network(base, alphabet), codec, old_lines, recipe.forgetting)
-        )
+        first = stage.bundle_network(base, alphabet)
+        run = replace(run, kept=unlearn(tuned, first, codec, old_lines, fixed, recipe.forgetting))
     return tuned, run
 
 
@@ -325,24 +325,35 @@ def old_batches(renderer: LineRenderer, codec: Codec, count: int = OLD_LINES) ->
 
 
 def unlearn(
-    tuned: model.Recognizer, base: model.Recognizer, codec: Codec, old: Sequence[Batch], forgetting: float
+    tuned: model.Recognizer,
+    base: model.Recognizer,
+    codec: Codec,
+    old: Sequence[Batch],
+    own: Sequence[Batch],
+    forgetting: float,
 ) -> float:
-    """Move the weights of `tuned` back towards `base` until old lines read nearly as well; the share that stays.
+    """Move the weights of `tuned` back towards `base` to where old and own lines read best; the share that stays.
 
     Weights between two such networks read between them, and often better than both: Wortsman et al., "Robust
-    fine-tuning of zero-shot models", CVPR 2022, arXiv:2109.01903. What counts are the wrong characters of the CTC
-    head and the wrong tokens of the decoder after the true ones: one head may forget what the other still knows. The
-    least of `KEPT_SHARES` is kept even if old lines read worse with it.
+    fine-tuning of zero-shot models", CVPR 2022, arXiv:2109.01903. Errors on old lines may grow by the share
+    `forgetting`; of the `KEPT_SHARES` with which they do not grow more, the one with the least sum of both errors is
+    taken, each as a share of those of `base`. What counts are the wrong characters of the CTC head and the wrong
+    tokens of the decoder after the true ones: one head may forget what the other still knows. The least share is kept
+    even if old lines read worse with it.
+
+    Args:
+        old: lines of old hands.
+        own: held-out lines of the new hand.
     """
     before, after = ({k: v.clone() for k, v in network.state_dict().items()} for network in (base, tuned))
     module = LitRecognizer(tuned.config)
     module.codec = codec
 
     @torch.no_grad()
-    def read_old(network: model.Recognizer) -> int:
+    def count_errors(network: model.Recognizer, batches: Sequence[Batch]) -> int:
         network.eval()
         wrong = 0
-        for batch in old:
+        for batch in batches:
             features, ctc, mask = network.encoder(batch.inputs(), batch.widths)
             texts = zip(batch.tokens.tolist(), module.best_path(ctc, mask), strict=True)
             wrong += sum(errors(codec.decode(row), text).character_edits for row, text in texts)
@@ -352,14 +363,24 @@ def unlearn(
             wrong += int(((logits.argmax(-1) != truth) & (truth != model.PAD)).sum())
         return wrong
 
-    most = read_old(base) * (1 + forgetting)
-    for share in KEPT_SHARES:
+    def keep(share: float) -> None:
         tuned.load_state_dict(
             {k: torch.lerp(before[k], v, share) if v.is_floating_point() else v for k, v in after.items()}
         )
-        if read_old(tuned) <= most:
+
+    before_old, before_own = (max(1, count_errors(base, batches)) for batches in (old, own))
+    kept, least = KEPT_SHARES[-1], float("inf")
+    for share in KEPT_SHARES:
+        keep(share)
+        after_old = count_errors(tuned, old)
+        if after_old > before_old * (1 + forgetting):
+            continue
+        both = after_old / before_old + count_errors(tuned, own) / before_own
+        if both >= least:  # from here on, what is unlearned costs more than it brings
             break
-    return share
+        kept, least = share, both
+    keep(kept)
+    return kept
 
 
 def read_rate(bundle: Bundle, lines: Sequence[OwnLine], threads: int | None = None) -> Rate:
@@ -615,7 +636,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--replay", type=float, default=defaults.replay, help="share of rendered lines (%(default)s)")
     parser.add_argument(
         "--forgetting", type=float, default=defaults.forgetting,
-        help="share by which errors on rendered lines may grow (%(default)s); more than that is unlearned",
+        help="share by which errors on rendered lines may grow at most (%(default)s); see docs/learn/finetuning.md",
     )  # fmt: skip
     parser.add_argument(
         "--extend-alphabet", action="store_true",
