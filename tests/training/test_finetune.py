@@ -306,6 +306,7 @@ def test_characters_that_the_base_does_not_know_are_learned(base: Bundle, tmp_pa
     learned = made.bundle.description.alphabet.removeprefix(base.description.alphabet)
     assert sorted(learned) == sorted("домжукир")
     assert any(line.startswith("1 characters are outside the alphabet: 'ы' 1×") for line in said)
+    assert any("other hands may be read worse" in line for line in said)  # nothing is rendered here
     # The neural language model knows no further characters.
     left_out = {REFERENCE, f"{NEURAL_LANGUAGE_MODEL}.onnx"}
     assert made.bundle.description.files.keys() - {REFERENCE} == base.description.files.keys() - left_out

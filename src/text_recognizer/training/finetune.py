@@ -554,6 +554,8 @@ def fine_tune(options: FineTuneOptions, report: Callable[[str], None] = log.info
     renderer = None
     if options.unipen or options.fonts:
         renderer = LineRenderer(options.unipen, options.fonts, options.texts, height=sizes.height, alphabet=alphabet)
+    else:
+        report("other hands may be read worse: --unipen and --fonts guard against that")
     report(f"reading {len(validation)} held-out lines with {base}")
     before = read_rate(base, validation, options.threads)
     report(f"{len(train)} lines to train on, {len(validation)} held out; CER before {before}")
