@@ -452,6 +452,42 @@ def test_names_that_no_file_has_are_refused_one_by_one(tmp_path):
         assert len(problems(find_pages(name))) == 1
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_list_is_read_however_an_editor_or_a_shell_wrote_it(tmp_path, encoding):
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    (tmp_path / "list.txt").write_bytes(f"{mark}ä.png\r\n\r\nb.png\r\n".encode(encoding))
+    for name, value in (("ä.png", 10), ("b.png", 20)):
+        (tmp_path / name).write_bytes(encoded(gray(value)))
+    assert [shade(page) for page in find_pages(f"@{tmp_path / 'list.txt'}")] == [10, 20]
+
+
+def test_list_may_name_files_whose_names_are_not_utf8(tmp_path):
+    name = os.fsdecode(b"\xe9.png")
+    try:
+        (tmp_path / name).write_bytes(encoded(gray(10)))
+    except OSError:
+        pytest.skip("names are UTF-8 here")
+    (tmp_path / "list.txt").write_bytes(b"\xe9.png\n")
+    assert [shade(page) for page in find_pages(f"@{tmp_path / 'list.txt'}")] == [10]
+
+
+def test_list_of_nothing_is_refused_and_a_list_for_an_image_is_told(tmp_path):
+    (tmp_path / "list.txt").write_text("# scans\n\n@list.txt\n")
+    assert "names nothing" in problems(find_pages(f"@{tmp_path / 'list.txt'}"))[0]
+    assert "@FILE" in problems(find_pages(tmp_path / "list.txt"))[0]
+
+
+def test_address_of_another_kind_is_told_what_to_do(tmp_path):
+    (tmp_path / "list.txt").write_text("s3://bucket/a.png\n")
+    for source in ("file:///a.png", "ftp://host/a.png", f"@{tmp_path / 'list.txt'}"):
+        assert "give a path, or an http or https address" in problems(find_pages(source))[0]
+
+
+def test_name_that_is_too_long_is_told_once():
+    name = "a" * 5000
+    assert "aaa" not in problems(find_pages(name))[0]
+
+
 def test_links_in_a_circle_give_each_file_once(tmp_path):
     (tmp_path / "p.png").write_bytes(encoded(gray(10)))
     for name in ("again", "once-more"):  # glob.glob would take 2 ** 40 ways

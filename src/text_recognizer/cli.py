@@ -174,7 +174,7 @@ def _read(options: argparse.Namespace) -> int:
     warnings.filterwarnings("ignore", module="PIL")
     for name in options.format:
         formats.get_format(name)  # what a format needs is missing at once, not after reading
-    from text_recognizer.documents import find_pages
+    from text_recognizer.documents import find_pages, no_such_page
     from text_recognizer.reader import Reader
 
     documents: list[list[PageReference]] = []
@@ -187,7 +187,7 @@ def _read(options: argparse.Namespace) -> int:
                 pages = (replace(page, name="-", whole=PurePosixPath("stdin")) for page in pages)
             documents.append(list(pages))
     if not documents:
-        raise UsageError(f"--pages {options.pages} names no page of these documents; they have fewer")
+        raise no_such_page(options.pages)
     outputs = _outputs(documents, options)
     reader = Reader(Path(options.bundle) if options.bundle else options.model, options.threads, device=options.device)
     reader.check_device()

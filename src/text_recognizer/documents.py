@@ -59,6 +59,7 @@ SUFFIXES = {
 }  # fmt: skip
 _DAMAGED_DIRECTORY = "a TIFF whose directory is damaged; export it again"
 _NO_ADDRESS = "the image of a canvas has no web address; download it and give the file"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?=//)")
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
 
@@ -290,6 +291,11 @@ def page_numbers(text: str) -> list[tuple[int, int | None]]:
     return ranges
 
 
+def no_such_page(pages: str | None) -> UsageError:
+    """The refusal of `pages` that `find_pages` found in none of the documents."""
+    return UsageError(f"--pages {pages} names no page of these documents; they have fewer")
+
+
 @dataclass(frozen=True, slots=True)
 class _Options:
     wanted: list[tuple[int, int | None]] | None
@@ -334,6 +340,8 @@ def _of_path(path: Path, name: str, options: _Options) -> Iterator[PageReference
         mode = path.stat().st_mode
     except (OSError, ValueError):  # ValueError: a null byte; reading it says what is wrong
         mode = 0
+    if not mode and (scheme := _SCHEME.match(name)):
+        raise ImageRejected(f"{scheme[0]} addresses are not read; give a path, or an http or https address")
     if stat.S_ISDIR(mode):
         # Links are not followed, so no folder is its own child.
         found = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
@@ -394,11 +402,17 @@ def _of_disk(path: Path, name: str, inside: PurePosixPath, options: _Options) ->
 
 
 def _of_list(path: Path, options: _Options) -> Iterator[PageReference]:
-    text = read_bytes(path).decode("utf-8", "replace")
-    for line in text.splitlines():
-        if (entry := line.strip()) and not entry.startswith(("#", "@")):
-            remote = entry.startswith(("http://", "https://"))
-            yield from _expand(entry if remote or Path(entry).is_absolute() else path.parent / entry, options)
+    data = read_bytes(path)
+    # Windows' shell writes UTF-16, its editors a mark before UTF-8; names of files are bytes elsewhere.
+    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    text = data.decode("utf-16", "replace") if wide else data.decode("utf-8-sig", "surrogateescape")
+    lines = map(str.strip, text.splitlines())
+    entries = [entry for entry in lines if entry and not entry.startswith(("#", "@"))]
+    if not entries:
+        raise ImageRejected("a list that names nothing; write one source a line, not another list")
+    for entry in entries:
+        address = _SCHEME.match(entry) or entry.startswith("data:")
+        yield from _expand(entry if address or Path(entry).is_absolute() else path.parent / entry, options)
 
 
 def _of_url(url: str, options: _Options) -> Iterator[PageReference]:

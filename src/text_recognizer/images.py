@@ -5,6 +5,7 @@ decoder raises on damaged bytes becomes an `ImageRejected` with a message of one
 """
 
 import os
+import re
 import stat
 import struct
 from collections.abc import Iterator
@@ -62,6 +63,7 @@ _UPRIGHT = {  # by EXIF's orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TEXT = re.compile(rb"[\t\n\r -~\x80-\xff]+")
 # Files that people mistake for images, by their first bytes (offset, bytes, message).
 _NOT_IMAGES = (
     (0, b"%PDF", "a PDF, which holds pages; read it with `text-recognizer read` or `read_pages`"),
@@ -200,7 +202,8 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
     except PermissionError:
         raise ImageRejected("not allowed to read this file; check its permissions") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        raise ImageRejected(f"cannot be opened ({error}); check the path") from None
+        reason = getattr(error, "strerror", None) or error  # without the name, which stands before it
+        raise ImageRejected(f"cannot be opened ({reason}); check the path") from None
 
 
 @contextmanager
@@ -243,6 +246,8 @@ def _what_it_is(data: bytes) -> str:
     for offset, mark, words in _NOT_IMAGES:
         if start[offset : offset + len(mark)].lower() == mark.lower():
             return f"this is {words}"
+    if start and _TEXT.fullmatch(start[:60]):
+        return "this is a text file, not an image; a list of files, one a line, is given as @FILE"
     return f"not an image, or its beginning is damaged; give a {_KINDS} file"
 
 

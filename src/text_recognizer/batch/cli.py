@@ -16,7 +16,7 @@ from text_recognizer.batch.read import Folder, Summary, read_batch, stopping
 from text_recognizer.batch.table import check_table, write_table
 from text_recognizer.batch.work import Options
 from text_recognizer.devices import CPU, DEVICE_HELP
-from text_recognizer.documents import PDF_DPI, PageReference, find_pages
+from text_recognizer.documents import PDF_DPI, PageReference, find_pages, no_such_page
 from text_recognizer.embedded import EMBEDDED_HELP
 from text_recognizer.errors import ExtraMissing, UsageError, install_hint, printable
 from text_recognizer.page import Mode
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
         else:
             listed = list(find_pages(args.sources, **given))
             if not listed:
-                raise UsageError(f"--pages {args.pages} names no page of these documents; they have fewer")
+                raise no_such_page(args.pages)
             found, total = iter(listed), len(listed)
         with _progress(total) as report:
 
