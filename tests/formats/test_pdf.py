@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from text_recognizer import formats
 from text_recognizer.images import load_image, to_picture
-from text_recognizer.page import Line, Page, Picture
+from text_recognizer.page import Line, Page, Picture, Word
 
 pdfium = pytest.importorskip("pypdfium2", reason="pypdfium2, a viewer's library, is not installed; run: make install")
 
@@ -153,7 +153,7 @@ def test_photograph_that_exif_turns_is_shown_upright(orientation):
 
 
 @pytest.mark.parametrize(("start", "end", "turned"), [((60, 20), (60, 180), 270), ((180, 60), (20, 60), 180)])
-def test_page_on_a_side_or_its_head_is_shown_turned(start, end, turned):
+def test_page_on_a_side_or_its_head_is_shown_numbers(start, end, turned):
     xs, ys = sorted((start[0], end[0])), sorted((start[1], end[1]))
     box = ((xs[0] - 10, ys[0] - 10), (xs[1] + 10, ys[0] - 10), (xs[1] + 10, ys[1] + 10), (xs[0] - 10, ys[1] + 10))
     page = Page(
@@ -224,6 +224,54 @@ def test_poppler_finds_the_same_text(page, tmp_path):
     done = subprocess.run(["pdftotext", tmp_path / "p.pdf", "-"], capture_output=True, text=True, check=True)
     assert re.sub(r"\n+", "\n", done.stdout.strip()) == page.text
     assert not done.stderr
+
+
+def climbing(degrees, arch=0.0):
+    """Lines that rise to the right by `degrees`, their middle `arch` pixels higher."""
+    rng, slope = np.random.default_rng(0), np.tan(np.radians(degrees))
+
+    def numbers(points):
+        return tuple((float(x), float(y)) for x, y in points)
+
+    lines = []
+    for top in range(300, 1000, 60):
+        x, words, foot = 120.0, [], []
+        for text in rng.choice(["the", "quick", "brown", "fox", "jumps", "over", "lazy"], rng.integers(4, 9)):
+            ends = [(at, top - slope * (at - 120) - arch * np.sin(at / 286 - 0.4)) for at in (x, x + 14 * len(text))]
+            head, low = ([(at, y + down) for at, y in ends] for down in (-35, 13))
+            words.append(Word(text=str(text), polygon=numbers(head + low[::-1]), confidence=0.9))
+            foot += ends
+            x = ends[1][0] + rng.integers(8, 30)
+        head, low = ([(at, y + down) for at, y in foot] for down in (-35, 13))
+        text = " ".join(word.text for word in words)
+        polygon = numbers(head + low[::-1])
+        lines.append(Line(text=text, polygon=polygon, baseline=numbers(foot), confidence=0.9, words=tuple(words)))
+    return Page(width=1240, height=1754, lines=tuple(lines))
+
+
+@pytest.mark.parametrize(("degrees", "arch"), [(0, 40), (2, 40), (4, 0), (6, 0), (-5, 0)])
+def test_climbing_lines_are_copied_in_order(degrees, arch, tmp_path):
+    page = climbing(degrees, arch)
+    document = write(page)
+    assert text_of(document) == page.text
+    if shutil.which("pdftotext"):
+        (tmp_path / "p.pdf").write_bytes(document)
+        done = subprocess.run(["pdftotext", tmp_path / "p.pdf", "-"], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == page.text.split()
+
+
+def test_words_of_climbing_lines_stay_on_half_of_what_was_written():
+    page = climbing(6)
+    found = opened(write(page)).get_textpage()
+    scale = opened(write(page)).get_height() / page.height
+    characters = found.get_text_range()
+    for line in page.lines:
+        at = characters.index(line.text)
+        for index in (at, at + len(line.text) - 1):
+            _, low, _, high = (value / scale for value in found.get_charbox(index, loose=True))
+            word = line.words[0] if index == at else line.words[-1]
+            ys = [page.height - y for _, y in word.polygon]
+            assert min(high, max(ys)) - max(low, min(ys)) > 0.4 * (high - low)
 
 
 def test_read_letter_can_be_searched(letter):

@@ -20,6 +20,9 @@ FONT = "TextRecognizerUnseen"
 
 # One box for every character, made by tools/unseen_font.py: its width, ascent and descent as shares of the size.
 WIDTH, ASCENT, DESCENT = 0.5, 0.8, -0.2
+# poppler and PDFium take words for one line that are about level. Text that climbs by more than LEVEL of its size is
+# drawn flatter, where no word leaves its place by more than SHIFT of it: a viewer still highlights half of each.
+LEVEL, SHIFT = 0.3, 0.5
 _INVISIBLE = 3  # PDF's text rendering mode
 
 
@@ -72,6 +75,9 @@ def _show(line: Line, page: Page, scale: tuple[float, float], height: float) -> 
         baseline = _foot(_within(line.polygon, page))
     if not baseline:
         return ""
+    across = _across(baseline, _within(line.polygon, page))
+    size = max(across / (ASCENT - DESCENT), 1.0)
+    baseline = _flatter(baseline, size)
     axis = _unit(baseline[0], baseline[-1])
     places: list[tuple[str, float, float]] = []  # text, start and end along the axis
     for word in words_of(line) or (line,):
@@ -79,8 +85,6 @@ def _show(line: Line, page: Page, scale: tuple[float, float], height: float) -> 
         along = [_dot(axis, corner) for corner in corners]
         if shown := extractable(word.text):
             places.append((shown, min(along), max(max(along), min(along) + 1)))
-    across = [axis[0] * y - axis[1] * x for x, y in _within(line.polygon, page) or baseline]
-    size = max((max(across) - min(across)) / (ASCENT - DESCENT), 1.0)
     points = scale[1]  # a pixel in points; across it may differ by what is rounded
     written = [f"/{FONT} {_number(size * points)} Tf\n"]
     for number, (shown, start, end) in enumerate(places):
@@ -92,6 +96,29 @@ def _show(line: Line, page: Page, scale: tuple[float, float], height: float) -> 
         if number + 1 < len(places):  # the gap to the next word is marked with the words
             written.append(_words(" ", size, max(places[number + 1][1] - end, 0.1 * size)))
     return "".join(written)
+
+
+def _across(baseline: Sequence[Point], polygon: Sequence[Point]) -> float:
+    """How high a line is, across its direction."""
+    axis = _unit(baseline[0], baseline[-1])
+    across = [axis[0] * y - axis[1] * x for x, y in polygon or baseline]
+    return max(across) - min(across)
+
+
+def _flatter(baseline: Sequence[Point], size: float) -> Sequence[Point]:
+    """`baseline` of text of `size`, pressed nearer to a level line, or to an upright one."""
+    (x0, y0), (x1, y1) = baseline[0], baseline[-1]
+    side = 1 if abs(x1 - x0) >= abs(y1 - y0) else 0
+    heights = [point[side] for point in baseline]
+    low, high = min(heights), max(heights)
+    spread = high - low
+    if spread <= LEVEL * size:
+        return baseline
+    share, middle = max(LEVEL * size, spread - 2 * SHIFT * size) / spread, (low + high) / 2
+    pressed = [middle + share * (height - middle) for height in heights]
+    if side:
+        return [(x, height) for (x, _), height in zip(baseline, pressed, strict=True)]
+    return [(height, y) for (_, y), height in zip(baseline, pressed, strict=True)]
 
 
 def _words(text: str, size: float, length: float) -> str:
