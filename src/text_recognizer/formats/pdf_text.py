@@ -105,7 +105,7 @@ def _across(baseline: Sequence[Point], polygon: Sequence[Point]) -> float:
     return max(across) - min(across)
 
 
-def _flatter(baseline: Sequence[Point], size: float) -> Sequence[Point]:
+def _flatter(baseline: list[Point], size: float) -> list[Point]:
     """`baseline` of text of `size`, pressed nearer to a level line, or to an upright one."""
     (x0, y0), (x1, y1) = baseline[0], baseline[-1]
     side = 1 if abs(x1 - x0) >= abs(y1 - y0) else 0
