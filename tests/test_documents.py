@@ -7,6 +7,7 @@ import os
 import pickle
 import struct
 import tracemalloc
+import unicodedata
 import warnings
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -481,6 +482,22 @@ def test_address_of_another_kind_is_told_what_to_do(tmp_path):
     (tmp_path / "list.txt").write_text("s3://bucket/a.png\n")
     for source in ("file:///a.png", "ftp://host/a.png", f"@{tmp_path / 'list.txt'}"):
         assert "give a path, or an http or https address" in problems(find_pages(source))[0]
+
+
+def test_what_is_no_document_is_refused_once(tmp_path):
+    closed = (tmp_path / "a.png").open("wb")
+    closed.close()
+    for source in (None, 5, np.zeros((40, 40), np.uint8), gray(10), closed, [None]):
+        assert len(problems(find_pages(source))) == 1
+
+
+def test_names_that_some_file_systems_take_for_one_stay_apart():
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in ("A.png", "a.png", "caf\u00e9.png", "cafe\u0301.png", "sub/B.png", "SUB/b.png"):
+            archive.writestr(name, encoded(gray(10)))
+    stems = [page.stem.as_posix().casefold() for page in find_pages(out.getvalue())]
+    assert len({unicodedata.normalize("NFC", stem) for stem in stems}) == 6
 
 
 def test_name_that_is_too_long_is_told_once():

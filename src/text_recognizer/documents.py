@@ -17,6 +17,7 @@ import json
 import re
 import stat
 import struct
+import unicodedata
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -255,9 +256,11 @@ def find_pages(
     wanted = page_numbers(pages) if pages else None
     options = _Options(wanted, password, dpi, frames, member_bytes, pdfs or shared())
     one = isinstance(sources, str | Path | bytes | bytearray | memoryview) or hasattr(sources, "read")
+    # An array or an image of Pillow is one too, which is refused: its rows are no documents.
+    one = one or not isinstance(sources, Iterable) or hasattr(sources, "shape")
     listed = [cast("Given", sources)] if one else cast("Iterable[Given]", sources)
-    used: dict[PurePosixPath, int] = {}
-    wholes: dict[PurePosixPath, int] = {}
+    used: dict[str, int] = {}
+    wholes: dict[str, int] = {}
     before: PageReference | None = None
     for source in listed:
         for page in _expand(source, options):
@@ -266,10 +269,10 @@ def find_pages(
                 page = replace(page, whole=before.whole, document=before.document)
             else:
                 whole = page.whole if page.whole.name else page.stem
-                if whole in wholes:
-                    wholes[whole] += 1
-                    whole = whole.with_name(f"{whole.name}-{wholes[whole]}")
-                wholes[whole] = 1
+                if (key := _key(whole)) in wholes:
+                    wholes[key] += 1
+                    whole = whole.with_name(f"{whole.name}-{wholes[key]}")
+                wholes[_key(whole)] = 1
                 page = replace(page, whole=whole, document=before.document + 1 if before is not None else 0)
             before = page
             yield page
@@ -326,11 +329,20 @@ def _expand(source: Given, options: _Options) -> Iterator[PageReference]:
         elif isinstance(source, str | Path):
             yield from _of_path(Path(source), str(source), options)
         else:
-            data = read_bytes(source, MAX_DOCUMENT_BYTES)
+            data = _read_whole(source)
             yield from _of_file(Source(data=data), "page", PurePosixPath("page"), options)
     except ImageRejected as error:
         name = str(source) if isinstance(source, str | Path) else "page"
         yield _refused(name, _safe(PurePosixPath(Path(name).stem or "page")), str(error))
+
+
+def _read_whole(source: Any) -> bytes:
+    if not (hasattr(source, "read") or isinstance(source, bytes | bytearray | memoryview)):
+        kind = type(source).__name__
+        raise ImageRejected(
+            f"no document is in a {kind}; give a path, a URL, bytes or a file, or call `read` for an image"
+        )
+    return read_bytes(source, MAX_DOCUMENT_BYTES)
 
 
 def _of_path(path: Path, name: str, options: _Options) -> Iterator[PageReference]:
@@ -666,11 +678,16 @@ def _short(name: str) -> str:
     return name if len(encoded) <= 200 else encoded[:200].decode(errors="ignore")
 
 
-def _unique(page: PageReference, used: dict[PurePosixPath, int]) -> PageReference:
+def _unique(page: PageReference, used: dict[str, int]) -> PageReference:
     """`a.jpg` beside `a.png` would both be written to `a.txt`: the second one is `a-2`."""
-    stem = page.stem
-    while stem in used:
-        used[page.stem] = used.get(page.stem, 1) + 1
-        stem = page.stem.with_name(f"{page.stem.name}-{used[page.stem]}")
-    used[stem] = used.get(stem, 1)
+    stem, first = page.stem, _key(page.stem)
+    while (key := _key(stem)) in used:
+        used[first] = used.get(first, 1) + 1
+        stem = page.stem.with_name(f"{page.stem.name}-{used[first]}")
+    used[key] = used.get(key, 1)
     return page if stem == page.stem else replace(page, stem=stem)
+
+
+def _key(path: PurePosixPath) -> str:
+    """What names have in common that some file systems take for one: A and a, and accents written in two ways."""
+    return unicodedata.normalize("NFC", str(path).casefold())

@@ -170,7 +170,10 @@ def read_bytes(source: str | Path | bytes | bytearray | memoryview | BinaryIO, m
     elif isinstance(source, str | Path):
         data = _read_file(Path(source), max_bytes)
     elif hasattr(source, "read"):
-        data = source.read(max_bytes + 1)
+        try:
+            data = source.read(max_bytes + 1)
+        except (OSError, ValueError) as error:  # ValueError: it is closed
+            raise ImageRejected(f"the file object cannot be read ({error}); open it again") from None
         if not isinstance(data, bytes):
             raise ImageRejected("the file object gives text, not bytes; open it with mode 'rb'")
     else:
@@ -247,7 +250,7 @@ def _what_it_is(data: bytes) -> str:
         if start[offset : offset + len(mark)].lower() == mark.lower():
             return f"this is {words}"
     if start and _TEXT.fullmatch(start[:60]):
-        return "this is a text file, not an image; a list of files, one a line, is given as @FILE"
+        return "not an image but a text file; a list of files, one a line, is given as @FILE"
     return f"not an image, or its beginning is damaged; give a {_KINDS} file"
 
 
