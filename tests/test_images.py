@@ -4,6 +4,7 @@ import base64
 import io
 import struct
 import time
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -399,3 +400,13 @@ def test_single_line_of_either_kind_is_told_apart(drawn):
     line = drawn[25:85]
     assert not is_light_on_dark(line)
     assert is_light_on_dark(255 - line)
+
+
+def test_numbers_of_16_bits_take_little_more_memory_than_the_page():
+    array = np.random.default_rng(0).integers(0, 4096, (3000, 3000)).astype(np.uint16)
+    tracemalloc.start()
+    image = load_image(array)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert image.rgb.shape == (3000, 3000, 3)
+    assert peak < 90e6  # three bytes a pixel are the page

@@ -35,6 +35,7 @@ MIN_SIDE = 8  # smaller writing is unreadable
 
 _KINDS = "PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000, AVIF or HEIC"
 _BYTE_ORDERS = {b"II": "<", b"MM": ">"}
+_AT_ONCE = 2**20  # numbers that are scaled at once
 _UNITS = {
     1: 1,
     2: 1,
@@ -344,7 +345,7 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith(("I", "F")):
         return _from_array(np.asarray(image), max_pixels=image.width * image.height)
     if image.has_transparency_data:
-        image = _on_paper(image.convert("RGBA"))
+        image = _on_paper(image if image.mode == "RGBA" else image.convert("RGBA"))
     # Avoid copies: a page may have 64 million pixels.
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
@@ -381,6 +382,25 @@ def _on_paper(image: Image.Image) -> Image.Image:
     return paper
 
 
+def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Numbers of any kind, scaled to 0…255. Some rows at a time, since floats take several times the memory."""
+    rows = max(1, _AT_ONCE // max(1, array[:1].size))
+    starts = range(0, len(array), rows)
+
+    def floats(start: int) -> NDArray[np.float32]:
+        part = array[start : start + rows].astype(np.float32)
+        return np.asarray(np.nan_to_num(part, nan=0.0, posinf=65535.0, neginf=0.0))
+
+    # Scanners store 10, 12 or 14 bits in 16 without a note: take the smallest range that holds the image.
+    top = max((float(floats(start).max(initial=0.0)) for start in starts), default=0.0)
+    ranges = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+    full = next((r for r in ranges if top <= r), top)
+    out = np.empty(array.shape, np.uint8)
+    for start in starts:
+        out[start : start + rows] = np.clip(floats(start) * (255.0 / full) + 0.5, 0, 255)
+    return out
+
+
 def _from_array(array: NDArray[Any], max_pixels: int) -> NDArray[np.uint8]:
     """Array of any known kind → rgb uint8 (H, W, 3). 16 bits and floats are scaled to 0…255."""
     if array.ndim == 3 and array.shape[2] == 1:
@@ -393,12 +413,7 @@ def _from_array(array: NDArray[Any], max_pixels: int) -> NDArray[np.uint8]:
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
     elif array.dtype.kind in "iuf" and array.dtype != np.uint8:
-        array = np.nan_to_num(array.astype(np.float32), nan=0.0, posinf=65535.0, neginf=0.0)
-        # Scanners store 10, 12 or 14 bits in 16 without a note: take the smallest range that holds the image.
-        top = float(array.max(initial=0.0))
-        ranges = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
-        full = next((r for r in ranges if top <= r), top)
-        array = np.clip(array * (255.0 / full) + 0.5, 0, 255).astype(np.uint8)
+        array = _to_bytes(array)
     elif array.dtype != np.uint8:
         raise ImageRejected(f"an array of {array.dtype}; give bool, uint8, uint16 or float")
     if array.ndim == 2:
