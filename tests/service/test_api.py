@@ -4,7 +4,9 @@ import base64
 import gzip
 import json
 import socket
+import threading
 import urllib.request
+from asyncio import BaseEventLoop
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
@@ -99,6 +101,23 @@ def test_lines_are_streamed_in_order_and_then_the_page(service, picture, page):
     assert lines == page["lines"] == whole["lines"]
     assert layout["polygons"] == [line["polygon"] for line in lines]
     assert (layout["width"], layout["height"]) == (whole["width"], whole["height"])
+
+
+def test_only_a_stream_wakes_the_event_loop_for_each_line(service, picture, monkeypatch):
+    wake, woken = BaseEventLoop.call_soon_threadsafe, []
+
+    def counted(self, *args, **options):
+        if threading.current_thread().name.startswith("text-recognizer-reader"):
+            woken.append(args)
+        return wake(self, *args, **options)
+
+    monkeypatch.setattr(BaseEventLoop, "call_soon_threadsafe", counted)
+    counts = []
+    for stream in ("false", "true"):
+        woken.clear()
+        service.http.post("/v1/read", content=picture, headers=PNG, params={**FAST, "stream": stream})
+        counts.append(len(woken))
+    assert counts == [1, 5]  # the page; its layout, three lines and the page
 
 
 def test_request_keeps_the_number_that_it_came_with_if_that_is_harmless(service):

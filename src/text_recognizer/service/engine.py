@@ -40,7 +40,8 @@ from text_recognizer.service.settings import Settings
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-BATCH = 8  # lines; on one core larger batches cost more per line (docs/serve/service.md), and let others wait
+# Lines of a batch: larger ones save little (docs/serve/service.md), and a step of the accurate mode must not take long.
+BATCH: dict[Mode, int] = {"fast": 16, "accurate": 8}
 # Shares of the time until its deadline that a page may be expected to take: when it comes, and while it waits. Costs
 # vary, by twice where other programs need the cores: with one share for both, a page would be admitted, wait, and be
 # refused after all.
@@ -70,6 +71,7 @@ class Job:
     loop: asyncio.AbstractEventLoop
     forget: Callable[[Job], None]
     language: str | None = None  # requested; after the layout, the one that the page is read in
+    streamed: bool = False  # somebody waits for the layout and each line; telling them wakes the event loop each time
     came: float = field(default_factory=time.monotonic)
     page: asyncio.Future[Page] = field(init=False)
     laid_out: asyncio.Future[Layout] = field(init=False)
@@ -99,11 +101,14 @@ class Job:
         return await self._in_time(_of(self.page))
 
     async def wait_for_layout(self) -> Layout:
-        """The outlines of the lines, as soon as they are known. Raises as `wait` does."""
+        """The outlines of the lines, as soon as they are known; of a job that is streamed. Raises as `wait` does."""
         return await self._in_time(_of(self.laid_out))
 
     async def stream(self) -> AsyncIterator[Line]:
-        """The lines in their order, each as soon as it and those before it are read. Raises as `wait` does."""
+        """The lines of a job that is streamed, in their order, each as soon as it and those before it are read.
+
+        Raises as `wait` does.
+        """
         early: dict[int, Line] = {}
         due = 0
         while (item := await self._in_time(self.lines.get())) is not None:
@@ -136,6 +141,9 @@ class Job:
     # ------------------------------------------------------------------------------------- called by the threads
 
     def report_layout(self, layout: Layout) -> None:
+        if not self.streamed:
+            return
+
         def end() -> None:
             if not self.laid_out.done():
                 self.laid_out.set_result(layout)
@@ -143,7 +151,8 @@ class Job:
         self._call(end)
 
     def report_line(self, index: int, line: Line) -> None:
-        self._call(lambda: self.lines.put_nowait((index, line)))
+        if self.streamed:
+            self._call(lambda: self.lines.put_nowait((index, line)))
 
     def report_page(self, page: Page) -> None:
         def end() -> None:
@@ -223,9 +232,18 @@ class Engine:
         busy = list(self._busy.values())
         return len(busy) == self.settings.reading_threads and all(began < late for began in busy)
 
-    def submit(self, image: bytes | LoadedImage, mode: Mode, deadline: float, language: str | None = None) -> Job:
+    def submit(
+        self,
+        image: bytes | LoadedImage,
+        mode: Mode,
+        deadline: float,
+        language: str | None = None,
+        *,
+        streamed: bool = False,
+    ) -> Job:
         """Put an image, encoded or decoded, into the queue, from within an event loop.
 
+        `streamed`: its layout and its lines are waited for, not only its page.
         Raises `NotReady`, `Overloaded`, `LanguageUnknown`.
         """
         reader = self.reader
@@ -235,7 +253,7 @@ class Engine:
             reader.recognizer.in_language(language)
         except UsageError as error:
             raise LanguageUnknown(str(error)) from None
-        job = Job(image, mode, deadline, asyncio.get_running_loop(), self._forget, language)
+        job = Job(image, mode, deadline, asyncio.get_running_loop(), self._forget, language, streamed)
         with self._changed:
             ahead = sum(self._left(other) for other in (*self._waiting, *self._working))
             if len(self._waiting) >= self.settings.queue or self._is_late(job, ahead, PUNCTUAL):
@@ -315,15 +333,15 @@ class Engine:
         """The next step, taken out of the queues; called with the lock."""
         reader = self.reader
         # Lines of several pages fill a batch; no more pages are begun than that needs.
-        if self._waiting and reader is not None and len(self._lines) < BATCH:
+        if self._waiting and reader is not None and len(self._lines) < BATCH[self._waiting[0].mode]:
             job = self._waiting.popleft()
             self._working.add(job)
             return partial(self._lay_out, job, reader)
         if not self._lines:
             return None
         idle = max(1, self.settings.reading_threads - len(self._busy))
-        size = min(BATCH, math.ceil(len(self._lines) / idle))
         first, _ = self._lines[0]
+        size = min(BATCH[first.mode], math.ceil(len(self._lines) / idle))
         batch: list[tuple[Job, int]] = []
         others: deque[tuple[Job, int]] = deque()
         for job, index in self._lines:

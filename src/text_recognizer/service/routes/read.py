@@ -205,7 +205,7 @@ async def _stream(
 ) -> Response:
     """The answer of server-sent events; begins once the image is known to be readable."""
     with ExitStack() as stack:
-        job = context.engine.submit(image.data, mode, deadline, language)
+        job = context.engine.submit(image.data, mode, deadline, language, streamed=True)
         stack.callback(job.drop)
         await while_client_waits(request, job.wait_for_layout())
         return _Stream(_events(job, image, request, context.feedback), stack.pop_all(), "text/event-stream")
