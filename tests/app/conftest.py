@@ -59,6 +59,8 @@ FLAGS = [
     "--use-fake-ui-for-media-stream",
 ]
 
+FIREFOX_SETTINGS = {"media.navigator.streams.fake": True, "media.navigator.permission.disabled": True}  # a camera
+
 
 @pytest.fixture(scope="session")
 def mounted(serving, wait_until):
@@ -118,7 +120,9 @@ def firefox(playwright):
         pytest.skip("no Firefox here: the page is not tried in it")
     refused = pytest.importorskip("playwright.sync_api").Error
     try:
-        browser = playwright.firefox.launch(channel="moz-firefox", executable_path=FIREFOX)
+        browser = playwright.firefox.launch(
+            channel="moz-firefox", executable_path=FIREFOX, firefox_user_prefs=FIREFOX_SETTINGS
+        )
     except refused as error:
         if "unknown command" not in str(error):
             raise
@@ -208,10 +212,10 @@ def _saved_bytes(tab, act):
     return name, base64.b64decode(content)
 
 
-def _answers(tab, texts, blocks=(), places=()):
+def _answers(tab, texts, blocks=(), places=(), outlines=()):
     """Let the service answer a reading with these lines, one below the other; words with a ? are in doubt.
 
-    `places`: of short lines, left and top.
+    `places`: of short lines, left and top. `outlines`: of the first lines.
     """
     lines = []
     for row, text in enumerate(texts):
@@ -221,6 +225,8 @@ def _answers(tab, texts, blocks=(), places=()):
             right, bottom = left + 150, top + 40
         line = {"text": text, "confidence": 0.95, "alternatives": [], "baseline": [[left, bottom], [right, bottom]]}
         line["polygon"] = [[left, top], [right, top], [right, bottom], [left, bottom]]
+        if row < len(outlines):
+            line["polygon"] = outlines[row]
         line["words"] = [
             {"text": word, "confidence": 0.4 if word.endswith("?") else 0.9, "polygon": []} for word in text.split()
         ]

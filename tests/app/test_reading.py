@@ -58,11 +58,13 @@ def held(monkeypatch):
 
 
 def test_lines_come_one_after_the_other_and_reading_can_be_stopped(tab, service, large, held):
+    hint = "document.querySelector('#tr-lines-hint').textContent"
     told = tab.evaluate_handle(
         "() => { const told = [], status = document.querySelector('#tr-status');"
         "new MutationObserver(() => told.push(status.textContent)).observe(status, { childList: true }); return told; }"
     )
     tab.give(large)
+    tab.until(f"{hint} === 'The lines appear here as they are read.'")
     tab.until("/Line [1-9]\\d* of 40/.test(document.querySelector('#tr-status').textContent)")
     tab.get_by_role("button", name="Stop").click()
     tab.until("document.querySelector('#tr-status').textContent === 'Stopped'")
@@ -74,7 +76,7 @@ def test_lines_come_one_after_the_other_and_reading_can_be_stopped(tab, service,
     tab.get_by_label("Fast").check()
     tab.get_by_role("button", name="Read", exact=True).click()
     tab.wait_until_read()
-    assert len(tab.texts()) >= 35
+    assert len(tab.texts()) >= 35 and tab.evaluate(hint).startswith("Correct what is wrong.")
 
 
 def test_picture_can_be_pasted_and_dropped(tab, picture):
@@ -90,7 +92,8 @@ def test_picture_can_be_pasted_and_dropped(tab, picture):
         assert tab.locator("#tr-start").is_visible() and not tab.locator("#tr-status").inner_text()
 
 
-def test_photo_is_taken_with_the_camera(tab):
+def test_photo_is_taken_with_the_camera(each_tab):
+    tab = each_tab
     tab.get_by_role("button", name="Take a photo").click()
     tab.until("document.querySelector('#tr-video').videoWidth > 0")
     tab.get_by_role("button", name="Take it").click()
