@@ -51,7 +51,8 @@ def test_all_can_be_reached_by_tab_in_the_order_that_is_seen(tab, picture):
     assert [name for name in reached if name in wanted][: len(wanted)] == wanted
 
 
-def test_both_views_edit_the_same_lines_and_nothing_is_lost_in_a_file(tab, picture):
+def test_both_views_edit_the_same_lines_and_nothing_is_lost_in_a_file(each_tab, picture):
+    tab = each_tab
     tab.read(picture)
     before = tab.texts()
     tab.get_by_role("tab", name="Whole text").click()
@@ -67,9 +68,7 @@ def test_both_views_edit_the_same_lines_and_nothing_is_lost_in_a_file(tab, pictu
     assert whole.input_value() == "\n".join(wanted)
     for name in ("text", "json"):
         tab.select_option("#tr-format", name)
-        with tab.expect_download() as saved:
-            tab.click("#tr-download")
-        content = Path(saved.value.path()).read_text(encoding="utf-8")
+        content = tab.saved(lambda: tab.click("#tr-download"))[1]
         assert (json.loads(content)["text"] if name == "json" else content.rstrip("\n")).split("\n") == wanted
     page = json.loads(content)
     assert all(len(line["polygon"]) > 2 and line["words"] for line in page["lines"])
@@ -112,6 +111,52 @@ def test_lines_are_added_split_joined_moved_and_deleted_by_keyboard(tab, picture
     tab.keyboard.press("Escape")
     tab.click("#tr-undo")
     assert tab.texts() == [one, two, three]
+
+
+def test_line_whose_other_readings_are_looked_at_is_the_current_one(tab):
+    tab.click("#tr-examples button >> nth=0")
+    tab.wait_until_read()
+    tab.locator("#tr-lines textarea").nth(5).click()
+    tab.locator("#tr-lines .other:visible").first.click()
+    assert tab.locator("#tr-lines li.active .others button").count() > 0
+    tab.locator("#tr-outlines .outline.active").wait_for()
+
+
+def test_what_is_said_of_a_change_goes_with_the_next_one(tab, picture):
+    tab.read(picture)
+    before = tab.locator("#tr-status").inner_text()
+    assert "3 lines read" in before
+    tab.click("#tr-rotate")
+    assert tab.locator("#tr-status").inner_text().startswith("Rotated")
+    tab.click("#tr-undo")
+    assert tab.locator("#tr-status").inner_text() == before
+    tab.locator("#tr-lines textarea").nth(0).click()
+    tab.select_option("#tr-kind", "heading", force=True)
+    assert "Heading" in tab.locator("#tr-status").inner_text()
+    tab.keyboard.press("Control+z")
+    assert tab.locator("#tr-status").inner_text() == before
+
+
+def test_what_is_found_is_marked_while_the_cursor_stays_in_the_search(tab, picture, blank):
+    tab.read(picture)
+    before = tab.texts()
+    tab.keyboard.press("Control+f")
+    tab.keyboard.type("o")
+    found = "[...document.querySelectorAll('#tr-lines .found')].map((one) => one.textContent)"
+    assert tab.evaluate(found) == []
+    places = set()
+    for _ in range(2):
+        tab.keyboard.press("Enter")
+        assert tab.evaluate(found) == ["o"] and tab.evaluate("document.activeElement.id") == "tr-query"
+        places.add(str(tab.locator("#tr-lines .found").bounding_box()))
+        tab.until("document.querySelector('#tr-outlines .word').getAttribute('points')")
+    assert len(places) == 2
+    tab.keyboard.press("Escape")
+    assert tab.evaluate(found) == [] and tab.texts() == before
+    tab.keyboard.press("Control+f")
+    assert tab.locator("#tr-matches").inner_text() == f"{''.join(before).count('o')} found"
+    tab.give(blank)  # another page is shown
+    tab.until("document.querySelector('#tr-matches').textContent === 'Not found'")
 
 
 def test_next_doubt_selects_the_word(tab):

@@ -55,6 +55,11 @@ def test_tools_of_a_phone_stay_in_view(service, browse):
             " <= document.activeElement.getBoundingClientRect().top"
         )
     assert tab.locator("#tr-undo").bounding_box()["y"] < 844
+    tab.locator("#tr-find").tap()
+    for field in ("#tr-query", "#tr-replacement"):
+        assert tab.locator(field).bounding_box()["width"] > 120
+    tab.locator("#tr-query").fill("line")
+    assert tab.evaluate("document.documentElement.scrollWidth <= 390")
 
 
 def test_box_is_drawn_by_a_finger_without_a_word_of_keys(service, browse, picture):
@@ -114,7 +119,7 @@ CONTRAST = """() => {
   for (const element of document.querySelectorAll('#reader *')) {
     const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
     if (!own && !element.matches('textarea, select')) continue;
-    if (!element.checkVisibility() || element.closest('.mirror, .sr, :disabled')) continue;
+    if (!element.checkVisibility() || element.closest('.mirror, .sr, :disabled:not(.primary)')) continue;
     const under = ground(element);
     const both = [light(over(parse(getComputedStyle(element).color), under)), light(under)].sort((x, y) => y - x);
     const ratio = (both[0] + 0.05) / (both[1] + 0.05);
@@ -133,6 +138,7 @@ def test_contrast_is_that_of_wcag_aa(service, browse, scheme):
     tab.wait_until_read()
     tab.locator("#tr-lines textarea").nth(0).fill("corrected")
     tab.locator("#tr-lines .other:visible").first.click()
+    tab.evaluate("document.querySelector('#tr-download').disabled = true")
     assert tab.evaluate(CONTRAST) == []
     dark = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", dark)[:3])) < 200) == (scheme == "dark")
@@ -241,6 +247,37 @@ def test_axe_finds_nothing_in_tables_and_where_pages_were_forgotten(mounted, bro
         tab.wait_for_selector("#tr-lines textarea")
         check("no longer forgotten")
         assert not tab.errors
+
+
+def test_cells_stand_side_by_side_where_there_is_room(service, browse):
+    tab = browse(service.url)
+    rows = [{"kind": "row", "start": n, "stop": n + 3} for n in (1, 4)]
+    blocks = [{"kind": "paragraph", "start": 0, "stop": 1}, {"kind": "table", "start": 1, "stop": 7, "blocks": rows}]
+    tab.read(tab.answers(["Wages", "Ann", "3 d?", "May", "Bea", "5 d", "June"], blocks=blocks))
+    fields = tab.locator("#tr-lines textarea")
+
+    def places(axis):
+        return [round(fields.nth(n).bounding_box()[axis]) for n in range(7)]
+
+    tops, lefts = places("y"), places("x")
+    assert tops[1] == tops[2] == tops[3] < tops[4] == tops[5] == tops[6] and tops[0] < tops[1]
+    assert lefts[1:4] == lefts[4:] == sorted(set(lefts[1:4]))
+    focused = "document.activeElement.getAttribute('aria-label')"
+    fields.nth(2).click()
+    for key, line in (("ArrowDown", 6), ("ArrowUp", 3), ("ArrowUp", 1), ("ArrowDown", 2), ("Enter", 3), ("Enter", 4)):
+        tab.keyboard.press(key)
+        assert tab.evaluate(focused) == f"Line {line}"
+    tab.set_viewport_size({"width": 390, "height": 844})
+    assert sorted(set(places("y"))) == places("y") and len(set(places("x"))) == 1
+
+
+def test_text_runs_the_way_of_its_script(tab):
+    tab.read(tab.answers(["one", "two"]))
+    tab.locator("#tr-lines textarea").nth(0).fill("שלום, 12 עולם.")
+    ways = "[...document.querySelectorAll('#tr-lines :is(textarea, .mirror)')].map((one) => one.matches(':dir(rtl)'))"
+    assert tab.evaluate(ways) == [True, True, False, False]
+    tab.get_by_role("tab", name="Whole text").click()
+    assert tab.evaluate("getComputedStyle(document.querySelector('#tr-whole')).unicodeBidi") == "plaintext"
 
 
 def test_reduced_motion_is_respected(service, browse, picture):

@@ -23,6 +23,16 @@ def test_service_that_goes_away_costs_nothing_that_was_typed(mounted, alone, bro
     assert tab.texts()[0] == "mine"
 
 
+def test_page_that_cannot_be_read_again_keeps_its_text(service, browse, picture):
+    tab = browse(service.url)
+    tab.read(picture)
+    before = tab.texts()
+    tab.route("**/v1/read*", lambda route: route.abort())
+    tab.get_by_role("button", name="Read again").click()
+    tab.until("document.querySelector('#tr-status').textContent === 'Not read again'")
+    assert tab.texts() == before
+
+
 def test_page_alone_reads_by_a_service_elsewhere(service, alone, browse, picture):
     with alone(service.url) as before:
         tab = browse(before.url)

@@ -82,6 +82,21 @@ export function kindOf(line) {
   return kind in KINDS ? kind : "paragraph";
 }
 
+/** The cells that stand side by side with the line at `index`, itself one of them: the first, and how many. @param {Line[]} lines @param {number} index */
+export function cellsOf(lines, index) {
+  if (lines[index]?.block.at(-1)?.kind !== "row") return { start: index, count: 1 };
+  const { start, stop } = around(lines, index);
+  return { start, count: stop - start };
+}
+
+/** The line beneath the one at `index`, `step` -1: above it; of a cell, that in the next row. @param {Line[]} lines @param {number} index @param {number} step */
+export function beneath(lines, index, step) {
+  const { start, count } = cellsOf(lines, index);
+  const next = step > 0 ? start + count : start - 1;
+  const other = cellsOf(lines, next);
+  return other.count > 1 && count > 1 ? other.start + Math.min(index - start, other.count - 1) : next;
+}
+
 /** What the line at `index` begins, "" where it begins nothing. @param {Line[]} lines @param {number} index */
 export function begins(lines, index) {
   const [before, { block }] = [lines[index - 1]?.block ?? [], lines[index]];

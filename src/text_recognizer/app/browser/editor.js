@@ -3,11 +3,13 @@
 import { status } from "./alerts.js";
 import { KINDS, kindOf, shapes } from "./blocks.js";
 import { find, reader } from "./dom.js";
+import { contains, wordAt } from "./geometry.js";
 import { Lines, doubts, stateOf } from "./lines.js";
 import { Menu } from "./menu.js";
 import { Picture } from "./picture.js";
 import { Search } from "./search.js";
 
+const HINT = "Correct what is wrong. Enter goes to the next line.";
 const OF_A_LINE = ["#tr-split", "#tr-join", "#tr-up", "#tr-down", "#tr-draw", "#tr-delete", "#tr-block", "#tr-kind", "#tr-block-add", "#tr-block-begin", "#tr-block-join", "#tr-block-up", "#tr-block-down", "#tr-block-delete"];
 
 export class Editor {
@@ -17,13 +19,15 @@ export class Editor {
     this.root = reader();
     this.at = -1; // the line that is looked at
     this.sheet = ""; // how the picture that is shown lies
+    /** @type {object | null} */
+    this.state = null; // of the document that is shown
     this.address = ""; // of that picture, in this tab
-    this.picture = new Picture({ chosen: (index) => this.choose(index), pointed: (index) => this.lines.point(index), entered: (index) => this.lines.enter(index) });
+    this.picture = new Picture({ chosen: (index) => this.choose(index), pointed: (index) => this.lines.point(index), entered: (index, at) => this.#enterAt(index, at) });
     this.lines = new Lines({
       chosen: (index) => this.choose(index), pointed: (index) => this.picture.point(index),
       typed: (id, text) => this.document.setText(id, text), key: (index, event) => this.#lineKey(index, event),
     });
-    this.search = new Search(() => this.document, (index, start, end) => this.enter(index, start, end), () => this.enter(Math.max(0, this.at)));
+    this.search = new Search(() => this.document, (index, start, end) => this.enter(index, start, end), (index, start, end) => this.lines.match(index, start, end), () => this.enter(Math.max(0, this.at)));
     this.menu = new Menu(find("#tr-block"), find("#tr-block-menu"));
     pages.addEventListener("opened", () => this.#opened());
     pages.addEventListener("changed", () => this.render());
@@ -34,6 +38,7 @@ export class Editor {
     find("#tr-whole").addEventListener("focus", () => this.#chooseInWhole());
     document.addEventListener("selectionchange", () => {
       if (document.activeElement === find("#tr-whole")) this.#chooseInWhole();
+      this.#lookAtWord();
     });
     document.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -50,6 +55,23 @@ export class Editor {
   #chooseInWhole() {
     const { value, selectionStart } = find("#tr-whole");
     this.choose(Math.min(value.slice(0, selectionStart).split("\n").length, this.document.lines.length) - 1);
+  }
+
+  /** Show the word on the picture in which the cursor stands, or the search, which leaves its place selected. */
+  #lookAtWord() {
+    const field = document.activeElement;
+    const inText = field === find("#tr-whole") || field === this.lines.items[this.at]?.field || field?.closest("#tr-search");
+    const here = this.at >= 0 && this.pages.current && !this.busy && inText;
+    const line = here ? this.document.lines[this.at] : null;
+    this.picture.look(line ? wordAt(line, this.#cursor()) : []);
+  }
+
+  /** Put the cursor behind the word that stands at this place of the picture, or behind the line. @param {number} index @param {import("./geometry.js").Point} [at] */
+  #enterAt(index, at) {
+    const line = this.document.lines[index];
+    if (!line) return;
+    const word = at && [...line.text.matchAll(/\S+/g)].find((match) => contains(wordAt(line, match.index + 1), at));
+    this.enter(index, word && word.index + word[0].length);
   }
 
   #opened() {
@@ -71,8 +93,9 @@ export class Editor {
     find(`input[name="tr-mode"][value="${current.mode}"]`).checked = true;
     find("#tr-language").value = current.language;
     this.render();
+    this.search.count();
     status(current.words);
-    this.picture.zoom(1);
+    this.picture.open();
     const reset = () => ["#tr-view", ".side"].forEach((pane) => find(pane).scrollTo({ left: 0, top: 0, behavior: "instant" }));
     reset();
     requestAnimationFrame(reset); // the page before may still have been scrolling
@@ -99,9 +122,13 @@ export class Editor {
   /** Show the current page as it is now: every view, and what its buttons can do. */
   render() {
     const { current } = this.pages;
+    this.lines.match(-1);
     if (!current) return;
     const { document: page, partial } = current;
     const { busy } = this;
+    const { state } = page.saved;
+    if (state !== this.state && !busy) status(current.words); // what was said of the state before is over
+    this.state = state;
     const loaded = page.reading !== null;
     this.#showPicture();
     if (partial) {
@@ -139,7 +166,8 @@ export class Editor {
     find("#tr-doubt").disabled = !doubtful;
     find("#tr-doubt").textContent = doubtful ? `Next doubt (${doubtful})` : "No doubts";
     this.#offerOfALine();
-    find("#tr-lines-hint").hidden = !page.lines.length;
+    find("#tr-lines-hint").hidden = !page.lines.length && !busy;
+    find("#tr-lines-hint").textContent = page.lines.length || this.pages.shown.partial?.lines.length ? HINT : "The lines appear here as they are read.";
     find("#tr-nothing").hidden = !(loaded && !page.lines.length && !busy);
     for (const id of ["#tr-lines", "#tr-whole"]) find(id).lang = page.reading?.language || "und";
     this.root.setAttribute("aria-busy", String(this.pages.shown.status === "reading"));
@@ -269,7 +297,10 @@ export class Editor {
     if (this.picture.box) return this.picture.box(false);
     const { document: page } = this;
     const [width, height] = [page.width || image.naturalWidth, page.height || image.naturalHeight];
+    const { scale } = this.picture;
+    this.picture.fit(true); // the box is of the whole page
     const box = await this.picture.draw([0.1 * width, 0.1 * height, 0.9 * width, 0.9 * height], "Draw a box around what stays");
+    this.picture.zoom(box ? 1 : scale);
     find("#tr-crop").focus();
     if (!box || page !== this.pages.current?.document) return;
     page.crop([box[0] / width, box[1] / height, box[2] / width, box[3] / height], width, height);

@@ -103,6 +103,56 @@ export function together(first, second) {
   };
 }
 
+/**
+ * The frame of a line: the box around its outline that lies along its baseline.
+ * @param {ReadLine} read
+ * @returns {{along: Point, left: number, right: number, top: number, bottom: number}} the direction of the line; its ends along
+ *   it, and its edges across it, from above to below
+ */
+export function frame(read) {
+  const [x, y] = direction(read);
+  return { along: [x, y], ...span(read.polygon.map(([px, py]) => [px * x + py * y, py * x - px * y])) };
+}
+
+/**
+ * Where a line begins: the middle of its outline there.
+ * @param {ReadLine} read
+ * @returns {{at: Point, way: number}} which way it runs from there: 0 to the right, 1 down, 2 to the left, 3 up
+ */
+export function beginning(read) {
+  const { along: [x, y], left, right } = frame(read);
+  const near = read.polygon.filter(([px, py]) => px * x + py * y <= left + (right - left) / 12);
+  const { top, bottom } = frame({ ...read, polygon: near });
+  const middle = (top + bottom) / 2;
+  return { at: [left * x - middle * y, left * y + middle * x], way: (Math.round(Math.atan2(y, x) / (Math.PI / 2)) + 4) % 4 };
+}
+
+/**
+ * The outline of the word at character `at` of a line; empty where the word is not one that was read.
+ * @param {import("./document.js").Line} line @param {number} at @returns {Point[]}
+ */
+export function wordAt({ read, text }, at) {
+  const words = [...text.matchAll(/\S+/g)];
+  const before = words.findIndex((word) => word.index + word[0].length >= at);
+  const number = before < 0 ? words.length - 1 : before;
+  /** @param {number} n @param {number} m */
+  const same = (n, m) => words[n]?.[0] === read.words[m]?.text;
+  const shift = read.words.length - words.length;
+  // Words before it, or behind it, tell which one it is where others were corrected.
+  const from = words.slice(0, number).every((_, n) => same(n, n));
+  const to = words.slice(number + 1).every((_, n) => same(number + 1 + n, number + 1 + n + shift));
+  const found = from && (shift === 0 || same(number, number)) ? number : to && (shift === 0 || same(number, number + shift)) ? number + shift : -1;
+  return read.words[found]?.polygon ?? [];
+}
+
+/** Whether a point is in a shape. @param {Point[]} polygon @param {Point} point */
+export function contains(polygon, [x, y]) {
+  return polygon.reduce((odd, [left, top], index) => {
+    const [right, bottom] = polygon.at(index - 1) ?? [left, top];
+    return top > y !== bottom > y && x < left + ((right - left) * (y - top)) / (bottom - top) ? !odd : odd;
+  }, false);
+}
+
 /** @param {ReadLine} line */
 function direction({ baseline }) {
   const [from, to] = [baseline[0], baseline.at(-1)];

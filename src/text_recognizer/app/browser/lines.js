@@ -1,7 +1,7 @@
 // The lines of the document as fields to correct, one beneath the other.
 
-import { begins } from "./blocks.js";
-import { span } from "./geometry.js";
+import { begins, beneath, cellsOf } from "./blocks.js";
+import { frame } from "./geometry.js";
 import { brush, find, gently } from "./dom.js";
 import { DOUBTED_WORD, LEVEL_WORDS, level, percent } from "./picture.js";
 
@@ -23,6 +23,9 @@ export function doubts({ read, text }) {
   }
   return found;
 }
+
+const MOST_CELLS = 4; // side by side; further ones of a row stand below
+const FAINT = 0.3; // what the strip of a line shows of its neighbours
 
 export class Lines {
   /**
@@ -69,7 +72,11 @@ export class Lines {
       const place = line.block.at(-1);
       const first = place && lines[index - 1]?.block.at(-1)?.id !== place.id;
       item.row.classList.toggle("first", Boolean(first) && index > 0);
+      const { start, count } = cellsOf(lines, index);
+      item.row.classList.toggle("cell", count > 1);
+      item.row.style.setProperty("--cells", String(Math.min(count, MOST_CELLS)));
       item.kind.textContent = begins(lines, index);
+      item.row.classList.toggle("named", !["", "Row"].includes(begins(lines, start)));
       if (item.number !== index + 1) this.#number(item, index + 1);
       if (item.field.value !== line.text) put(item.field, line.text);
       if (fresh) this.#refresh(item);
@@ -81,7 +88,7 @@ export class Lines {
     const row = document.createElement("li");
     row.innerHTML =
       '<span class="kind"></span><span class="number" aria-hidden="true"></span><canvas class="strip" aria-hidden="true"></canvas>' +
-      '<div class="text"><div class="mirror" aria-hidden="true"></div><textarea rows="1" spellcheck="false"></textarea></div>' +
+      '<div class="text"><div class="mirror" aria-hidden="true" dir="auto"></div><textarea rows="1" spellcheck="false" dir="auto"></textarea></div>' +
       '<span class="confidence"></span><button type="button" class="icon other" aria-expanded="false"></button>' +
       '<div class="others" role="group" hidden></div><span class="sr doubts"></span>';
     /** @type {(name: string) => any} */
@@ -149,6 +156,21 @@ export class Lines {
     this.on.typed(item.line.id, item.field.value);
   }
 
+  /** Show what was found in a line, where its field has no cursor to select it; -1: nothing. @param {number} index */
+  match(index, start = 0, end = 0) {
+    this.list.querySelector(".match")?.remove();
+    const item = this.items[index];
+    if (!item) return;
+    const shown = /** @type {HTMLElement} */ (item.mirror.cloneNode());
+    const { text } = item.line;
+    const mark = document.createElement("mark");
+    mark.className = "found";
+    mark.textContent = text.slice(start, end);
+    shown.classList.add("match");
+    shown.append(text.slice(0, start), mark, text.slice(end));
+    item.mirror.before(shown);
+  }
+
   /** @param {Item} item */
   #refresh(item) {
     const { line } = item;
@@ -186,6 +208,7 @@ export class Lines {
         const button = document.createElement("button");
         button.type = "button";
         button.textContent = text;
+        button.dir = "auto";
         if (text === line.read.text) button.dataset.read = "as it was read";
         button.addEventListener("click", () => {
           this.on.typed(line.id, text);
@@ -203,7 +226,9 @@ export class Lines {
   #open(item, open) {
     item.others.hidden = !open;
     item.other.setAttribute("aria-expanded", String(open));
-    if (open) item.others.querySelector("button")?.focus();
+    if (!open) return;
+    this.on.chosen(this.items.indexOf(item)); // what it offers is compared with the picture
+    item.others.querySelector("button")?.focus();
   }
 
   /** @param {KeyboardEvent} event @param {Item} item */
@@ -233,8 +258,8 @@ export class Lines {
     let to;
     if (event.key === "Enter" && !event.isComposing && !event.ctrlKey && !event.altKey) to = index + (event.shiftKey ? -1 : 1);
     // Within a text of several rows the arrows move as they always do.
-    else if (event.key === "ArrowDown" && !event.altKey && !event.shiftKey && at === end && (this.#isOneRow(field) || at === field.value.length)) to = index + 1;
-    else if (event.key === "ArrowUp" && !event.altKey && !event.shiftKey && at === end && (this.#isOneRow(field) || at === 0)) to = index - 1;
+    else if (event.key === "ArrowDown" && !event.altKey && !event.shiftKey && at === end && (this.#isOneRow(field) || at === field.value.length)) to = beneath(this.#lines, index, 1);
+    else if (event.key === "ArrowUp" && !event.altKey && !event.shiftKey && at === end && (this.#isOneRow(field) || at === 0)) to = beneath(this.#lines, index, -1);
     else if (event.key === "ArrowDown" && event.altKey && !this.items[index].other.hidden) {
       event.preventDefault();
       this.#open(this.items[index], true);
@@ -242,6 +267,10 @@ export class Lines {
     } else return;
     event.preventDefault();
     this.enter(to);
+  }
+
+  get #lines() {
+    return this.items.map(({ line }) => line);
   }
 
   /** @param {HTMLTextAreaElement} field */
@@ -261,19 +290,27 @@ export class Lines {
   }
 
   /**
-   * The line cut out of the picture, for narrow windows where the picture is far from the text.
+   * The line cut out of the picture, levelled, its neighbours faint, for narrow windows where the picture is far from the text.
    * @param {HTMLCanvasElement} strip @param {Line} line @returns {boolean} whether there is something to see
    */
   #cut(strip, line) {
-    const { left, right, top, bottom } = span(line.read.polygon);
+    const { polygon } = line.read;
+    const { along: [x, y], left, right, top, bottom } = frame(line.read);
     const image = this.image;
     if (!strip.checkVisibility() || !image.naturalWidth || !this.width || !(right > left) || !(bottom > top)) return false;
-    const scale = image.naturalWidth / this.width;
-    strip.width = Math.min(900, Math.round((right - left) * scale));
+    strip.width = Math.max(1, Math.min(900, Math.round(((right - left) * image.naturalWidth) / this.width)));
     strip.height = Math.max(1, Math.round((strip.width * (bottom - top)) / (right - left)));
-    brush(strip).drawImage(
-      image, left * scale, top * scale, (right - left) * scale, (bottom - top) * scale, 0, 0, strip.width, strip.height,
-    );
+    const scale = strip.width / (right - left);
+    const height = (this.width * image.naturalHeight) / image.naturalWidth;
+    const context = brush(strip);
+    context.setTransform(x * scale, -y * scale, y * scale, x * scale, -left * scale, -top * scale);
+    context.globalAlpha = FAINT;
+    context.drawImage(image, 0, 0, this.width, height);
+    context.globalAlpha = 1;
+    context.beginPath();
+    for (const point of polygon) context.lineTo(...point);
+    context.clip();
+    context.drawImage(image, 0, 0, this.width, height);
     return true;
   }
 }

@@ -1,6 +1,6 @@
 // The picture with the outlines of its lines. Texts of lines reach the document as text, never as markup.
 
-import { span } from "./geometry.js";
+import { beginning, span } from "./geometry.js";
 import { status } from "./alerts.js";
 import { byTouch, find, gently } from "./dom.js";
 
@@ -17,6 +17,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 const SIGNS = { doubt: " ?", weak: " ??", edited: " ✓" };
 const SURE = 0.9;
 const WEAK = 0.75;
+const LEAST_HEIGHT = 90; // pixels of a picture at first
 export const DOUBTED_WORD = 0.7; // below it a word is marked
 
 /** How sure a reading is. @param {number} confidence 0…1 */
@@ -42,7 +43,7 @@ export class Picture {
    * @param {object} on what happens to a line
    * @param {(index: number) => void} on.chosen it is looked at
    * @param {(index: number) => void} on.pointed the pointer is over it, -1: over none
-   * @param {(index: number) => void} on.entered its text is wanted
+   * @param {(index: number, at?: Point) => void} on.entered its text is wanted, at this place of the picture
    */
   constructor({ chosen, pointed, entered }) {
     this.chosen = chosen;
@@ -54,11 +55,14 @@ export class Picture {
     this.bubble = find("#tr-bubble");
     this.view = find("#tr-view");
     this.paper = find("#tr-paper");
+    this.word = document.createElementNS(SVG, "polygon"); // in which the cursor is
+    this.word.setAttribute("class", "word");
     /** @type {Outline[]} */
     this.outlines = [];
     this.active = -1;
     this.width = this.height = 0; // of the picture that the outlines belong to
     this.scale = 1;
+    this.opened = false; // the picture has not been seen yet
     /** @type {((done: boolean) => void) | null} ends the box that is drawn */
     this.box = null;
     this.svg.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event));
@@ -66,7 +70,12 @@ export class Picture {
     find("#tr-larger").addEventListener("click", () => this.zoom(this.scale * 1.3));
     find("#tr-fit").addEventListener("click", () => this.fit());
     find("#tr-fit-page").addEventListener("click", () => this.fit(true));
-    this.image.addEventListener("load", () => this.#size());
+    this.image.addEventListener("load", () => {
+      this.#size();
+      // A strip of one line is too small to read where all of it is seen.
+      if (this.opened) this.zoom(Math.max(1, LEAST_HEIGHT / Math.max(1, this.paper.clientHeight)));
+      this.opened = false;
+    });
     new ResizeObserver(() => this.#size()).observe(this.view);
     this.#drag();
     this.view.addEventListener("wheel", (/** @type {WheelEvent} */ event) => {
@@ -85,7 +94,13 @@ export class Picture {
     if (!Number.isNaN(x)) {
       const grown = this.scale / old - 1;
       this.view.scrollBy({ left: (x - before.left) * grown, top: (y - before.top) * grown, behavior: "instant" });
-    } else if (this.active >= 0) this.#scrollTo(this.outlines[this.active]);
+    } else if (this.active >= 0) this.#scrollTo(this.word.getAttribute("points") ? this.word : this.outlines[this.active].group);
+  }
+
+  /** Another picture will be loaded. */
+  open() {
+    this.opened = true;
+    this.zoom(1);
   }
 
   /** Fit the picture to the width of its frame, or `whole` into it. */
@@ -157,6 +172,12 @@ export class Picture {
     view.addEventListener("click", (/** @type {MouseEvent} */ event) => moved && event.stopPropagation(), { capture: true });
   }
 
+  /** Where on the picture an event of the pointer is. @param {MouseEvent} event @returns {Point} */
+  #point({ clientX, clientY }) {
+    const at = new DOMPoint(clientX, clientY).matrixTransform(this.svg.getScreenCTM().inverse());
+    return [Math.min(this.width, Math.max(0, at.x)), Math.min(this.height, Math.max(0, at.y))];
+  }
+
   /** Where line `index` stands, as a box. @param {number} index @returns {import("./geometry.js").Box} */
   boxOf(index) {
     const { left, top, right, bottom } = span(this.outlines[index].polygon);
@@ -179,11 +200,6 @@ export class Picture {
     this.view.classList.add("drawing");
     status(words + (byTouch() ? "; touch the button again to give up." : ", or move it with the arrow keys (Shift changes its size); Enter to finish, Escape to give up."));
     const show = () => Object.entries({ x, y, width, height }).forEach(([name, value]) => rect.setAttribute(name, String(value)));
-    /** @param {PointerEvent} event */
-    const point = (event) => {
-      const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(this.svg.getScreenCTM().inverse());
-      return [Math.min(this.width, Math.max(0, at.x)), Math.min(this.height, Math.max(0, at.y))];
-    };
     show();
     this.view.focus();
     return new Promise((resolve) => {
@@ -192,16 +208,16 @@ export class Picture {
         pointerdown: (event) => {
           event.preventDefault();
           this.view.setPointerCapture(event.pointerId);
-          from = point(event);
+          from = this.#point(event);
         },
         pointermove: (event) => {
           if (!from) return;
-          const to = point(event);
+          const to = this.#point(event);
           [x, y, width, height] = [Math.min(from[0], to[0]), Math.min(from[1], to[1]), Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1])];
           show();
         },
         pointerup: (event) => {
-          const [start, end] = [from, point(event)];
+          const [start, end] = [from, this.#point(event)];
           from = null;
           if (start && Math.max(Math.abs(end[0] - start[0]), Math.abs(end[1] - start[1])) > this.width / 200) this.box?.(true); // else nothing was drawn
         },
@@ -281,6 +297,8 @@ export class Picture {
     outline.group.setAttribute("class", `outline ${kind}${index === this.active ? " active" : ""}`);
     const confidence = line.edited ? "corrected" : `${LEVEL_WORDS[kind]}, ${percent(line.confidence)}`;
     outline.group.setAttribute("aria-label", `Line ${index + 1}, ${confidence}: ${line.text || "empty"}`);
+    if (line.polygon.length) this.#tag(outline.tag, beginning(line));
+    if (index === this.active) this.#doubted(outline);
     const sign = document.createElement("i");
     sign.textContent = SIGNS[kind] || "";
     outline.tag.replaceChildren(String(index + 1), sign);
@@ -294,18 +312,34 @@ export class Picture {
       before.group.classList.remove("active");
       before.words.replaceChildren();
     }
+    this.look([]);
     this.active = index;
     const outline = this.outlines[index];
     if (!outline) return;
     outline.group.classList.add("active");
     this.outlines.forEach((other, i) => other.group.setAttribute("tabindex", i === index ? "0" : "-1"));
-    for (const word of outline.line?.words || []) {
-      if (word.confidence >= DOUBTED_WORD || outline.line?.edited) continue;
+    this.#doubted(outline);
+    this.#scrollTo(outline.group);
+  }
+
+  /** Mark the words in doubt of the line that is looked at. @param {Outline} outline */
+  #doubted({ line, words }) {
+    words.replaceChildren();
+    if (!line || line.edited) return;
+    for (const word of line.words) {
+      if (word.confidence >= DOUBTED_WORD) continue;
       const mark = document.createElementNS(SVG, "polygon");
       mark.setAttribute("points", points(word.polygon));
-      outline.words.append(mark);
+      words.append(mark);
     }
-    this.#scrollTo(outline);
+  }
+
+  /** Show where the word stands in which the cursor is; empty: nowhere. @param {Point[]} polygon */
+  look(polygon) {
+    this.word.setAttribute("points", points(polygon));
+    if (!polygon.length) return;
+    this.svg.append(this.word); // above the outlines
+    this.#scrollTo(this.word);
   }
 
   /** @param {number} index */
@@ -329,8 +363,7 @@ export class Picture {
     group.append(shape, words);
     this.svg.append(group);
     const place = polygon.length ? span(polygon) : { left: 0, right: 0, top: 0, bottom: 0 };
-    tag.style.left = `${(100 * place.left) / this.width}%`;
-    tag.style.top = `${(50 * (place.top + place.bottom)) / this.height}%`;
+    this.#tag(tag, { at: [place.left, (place.top + place.bottom) / 2], way: 0 });
     tag.className = "tag waiting";
     this.tags.append(tag);
     this.outlines.push({ group, words, tag, polygon });
@@ -347,7 +380,14 @@ export class Picture {
       this.chosen(index);
     });
     group.addEventListener("blur", () => (this.bubble.hidden = true));
-    group.addEventListener("click", () => this.entered(index));
+    group.addEventListener("click", (event) => this.entered(index, this.#point(event)));
+  }
+
+  /** The number of a line stands before its beginning. @param {HTMLElement} tag @param {{at: Point, way: number}} beginning */
+  #tag(tag, { at: [x, y], way }) {
+    tag.dataset.way = String(way);
+    tag.style.setProperty("--x", `${(100 * x) / this.width}%`);
+    tag.style.setProperty("--y", `${(100 * y) / this.height}%`);
   }
 
   /** @param {number} index */
@@ -377,15 +417,17 @@ export class Picture {
     }
   }
 
-  /** Into view inside its own frame; the page itself stays where it is. @param {Outline} outline */
-  #scrollTo({ group }) {
-    const place = group.getBoundingClientRect();
+  /** Into view inside its own frame; the page itself stays where it is. @param {SVGElement} shape */
+  #scrollTo(shape) {
+    const place = shape.getBoundingClientRect();
     const view = this.view.getBoundingClientRect();
     if (!place.width || !view.height) return;
     if (place.top < view.top + 20 || place.bottom > view.bottom - 20) {
       this.view.scrollBy({ top: (place.top + place.bottom - view.top - view.bottom) / 2, behavior: gently() });
     }
-    if (place.left < view.left || place.right > view.right) {
+    // A line that is wider than its frame may stand anywhere in it: the word in hand decides.
+    const wide = place.width > view.width && place.right > view.left + 50 && place.left < view.right - 50;
+    if (!wide && (place.left < view.left || place.right > view.right)) {
       this.view.scrollBy({ left: place.left - view.left - 50, behavior: gently() });
     }
   }

@@ -97,7 +97,7 @@ export class Queue {
       }
       if (!stopped) Object.assign(entry, { error: error.message || "That did not work. Try again in a moment.", code: error.code ?? "" });
       this.#running = null;
-      this.#progress(entry, stopped ? "stopped" : "failed", stopped ? "Stopped" : "Not read");
+      this.#progress(entry, stopped ? "stopped" : "failed", stopped ? "Stopped" : entry.document.reading ? "Not read again" : "Not read");
       if (!stopped && entry === this.pages.current) this.complain(entry);
     } finally {
       this.#running = null;

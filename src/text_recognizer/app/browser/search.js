@@ -6,18 +6,20 @@ export class Search {
   /**
    * @param {() => import("./document.js").PageDocument} page
    * @param {(index: number, start: number, end: number) => void} show a match
+   * @param {(index: number, start?: number, end?: number) => void} mark it while the cursor stays in the search; -1: none
    * @param {() => void} leave
    */
-  constructor(page, show, leave) {
+  constructor(page, show, mark, leave) {
     this.page = page;
     this.show = show;
+    this.mark = mark;
     this.at = -1;
     this.bar = find("#tr-search");
     this.query = find("#tr-query");
     find("#tr-find").addEventListener("click", () => this.open());
     find("#tr-search-close").addEventListener("click", () => this.#close(leave));
-    this.query.addEventListener("input", () => this.#count());
-    find("#tr-case").addEventListener("change", () => this.#count());
+    this.query.addEventListener("input", () => this.count());
+    find("#tr-case").addEventListener("change", () => this.count());
     find("#tr-next-match").addEventListener("click", () => this.#go(1));
     find("#tr-replace").addEventListener("click", () => this.#replaceOne());
     find("#tr-replace-all").addEventListener("click", () => this.#replaceAll());
@@ -34,12 +36,13 @@ export class Search {
     this.bar.hidden = false;
     this.query.select();
     this.query.focus();
-    this.#count();
+    this.count();
   }
 
   /** @param {() => void} leave */
   #close(leave) {
     this.bar.hidden = true;
+    this.mark(-1);
     leave();
   }
 
@@ -54,8 +57,10 @@ export class Search {
     return this.page().texts.flatMap((text, index) => [...text.matchAll(pattern)].map((match) => ({ index, start: match.index, end: match.index + match[0].length })));
   }
 
-  #count() {
+  /** Count anew: another page is shown, or something else is searched. */
+  count() {
     this.at = -1;
+    this.mark(-1);
     this.#tell(this.#matches().length);
   }
 
@@ -78,7 +83,10 @@ export class Search {
   #select({ index, start, end }, stay) {
     const field = document.activeElement;
     this.show(index, start, end);
-    if (stay) /** @type {HTMLElement} */ (field).focus();
+    this.mark(-1);
+    if (!stay) return;
+    this.mark(index, start, end);
+    /** @type {HTMLElement} */ (field).focus();
   }
 
   /** Replace the match that is selected, and select the next one. */
@@ -93,6 +101,7 @@ export class Search {
     const next = left.findIndex((one) => one.index > index || (one.index === index && one.start >= start + put.length));
     this.at = left.length ? Math.max(0, next) : -1;
     if (left.length) this.#select(left[this.at], stay);
+    else this.mark(-1);
     this.#tell(left.length);
   }
 
@@ -102,6 +111,7 @@ export class Search {
     const count = this.#matches().length;
     this.page().replace((text) => text.replace(pattern, () => find("#tr-replacement").value));
     this.at = -1;
+    this.mark(-1);
     find("#tr-matches").textContent = count ? `${count} replaced` : "Not found";
   }
 }
