@@ -72,7 +72,9 @@ class Settings(BaseModel):
     queue: Positive = Field(64, description="requests that may wait; the next one is answered 429")
     deadline: Seconds = Field(30.0, description="seconds from a request's headers to its answer; then 504")
     max_bytes: Bytes = Field(ByteSize(20 * MIB), description="of a request's body, and of an image behind an address")
-    max_pixels: Positive = Field(40_000_000, description="of an image, by its header")
+    max_pixels: Positive = Field(
+        40_000_000, description="of an image, by its header; a page of a PDF is drawn with at most 16 million"
+    )
     max_pages: Positive = Field(
         100,
         description="of a document; a longer one is refused unless `pages` chooses no more. Each may take `DEADLINE`",
