@@ -230,6 +230,9 @@ def _page(tree: Any, number: int) -> Any:
         kids = _entry(tree, "/Kids")
         if not _is_array(kids):
             return tree if left == 0 and _entry(tree) is not None else None
+        if int(_entry(tree, "/Count") or 0) == len(kids) > left:  # all are pages, as in most documents
+            tree, left = kids[left], 0
+            continue
         for kid in kids:
             below = int(_entry(kid, "/Count") or 0) if _is_array(_entry(kid, "/Kids")) else 1
             if left < below:
