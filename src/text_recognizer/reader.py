@@ -26,6 +26,7 @@ from text_recognizer.layout.light import even_light
 from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.layout.looks import find_lines, quarters_upright
 from text_recognizer.layout.orientation import Orientation, Place, upright_margin
+from text_recognizer.layout.rules import without_rules
 from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word, orientation_of
 from text_recognizer.pdf_process import Pdfs
 from text_recognizer.recognition.alone import numbers_of
@@ -94,7 +95,7 @@ class Reader:
         if language is not None:
             language = self.recognizer.in_language(language).language_tag
         loaded = load_image(image)
-        gray = without_dots(even_light(loaded.gray))
+        gray = _cleaned(loaded.gray)
         height = self.recognizer.line_height
         ordered = lines is not None
         if lines is None:
@@ -110,7 +111,7 @@ class Reader:
         """Determine which way up a page is, from three of its lines, without reading the rest."""
         loaded, recognizer = load_image(image), self.recognizer
         found = quarters_upright(
-            without_dots(loaded.gray), self.line_finder, recognizer.ctc_probabilities, recognizer.line_height
+            _cleaned(loaded.gray), self.line_finder, recognizer.ctc_probabilities, recognizer.line_height
         )
         if found is not None:
             quarters, crops = found
@@ -259,6 +260,11 @@ class LaidOut:
             blocks=blocks,
             dpi=self.dpi,
         )
+
+
+def _cleaned(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A page (H, W) in even light, without printed dots and rules."""
+    return without_rules(without_dots(even_light(gray)))
 
 
 def _with_text(line: Line, text: str) -> Line:

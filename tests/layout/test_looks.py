@@ -6,6 +6,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from text_recognizer.layout.looks import find_lines
+from text_recognizer.layout.skew import lies_on_side
 from text_recognizer.reader import Reader
 
 NOTE = ("dear Emma", "bring bread", "and some tea", "love Peter")
@@ -91,3 +92,14 @@ def test_lone_doubtful_character_is_no_writing(reader):
     assert found(0.95) == 1
     assert found(0.85) == 0
     assert found(0.85, 0.85, 0.85) == 1
+
+
+def test_grid_of_digits_is_not_taken_for_a_page_on_its_side(reader):
+    """Its columns are as straight as lines."""
+    digits = [str(place % 4 + 4) for place in range(36)]
+    image = Image.new("L", (900, 1200), 250)
+    for place, digit in enumerate(digits):
+        x, y = 100 + 210 * (place % 4), 50 + 125 * (place // 4)
+        ImageDraw.Draw(image).text((x, y), digit, 20, font=ImageFont.load_default(60))
+    assert lies_on_side(np.asarray(image))
+    assert reader.read(image, "fast").text.split() == digits

@@ -86,10 +86,6 @@ class Look:
             self._cut[line] = crop_line(self.image, line.polygon, line.baseline, self.height)
         return self._cut[line]
 
-    def written(self) -> float:
-        """Length of the lines, in heights of them."""
-        return float(sum(crop.shape[1] for crop in self.crops())) / self.height
-
     def _move(self, points: Sequence[Point]) -> tuple[Point, ...]:
         moved = np.asarray(points, np.float64) @ self.back[:, :2].T + self.back[:, 2]
         moved = np.clip(moved, 0, self.page[::-1])
@@ -256,7 +252,11 @@ def _turn(level: Look, looks: _Looks, judge: Judge, *, brief: bool = False) -> t
         sideways = looks.turned(1, brief=brief)
         on_side = _both_ways(sideways, judge)
         ahead = max(on_side) - 3 * MARGIN > max(as_is, upside_down - MARGIN)
-        if ahead or (lying and max(on_side) > SIDEWAYS and sideways.written() > GAIN * level.written()):
+        if lying and not ahead and max(on_side) >= UPRIGHT:
+            crops = sideways.longest(COMPARED)
+            worth = _worth(judge(crops if on_side[0] >= on_side[1] else [rotate(crop, 2) for crop in crops]))
+            ahead = worth > GAIN * _worth(judge(level.longest(COMPARED)))
+        if ahead:
             return (1, sideways, on_side[0]) if on_side[0] >= on_side[1] else (3, sideways, on_side[1])
     return (0, level, as_is) if as_is >= upside_down - MARGIN else (2, level, upside_down)
 

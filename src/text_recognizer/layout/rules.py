@@ -1,0 +1,174 @@
+"""Take the printed rules off lined and graph paper: dark ones would be read as strokes, and lead lines astray.
+
+Rules cross the page at one distance from each other; no writing does. In narrow strips across them, the median of
+each row shows rules alone, since writing covers less than half of any row. What is darker than a rule, and what goes
+on beyond it on both sides, stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from text_recognizer.tone import shrink
+
+Gray = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+SIDE = 1200  # pixels of the longer side of the image that is analysed
+STRIP, COLUMNS = 24, 12  # pixels that a strip is wide, and columns of it that are looked at
+CONTRAST = 10.0  # grey values between a rule and the paper around it
+THICKEST = 6  # pixels of that image
+SPREAD = 1.5  # rows
+DRIFT = 2  # pixels by which a rule may rise or fall from strip to strip
+TURN = 6  # strips along which it keeps its direction
+GAP = 2  # strips in which a rule may be hidden
+LONG = 0.5  # of the strips in which a rule must be seen
+FEWEST = 5  # rules of a page
+EVEN, REGULAR = 0.15, 0.7  # of the usual distance by which others may differ, and share of those that do not
+FAINTEST = 0.2  # of the depth of a rule, that its edges have
+HALO = 1  # pixels beside a rule that slopes, which may have some of its tone
+DARKER = 20  # grey values by which ink is darker than the rule it lies on
+SLANTS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)  # pixels along a rule, a pixel across it, of strokes that cross
+
+
+@dataclass
+class _Rule:
+    """Where a rule runs, in pixels of the small image: its rows at some strips."""
+
+    strips: list[int]
+    rows: list[float]
+    last: int  # strip in which it may have been
+    thickness: float = 1.0
+
+    def row_at(self, strip: int, back: bool = False) -> float:
+        """Where it is expected at a strip further on, or `back`."""
+        strips, rows = (self.strips[::-1], self.rows[::-1]) if back else (self.strips, self.rows)
+        first = max(0, len(rows) - 1 - TURN)
+        run = strips[-1] - strips[first]
+        slope = (rows[-1] - rows[first]) / run if abs(run) >= TURN else 0.0
+        return rows[-1] + slope * (strip - strips[-1])
+
+
+def without_rules(gray: Gray) -> Gray:
+    """The page without the printed rules of lined or graph paper; `gray` itself where there are none.
+
+    Args:
+        gray: (H, W) uint8, dark ink on light paper, turned by no more than a few degrees.
+    """
+    scale = min(1.0, SIDE / max(gray.shape))
+    small = shrink(gray, scale, exact=True)
+    if min(small.shape) < FEWEST * STRIP:
+        return gray
+    level, upright = _rules(small), _rules(small.T)
+    if not level and not upright:
+        return gray
+    clean = gray.copy()
+    for rule in level:
+        _take_off(clean, rule, scale)
+    across = clean.T
+    for rule in upright:
+        _take_off(across, rule, scale)
+    return clean
+
+
+def _rules(small: Gray) -> list[_Rule]:
+    """The level rules of a page; none where they do not come at one distance."""
+    height, width = small.shape
+    small = np.ascontiguousarray(small)
+    around = cv2.blur(small, (1, 8 * THICKEST + 1), borderType=cv2.BORDER_REPLICATE)
+    depth = cv2.subtract(around, small)
+    count = width // STRIP
+    step = STRIP // COLUMNS
+    columns = depth[:, : count * STRIP : step].reshape(height, count, COLUMNS)
+    profile = np.partition(columns, COLUMNS // 2, axis=2)[:, :, COLUMNS // 2].astype(np.float32)  # (H, strips)
+    smooth = cv2.GaussianBlur(profile, (1, 2 * THICKEST + 1), 0, sigmaY=SPREAD)  # a rule of a few rows has one peak
+    is_peak = profile >= CONTRAST
+    is_peak[1:-1] &= (smooth[1:-1] >= smooth[:-2]) & (smooth[1:-1] > smooth[2:])
+    if is_peak.sum() < FEWEST * LONG * count:
+        return []
+    going: list[_Rule] = []
+    ended: list[_Rule] = []
+    for strip in range(count):
+        rows = np.flatnonzero(is_peak[:, strip])
+        taken = np.zeros(len(rows), bool)
+        still = []
+        for rule in going:
+            row = rule.row_at(strip)
+            near = int(np.searchsorted(rows, row))
+            best = min(
+                (i for i in (near - 1, near) if 0 <= i < len(rows) and not taken[i]),
+                key=lambda i: abs(rows[i] - row),
+                default=None,
+            )
+            if best is not None and abs(rows[best] - row) <= DRIFT:
+                taken[best] = True
+                rule.strips.append(strip)
+                rule.rows.append(float(rows[best]))
+                rule.last = strip
+            elif 0 <= round(row) < height and profile[round(row), strip] >= CONTRAST:
+                rule.last = strip  # among letters, it is no peak
+            elif strip - rule.last > GAP:
+                ended.append(rule)
+                continue
+            still.append(rule)
+        going = still + [_Rule([strip], [float(row)], strip) for row in rows[~taken]]
+    long = [rule for rule in (*ended, *going) if len(rule.strips) >= LONG * count]
+    for rule in long:
+        rule.thickness = _thickness(rule, profile)
+    rules = [rule for rule in long if rule.thickness <= THICKEST]
+    return rules if _is_regular(rules) else []
+
+
+def _thickness(rule: _Rule, profile: Floats) -> float:
+    """Rows, of the small image, that a rule is thick."""
+    rows = np.asarray(rule.rows).astype(int)[:, None] + np.arange(-THICKEST, THICKEST + 1)
+    seen = profile[rows.clip(0, len(profile) - 1), np.asarray(rule.strips)[:, None]]  # (strips, 2 THICKEST + 1)
+    across = np.median(seen, axis=0)
+    return float((across > 0.3 * across[THICKEST]).sum())
+
+
+def _is_regular(rules: list[_Rule]) -> bool:
+    if len(rules) < FEWEST:
+        return False
+    apart = np.diff(np.sort([float(np.median(rule.rows)) for rule in rules]))
+    usual = float(np.median(apart))
+    multiple = apart / max(usual, 1.0)
+    even = np.abs(multiple - multiple.round().clip(1)) <= EVEN
+    return usual > 2 * THICKEST and float(even.mean()) >= REGULAR
+
+
+def _take_off(gray: Gray, rule: _Rule, scale: float) -> None:
+    """Paint a level rule of the page `gray`, which is changed, over with what is above and below it."""
+    height, width = gray.shape
+    x = np.arange(width)
+    strips = np.array([0, *rule.strips, x[-1] * scale / STRIP])
+    rows = np.array([rule.row_at(0, back=True), *rule.rows, rule.row_at(int(strips[-1]))])
+    middle = np.interp(x, (strips + 0.5) * STRIP / scale, (rows + 0.5) / scale - 0.5).round().astype(int)
+    # Where exactly it lies and how dark it is, by the page itself.
+    reach = int(np.ceil((0.5 * rule.thickness + 1) / scale)) + 2
+    around = np.arange(-reach, reach + 1)
+    band = gray[(middle[:, None] + around).clip(0, height - 1), x[:, None]]
+    paper = np.percentile(band, 90, axis=1)
+    across = np.median(paper[:, None] - band, axis=0)
+    depth = float(across.max())
+    dark = around[across > FAINTEST * depth]
+    halo = HALO if np.ptp(middle) > HALO else 0
+    top, bottom = middle + dark.min() - halo - 1, middle + dark.max() + halo + 1  # beside the rule
+    rows = top[:, None] + np.arange(1, bottom[0] - top[0])  # (W, t)
+    inside = (rows >= 0) & (rows < height)
+    filled = np.full(rows.shape, 255, np.uint8)
+    for slant in SLANTS:
+        ends = []
+        for edge in (top, bottom):
+            there = np.clip(np.rint(x[:, None] + slant * (edge[:, None] - rows)).astype(int), 0, width - 1)
+            ends.append(gray[edge[there].clip(0, height - 1), there])
+        filled = np.minimum(filled, np.maximum(*ends))
+    columns = np.broadcast_to(x[:, None], rows.shape)[inside]
+    rows, filled = rows[inside], filled[inside]
+    before = gray[rows, columns]
+    is_ink = before < paper[columns] - (depth + DARKER)
+    gray[rows, columns] = np.where(is_ink, before, np.maximum(before, filled))
