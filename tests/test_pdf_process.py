@@ -33,15 +33,23 @@ PAGES = [
 ]  # fmt: skip
 
 
+# Runs a command and writes the KiB of the largest process of it to a file. A process begins with the size of the one
+# that starts it, so that is a small one.
+MEASURED = (
+    "import resource, subprocess, sys\n"
+    "status = subprocess.call(sys.argv[2:])\n"
+    "open(sys.argv[1], 'w').write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))\n"
+    "sys.exit(status)\n"
+)
+
+
 def command(folder, data, *options):
     """Status, messages, texts and the KiB of the largest process of `text-recognizer read`."""
     (folder / "a.pdf").write_bytes(data)
     run = [sys.executable, "-m", "text_recognizer", "read", str(folder / "a.pdf"), "--mode", "fast", "--threads", "1"]
-    with subprocess.Popen([*run, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        text, said = process.stdout.read(), process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, said, text, usage.ru_maxrss
+    small = [sys.executable, "-S", "-c", MEASURED, str(folder / "memory")]
+    done = subprocess.run([*small, *run, *options], capture_output=True, text=True)
+    return done.returncode, done.stderr, done.stdout, int((folder / "memory").read_text())
 
 
 @linux

@@ -161,14 +161,20 @@ class Documents:
         ahead = self._settings.reading_threads
         coming: deque[asyncio.Task[ReadPage]] = deque()
         left = iter(pages)
+        stopped: NotReady | None = None
         try:
             while True:
-                coming.extend(
-                    asyncio.create_task(self._read(page, wanted, pdfs)) for page in islice(left, ahead - len(coming))
-                )
+                if stopped is None:
+                    more = islice(left, ahead - len(coming))
+                    coming.extend(asyncio.create_task(self._read(page, wanted, pdfs)) for page in more)
                 if not coming:
-                    return
-                yield await coming.popleft()
+                    break
+                page = await coming.popleft()
+                if isinstance(page.error, NotReady):  # of those after it, only what is in hand may still be read
+                    stopped = page.error
+                yield page
+            for reference in left:
+                yield ReadPage(reference, error=stopped)
         finally:
             for task in coming:
                 task.cancel()
