@@ -1,5 +1,6 @@
 """Blocks of lines that slope, each by its own angle, are found line by line."""
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageFont
@@ -45,3 +46,16 @@ def test_other_look_is_dropped_where_it_reads_no_better(reader, monkeypatch):
     page = board(0, 12)
     monkeypatch.setattr("text_recognizer.layout.looks.level_lines", lambda image, lines, finder: lines[:1])
     assert len(find_lines(page, reader.line_finder, reader.recognizer.ctc_probabilities, 48)) > 1
+
+
+@pytest.mark.parametrize(("rise", "waves"), [(0.1, 1), (-0.1, 1), (0.023, 3)])
+def test_lines_of_a_bent_page_are_read_whole(reader, rise, waves):
+    """As on the page of an open book, or on crumpled paper: they rise by a share of the width, and fall again."""
+    page = Image.new("L", (1300, 800), 250)
+    texts = [f"{left} {right}" for left, right in zip(LEFT, RIGHT, strict=True)] * 2
+    for row, text in enumerate(texts):
+        ImageDraw.Draw(page).text((90, 230 + 60 * row), text, 30, font=ImageFont.load_default(30))
+    x, y = np.meshgrid(np.arange(1300, dtype=np.float32), np.arange(800, dtype=np.float32))
+    y += np.float32(rise * 1300) * np.sin(np.pi * waves * x / 1300).astype(np.float32)
+    bent = cv2.remap(np.asarray(page), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    assert [line.text.casefold() for line in reader.read(bent, "fast").lines] == texts

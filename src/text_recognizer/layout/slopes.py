@@ -1,4 +1,4 @@
-"""Lines that slope, each block of a board by its own angle: level them by where they run, and look again.
+"""Lines that slope, each block of a board by its own angle, or that are bent as in a book: level them, and look again.
 
 The network knows lines that are nearly level. Where they rise steeply, it takes the end of one line for that of its
 neighbour, though it sees well enough which way they run. So the directions of the lines found become a field over the
@@ -8,6 +8,7 @@ page, and along the curves that follow it the page is made level for another loo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -21,7 +22,8 @@ Floats = NDArray[np.float32]
 
 STEEP = 0.05  # pixels that a line falls or rises a pixel more than most of the page, which is levelled as a whole
 SHARE = 0.15  # of the written length that must be steeper
-LONG = 4.0  # x-heights that a line must be long to have a direction
+STRAIGHT = 8.0  # x-heights of a piece of a line by which it is told whether the page needs this
+LONG = 4.0  # x-heights that a piece must be long to have a direction
 REACH = (10.0, 5.0)  # x-heights across and down, over which lines have one direction
 STEPS = 48  # columns of the field
 LOOKS = 2  # each begins with the directions that the one before has found
@@ -29,10 +31,11 @@ LOOKS = 2  # each begins with the directions that the one before has found
 
 def is_sloping(lines: Sequence[FoundLine]) -> bool:
     """Whether a good part of a page's lines is steeper than the others, and than the network knows them."""
-    long = [line for line in lines if _length(line) >= LONG * line.x_height]
-    if not long:
+    pieces = [piece for line in lines for piece in _pieces(line, STRAIGHT)]
+    if not pieces:
         return False
-    slopes, lengths = np.array([_slope(line) for line in long]), np.array([_length(line) for line in long])
+    slopes = np.array([_slope(piece) for piece in pieces])
+    lengths = np.array([np.ptp(piece[:, 0]) for piece in pieces])
     order = np.argsort(slopes)
     usual = slopes[order][np.searchsorted(lengths[order].cumsum(), 0.5 * lengths.sum())]
     return float(lengths[np.abs(slopes - usual) > STEEP].sum()) > SHARE * float(lengths.sum())
@@ -68,12 +71,22 @@ def level_lines(image: Gray, lines: Sequence[FoundLine], finder: LineFinder) -> 
     return found
 
 
-def _length(line: FoundLine) -> float:
-    return float(np.ptp(line.ends()))
+def _pieces(line: FoundLine, length: float) -> list[NDArray[np.float64]]:
+    """The baseline in pieces (n, 2), each of `length` x-heights or up to twice that; none of a shorter line."""
+    points = np.asarray(line.baseline, np.float64)
+    x = np.maximum.accumulate(points[:, 0])
+    count = int((x[-1] - x[0]) / (length * line.x_height))
+    pieces: list[NDArray[np.float64]] = []
+    if not count:
+        return pieces
+    for left, right in pairwise(np.linspace(x[0], x[-1], count + 1).tolist()):
+        at = np.concatenate([[left], x[(x > left) & (x < right)], [right]])
+        pieces.append(np.stack([at, np.interp(at, x, points[:, 1])], axis=1))
+    return pieces
 
 
-def _slope(line: FoundLine) -> float:
-    x, y = np.asarray(line.baseline, np.float64).T
+def _slope(piece: NDArray[np.float64]) -> float:
+    x, y = piece.T
     return float(np.polyfit(x, y, 1)[0])
 
 
@@ -85,11 +98,10 @@ def _level_curves(shape: tuple[int, ...], lines: Sequence[FoundLine], factor: Fl
     height, width = shape
     slopes, weights, ends = [], [], []
     for line in lines:
-        points = np.asarray(line.baseline, np.float64) * factor
-        length = float(np.ptp(points[:, 0]))
-        if length >= LONG * line.x_height * factor[1]:
-            slopes.append(_slope(line) * factor[1] / factor[0])
-            weights.append(length)
+        for piece in _pieces(line, LONG):
+            points = piece * factor
+            slopes.append(_slope(points))
+            weights.append(float(np.ptp(points[:, 0])))
             ends.append((points[0, 0], points[-1, 0], points[:, 1].mean() - slopes[-1] * points[:, 0].mean()))
     if not slopes:
         return np.repeat(np.arange(height, dtype=np.float32)[:, None], width, 1)
