@@ -96,7 +96,10 @@ def _rules(small: Gray) -> list[_Rule]:
         rows = np.flatnonzero(is_peak[:, strip])
         taken = np.zeros(len(rows), bool)
         still = []
+        enough = LONG * count - (count - strip)  # strips so far, of a rule that can still be long
         for rule in going:
+            if len(rule.strips) < enough:
+                continue
             row = rule.row_at(strip)
             near = int(np.searchsorted(rows, row))
             best = min(
@@ -115,7 +118,7 @@ def _rules(small: Gray) -> list[_Rule]:
                 ended.append(rule)
                 continue
             still.append(rule)
-        going = still + [_Rule([strip], [float(row)], strip) for row in rows[~taken]]
+        going = still + [_Rule([strip], [float(row)], strip) for row in rows[~taken] if enough <= 0]
     long = [rule for rule in (*ended, *going) if len(rule.strips) >= LONG * count]
     for rule in long:
         rule.thickness = _thickness(rule, profile)
