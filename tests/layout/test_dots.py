@@ -1,5 +1,7 @@
 """The dots of dot-grid paper are taken off; full stops, textures and dots of other kinds stay."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
@@ -19,11 +21,13 @@ def paper(step=30, radius=2, size=(700, 900), turn=0.0) -> np.ndarray:
     return page
 
 
-def written(page: np.ndarray) -> np.ndarray:
+def written(
+    page: np.ndarray, text="Milk. Tea. Bread... No. 5: i.", rows=4, start=(70, 60), pitch=90, grey=30, size=40
+) -> np.ndarray:
     image = Image.fromarray(page)
-    for row in range(4):
-        text = "Milk. Tea. Bread... No. 5: i."
-        ImageDraw.Draw(image).text((70, 60 + 90 * row), text, 30, font=ImageFont.load_default(40))
+    for row in range(rows):
+        at = (start[0], start[1] + pitch * row)
+        ImageDraw.Draw(image).text(at, text, grey, font=ImageFont.load_default(size))
     return np.asarray(image)
 
 
@@ -71,13 +75,9 @@ def test_image_of_a_pixel_s_breadth_stays(shape):
 
 
 def test_dots_that_touch_letters_as_light_as_they_go_and_the_letters_stay():
-    def letters(page: np.ndarray) -> np.ndarray:
-        image = Image.fromarray(page)
-        for row in range(8):
-            text = "Reading and writing, room 407"
-            ImageDraw.Draw(image).text((50, 40 + 78 * row), text, 140, font=ImageFont.load_default(44))
-        return np.asarray(image)
-
+    letters = partial(
+        written, text="Reading and writing, room 407", rows=8, start=(50, 40), pitch=78, grey=140, size=44
+    )
     page = letters(paper(30, 2))
     ink = letters(np.full(page.shape, 245, np.uint8)) < 200
     near = cv2.dilate(ink.astype(np.uint8), np.ones((3, 3))) > 0

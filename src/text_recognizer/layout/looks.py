@@ -109,9 +109,13 @@ class _Looks:
         }[quarters]
         return self._look(rotate(self._gray, quarters) if quarters else self._gray, back, brief=brief)
 
+    @cached_property
+    def lies_on_side(self) -> bool:
+        return lies_on_side(self._gray)
+
     def may_lie(self, level: Look) -> bool:
         """Whether the page, of which `level` is the look as it is, may lie on its side (even so, pieces read well)."""
-        return all(crop.shape[1] < SHORT * self._height for crop in level.longest(1)) and lies_on_side(self._gray)
+        return all(crop.shape[1] < SHORT * self._height for crop in level.longest(1)) and self.lies_on_side
 
     def steep(self) -> Look | None:
         """The page levelled, if it is skewed by more than a usual page."""
@@ -199,7 +203,7 @@ def _best_look(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
     """The look at a page in which its lines read best."""
     looks = _Looks(gray, finder, line_height)
     level = looks.turned(0)
-    if not level.lines and not lies_on_side(gray) and (steep := looks.steep()) is not None and steep.lines:
+    if not level.lines and not looks.lies_on_side and (steep := looks.steep()) is not None and steep.lines:
         return steep
     best, confidence = _upright(level, looks, judge)  # the lines of a page on its side may be found only on the other
     if confidence >= UPRIGHT or not best.lines:
