@@ -96,7 +96,7 @@ def test_counting_needs_no_marked_lines(bundle_dir: Path) -> None:
     optimizer = torch.optim.AdamW([p for p in lit.parameters() if p.requires_grad], 1e-3)
     lit.train()
     missed = []
-    for _ in range(40):
+    for _ in range(80):
         ctc, ce = lit.losses(batch)
         missed.append(float(lit.miscounted.detach()))
         optimizer.zero_grad()

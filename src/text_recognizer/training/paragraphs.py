@@ -15,15 +15,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from text_recognizer.recognition.normalise import normalise_line
-from text_recognizer.synthesis.rendering.ink import compose_line
-from text_recognizer.synthesis.rendering.line import render_line
+from text_recognizer.synthesis.rendering.ink import compose_line, vary
+from text_recognizer.synthesis.rendering.line import on_paper
+from text_recognizer.synthesis.rendering.pen import Pen, draw_ink
 from text_recognizer.synthesis.sources.fonts import render_text
+from text_recognizer.synthesis.sources.unipen import Ink as Strokes
 from text_recognizer.training.data import Batch, LineRenderer, Pools, RenderedLines, collate
 from text_recognizer.training.lit import LitRecognizer
 from text_recognizer.training.models.paragraph import ROW, ParagraphRecognizer, line_counts
 from text_recognizer.training.models.recognizer import RecognizerConfig
 
 Ink = NDArray[np.uint8]
+
+# From line to line, in heights of a line: close together as on plain paper, or wide as on ruled paper.
+CLOSE, WIDE = (0.75, 1.1), (1.1, 1.5)
+# Standard deviation, in pixels, of how much a level paragraph's lines still rise along their whole length.
+TILT = 4.0
 
 
 @dataclass
@@ -128,37 +135,66 @@ class ParagraphPools(Pools):
 
 
 def paragraph(renderer: LineRenderer, rng: np.random.Generator, lines: int) -> tuple[Ink, str]:
-    """Ink (H, W) uint8, 255 the darkest, of `lines` lines in one hand or font, and their text, a line each."""
+    """Ink (H, W) uint8, 255 the darkest, of `lines` lines in one hand or font, and their text, a line each.
+
+    One pen and one sheet of paper for all lines, as on pages.
+    """
     font = renderer.fonts[int(rng.integers(len(renderer.fonts)))] if rng.random() < renderer.font_share else None
     hand = renderer.hand(rng) if font is None else None
-    height = renderer.height
+    x_height = float(renderer.height / np.clip(rng.normal(2.9, 0.4), 2.0, 4.0))
+    step = renderer.height * float(rng.uniform(*(CLOSE if rng.random() < 0.5 else WIDE)))
     span = (max(1, renderer.max_chars // 2), renderer.max_chars)
-    inks, texts = [], []
+    pen, habit = Pen.sample(rng), int(rng.integers(1 << 32))
+    drawn, texts = [], []
     for number in range(lines):
         # The last line of a paragraph ends anywhere.
         size = span if number < lines - 1 else (1, renderer.max_chars)
         if hand is not None:
             ink = compose_line(hand, rng, size, renderer.text.line)
-            gray, text = render_line(ink, rng, height, [], renderer.variation), ink.text
+            if renderer.variation > 0:  # the same way on every line
+                ink = vary(ink, np.random.default_rng(habit), renderer.variation)
+            drawn.append(_drawn(ink, x_height, pen))
+            texts.append(ink.text)
         else:
             assert font is not None
             text = "".join(c for c in renderer.text.line(rng, *size) if c in font.characters).strip() or "a"
-            coverage, baseline = render_text(font, text, height / 2.9, rng)
-            top = max(0, round(baseline - 0.68 * height))
-            gray = np.asarray(255 - coverage[top : top + height], np.uint8)
-        inks.append(normalise_line(gray, height))
-        texts.append(text)
-    step = height * float(rng.uniform(0.75, 1.1))
-    margin = int(rng.integers(2, height // 2))
-    lefts = [int(margin + abs(rng.normal(0, 0.1)) * height) for _ in inks]
-    page = np.zeros(
-        (round((lines - 1) * step) + height, max(i.shape[1] + x for i, x in zip(inks, lefts, strict=True))), np.uint8
-    )
-    for number, (ink_image, left) in enumerate(zip(inks, lefts, strict=True)):
-        top = round(number * step)
-        part = page[top : top + ink_image.shape[0], left : left + ink_image.shape[1]]
-        np.maximum(part, ink_image, out=part)
-    return page, "\n".join(texts)
+            drawn.append(render_text(font, text, x_height, rng))
+            texts.append(text)
+    above = max(baseline for _, baseline in drawn) + int(rng.integers(1, 12))
+    lefts = [int((rng.uniform(0.05, 0.5) + abs(rng.normal(0, 0.15))) * renderer.height) for _ in drawn]
+    tops = [
+        max(0, round(above + (number + rng.normal(0, 0.04)) * step - baseline))
+        for number, (_, baseline) in enumerate(drawn)
+    ]
+    height = max(top + line.shape[0] for (line, _), top in zip(drawn, tops, strict=True))
+    width = max(left + line.shape[1] for (line, _), left in zip(drawn, lefts, strict=True))
+    page = np.zeros((height + int(rng.integers(1, 12)), width + int(rng.integers(2, 24))), np.uint8)
+    for (line, _), left, top in zip(drawn, lefts, tops, strict=True):
+        part = page[top : top + line.shape[0], left : left + line.shape[1]]
+        np.maximum(part, line, out=part)
+    gray = on_paper(_tilted(page, float(rng.normal(0, TILT))), rng, renderer.clean)
+    return normalise_line(gray, gray.shape[0]), "\n".join(texts)
+
+
+def _drawn(ink: Strokes, x_height: float, pen: Pen) -> tuple[Ink, float]:
+    """Ink coverage (H, W) of a line whose letters are `x_height` pixels tall, and the y of its baseline."""
+    points = np.concatenate(ink.strokes) * x_height
+    room = np.ceil(pen.width * x_height) + 2  # strokes are as wide as the pen
+    left, top = points.min(0) - room
+    right, bottom = points.max(0) + room
+    canvas = np.zeros((int(np.ceil(bottom - top)), int(np.ceil(right - left))), np.uint8)
+    draw_ink(ink.strokes, x_height, (float(-left), float(-top)), canvas, pen)
+    return canvas, float(-top)
+
+
+def _tilted(page: Ink, rise: float) -> Ink:
+    """The page (H, W) whose lines rise by `rise` pixels from left to right, taller by as much."""
+    more = int(abs(rise))
+    if not more:
+        return page
+    slope = -rise / page.shape[1]
+    move = np.array([[1, 0, 0], [slope, 1, max(rise, 0.0)]], np.float32)
+    return np.asarray(cv2.warpAffine(page, move, (page.shape[1], page.shape[0] + more)), np.uint8)
 
 
 def collate_paragraphs(samples: Sequence[tuple[Ink, list[list[int]]]]) -> ParagraphBatch:
