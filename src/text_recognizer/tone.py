@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from text_recognizer.framing import sheet_box, shrink
+
 Gray = NDArray[np.uint8]
 
 _BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of R, G, B
@@ -34,21 +36,6 @@ def dark_on_light(rgb: NDArray[np.uint8]) -> tuple[Gray, bool]:
     if inverted:
         gray = np.asarray(cv2.bitwise_not(gray), np.uint8)
     return _without_dark_bands(gray), inverted
-
-
-def shrink(gray: Gray, scale: float, *, exact: bool = False) -> Gray:
-    """`gray` (H, W) at `scale`, at most 1; no side becomes shorter than a pixel.
-
-    For a look at the whole, in a fifth of the time of the mean over areas, which `exact` asks for.
-    """
-    height, width = (max(1, round(side * scale)) for side in gray.shape)
-    if exact and gray.shape != (height, width):
-        return np.asarray(cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    while 2 * width <= gray.shape[1] and 2 * height <= gray.shape[0]:
-        gray = np.asarray(cv2.resize(gray, (gray.shape[1] // 2, gray.shape[0] // 2), interpolation=cv2.INTER_AREA))
-    if gray.shape == (height, width):
-        return gray
-    return np.asarray(cv2.resize(gray, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _most_contrast(rgb: NDArray[np.uint8]) -> Gray:
@@ -113,18 +100,50 @@ def is_light_on_dark(gray: Gray) -> bool:
 
     The mean brightness does not decide: a letter photographed on a dark table is mostly dark. Strokes are thin, so the
     median of their neighbourhood is the ground, and ink differs from it to one side. The bright and the dark parts of
-    the image vote separately, so that the grain of a table does not outvote the paper on it.
+    the image vote separately, so that the grain of a table does not outvote the paper on it. A small sheet is looked at
+    closely: from afar, only its edges stand out.
     """
-    gray = shrink(gray, min(1.0, 800 / max(gray.shape), math.sqrt(0.3e6 / gray.size)))
-    # A window of about two lines of a page; larger than a stroke of a single line that fills the image.
-    window = max(31, min(gray.shape) // 8) | 1
+    small = shrink(gray, min(1.0, 800 / max(gray.shape), math.sqrt(0.3e6 / gray.size)))
+    box = sheet_box(small)
+    if box is None:
+        return _stands_out_light(small)
+    across, down = gray.shape[1] / small.shape[1], gray.shape[0] / small.shape[0]
+    left, top, right, bottom = box
+    sheet = gray[int(top * down) : math.ceil(bottom * down), int(left * across) : math.ceil(right * across)]
+    _, light, _ = _ink(small)
+    light[top:bottom, left:right] = 0
+    near = shrink(np.asarray(sheet), min(1.0, 800 / max(sheet.shape)))
+    dark = _ink(near)[2].sum() * ((bottom - top) * (right - left) / near.size)
+    if _is_chalk(float(light.sum()), float(dark), float(light.mean())):
+        return True
+    return _stands_out_light(near)
+
+
+def _is_chalk(on_dark: float, on_bright: float, mean: float) -> bool:
+    """Whether light writing on the dark outweighs dark writing on the bright: sums, and the mean of the first."""
+    return on_dark > 4 * on_bright and mean > 0.2
+
+
+def _window(gray: Gray) -> int:
+    """Side of the neighbourhood, of about two lines of a page; larger than a stroke of a line that fills the image."""
+    return int(max(31, min(gray.shape) // 8)) | 1
+
+
+def _ink(gray: Gray) -> tuple[Gray, Gray, Gray]:
+    """The ground of `gray` (H, W), and by how much more than noise each pixel is lighter and darker than it."""
+    window = _window(gray)
     padded = cv2.copyMakeBorder(gray, window, window, window, window, cv2.BORDER_REFLECT)
     ground = np.ascontiguousarray(cv2.medianBlur(padded, window)[window:-window, window:-window])
     noise = 16
     # OpenCV's differences end at 0.
     light = cv2.subtract(cv2.subtract(gray, ground), noise)  # type: ignore[call-overload]
     dark = cv2.subtract(cv2.subtract(ground, gray), noise)  # type: ignore[call-overload]
+    return ground.astype(np.uint8), light, dark
 
+
+def _stands_out_light(gray: Gray) -> bool:
+    """`is_light_on_dark` of an image of at most 800 pixels a side."""
+    ground, light, dark = _ink(gray)
     split, _ = cv2.threshold(ground, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     bright = ground > split
     has_paper = False
@@ -134,12 +153,11 @@ def is_light_on_dark(gray: Gray) -> bool:
     if has_paper:
         # Bright paper on something dark, or a blackboard on a bright wall. The edge between the two is neither,
         # nor are its corners, which the median rounds.
-        kernel = np.ones((window // 2, window // 2), np.uint8)
+        kernel = np.ones((_window(gray) // 2, _window(gray) // 2), np.uint8)
         inside = cv2.erode(bright.astype(np.uint8), kernel).astype(bool)
         outside = cv2.erode((~bright).astype(np.uint8), kernel).astype(bool)
-        ink_on_bright = float(dark[inside].sum())
-        ink_on_dark = float(light[outside].sum())
-        return ink_on_dark > 4 * ink_on_bright and float(light[outside].mean() if outside.any() else 0) > 0.2
+        mean = float(light[outside].mean()) if outside.any() else 0.0
+        return _is_chalk(float(light[outside].sum()), float(dark[inside].sum()), mean)
     light_mass, dark_mass = float(light.mean()), float(dark.mean())
     if max(light_mass, dark_mass) < 0.02:  # nothing stands out: a blank page is paper, whatever its shade
         return bool(np.median(gray) < 64)

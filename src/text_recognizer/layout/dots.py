@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from text_recognizer.tone import shrink
+from text_recognizer.framing import shrink
 
 Gray = NDArray[np.uint8]
 Points = NDArray[np.float32]

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from text_recognizer.framing import shrink
 from text_recognizer.layout.finder import FoundLine
 from text_recognizer.layout.prepare import flatten_paper
-from text_recognizer.tone import shrink
 
 Gray = NDArray[np.uint8]
 

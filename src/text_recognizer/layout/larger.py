@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from text_recognizer.framing import shrink
 from text_recognizer.layout.finder import FoundLine, LineFinder, covered_by, lines_from_traces
 from text_recognizer.layout.prepare import flatten_paper
 from text_recognizer.layout.trace import Trace
-from text_recognizer.tone import shrink
 
 Gray = NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from text_recognizer.tone import shrink
+from text_recognizer.framing import shrink
 
 Gray = NDArray[np.uint8]
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from text_recognizer.framing import Box, sheet_box, shrink
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.doubles import without_doubles
 from text_recognizer.layout.ends import with_signs
@@ -27,7 +28,6 @@ from text_recognizer.layout.slopes import is_sloping, level_lines
 from text_recognizer.layout.strays import stray_lines
 from text_recognizer.layout.vertical import turn_notes
 from text_recognizer.page import Point, orientation_of
-from text_recognizer.tone import shrink
 
 Gray = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -48,6 +48,7 @@ SHORT = 6.0  # heights of a line: longer ones run across the page as it is
 SIDES = (256, 512)  # pixels of the longer side of pages whose writing is large
 ROOM = 0.25  # of the longer side, as a margin around writing that fills its page
 CLOSE = 8_000_000  # pixels of a page that is looked at once more; with more, it only costs more
+SMALL_SHEET, FEW = 0.15, 1  # of the picture: it is looked at by itself; lines that it must hold at least
 STRETCHED = 2.0  # faxes have half as many dots on a side as on the other
 
 
@@ -168,6 +169,27 @@ def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
         judge: the recogniser's, as `Recognizer.ctc_probabilities` returns it.
         line_height: of line crops, pixels.
     """
+    box = sheet_box(gray)
+    if box is not None and (box[2] - box[0]) * (box[3] - box[1]) < SMALL_SHEET * gray.size:
+        near = _on_sheet(gray, box, finder, judge, line_height)
+        if len(near) >= FEW and _mean(judge([crop for _, crop in near[:MOST]])) >= UPRIGHT:
+            return near
+    return _lines(gray, finder, judge, line_height)
+
+
+def _on_sheet(gray: Gray, box: Box, finder: LineFinder, judge: Judge, line_height: int) -> list[tuple[Place, Gray]]:
+    """The lines in a part of a page, in pixels of the page."""
+    left, top, right, bottom = box
+    lines = _lines(np.ascontiguousarray(gray[top:bottom, left:right]), finder, judge, line_height)
+
+    def moved(points: Sequence[Point]) -> tuple[Point, ...]:
+        return tuple((x + left, y + top) for x, y in points)
+
+    return [((moved(polygon), moved(baseline or ())), crop) for (polygon, baseline), crop in lines]
+
+
+def _lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -> list[tuple[Place, Gray]]:
+    """`find_lines` of a page that is not much smaller than its picture."""
     look = _best_look(gray, finder, judge, line_height)
     if is_sloping(look.lines):
         level = replace(look, lines=level_lines(look.image, look.lines, finder))

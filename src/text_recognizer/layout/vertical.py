@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from text_recognizer.framing import shrink
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.finder import LineFinder
 from text_recognizer.layout.orientation import Place, rotate, rotate_back
 from text_recognizer.layout.prepare import flatten_paper
-from text_recognizer.tone import shrink
 
 Gray = NDArray[np.uint8]
 
