@@ -73,3 +73,13 @@ def test_small_sheet_is_read_in_its_place(sheet):
     for line, other in zip(page.lines, alone.lines, strict=True):
         shift = np.mean(line.polygon, axis=0) - np.mean(other.polygon, axis=0)
         assert np.abs(shift - WHERE).max() < 20
+
+
+def test_writing_around_a_light_part_is_read_too(letter):
+    gray = load_image(letter).gray
+    form = (0.8 * gray).astype(np.uint8)  # shaded, but for one field
+    part = np.s_[760:960, 300:900]
+    form[part] = gray[part]
+    assert sheet_box(form) is not None
+    reader = Reader(threads=1)
+    assert len(reader.read(form, "fast").lines) >= len(reader.read(gray, "fast").lines) - 1

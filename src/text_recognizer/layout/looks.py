@@ -48,7 +48,7 @@ SHORT = 6.0  # heights of a line: longer ones run across the page as it is
 SIDES = (256, 512)  # pixels of the longer side of pages whose writing is large
 ROOM = 0.25  # of the longer side, as a margin around writing that fills its page
 CLOSE = 8_000_000  # pixels of a page that is looked at once more; with more, it only costs more
-SMALL_SHEET, FEW = 0.15, 1  # of the picture: it is looked at by itself; lines that it must hold at least
+SMALL_SHEET = 0.15  # of the picture: it is looked at by itself, unless there is writing beside it
 STRETCHED = 2.0  # faxes have half as many dots on a side as on the other
 
 
@@ -172,9 +172,22 @@ def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
     box = sheet_box(gray)
     if box is not None and (box[2] - box[0]) * (box[3] - box[1]) < SMALL_SHEET * gray.size:
         near = _on_sheet(gray, box, finder, judge, line_height)
-        if len(near) >= FEW and _mean(judge([crop for _, crop in near[:MOST]])) >= UPRIGHT:
-            return near
+        if near and _mean(judge([crop for _, crop in near[:MOST]])) >= UPRIGHT:
+            beside = Look(gray, np.eye(2, 3), gray.shape, _beside(finder.find(gray, brief=True), box), line_height)
+            if _mean(judge(beside.longest(COMPARED))) < UPRIGHT:
+                return near
     return _lines(gray, finder, judge, line_height)
+
+
+def _beside(lines: Sequence[FoundLine], box: Box) -> list[FoundLine]:
+    """The lines whose middle lies outside a part of the page."""
+    left, top, right, bottom = box
+
+    def is_inside(line: FoundLine) -> bool:
+        x, y = np.mean(line.polygon, axis=0)
+        return bool(left <= x <= right and top <= y <= bottom)
+
+    return [line for line in lines if not is_inside(line)]
 
 
 def _on_sheet(gray: Gray, box: Box, finder: LineFinder, judge: Judge, line_height: int) -> list[tuple[Place, Gray]]:
