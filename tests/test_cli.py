@@ -209,6 +209,12 @@ def test_missing_extra_says_what_to_install(command):
     assert b"run in the repository: pip install --editable '.[train]' -c constraints.txt" in done.stderr
 
 
+def test_missing_module_of_the_package_is_not_taken_for_an_extra(monkeypatch):
+    monkeypatch.setitem(COMMANDS, "doctor", ("text_recognizer.not_there", "review", ""))
+    with pytest.raises(ModuleNotFoundError):
+        main(["doctor"])
+
+
 def test_advice_never_replaces_a_checkout_by_a_wheel_that_lacks_weights(monkeypatch, tmp_path):
     module = tmp_path / "lib" / "text_recognizer" / "errors.py"
     monkeypatch.setattr(errors, "__file__", str(module))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import text_recognizer
-from text_recognizer import formats
-from text_recognizer.cli import COMMANDS, _parser, main
+from text_recognizer import client, formats
+from text_recognizer.cli import COMMANDS, main, parser
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -58,7 +58,7 @@ def test_commands_are_understood(page):
         argv = shlex.split(re.split(r" (?:&&|\||>) |\\$", line)[0], comments=True)[1:]
         assert argv[0] in {*COMMANDS, "read", "serve"}, line
         if argv[0] == "read":
-            assert _parser().parse_args(argv).command == "read"
+            assert parser().parse_args(argv).command == "read"
 
 
 # What is in every clone is read; other commands are only parsed: they need a person's own files, or minutes.
@@ -118,6 +118,8 @@ def test_reference_has_every_public_name():
     reference = "".join(page.read_text("utf-8") for page in (DOCS / "api").glob("*.md"))
     for name in set(text_recognizer.__all__) - {"__version__"}:
         assert re.search(rf"^\.\. auto(?:class|function):: text_recognizer\.(?:\w+\.)?{name}$", reference, re.MULTILINE)
+    for name in client.__all__:
+        assert re.search(rf"^\.\. auto(?:class|exception):: text_recognizer\.client\.{name}$", reference, re.MULTILINE)
     assert ".. automodule:: text_recognizer.errors\n   :members:" in reference
 
 

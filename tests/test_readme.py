@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import text_recognizer
-from text_recognizer.cli import _parser
+from text_recognizer.cli import parser
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,7 +48,7 @@ def test_read_commands_are_understood():
     commands = re.findall(r"^text-recognizer (read .*?)(?: *#.*)?$", "\n".join(blocks("sh")), re.MULTILINE)
     assert commands
     for command in commands:
-        assert _parser().parse_args(command.split()).command == "read"
+        assert parser().parse_args(command.split()).command == "read"
 
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
