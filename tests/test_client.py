@@ -10,9 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import uvicorn
 
-from text_recognizer import client as client_module
 from text_recognizer.bundle import Bundle
-from text_recognizer.client import AsyncClient, Client, ServiceError
+from text_recognizer.client import AsyncClient, Client, ServiceError, clients
 from text_recognizer.errors import ImageRejected, UsageError
 from text_recognizer.reader import Reader
 from text_recognizer.service.app import create_app
@@ -155,14 +154,14 @@ def test_it_waits_with_await_too(in_trouble):
 
 
 def test_connection_that_breaks_is_tried_again(in_trouble, monkeypatch):
-    monkeypatch.setattr(client_module, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(clients, "LONGEST_PAUSE", 0.05)
     in_trouble.answers = [(0, {}, b""), (200, {}, PAGE)]
     with Client(in_trouble.address) as client:
         assert client.read(b"x").model == "m@1"
 
 
 def test_after_so_many_attempts_it_gives_up(in_trouble, monkeypatch):
-    monkeypatch.setattr(client_module, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(clients, "LONGEST_PAUSE", 0.05)
     in_trouble.answers = [BUSY] * 10
     with Client(in_trouble.address, retries=2) as client:
         with pytest.raises(ServiceError):
@@ -245,7 +244,7 @@ def test_image_and_page_are_sent_where_the_service_has_forgotten_them(feedback_a
 
 
 def test_feedback_that_is_tried_again_bears_the_same_id(in_trouble, monkeypatch):
-    monkeypatch.setattr(client_module, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(clients, "LONGEST_PAUSE", 0.05)
     kept = {"id": "f", "request_id": "r", "image_stored": True, "page_stored": True, "outside_alphabet": []}
     in_trouble.answers = [(503, {}, b"{}"), (0, {}, b""), (201, {}, json.dumps(kept).encode())]
     with Client(in_trouble.address) as client:
@@ -255,7 +254,7 @@ def test_feedback_that_is_tried_again_bears_the_same_id(in_trouble, monkeypatch)
 
 
 def test_reading_that_is_tried_again_is_the_same_request(in_trouble, monkeypatch):
-    monkeypatch.setattr(client_module, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(clients, "LONGEST_PAUSE", 0.05)
     in_trouble.answers = [(503, {}, b"{}"), (200, {}, PAGE)]
     with Client(in_trouble.address) as client:
         client.read(b"x")

@@ -1,76 +1,41 @@
-"""A client of the service: `Client("http://127.0.0.1:8000").read("page.jpg").text`.
-
-Needs httpx, but neither a model nor ONNX Runtime.
-"""
+"""`Client` and `AsyncClient`: when a request is sent, sent again, and given up."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
-import uuid
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO, Generic, TypeVar
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from typing import Any, TypeVar
 
 import httpx
 
-from text_recognizer.errors import ImageRejected, TextRecognizerError, UsageError
-from text_recognizer.feedback.record import REQUEST_ID, Flag
-from text_recognizer.formats.json_lines import from_dict, line_from_dict, to_dict
+from text_recognizer.client.messages import (
+    Answer,
+    Events,
+    Lines,
+    PageResult,
+    Parser,
+    ServiceError,
+    Source,
+    Stored,
+    answer_from,
+    document_request,
+    feedback_body,
+    read_request,
+    refusal,
+    request_id_of,
+    stored_from,
+    unreachable,
+    with_image,
+)
+from text_recognizer.feedback.record import Flag
 from text_recognizer.page import Line, Mode, Page
 
 T = TypeVar("T")
-Source = str | Path | bytes | BinaryIO
 
 RETRIED = (429, 502, 503, 504)
-LONGEST_PAUSE = 60.0
-
-
-class ServiceError(TextRecognizerError):
-    """The service refused, or is not reachable. `code`, `status` and `request_id` are those of its answer."""
-
-    def __init__(
-        self, message: str, status: int | None = None, code: str = "unreachable", request_id: str = ""
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code  # type: ignore[misc]  # of each answer, not of the class
-        self.request_id = request_id
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A page with the id of its request, which feedback refers to, and `timings` in seconds."""
-
-    page: Page
-    request_id: str
-    timings: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class PageResult:
-    """A page of a document: its number from 1 and how many there are, and the answer, or the error in its place."""
-
-    number: int
-    count: int
-    answer: Answer | None = None
-    error: TextRecognizerError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What the service stored of feedback. `outside_alphabet`: characters that are not in the model's alphabet."""
-
-    id: str
-    request_id: str
-    image_stored: bool
-    page_stored: bool
-    outside_alphabet: tuple[str, ...]
-
+LONGEST_PAUSE = 60.0  # seconds between two attempts
 
 Flow = Generator[httpx.Request | float, httpx.Response, T]
 """Requests to send and seconds to pause, one after the other; receives the answers to the requests."""
@@ -107,17 +72,17 @@ class _Flows:
             attempt += 1
 
     def _page_flow(self, image: Source, **params: str | None) -> Flow[httpx.Response]:
-        return (yield from self._answer_flow("POST", "/v1/read", **_request(image, **params)))
+        return (yield from self._answer_flow("POST", "/v1/read", **read_request(image, **params)))
 
     def _read_flow(self, image: Source, mode: Mode, language: str | None) -> Flow[Answer]:
-        return _answer((yield from self._page_flow(image, mode=mode, language=language)).json())
+        return answer_from((yield from self._page_flow(image, mode=mode, language=language)).json())
 
     def _feedback_flow(self, feedback: dict[str, Any], reading: Answer | str, image: Source | None) -> Flow[Stored]:
         try:
-            return _stored((yield from self._answer_flow("POST", "/v1/feedback", json=feedback)).json())
+            return stored_from((yield from self._answer_flow("POST", "/v1/feedback", json=feedback)).json())
         except ServiceError as error:
-            content = _with_image(error, feedback, reading, image)
-        return _stored((yield from self._answer_flow("POST", "/v1/feedback", **content)).json())
+            content = with_image(error, feedback, reading, image)
+        return stored_from((yield from self._answer_flow("POST", "/v1/feedback", **content)).json())
 
     def _models_flow(self) -> Flow[dict[str, Any]]:
         models: dict[str, Any] = (yield from self._answer_flow("GET", "/v1/models")).json()
@@ -127,7 +92,7 @@ class _Flows:
         """Seconds until the next attempt. Raises the error of `result` where there is none."""
         answer = result if isinstance(result, httpx.Response) else None
         if attempt >= self._retries or (answer is not None and answer.status_code not in RETRIED):
-            raise _unreachable(result) if isinstance(result, httpx.TransportError) else _refusal(result)
+            raise unreachable(result) if isinstance(result, httpx.TransportError) else refusal(result)
         after = answer.headers.get("retry-after", "") if answer is not None else ""
         seconds = float(after) if after.isdigit() else 0.5 * 2**attempt
         # Clients that were refused at the same time should not all return at the same time.
@@ -171,7 +136,7 @@ class Client(_Flows):
 
     def stream(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> Iterator[Line]:
         """The lines of the page as they are read. Raises as `read` does; after the first line nothing is retried."""
-        return self._parsed(_request(image, mode=mode, stream="true", language=language), _Events)
+        return self._parsed(read_request(image, mode=mode, stream="true", language=language), Events)
 
     def read_pages(
         self,
@@ -189,7 +154,7 @@ class Client(_Flows):
         A page that cannot be read comes with its `error`, and the others are still read. After the first page nothing
         is retried. Raises as `read` does where the document cannot be read, or the connection breaks.
         """
-        return self._parsed(_document_content(document, mode, language, pages, password, embedded_text), _Lines)
+        return self._parsed(document_request(document, mode, language, pages, password, embedded_text), Lines)
 
     def feedback(
         self,
@@ -212,12 +177,12 @@ class Client(_Flows):
         feedback sent twice under one id is stored once; by default one is made for all attempts of this call.
         Raises `ServiceError`: `unknown-request`, `feedback-rejected`, `feedback-off`, `feedback-unavailable`.
         """
-        feedback = _feedback(reading, flag, comment, lines, text, checked, mode, id)
+        feedback = feedback_body(reading, flag, comment, lines, text, checked, mode, id)
         return self._run(self._feedback_flow(feedback, reading, image))
 
     def delete_feedback(self, reading: Answer | str) -> None:
         """Delete all that the service stores of a reading. Raises `ServiceError`: `unknown-request` and others."""
-        self._run(self._answer_flow("DELETE", f"/v1/feedback/{_request_id(reading)}"))
+        self._run(self._answer_flow("DELETE", f"/v1/feedback/{request_id_of(reading)}"))
 
     def models(self) -> dict[str, Any]:
         """The model that reads, and the formats that the service writes."""
@@ -233,7 +198,7 @@ class Client(_Flows):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _parsed(self, content: dict[str, Any], kind: type[_Parser[T]]) -> Iterator[T]:
+    def _parsed(self, content: dict[str, Any], kind: type[Parser[T]]) -> Iterator[T]:
         attempt = 0
         while True:
             parser = kind()
@@ -301,7 +266,7 @@ class AsyncClient(_Flows):
 
     def stream(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> AsyncIterator[Line]:
         """See `Client.stream`."""
-        return self._parsed(_request(image, mode=mode, stream="true", language=language), _Events)
+        return self._parsed(read_request(image, mode=mode, stream="true", language=language), Events)
 
     def read_pages(
         self,
@@ -314,7 +279,7 @@ class AsyncClient(_Flows):
         embedded_text: bool = False,
     ) -> AsyncIterator[PageResult]:
         """See `Client.read_pages`."""
-        return self._parsed(_document_content(document, mode, language, pages, password, embedded_text), _Lines)
+        return self._parsed(document_request(document, mode, language, pages, password, embedded_text), Lines)
 
     async def feedback(
         self,
@@ -330,12 +295,12 @@ class AsyncClient(_Flows):
         id: str | None = None,  # noqa: A002
     ) -> Stored:
         """See `Client.feedback`."""
-        feedback = _feedback(reading, flag, comment, lines, text, checked, mode, id)
+        feedback = feedback_body(reading, flag, comment, lines, text, checked, mode, id)
         return await self._run(self._feedback_flow(feedback, reading, image))
 
     async def delete_feedback(self, reading: Answer | str) -> None:
         """See `Client.delete_feedback`."""
-        await self._run(self._answer_flow("DELETE", f"/v1/feedback/{_request_id(reading)}"))
+        await self._run(self._answer_flow("DELETE", f"/v1/feedback/{request_id_of(reading)}"))
 
     async def models(self) -> dict[str, Any]:
         """See `Client.models`."""
@@ -351,7 +316,7 @@ class AsyncClient(_Flows):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _parsed(self, content: dict[str, Any], kind: type[_Parser[T]]) -> AsyncIterator[T]:
+    async def _parsed(self, content: dict[str, Any], kind: type[Parser[T]]) -> AsyncIterator[T]:
         attempt = 0
         while True:
             parser = kind()
@@ -387,176 +352,3 @@ class AsyncClient(_Flows):
         except StopIteration as end:
             result: T = end.value
             return result
-
-
-# ---------------------------------------------------------------------------------------------- requests and answers
-
-
-def _request(image: Source, **params: str | None) -> dict[str, Any]:
-    """A request to read `image`. All attempts have one id: a service that stores readings stores this one once."""
-    given = {name: value for name, value in params.items() if value is not None}
-    return {"params": given, "headers": {"X-Request-ID": uuid.uuid4().hex}, **_content(image)}
-
-
-def _content(image: Source) -> dict[str, Any]:
-    """The body, in memory so that it can be sent again."""
-    if isinstance(image, str) and image.startswith(("http://", "https://")):
-        return {"json": {"image_url": image}}
-    if isinstance(image, str) and image.startswith("data:"):
-        return {"json": {"image": image}}
-    if isinstance(image, bytes | bytearray | memoryview):
-        data, name = bytes(image), "image"
-    elif isinstance(image, str | Path):
-        try:
-            data, name = Path(image).read_bytes(), Path(image).name
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ImageRejected(f"{image} cannot be opened ({reason}); check the path") from None
-    elif hasattr(image, "read"):
-        data, name = image.read(), "image"
-    else:
-        raise UsageError(f"cannot send a {type(image).__name__}; give a path, a URL, bytes or a binary file")
-    return {"files": {"image": (name, data, "application/octet-stream")}}
-
-
-def _document_content(
-    document: Source,
-    mode: Mode,
-    language: str | None,
-    pages: str | None,
-    password: str | None,
-    embedded_text: bool,
-) -> dict[str, Any]:
-    wanted = "true" if embedded_text else None
-    request = _request(document, mode=mode, language=language, pages=pages, embedded_text=wanted)
-    if password:
-        request["headers"]["X-Document-Password"] = password
-    return request
-
-
-def _answer(content: dict[str, Any]) -> Answer:
-    timings = {str(name): float(seconds) for name, seconds in dict(content.get("timings", {})).items()}
-    return Answer(from_dict(content), str(content.get("request_id", "")), timings)
-
-
-def _request_id(reading: Answer | str) -> str:
-    request_id = reading if isinstance(reading, str) else reading.request_id
-    if not REQUEST_ID.fullmatch(request_id) or not request_id.strip("."):
-        raise UsageError(f"{request_id!r} is not a request id; give the result of read_answer, or its request_id")
-    return request_id
-
-
-def _feedback(
-    reading: Answer | str,
-    flag: Flag | None,
-    comment: str,
-    lines: Sequence[str] | None,
-    text: str | None,
-    checked: bool,
-    mode: Mode | None,
-    feedback_id: str | None,
-) -> dict[str, Any]:
-    if isinstance(lines, str):
-        raise UsageError("lines must be a text for each line of the page; give the whole text as text")
-    return {
-        "request_id": _request_id(reading),
-        "id": feedback_id or uuid.uuid4().hex,
-        "flag": flag,
-        "comment": comment,
-        "lines": None if lines is None else list(lines),
-        "text": text,
-        "checked": checked,
-        "mode": mode,
-    }
-
-
-def _with_image(
-    error: ServiceError, feedback: dict[str, Any], reading: Answer | str, image: Source | None
-) -> dict[str, Any]:
-    """The body with image and page, where `error` asks for them and they are known; raises `error` otherwise."""
-    content = _content(image) if image is not None and error.code == "unknown-request" else {}
-    if isinstance(reading, str) or "files" not in content:
-        raise error
-    return {**content, "data": {"feedback": json.dumps({**feedback, "page": to_dict(reading.page)})}}
-
-
-def _stored(content: dict[str, Any]) -> Stored:
-    return Stored(
-        str(content["id"]),
-        str(content["request_id"]),
-        bool(content["image_stored"]),
-        bool(content["page_stored"]),
-        tuple(str(character) for character in content["outside_alphabet"]),
-    )
-
-
-def _unreachable(error: httpx.TransportError) -> ServiceError:
-    reason = str(error) or type(error).__name__
-    return ServiceError(f"the service is not reachable ({reason}); check its address, and whether it runs")
-
-
-def _refusal(answer: httpx.Response) -> TextRecognizerError:
-    try:
-        problem = answer.json()
-    except ValueError:
-        problem = None
-    if not isinstance(problem, dict):
-        problem = {}
-    return _error({"status": answer.status_code, **problem})
-
-
-def _error(problem: dict[str, Any]) -> TextRecognizerError:
-    """The error that a problem document describes."""
-    status = int(problem.get("status", 0))
-    detail = str(problem.get("detail") or f"the service answered {status}")
-    if problem.get("code") == ImageRejected.code:
-        return ImageRejected(detail)
-    return ServiceError(detail, status, str(problem.get("code", "error")), str(problem.get("request_id", "")))
-
-
-class _Parser(ABC, Generic[T]):
-    """Reads the lines of a streamed answer; once it has `begun`, nothing is retried."""
-
-    begun = False
-
-    @abstractmethod
-    def parse(self, text: str) -> T | None:
-        """What a line of the stream brings, if it brings anything. Raises the error that it describes."""
-
-    def check_end(self) -> None:
-        """Raise `ServiceError` where the stream broke off."""
-
-
-class _Events(_Parser[Line]):
-    """Server-sent events of one line of data each."""
-
-    def __init__(self) -> None:
-        self._name = ""
-        self._ended = False
-
-    def parse(self, text: str) -> Line | None:
-        field, _, value = text.partition(": ")
-        if field == "event":
-            self._name, self.begun = value, True
-        if field != "data":
-            return None
-        self._ended = self._ended or self._name == "page"
-        if self._name == "problem":
-            raise _error(json.loads(value))
-        return line_from_dict(json.loads(value)) if self._name == "line" else None
-
-    def check_end(self) -> None:
-        if not self._ended:
-            raise ServiceError("the connection broke before the page was complete; read it again")
-
-
-class _Lines(_Parser[PageResult]):
-    """The answer to a document, a line of JSON for each page; to an image, its page alone."""
-
-    def parse(self, text: str) -> PageResult:
-        content = json.loads(text)
-        number, count = int(content.get("page", 1)), int(content.get("count", 1))
-        self.begun = True
-        if "problem" in content:
-            return PageResult(number, count, error=_error(content["problem"]))
-        return PageResult(number, count, answer=_answer(content))
