@@ -14,11 +14,9 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from text_recognizer.evaluation.metrics import Normalisation, errors
-from text_recognizer.page import Mode
+from text_recognizer.page import MODES
 from text_recognizer.reader import Reader
 from text_recognizer.synthesis.sources.real_lines import RealLines
-
-MODES: tuple[Mode, ...] = ("fast", "accurate")
 
 
 def folded(text: str) -> str:

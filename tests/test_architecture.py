@@ -12,12 +12,12 @@ from text_recognizer import cli
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "text_recognizer"
 ABOVE_ALL = {"cli", "doctor", "integrations", "__main__", "__init__"}
-BACK_ENDS = {"langchain", "ocrmypdf", "ray", "s3", "hf", "postgres", "wandb", "mlflow", "lambda", "parquet"}
+TEXT = (ROOT / "docs/architecture.md").read_text("utf-8")
 
 
 def wings():
     """Wing: modules, extras and commands, in the order of the table."""
-    rows = re.findall(r"^\| \*\*(\w+)\*\* \|(.+)\|$", (ROOT / "docs/architecture.md").read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| \*\*(\w+)\*\* \|(.+)\|$", TEXT, re.MULTILINE)
     cells = {name: [re.findall(r"`([^`]+)`", cell) for cell in row.split("|")[:3]] for name, row in rows}
     assert list(cells) == ["read", "measure", "review", "serve", "learn"]
     return cells
@@ -70,5 +70,30 @@ def test_commands_and_their_extras_are_those_of_their_wing():
 
 def test_extras_are_those_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    listed = {extra for _, extras, _ in wings().values() for extra in extras}
-    assert set(project["optional-dependencies"]) == listed | BACK_ENDS
+    of_wings = {extra for _, extras, _ in wings().values() for extra in extras}
+    (others,) = re.findall(r"The other extras .*?\.\n", TEXT, re.DOTALL)
+    assert set(project["optional-dependencies"]) == of_wings | set(re.findall(r"`([a-z0-9]+)`", others))
+
+
+def private(name):
+    return any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
+
+
+def private_names(file):
+    """Private names of the package that a file imports, patches or names in a string; ruff's SLF finds attributes."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        match node:
+            case ast.ImportFrom(module=str(module), names=names) if module.split(".")[0] == "text_recognizer":
+                yield from (f"{module}.{alias.name}" for alias in names if private(f"{module}.{alias.name}"))
+            case ast.Call(func=ast.Attribute(attr="setattr" | "delattr"), args=[_, ast.Constant(value=str(name)), *_]):
+                yield from {name} if private(name) else ()
+            case ast.Constant(value=str(name)) if re.fullmatch(r"text_recognizer(\.\w+)+", name) and private(name):
+                yield name
+
+
+OUTSIDE = sorted(file for folder in ("tests", "benchmarks", "tools") for file in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", OUTSIDE, ids=lambda file: str(file.relative_to(ROOT)))
+def test_private_names_of_the_package_are_used_inside_it_alone(file):
+    assert list(private_names(file)) == []

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 Mode = Literal["fast", "accurate"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 """How lines are read: `fast` takes one pass, `accurate` also uses the decoder and makes fewer errors."""
 
 Script = Literal["handwritten", "printed"]

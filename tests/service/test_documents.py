@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen import canvas
 
+from text_recognizer import pdf_pages
 from text_recognizer.client import Client
 from text_recognizer.errors import ImageRejected
 from text_recognizer.service import documents, turns
@@ -226,7 +227,8 @@ def test_pdf_is_opened_in_a_process_of_its_own_alone(http, monkeypatch):
     def opened(*_):
         raise AssertionError("PDFium in the service")
 
-    monkeypatch.setattr("text_recognizer.pdf_pages._pdf", opened)
+    for name in ("count_pages", "draw", "embedded", "printed", "unpack"):
+        monkeypatch.setattr(pdf_pages, name, opened)
     drawn = io.BytesIO()
     paper = canvas.Canvas(drawn, pagesize=(200, 100))
     paper.drawString(20, 50, "printed words")

@@ -52,7 +52,7 @@ def test_freed_memory_is_given_back_after_pages_and_not_while_idle(running, pict
             self.trims += 1
 
     library = Library()
-    monkeypatch.setattr(heap, "_c_library", lambda: library)
+    monkeypatch.setattr(heap, "c_library", lambda: library)
     monkeypatch.setattr(heap, "TRIM_SECONDS", 0.05)
     with running(threads=1) as service:
         assert service.http.post("/v1/read", content=picture, headers={"Content-Type": "image/png"}).status_code == 200

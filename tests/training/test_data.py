@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from text_recognizer.training.data import Codec, Pools, _Stream, collate
+from text_recognizer.training.data import BatchStream, Codec, Pools, collate
 from text_recognizer.training.models.recognizer import BOS, EOS, PAD, UNKNOWN
 
 
@@ -53,7 +53,7 @@ def test_a_stream_begun_in_the_middle_is_the_rest_of_the_stream() -> None:
     pools = Pools(Bars(), seed=3, batches=3, batch_size=4)  # type: ignore[arg-type]
 
     def take(start: int, count: int) -> list[torch.Tensor]:
-        stream = iter(_Stream(pools, start, workers=0))
+        stream = iter(BatchStream(pools, start, workers=0))
         return [next(stream).images for _ in range(count)]
 
     whole, rest = take(0, 8), take(5, 3)

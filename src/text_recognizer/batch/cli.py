@@ -19,7 +19,7 @@ from text_recognizer.devices import CPU, DEVICE_HELP
 from text_recognizer.documents import PDF_DPI, PageReference, find_pages, no_such_page
 from text_recognizer.embedded import EMBEDDED_HELP
 from text_recognizer.errors import ExtraMissing, UsageError, install_hint, printable
-from text_recognizer.page import Mode
+from text_recognizer.page import MODES, Mode
 
 
 def main(argv: list[str]) -> int:
@@ -165,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("parquet", "jsonl"),
         help="write all pages into one table too, pages.parquet (needs the 'parquet' extra) or pages.jsonl",
     )
-    parser.add_argument("--mode", choices=("fast", "accurate"), default="accurate", help="of reading (%(default)s)")
+    parser.add_argument("--mode", choices=MODES, default="accurate", help="of reading (%(default)s)")
     parser.add_argument("--language", metavar="TAG", help="of the text, such as fr (default: chosen for each page)")
     parser.add_argument("--model", help="folder of a bundle, or the name of a registered model (default: the shipped)")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes of one thread each (default: all cores)")

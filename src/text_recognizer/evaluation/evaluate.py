@@ -44,7 +44,7 @@ from text_recognizer.evaluation.truth import EvaluationSet, TruthPage
 from text_recognizer.images import load_image
 from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.line_image import line_polygon
-from text_recognizer.page import Mode, Page, Polygon
+from text_recognizer.page import MODES, Mode, Page, Polygon
 from text_recognizer.reader import Reader
 
 By = Literal["line", "page"]
@@ -350,7 +350,7 @@ def main(argv: list[str]) -> int:
     """Command line of `text-recognizer evaluate`."""
     parser = argparse.ArgumentParser(prog="text-recognizer evaluate", description=__doc__)
     parser.add_argument("set", type=Path, help="folder of ALTO/PAGE, paragraphs or line images; or a .jsonl manifest")
-    parser.add_argument("--mode", choices=("fast", "accurate"), default="accurate", help="of reading (%(default)s)")
+    parser.add_argument("--mode", choices=MODES, default="accurate", help="of reading (%(default)s)")
     parser.add_argument("--language", metavar="TAG", help="of the text, such as fr (default: chosen for each page)")
     parser.add_argument(
         "--by",

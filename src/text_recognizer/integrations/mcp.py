@@ -26,7 +26,7 @@ from text_recognizer import __version__
 from text_recognizer.devices import CPU, DEVICE_HELP
 from text_recognizer.documents import PageReference, find_pages
 from text_recognizer.errors import TextRecognizerError, UsageError
-from text_recognizer.page import Line, Mode, Page
+from text_recognizer.page import MODES, Line, Mode, Page
 from text_recognizer.reader import Reader
 
 PAGES = 10  # read by one call, unless the operator allows more
@@ -276,7 +276,7 @@ def main(argv: list[str]) -> int:
         "standard input and output.",
     )
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="the only folder that may be read")
-    parser.add_argument("--mode", choices=("fast", "accurate"), default="accurate", help="where a call does not say")
+    parser.add_argument("--mode", choices=MODES, default="accurate", help="where a call does not say")
     parser.add_argument("--model", help="folder of a bundle, or the name of a registered model (default: the shipped)")
     parser.add_argument("--max-pages", type=int, default=PAGES, metavar="N", help="read by one call (%(default)s)")
     parser.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all cores)")

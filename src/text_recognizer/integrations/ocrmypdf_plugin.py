@@ -30,7 +30,7 @@ from text_recognizer.errors import ImageRejected, TextRecognizerError
 from text_recognizer.formats import get_format
 from text_recognizer.images import MAX_PIXELS, MAX_SIDE, load_image
 from text_recognizer.layout.skew import skew_angle
-from text_recognizer.page import Page
+from text_recognizer.page import MODES, Page
 from text_recognizer.reader import Reader
 from text_recognizer.registry import resolve
 
@@ -171,9 +171,7 @@ def _add_options(parser: ArgumentParser) -> None:
         help=f"OCR engine: auto (default) is the one that --plugin names, else Tesseract; {NAME} reads handwriting; "
         "none only processes images",
     )
-    group.add_argument(
-        "--text-recognizer-mode", choices=("fast", "accurate"), default="accurate", help="fast: one pass, more errors"
-    )
+    group.add_argument("--text-recognizer-mode", choices=MODES, default="accurate", help="fast: one pass, more errors")
     group.add_argument("--text-recognizer-model", metavar="NAME", help="folder of a bundle, or a registered model")
     group.add_argument("--text-recognizer-device", default=CPU, metavar="NAME", help=DEVICE_HELP)
 

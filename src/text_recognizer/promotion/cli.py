@@ -12,6 +12,7 @@ from rich.table import Table
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.errors import OutputFailed, UsageError
+from text_recognizer.page import MODES
 from text_recognizer.promotion.ancestry import FORMATS, ancestry, find_exports
 from text_recognizer.promotion.lineage import lineage
 from text_recognizer.promotion.registrar import Registrar
@@ -50,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", help="NAME@VERSION, NAME or 'staging'")
     command.add_argument("--to", choices=ALIASES, default="production", help="(%(default)s)")
     command.add_argument("--sets", type=Path, nargs="+", default=[], help="sets that the gate measures on")
-    command.add_argument("--mode", choices=("fast", "accurate"), default="accurate", help="of reading (%(default)s)")
+    command.add_argument("--mode", choices=MODES, default="accurate", help="of reading (%(default)s)")
     command.add_argument("--by", choices=("line", "page"), default="line", help="how sets are read (%(default)s)")
     command.add_argument("--tolerance", type=float, default=0.0, help="allowed points of CER (%(default)s)")
     command.add_argument(

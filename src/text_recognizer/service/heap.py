@@ -21,7 +21,7 @@ def share_one() -> None:
     """
     if "MALLOC_ARENA_MAX" not in os.environ:
         with suppress(AttributeError):
-            _c_library().mallopt(_M_ARENA_MAX, 1)
+            c_library().mallopt(_M_ARENA_MAX, 1)
 
 
 def return_free(steps: Callable[[], int], closing: threading.Event) -> None:
@@ -29,7 +29,7 @@ def return_free(steps: Callable[[], int], closing: threading.Event) -> None:
 
     Pages of all sizes leave holes in the heap, which glibc retains: 300 MB were resident and 70 in use.
     """
-    trim = getattr(_c_library(), "malloc_trim", None)
+    trim = getattr(c_library(), "malloc_trim", None)
     seen = steps()
     while trim is not None and not closing.wait(TRIM_SECONDS):
         if seen != steps():
@@ -47,7 +47,7 @@ def settle() -> None:
     gc.freeze()
 
 
-def _c_library() -> Any:
+def c_library() -> Any:
     """The C library; functions of glibc raise AttributeError elsewhere."""
     with suppress(OSError, TypeError):
         return ctypes.CDLL(None)

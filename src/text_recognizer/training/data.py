@@ -282,7 +282,7 @@ class _From(Sampler[int]):
             index += 1
 
 
-class _Stream(IterableDataset[Batch]):
+class BatchStream(IterableDataset[Batch]):
     """Batches from batch number `start` on."""
 
     def __init__(self, pools: Pools, start: int, workers: int) -> None:
@@ -396,7 +396,7 @@ class RenderedLines(L.LightningDataModule):
         start = self.trainer.global_step if self.trainer else 0
         if self.overfit_batches:
             return DataLoader(_Repeated(self._few(), start), batch_size=None)
-        return DataLoader(_Stream(self.train_pools(*self._place()), start, self.workers), batch_size=None)
+        return DataLoader(BatchStream(self.train_pools(*self._place()), start, self.workers), batch_size=None)
 
     def val_dataloader(self) -> Any:
         return self._fixed(1000)

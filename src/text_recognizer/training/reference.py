@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from text_recognizer.feedback.statistics import WORDS, Wording, image_statistics, page_statistics
 from text_recognizer.images import load_image
 from text_recognizer.monitoring.reference import FORMAT, REFERENCE
-from text_recognizer.page import Mode
+from text_recognizer.page import MODES, Mode
 from text_recognizer.reader import Reader
 from text_recognizer.synthesis.rendering.ink import Hand
 from text_recognizer.synthesis.rendering.page import PageStyle, RenderedPage, render_page
@@ -27,7 +27,6 @@ from text_recognizer.synthesis.sources.fonts import HandFont, load_fonts
 from text_recognizer.synthesis.sources.text import WEIGHTS, TextSource
 from text_recognizer.training.finder_lit import page_hands
 
-MODES: tuple[Mode, ...] = ("fast", "accurate")
 SEED = 20_261_125
 # Share of pages by held-out writers if there are fonts too: few writers have running text, and a reference in which one
 # of them wrote every sixth page would describe that writer.

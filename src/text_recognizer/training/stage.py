@@ -38,7 +38,7 @@ from text_recognizer.description import (
 from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
 from text_recognizer.evaluation.metrics import errors, words_right
 from text_recognizer.monitoring.reference import REFERENCE
-from text_recognizer.page import Mode
+from text_recognizer.page import MODES, Mode
 from text_recognizer.recognition.identify import write_table
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import WIDTH_SCALE, normalise_line
@@ -60,7 +60,6 @@ MARKS = f"{LINE_MARKS}.onnx"
 FINDER_FILES = ("line_finder.onnx", "line_finder.safetensors")
 REFERENCE_PAGES = 200  # some thirteen minutes of processor time
 FIRST_LINES = 64  # on which a checkpoint is checked before the work of minutes
-CALIBRATION_MODES: tuple[Mode, ...] = ("fast", "accurate")
 
 LICENCES = (
     Licence(
@@ -433,7 +432,7 @@ def greedy_cer(network: model.Recognizer, lines: Sequence[tuple[NDArray[np.uint8
 def _calibrated(
     description: Description, recognizer: Recognizer, crops: Sequence[NDArray[np.uint8]], texts: Sequence[str]
 ) -> Description:
-    tables: dict[str, Calibration] = {mode: calibrate(recognizer, crops, texts, mode) for mode in CALIBRATION_MODES}
+    tables: dict[str, Calibration] = {mode: calibrate(recognizer, crops, texts, mode) for mode in MODES}
     return replace(description, recognizer=replace(description.recognizer, calibration=tables))
 
 
