@@ -248,7 +248,8 @@ class LaidOut:
                 known[insertion.host], known[insertion.line] = merged, None
         written = tuple(line for line in known if line is not None and line.text)
         if not self.ordered:
-            numbers = numbers_of([line.text for line in written])
+            spans = [(min(x), max(x)) for x in ([x for x, _ in line.polygon] for line in written)]
+            numbers = numbers_of([line.text for line in written], spans)
             written = tuple(map(_with_text, written, numbers))
         arranged, blocks = (written, ()) if self.ordered else arrange(written)
         return Page(

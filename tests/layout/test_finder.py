@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.images import load_image
@@ -92,3 +93,16 @@ def test_large_page_is_seen_in_halves_as_it_is_seen_whole(finder, monkeypatch):
     assert np.array_equal(whole, halves)
     monkeypatch.setattr("text_recognizer.layout.finder.SEEN", 0)
     assert not np.array_equal(whole, finder.maps(page, 1.0)[0])
+
+
+def test_a_strip_with_one_long_line_is_found_whole(finder):
+    """Shrunk until its longer side is that of a page, its letters would be four pixels tall."""
+    font = ImageFont.load_default(40)
+    text = "we left the harbour before dawn and sailed along the coast until the wind turned " * 7
+    width = int(font.getlength(text))
+    image = Image.new("L", (width + 80, 110), 248)
+    ImageDraw.Draw(image).text((40, 30), text, 40, font=font)
+    (line,) = finder.find(np.asarray(image))
+    left, right = line.ends()
+    assert left < 80
+    assert right > width - 20

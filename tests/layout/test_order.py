@@ -169,6 +169,21 @@ def test_values_in_a_hand_stand_a_little_off_their_printed_labels():
     assert keeps_order(dense), "columns whose lines are as far off are no rows"
 
 
+def test_values_all_written_higher_than_their_labels_are_in_their_rows():
+    values = ("Anna Miller", "12 May 2021", "Rome", "48.50")
+    form = []
+    rows = zip((40, 140, 240, 340), ("Name:", "Date:", "City:", "Sum:"), values, strict=True)
+    for y, label, value in rows:
+        form += [LineBox(10, 80, y, 14, 0.0, label), LineBox(400, 400 + 12 * len(value), y - 20, 20, 0.0, value)]
+    assert keeps_order(form)
+    prose = [
+        LineBox(x, x + 290, y + x // 25, 10, 0.0, "several words in each of the lines")
+        for x in (10, 330)
+        for y in (20, 80, 140, 200)
+    ]
+    assert keeps_order(prose), "columns of prose stay columns"
+
+
 def test_an_empty_cell_does_not_move_the_others():
     cells = [LineBox(x, x + 30, y, 10, 0.0, "12") for y in (20, 60, 100, 140) for x in (10, 110, 210)]
     del cells[4]

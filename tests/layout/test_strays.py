@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from text_recognizer.layout.crops import crop_line
 from text_recognizer.layout.finder import FoundLine
 from text_recognizer.layout.strays import MOST_LINES, stray_lines
+from text_recognizer.reader import Reader
 
 
 def page(*texts: tuple[int, int, str, int]) -> Image.Image:
@@ -72,3 +74,12 @@ def test_full_pages_and_textures_are_left_to_the_finder():
     noise = np.random.default_rng(1).integers(0, 2, (100, 130)).astype(np.uint8) * 120 + 110
     assert boxes(Image.fromarray(noise).resize((800, 600))) == []
     assert boxes(page()) == []
+
+
+def test_thin_digit_has_enough_paper_beside_it_for_the_recogniser():
+    """In a crop as narrow as its stroke, a 1 is an edge, and nothing is seen."""
+    reader = Reader(threads=1)
+    image = page((300, 200, "l", 60))
+    (line,) = stray_lines(np.asarray(image), ())
+    crop = crop_line(np.asarray(image), line.polygon, line.baseline, reader.recognizer.line_height)
+    assert reader.recognizer.ctc_probabilities([crop]).max() > 0.6

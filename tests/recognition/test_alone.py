@@ -20,3 +20,16 @@ def test_short_words_without_many_numbers_stay(texts):
 
 def test_amounts_keep_their_marks():
     assert numbers_of(["$5.O", "3", "7", "4", "1O%"]) == ["$5.0", "3", "7", "4", "10%"]
+
+
+def test_letter_in_a_column_of_numbers_is_a_digit():
+    texts = ["Item", "Qty", "Price", "Bread", "2", "3.20", "Butter", "I", "1.95", "Eggs", "12", "4.l0", "Tea", "3"]
+    spans = [(0.0, 50.0), (100.0, 130.0), (200.0, 250.0)] * 4 + [(0.0, 30.0), (100.0, 110.0)]
+    read = numbers_of(texts, spans)
+    assert read == [{"I": "1", "4.l0": "4.10"}.get(text, text) for text in texts]
+
+
+def test_letter_in_a_column_of_words_stays():
+    texts = ["Who", "2", "I", "3", "you", "4", "we", "6"]
+    spans = [(0.0, 50.0), (100.0, 130.0)] * 4
+    assert numbers_of(texts, spans) == texts

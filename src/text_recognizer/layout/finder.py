@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Gray = NDArray[np.uint8]
 
 AT_ONCE = 2_000_000  # pixels that the network sees at once
+STRIP = 3.0  # times as long as wide
 SEEN = 200  # pixels around each that it sees: 188 with the network of `training.models.line_finder`
 
 
@@ -132,8 +133,10 @@ class LineFinder:
         """Traces in pixels of the page, at a scale where the writing has the size that the network knows."""
         settings = self.settings
         longer = max(gray.shape)
-        largest = min(settings.max_side / longer, settings.max_enlarge)
-        scale = min((side or settings.side) / longer, settings.max_enlarge)
+        # A strip of paper is looked at as closely as its area allows: a line of 5,000 pixels is as tall as others.
+        closer = max(1.0, longer / min(gray.shape) / STRIP) ** 0.5
+        largest = min(closer * settings.max_side / longer, settings.max_enlarge)
+        scale = min(closer * (side or settings.side) / longer, settings.max_enlarge)
         traces = self.traces(gray, scale)
         if not traces and not brief:
             # Writing that fills the image, or is too fine for the first look.

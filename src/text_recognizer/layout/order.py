@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal
@@ -32,6 +32,9 @@ CROSSING, OUTSIDE = 2.0, 0.25  # lines that a line across a gutter weighs agains
 MOST_ACROSS = 0.5  # of a column's lines that may reach across the gutter
 NOTE_GAP = 6.0  # x-heights between the baselines of two notes
 NARROW = 0.4  # of a column's width: notes in its margin are narrower
+# Of the distance of rows, by which all cells of a column may stand higher or lower than those beside them: a hand that
+# writes above the line, beside print. Then there must be as much more evidence as level cells would be.
+SHIFT, LEVELLED = 0.25, 1.0
 TABLE = 2.5  # evidence from which what stands side by side is a table
 
 PartKind = Literal["text", "table", "columns", "margin"]
@@ -183,6 +186,8 @@ def _parts(lines: list[_Line]) -> list[Part]:
             parts.append(_text(band.lines))
         elif (rows := _cell_rows(band)) and _evidence(band, rows) >= TABLE:
             parts.extend(_table(band, rows))
+        elif (level := _levelled(band)) and (rows := _cell_rows(level)) and _evidence(level, rows) >= TABLE + LEVELLED:
+            parts.extend(_table(level, rows))
         elif _is_margin(band.left, band.right):
             parts.extend(_with_note(band.right, band.left))
         elif _is_margin(band.right, band.left):
@@ -440,6 +445,18 @@ def _cell_rows(band: _Band) -> list[tuple[_Line, _Line]]:
     back = sum(any(_in_row(line, other, pitch) for other in band.left) for line in right) / len(right)
     enough = len(nearest) >= 2 and max(matched, back) >= 0.8 and min(matched, back) >= 0.5
     return list(nearest.values()) if enough else []
+
+
+def _levelled(band: _Band) -> _Band | None:
+    """The band with its right side at the heights of its left one; None if it is not off by the same everywhere."""
+    pitch = min(_pitch(band.left), _pitch(band.right))
+    steps = [min((b.middle - a.middle for b in band.right), key=abs) for a in band.left]
+    shift = float(np.median(steps))
+    regular = len(steps) >= 3 and float(np.ptp(steps)) < 2 * CELLS[2] * pitch
+    if not regular or abs(shift) > SHIFT * pitch:
+        return None
+    moved = [replace(line, boxes=tuple(replace(b, middle=b.middle - shift) for b in line.boxes)) for line in band.right]
+    return _Band(band.left, moved)
 
 
 def _in_row(line: _Line, other: _Line, pitch: float) -> bool:

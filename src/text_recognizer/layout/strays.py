@@ -30,7 +30,11 @@ HEIGHT = (12, 0.7)  # pixels at that size, and share of the page's height: of a 
 # Times as wide as high, and as high as wide: a single stroke of more is a rule or an edge. A thin 1 is very narrow.
 ELONGATED = (9.0, 24.0)
 BESIDE, ABOVE = 0.8, 0.5  # heights of the larger one that strokes of a word are apart at most
-MARGIN = 0.25  # of a group's height, around it
+BESIDE_IT, ABOVE_IT, BELOW_IT = (
+    0.75,
+    0.2,
+    0.5,
+)  # of a group's height, around it: with less, a thin 1 is an edge to the recogniser
 COVERED = 0.3  # share of a group that lines may cover
 CAPITAL = 1.7  # height of digits and capitals in x-heights
 
@@ -65,8 +69,8 @@ def stray_lines(image: Gray, lines: Sequence[FoundLine]) -> list[FoundLine]:
         low, high = (HEIGHT[0], HEIGHT[1] * ink.shape[0]) if not usual else (scale * usual * times for times in CELL)
         if not low <= tall <= high or float(covered[top:bottom, left:right].mean()) > COVERED:
             continue
-        room = MARGIN * tall
-        x0, y0, x1, y1 = (v / scale for v in (left - room, top - room, right + room, bottom + room))
+        x0, x1 = ((x + side * BESIDE_IT * tall) / scale for x, side in ((left, -1), (right, 1)))
+        y0, y1 = (top - ABOVE_IT * tall) / scale, (bottom + BELOW_IT * tall) / scale
         foot = bottom / scale
         baseline = ((left / scale, foot), (right / scale, foot))
         outline = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))

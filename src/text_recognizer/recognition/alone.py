@@ -15,17 +15,39 @@ FEWEST, SHARE = 3, 3  # numbers among the short texts of a page; so many for one
 _MARKS = frozenset("0123456789.,:-+%$€£/()")
 
 
-def numbers_of(texts: Sequence[str]) -> list[str]:
+def numbers_of(texts: Sequence[str], spans: Sequence[tuple[float, float]] = ()) -> list[str]:
     """`texts`, those of the lines or cells of a page, with the letters in their numbers as digits.
 
-    Nothing changes on a page whose short texts are not nearly all numbers.
+    Nothing changes but on a page whose short texts are nearly all numbers, and in a column of numbers.
+
+    Args:
+        spans: left and right end of each text, where columns count as well.
     """
-    short = [text for text in texts if len(text) <= LONGEST]
-    numbers = [text for text in short if set(text) <= _MARKS and set(text) & set("2345678")]
-    words = [text for text in short if not _may_be_number(text)]
-    if len(numbers) < FEWEST or len(numbers) < SHARE * len(words):
-        return list(texts)
-    return [text.translate(DIGIT_OF) if len(text) <= LONGEST and _may_be_number(text) else text for text in texts]
+    if _are_numbers([text for text in texts if len(text) <= LONGEST], FEWEST):
+        return [_as_number(text) for text in texts]
+    out = list(texts)
+    for index, text in enumerate(texts):
+        if spans and _as_number(text) != text:
+            left, right = spans[index]
+            column = [
+                other
+                for number, (other, span) in enumerate(zip(texts, spans, strict=True))
+                if number != index and span[0] < right and span[1] > left
+            ]
+            if _are_numbers(column, FEWEST - 1, heads=1):
+                out[index] = _as_number(text)
+    return out
+
+
+def _are_numbers(texts: Sequence[str], fewest: int, heads: int = 0) -> bool:
+    """Whether nearly all of `texts` are numbers, at least `fewest`, but for the words at the head of a column."""
+    numbers = [text for text in texts if set(text) <= _MARKS and set(text) & set("2345678")]
+    words = [text for text in texts if not _may_be_number(text)]
+    return len(numbers) >= max(fewest, SHARE * (len(words) - heads))
+
+
+def _as_number(text: str) -> str:
+    return text.translate(DIGIT_OF) if len(text) <= LONGEST and _may_be_number(text) else text
 
 
 def _may_be_number(text: str) -> bool:
