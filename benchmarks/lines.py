@@ -49,7 +49,8 @@ class Found:
 
 def rendered_pages(unipen: Path, texts: Path | None, count: int, seed: int = 77) -> Iterator[TruePage]:
     """Pages of held-out writers at the resolutions of scanners and phones."""
-    from text_recognizer.synthesis.rendering.page import PageStyle, render_page
+    from text_recognizer.synthesis.rendering.page import render_page
+    from text_recognizer.synthesis.rendering.page_style import PageStyle
     from text_recognizer.synthesis.sources.text import TextSource
     from text_recognizer.training.finder_lit import page_hands
 

@@ -42,7 +42,8 @@ from text_recognizer.evaluation.metrics import errors, rate
 from text_recognizer.evaluation.sets import load_set
 from text_recognizer.recognition.recognizer import Recognizer
 from text_recognizer.synthesis.rendering.ink import Hand
-from text_recognizer.synthesis.rendering.page import PageStyle, RenderedPage, render_page
+from text_recognizer.synthesis.rendering.page import RenderedPage, render_page
+from text_recognizer.synthesis.rendering.page_style import PageStyle
 from text_recognizer.synthesis.sources.fonts import HandFont, inspect_font
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.synthesis.sources.unipen import Writer, load_writers

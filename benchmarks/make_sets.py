@@ -17,7 +17,8 @@ import numpy as np
 
 from text_recognizer.synthesis.rendering.ink import Hand, compose_line
 from text_recognizer.synthesis.rendering.line import render_line
-from text_recognizer.synthesis.rendering.page import PageStyle, render_page
+from text_recognizer.synthesis.rendering.page import render_page
+from text_recognizer.synthesis.rendering.page_style import PageStyle
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.synthesis.sources.unipen import load_writers
 from text_recognizer.training.finder_lit import page_hands

@@ -31,7 +31,8 @@ from text_recognizer.evaluation.sets import load_set
 from text_recognizer.page import Mode
 from text_recognizer.reader import Reader
 from text_recognizer.synthesis.rendering.ink import Hand, compose_line, join_strokes, smooth_strokes
-from text_recognizer.synthesis.rendering.page import PageStyle, compose_page
+from text_recognizer.synthesis.rendering.page import compose_page
+from text_recognizer.synthesis.rendering.page_style import PageStyle
 from text_recognizer.synthesis.rendering.paper import make_sheet, put_ink
 from text_recognizer.synthesis.rendering.pen import Pen, draw_ink
 from text_recognizer.synthesis.sources.text import TextSource

@@ -12,7 +12,7 @@ from text_recognizer.errors import DataInvalid
 from text_recognizer.page import Line, Page, Word
 from text_recognizer.recognition.recognizer import LineReading, WordReading
 from text_recognizer.synthesis.rendering.ink import Hand
-from text_recognizer.synthesis.rendering.page import PageStyle
+from text_recognizer.synthesis.rendering.page_style import PageStyle
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.synthesis.sources.unipen import Ink, Writer
 

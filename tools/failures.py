@@ -39,7 +39,7 @@ from slices import Written as WrittenLine
 from text_recognizer.evaluation.metrics import errors
 from text_recognizer.reader import Reader
 from text_recognizer.synthesis.rendering.ink import Hand, smooth_strokes
-from text_recognizer.synthesis.rendering.page import PageStyle
+from text_recognizer.synthesis.rendering.page_style import PageStyle
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.synthesis.sources.unipen import Ink, load_writers
 

@@ -18,7 +18,8 @@ from text_recognizer.monitoring.monitor import look
 from text_recognizer.monitoring.reference import Window, window_of
 from text_recognizer.monitoring.rules import check, read_rules
 from text_recognizer.reader import Reader
-from text_recognizer.synthesis.rendering.page import PageStyle, render_page
+from text_recognizer.synthesis.rendering.page import render_page
+from text_recognizer.synthesis.rendering.page_style import PageStyle
 from text_recognizer.synthesis.sources.fonts import HandFont, load_fonts, write_builtin_font
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.training.reference import numbers_of

@@ -6,7 +6,8 @@ import pytest
 
 from text_recognizer.layout.finder import lines_from_traces
 from text_recognizer.layout.trace import Trace, trace_baselines
-from text_recognizer.synthesis.rendering.page import PageStyle, RenderedPage, compose_page, render_page
+from text_recognizer.synthesis.rendering.page import RenderedPage, compose_page, render_page
+from text_recognizer.synthesis.rendering.page_style import PageStyle
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.synthesis.sources.unipen import Ink, Writer
 from text_recognizer.training.finder_lit import LineTruth, cut_view, draw_targets

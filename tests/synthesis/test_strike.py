@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from text_recognizer.synthesis.rendering.page import PageStyle, render_page
+from text_recognizer.synthesis.rendering.page import render_page
+from text_recognizer.synthesis.rendering.page_style import PageStyle
 from text_recognizer.synthesis.rendering.strike import strike_out
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.synthesis.sources.unipen import Ink, Writer

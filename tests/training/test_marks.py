@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from text_recognizer.synthesis.rendering.page import PageStyle, render_page
+from text_recognizer.synthesis.rendering.page import render_page
+from text_recognizer.synthesis.rendering.page_style import PageStyle
 from text_recognizer.synthesis.sources.fonts import load_fonts, write_builtin_font
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.training.marked_lines import MarkedLine, cut_marked, is_held_out

@@ -23,7 +23,8 @@ from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.synthesis.rendering.augment import augment
 from text_recognizer.synthesis.rendering.ink import Hand
 from text_recognizer.synthesis.rendering.line import on_paper
-from text_recognizer.synthesis.rendering.page import PageLine, PageStyle, compose_page, render_page
+from text_recognizer.synthesis.rendering.page import PageLine, compose_page, render_page
+from text_recognizer.synthesis.rendering.page_style import PageStyle
 from text_recognizer.synthesis.rendering.paper import as_jpeg
 from text_recognizer.synthesis.rendering.strike import strike_out
 from text_recognizer.synthesis.sources.fonts import HandFont, load_fonts

@@ -21,7 +21,8 @@ from text_recognizer.monitoring.reference import FORMAT, REFERENCE
 from text_recognizer.page import MODES, Mode
 from text_recognizer.reader import Reader
 from text_recognizer.synthesis.rendering.ink import Hand
-from text_recognizer.synthesis.rendering.page import PageStyle, RenderedPage, render_page
+from text_recognizer.synthesis.rendering.page import RenderedPage, render_page
+from text_recognizer.synthesis.rendering.page_style import PageStyle
 from text_recognizer.synthesis.sources.everyday import built_in_prose
 from text_recognizer.synthesis.sources.fonts import HandFont, load_fonts
 from text_recognizer.synthesis.sources.text import WEIGHTS, TextSource
