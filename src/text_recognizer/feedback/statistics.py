@@ -119,7 +119,7 @@ def image_statistics(gray: Gray) -> dict[str, float]:
     paper = _paper(small)
     found["brightness"] = float(np.median(paper[::4, ::4])) / 255
     darker = np.asarray(cv2.subtract(paper, small), np.uint8)
-    counts = np.bincount(darker.ravel(), minlength=256)
+    counts = _histogram(darker)
     darkest = int(np.searchsorted(np.cumsum(counts), 0.998 * darker.size))
     least = max(INK_LEAST, round(INK_SHARE * darkest))
     ink = int(counts[least:].sum())
@@ -130,10 +130,16 @@ def image_statistics(gray: Gray) -> dict[str, float]:
     found["contrast"] = contrast
     # Along every nth row as it came: scaling down would sharpen what is blurred.
     rows = gray[:: max(1, gray.size // SAMPLED)]
-    steps = np.bincount(cv2.absdiff(rows[:, 1:], rows[:, :-1]).ravel(), minlength=256)
+    steps = _histogram(cv2.absdiff(rows[:, 1:], rows[:, :-1]))
     steepest = int(np.searchsorted(np.cumsum(steps), 0.995 * steps.sum()))
     found["sharpness"] = steepest / 255 / contrast
     return found
+
+
+def _histogram(values: Gray) -> NDArray[np.int64]:
+    """How often each value from 0 to 255 comes, (256,)."""
+    # At most SAMPLED values and some, which are exact in the 32 bits of OpenCV's counts.
+    return np.asarray(cv2.calcHist([values], [0], None, [256], [0, 256]).ravel(), np.int64)
 
 
 def _paper(small: Gray) -> Gray:

@@ -124,15 +124,20 @@ class LanguageModel:
             live, at = live[known], at[known]
             if not len(live):
                 break
-            lengths = starts[at + 1] - starts[at]
+            # Contexts come again and again in a text, and the short ones have a hundred followers each.
+            distinct, which = np.unique(at, return_inverse=True)
+            lengths = starts[distinct + 1] - starts[distinct]
             first = np.cumsum(lengths) - lengths
-            owner = np.repeat(np.arange(len(live)), lengths)
-            entry = starts[at][owner] + np.arange(len(owner)) - first[owner]
+            entry = np.arange(lengths.sum()) + np.repeat(starts[distinct] - first, lengths)
             mass = masses[entry].astype(np.float64)
-            own = np.where(followers[entry] == symbols[live][owner], mass, 0.0)
-            p[live] = p[live] * backoffs[at] + np.bincount(owner, own, len(live))
+            # Of each context the followers are sorted, so these numbers are too.
+            followed = np.repeat(np.arange(len(distinct)) * len(self._unigrams), lengths) + followers[entry]
+            wanted = which * len(self._unigrams) + symbols[live]
+            place = np.minimum(np.searchsorted(followed, wanted), len(followed) - 1)
+            own = np.where(followed[place] == wanted, mass[place], 0.0)
+            p[live] = p[live] * backoffs[at] + own
             # Masses are stored in steps, so they add up to one only nearly.
-            whole[live] = whole[live] * backoffs[at] + np.bincount(owner, mass, len(live))
+            whole[live] = whole[live] * backoffs[at] + np.add.reduceat(mass, first)[which]
         return np.asarray(np.log(p / whole), np.float64)
 
 
