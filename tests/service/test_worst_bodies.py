@@ -285,6 +285,20 @@ def test_body_in_tiny_chunks_costs_little(server, path):
     assert server.http.get("/healthz").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/nothing", "/docs"])
+def test_body_without_end_is_cut_off_where_nobody_takes_it(server, path):
+    pid, before, piece, sent = server.process.pid, seconds(server.process.pid), 2**20, 0
+    address = httpx.URL(server.url)
+    with socket.create_connection((address.host, address.port), timeout=60) as sock, contextlib.suppress(OSError):
+        sock.sendall(CHUNKED % path.encode())
+        while sent < 2**30:
+            sock.sendall(b"%x\r\n%s\r\n" % (piece, bytes(piece)))
+            sent += piece
+    assert sent < 2**30
+    assert seconds(pid) - before < SECONDS / 4
+    assert server.http.get("/healthz").status_code == 200
+
+
 def test_body_in_small_chunks_is_read(server):
     assert chunked(server, "/v1/read?mode=fast", b"a" * 300, 4 * 2**20) == 422  # no image
     assert chunked(server, "/v1/read?mode=fast", b"a", 4000) == 422

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 # seconds. A body may have so many of any size, and one more for each so many bytes.
 CHUNKS, CHUNK_BYTES = 4096, 256
 MAX_HEAD = 2**16  # bytes
+DISCARDED = 64 * 2**20  # bytes of a body that come after its answer; clients that send first then get the answer too
 STOPPING = "text_recognizer.stopping"  # in the state of the lifespan: what is called when the server begins to stop
 
 
@@ -37,13 +38,14 @@ class _Connection(h11.Connection):
 class TimeoutProtocol(H11Protocol):
     """Closes the connection if a request's headers are incomplete, or an answer is not read, after `seconds`.
 
-    The deadline of a request limits its body. A client that ends its side of the connection after the request still
-    gets its answer.
+    So it does where a body goes on after its answer, for that long or for `DISCARDED` bytes. The deadline of a request
+    limits its body. A client that ends its side of the connection after the request still gets its answer.
     """
 
     seconds: ClassVar[float] = 20.0
     gone_seconds: ClassVar[float] = 0.1  # between two looks whether a client that ended its side is still there
     _ended = False
+    _discarded = 0
     _header_timer: asyncio.TimerHandle | None = None
     _answer_timer: asyncio.TimerHandle | None = None
     _gone_timer: asyncio.TimerHandle | None = None
@@ -62,8 +64,13 @@ class TimeoutProtocol(H11Protocol):
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_header_timer()
-        elif self._header_timer is None:
+            self._discarded = 0
+            return
+        if self._header_timer is None:
             self._header_timer = self._abort_later()
+        self._discarded += len(data)
+        if self._discarded > DISCARDED:
+            self.transport.abort()
 
     def shutdown(self) -> None:
         """Called for each connection when the server begins to stop; the application learns it here."""
