@@ -138,9 +138,15 @@ def browse(chromium):
 
 
 @pytest.fixture(params=["chromium", "firefox"])
-def browse_each(request):
+def each_browser(request):
+    """One browser after the other."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def browse_each(each_browser):
     """`browse` in one browser after the other."""
-    yield from _browsing(request.getfixturevalue(request.param))
+    yield from _browsing(each_browser)
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 
 
-def test_every_address_is_on_the_page_and_nothing_else_is_loaded(service, chromium):
-    context = chromium.new_context(java_script_enabled=False)
+def test_every_address_is_on_the_page_and_nothing_else_is_loaded(service, each_browser):
+    context = each_browser.new_context(java_script_enabled=False)
     tab = context.new_page()
     asked, complaints = [], []
     tab.on("request", lambda request: asked.append(request.url))
@@ -30,12 +30,19 @@ def test_every_address_is_on_the_page_and_nothing_else_is_loaded(service, chromi
 
 @pytest.mark.skipif(not AXE.exists(), reason="axe is not installed: run make scripts")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_and_a_phone_shows_all(service, chromium, scheme):
+def test_axe_finds_nothing(service, chromium, scheme):
     context = chromium.new_context(color_scheme=scheme, viewport={"width": 390, "height": 844}, bypass_csp=True)
     tab = context.new_page()
     tab.goto(f"{service.url}/docs")
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     tab.evaluate(AXE.read_text(encoding="utf-8"))
     found = tab.evaluate("axe.run().then(({ violations }) => violations)")
     assert not found, [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in found]
+    context.close()
+
+
+def test_phone_shows_all(service, each_browser):
+    context = each_browser.new_context(viewport={"width": 390, "height": 844})
+    tab = context.new_page()
+    tab.goto(f"{service.url}/docs")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()
