@@ -130,7 +130,7 @@ def image_statistics(gray: Gray) -> dict[str, float]:
     found["contrast"] = contrast
     # Along every nth row as it came: scaling down would sharpen what is blurred.
     rows = gray[:: max(1, gray.size // SAMPLED)]
-    steps = _histogram(cv2.absdiff(rows[:, 1:], rows[:, :-1]))
+    steps = _histogram(np.asarray(cv2.absdiff(rows[:, 1:], rows[:, :-1]), np.uint8))
     steepest = int(np.searchsorted(np.cumsum(steps), 0.995 * steps.sum()))
     found["sharpness"] = steepest / 255 / contrast
     return found
