@@ -60,3 +60,13 @@ def test_rules_at_no_common_distance_are_a_drawing():
 def test_images_of_odd_shapes_do_not_trip_it(shape):
     blank = np.full(shape, 200, np.uint8)
     assert without_rules(blank) is blank
+
+
+@pytest.mark.parametrize("apart", [70, 62, 55])
+def test_dense_lines_of_small_letters_are_no_rules(apart):
+    page = Image.new("L", (1400, 4300), 245)
+    for row in range(4200 // apart):
+        text = f"{row + 1}. the quick brown fox jumps over line {row + 1}"
+        ImageDraw.Draw(page).text((80, 60 + apart * row), text, 30, font=ImageFont.load_default(40))
+    gray = np.asarray(page)
+    assert np.array_equal(without_rules(gray), gray)

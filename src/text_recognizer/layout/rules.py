@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from text_recognizer.framing import shrink
 
 Gray = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
+Ints = NDArray[np.int_]
 
 SIDE = 1200  # pixels of the longer side of the image that is analysed
 STRIP, COLUMNS = 24, 12  # pixels that a strip is wide, and columns of it that are looked at
@@ -29,6 +30,7 @@ GAP = 2  # strips in which a rule may be hidden
 LONG = 0.5  # of the strips in which a rule must be seen
 FEWEST = 5  # rules of a page
 EVEN, REGULAR = 0.15, 0.7  # of the usual distance by which others may differ, and share of those that do not
+SEEN = 0.8  # of the rules found, that the page itself must show
 FAINTEST = 0.2  # of the depth of a rule, that its edges have
 HALO = 1  # pixels beside a rule that slopes, which may have some of its tone
 DARKER = 20  # grey values by which ink is darker than the rule it lies on
@@ -67,11 +69,12 @@ def without_rules(gray: Gray) -> Gray:
     if not level and not upright:
         return gray
     clean = gray.copy()
-    for rule in level:
-        _take_off(clean, rule, scale)
-    across = clean.T
-    for rule in upright:
-        _take_off(across, rule, scale)
+    for image, rules in ((clean, level), (clean.T, upright)):
+        seen = [one for rule in rules if (one := _seen(image, rule, scale)) is not None]
+        # Dense lines of small letters are no rules, though they look like them in the small image.
+        if len(seen) >= SEEN * len(rules):
+            for one in seen:
+                _take_off(image, one)
     return clean
 
 
@@ -144,21 +147,40 @@ def _is_regular(rules: list[_Rule]) -> bool:
     return usual > 2 * THICKEST and float(even.mean()) >= REGULAR
 
 
-def _take_off(gray: Gray, rule: _Rule, scale: float) -> None:
-    """Paint a level rule of the page `gray`, which is changed, over with what is above and below it."""
+@dataclass(frozen=True)
+class _Seen:
+    """A rule on the page itself, of W columns."""
+
+    middle: Ints  # (W,) rows
+    paper: Floats  # (W,) tone
+    depth: float  # by which the rule is darker than the paper
+    dark: Ints  # rows from the middle in which it is
+
+
+def _seen(gray: Gray, rule: _Rule, scale: float) -> _Seen | None:
+    """Where exactly a level rule lies on the page `gray`, and how dark it is; None where there is none to be seen."""
     height, width = gray.shape
     x = np.arange(width)
     strips = np.array([0, *rule.strips, x[-1] * scale / STRIP])
     rows = np.array([rule.row_at(0, back=True), *rule.rows, rule.row_at(int(strips[-1]))])
     middle = np.interp(x, (strips + 0.5) * STRIP / scale, (rows + 0.5) / scale - 0.5).round().astype(int)
-    # Where exactly it lies and how dark it is, by the page itself.
     reach = int(np.ceil((0.5 * rule.thickness + 1) / scale)) + 2
     around = np.arange(-reach, reach + 1)
     band = gray[(middle[:, None] + around).clip(0, height - 1), x[:, None]]
     paper = np.percentile(band, 90, axis=1)
-    across = np.median(paper[:, None] - band, axis=0)
+    darker = paper[:, None] - band
+    across = np.median(darker[np.isin(x * scale // STRIP, rule.strips)], axis=0)
     depth = float(across.max())
-    dark = around[across > FAINTEST * depth]
+    if depth < CONTRAST:
+        return None
+    return _Seen(middle, paper, depth, around[across > FAINTEST * depth])
+
+
+def _take_off(gray: Gray, rule: _Seen) -> None:
+    """Paint a level rule of the page `gray`, which is changed, over with what is above and below it."""
+    height, width = gray.shape
+    x = np.arange(width)
+    middle, paper, depth, dark = rule.middle, rule.paper, rule.depth, rule.dark
     halo = HALO if np.ptp(middle) > HALO else 0
     top, bottom = middle + dark.min() - halo - 1, middle + dark.max() + halo + 1  # beside the rule
     rows = top[:, None] + np.arange(1, bottom[0] - top[0])  # (W, t)
