@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from text_recognizer.synthesis.rendering.camera import photograph
 from text_recognizer.synthesis.rendering.ink import Hand, compose_words
-from text_recognizer.synthesis.rendering.paper import make_sheet, photograph, put_ink
+from text_recognizer.synthesis.rendering.paper import make_sheet, put_ink
 from text_recognizer.synthesis.rendering.pen import Pen, draw_ink
 from text_recognizer.synthesis.sources.unipen import load_writers
 

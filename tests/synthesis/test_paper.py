@@ -6,16 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from text_recognizer.synthesis.rendering.paper import (
-    CAMERA_KINDS,
-    INKS,
-    PAPER_KINDS,
-    STRIP_CAMERAS,
-    make_sheet,
-    photograph,
-    picture_line,
-    put_ink,
-)
+from text_recognizer.synthesis.rendering.camera import CAMERA_KINDS, STRIP_CAMERAS, photograph, picture_line
+from text_recognizer.synthesis.rendering.paper import INKS, PAPER_KINDS, make_sheet, put_ink
 
 POINTS = np.array([(x, y) for x in (90, 260, 430) for y in (80, 300, 560)], np.float64)
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from text_recognizer.errors import DataInvalid, OutputFailed
+from text_recognizer.synthesis.rendering.camera import STRIP_CAMERAS, picture_line
 from text_recognizer.synthesis.rendering.ink import Hand, compose_line, vary
 from text_recognizer.synthesis.rendering.line import draw_line, render_line
 from text_recognizer.synthesis.rendering.page import render_page
-from text_recognizer.synthesis.rendering.paper import INKS, PAPER_KINDS, STRIP_CAMERAS, picture_line
+from text_recognizer.synthesis.rendering.paper import INKS, PAPER_KINDS
 from text_recognizer.synthesis.sources.fonts import HandFont, load_fonts, render_text
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.synthesis.sources.unipen import load_writers

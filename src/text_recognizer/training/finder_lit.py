@@ -26,11 +26,11 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from text_recognizer.images import load_image
 from text_recognizer.layout.prepare import flatten_paper
+from text_recognizer.synthesis.rendering.camera import as_jpeg, photograph
 from text_recognizer.synthesis.rendering.clutter import Pictures, grid, scene
 from text_recognizer.synthesis.rendering.ink import Hand
 from text_recognizer.synthesis.rendering.page import RenderedPage, render_page
 from text_recognizer.synthesis.rendering.page_style import PageStyle
-from text_recognizer.synthesis.rendering.paper import as_jpeg, photograph
 from text_recognizer.synthesis.sources.fonts import HandFont, load_fonts
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.synthesis.sources.unipen import load_writers

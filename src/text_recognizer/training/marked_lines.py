@@ -21,11 +21,11 @@ from text_recognizer.images import load_image
 from text_recognizer.layout.crops import crop_line, line_axes
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.synthesis.rendering.augment import augment
+from text_recognizer.synthesis.rendering.camera import as_jpeg
 from text_recognizer.synthesis.rendering.ink import Hand
 from text_recognizer.synthesis.rendering.line import on_paper
 from text_recognizer.synthesis.rendering.page import PageLine, compose_page, render_page
 from text_recognizer.synthesis.rendering.page_style import PageStyle
-from text_recognizer.synthesis.rendering.paper import as_jpeg
 from text_recognizer.synthesis.rendering.strike import strike_out
 from text_recognizer.synthesis.sources.fonts import HandFont, load_fonts
 from text_recognizer.synthesis.sources.real_lines import RealLines

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from text_recognizer.synthesis.rendering.paper import as_jpeg
+from text_recognizer.synthesis.rendering.camera import as_jpeg
 
 Gray = NDArray[np.uint8]
 

@@ -9,6 +9,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from text_recognizer.synthesis.rendering.signs import (
+    ACCENTS,
+    FRACTIONS,
+    LIGATURES,
+    RAISED,
+    accent_strokes,
+    arc,
+    as_points,
+    mark_strokes,
+)
 from text_recognizer.synthesis.sources.unipen import Ink, Writer
 
 Points = NDArray[np.float32]
@@ -20,195 +30,6 @@ _OPENING = "\"'([“£$€«¿¡§"
 _MAY_HANG = {"f": 2.4, "z": 1.6}
 _CLOSING = ".,;:!?\"')]’”…-–—%»ªº²"
 _RINGED = 0.5  # share of the numbers at the beginning of a line that have a ring instead of their full stop or bracket
-
-
-def _points(values: Sequence[float] | Sequence[Sequence[float]]) -> Points:
-    return np.asarray(values, np.float32)
-
-
-def _arc(cx: float, cy: float, r: float, a0: float, a1: float, n: int = 7) -> Points:
-    t = np.linspace(a0, a1, n)
-    return np.stack([cx + r * np.cos(t), cy + r * np.sin(t)], axis=1).astype(np.float32)
-
-
-def _mark(char: str, rng: np.random.Generator) -> tuple[Points, ...] | None:
-    """Strokes of a punctuation mark that many writers' samples lack, drawn as pens draw it; None if unknown."""
-    j = rng.normal(0, 0.04, 8)
-
-    def dot(x: float, y: float) -> Points:
-        return _points([[x, y], [x + 0.03 + j[0], y + 0.02 + j[1]]])
-
-    def tick(x: float, y: float, size: float = 0.35) -> Points:
-        return _points([[x + 0.08 + j[2], y], [x + 0.06, y + 0.5 * size], [x - 0.12 + j[3], y + size + j[4]]])
-
-    top = -1.75 + j[5]
-    tall, drop = _points([0.8, 1.5]), _points([0, 0.4])
-    shapes: dict[str, Callable[[], tuple[Points, ...]]] = {
-        ".": lambda: (dot(0.1, -0.03),),
-        "…": lambda: (dot(0.1, -0.03), dot(0.45 + j[2], -0.03), dot(0.8 + j[3], -0.03)),
-        ",": lambda: (tick(0.15, -0.08),),
-        ":": lambda: (dot(0.1, -0.05), dot(0.12 + j[2], -0.75 + j[3])),
-        ";": lambda: (tick(0.15, -0.08), dot(0.15, -0.75 + j[2])),
-        "'": lambda: (tick(0.1, top, 0.4),),
-        "’": lambda: (tick(0.12, top, 0.4),),
-        '"': lambda: (tick(0.1, top, 0.4), tick(0.35 + j[6], top + j[2], 0.4)),
-        "”": lambda: (tick(0.12, top, 0.45), tick(0.42 + j[6], top + j[2], 0.45)),
-        "“": lambda: (
-            _points([[0.15, top], [0.0, top + 0.2], [0.08, top + 0.42]]),
-            _points([[0.45 + j[2], top], [0.3, top + 0.2], [0.38, top + 0.42]]),
-        ),
-        "-": lambda: (_points([[0, -0.5 + j[0]], [0.5 + 2 * abs(j[2]), -0.5 + j[1]]]),),
-        "–": lambda: (_points([[0, -0.5 + j[0]], [0.9 + 2 * abs(j[2]), -0.5 + j[1]]]),),
-        "—": lambda: (_points([[0, -0.5 + j[0]], [1.5 + 2 * abs(j[2]), -0.5 + j[1]]]),),
-        "!": lambda: (_points([[0.15 + j[0], -1.9], [0.1, -0.5]]), dot(0.1, -0.05)),
-        "(": lambda: (_arc(0.75, -0.75, 0.75 + j[0], np.pi * 1.35, np.pi * 0.65) * tall + drop,),
-        ")": lambda: (_arc(-0.2, -0.75, 0.75 + j[0], -np.pi * 0.35, np.pi * 0.35) * tall + drop,),
-        "/": lambda: (_points([[0.6 + j[0], -1.9], [0.0, 0.25 + j[1]]]),),
-        "?": lambda: (
-            np.concatenate(
-                [_arc(0.3, -1.5, 0.32, -np.pi * 0.95, np.pi * 0.4, 9), _points([[0.25, -0.9], [0.25, -0.55]])]
-            ),
-            dot(0.25, -0.05),
-        ),
-        "=": lambda: (_points([[0, -0.75], [0.7, -0.75 + j[0]]]), _points([[0, -0.35], [0.7, -0.35 + j[1]]])),
-        "+": lambda: (_points([[0, -0.55], [0.8, -0.55 + j[0]]]), _points([[0.4, -0.95], [0.4 + j[1], -0.1]])),
-        "*": lambda: (
-            _points([[0.25, -1.7], [0.25 + j[0], -1.1]]),
-            _points([[0.0, -1.55], [0.5, -1.25 + j[1]]]),
-            _points([[0.5, -1.55], [0.0, -1.25 + j[2]]]),
-        ),
-        "£": lambda: (
-            np.concatenate(
-                [_arc(0.6, -1.45, 0.35, -np.pi * 0.1, -np.pi, 8), _points([[0.3, -0.4], [0.0, 0.0], [0.85, -0.05]])]
-            ),
-            _points([[0.05, -0.8], [0.65, -0.8 + j[0]]]),
-        ),
-        "€": lambda: (
-            _arc(0.6, -0.85, 0.75 + j[0], -np.pi * 0.25, -np.pi * 1.75, 14),
-            _points([[-0.2, -1.0], [0.65, -1.0]]),
-            _points([[-0.2, -0.65], [0.55, -0.65]]),
-        ),
-        "°": lambda: (_arc(0.2, -1.6, 0.18, 0, 2 * np.pi, 9),),
-    }  # fmt: skip
-    if char in shapes:
-        return shapes[char]()
-    if char in _UPSIDE_DOWN:
-        upright = shapes[_UPSIDE_DOWN[char]]()
-        return tuple(_points([0.6, -1.3 + j[0]]) - s for s in upright)
-    return note_sign(char, rng)
-
-
-_UPSIDE_DOWN = {"¿": "?", "¡": "!"}
-
-
-def note_sign(char: str, rng: np.random.Generator) -> tuple[Points, ...] | None:
-    """Strokes of a sign that no hand of the data wrote, as pens draw it: bullets, boxes, ticks, arrows, « ».
-
-    None if `char` is none of them. Unit x-height, y down, baseline 0.
-    """
-    j = rng.normal(0, 0.05, 16)
-    s = float(rng.uniform(0.75, 1.3))
-
-    def line(*points: tuple[float, float]) -> Points:
-        """A stroke through corners, each a little off."""
-        at = np.asarray(points, np.float32)
-        return at + rng.normal(0, 0.04, at.shape).astype(np.float32)
-
-    if char == "•":
-        r = 0.2 * s
-        turns = np.linspace(0, 6 * np.pi, 40)
-        y = -float(rng.uniform(0.35, 0.8))
-        blot = np.stack([r + r * turns / 19 * np.cos(turns), y + r * turns / 19 * np.sin(turns)], axis=1)
-        if rng.random() < 0.3:  # a small ring
-            return (_arc(r, y, r, 0, 2.1 * np.pi, 12),)
-        return (blot.astype(np.float32),)
-    if char in "☐☑":
-        w, h = 1.25 * s, 1.25 * s * float(rng.uniform(0.85, 1.15))
-        y = 0.1 + 2 * j[0]
-        corners = [(0.0, y), (0.0, y - h), (w, y - h), (w, y), (0.0, y)]
-        box: tuple[Points, ...] = (line(*corners),)
-        if rng.random() < 0.4:
-            box = (line(*corners[:3]), line(*corners[2:]))
-        if char == "☐":
-            return box
-        if rng.random() < 0.3:  # crossed
-            return (*box, line((0.15 * w, y - 0.85 * h), (0.85 * w, y - 0.1 * h)),
-                    line((0.85 * w, y - 0.9 * h), (0.1 * w, y - 0.1 * h)))  # fmt: skip
-        out = float(rng.uniform(0.8, 1.6))
-        return (*box, line((0.15 * w, y - 0.55 * h), (0.4 * w, y - 0.12 * h), (out * w, y - (0.4 + 0.6 * out) * h)))
-    if char == "✓":
-        return (line((0.0, -0.6 * s), (0.35 * s, -0.05), (1.2 * s, -1.6 * s)),)
-    if char in "→←":
-        length, head, y = float(rng.uniform(1.2, 2.4)), float(rng.uniform(0.3, 0.55)), -0.55 + j[0]
-        tip, tail = (length, 0.0) if char == "→" else (0.0, length)
-        back = tip - head if char == "→" else tip + head
-        barbs = line((back, y - 0.75 * head), (tip, y), (back, y + 0.75 * head))
-        return (line((tail, y), (tip, y)), barbs)
-    if char == "×":
-        a = 0.6 * s
-        return (line((0.0, -0.2 - a), (a, -0.2)), line((a, -0.2 - a), (0.0, -0.2)))
-    if char == "÷":
-        dots = tuple(_points([[0.4, y + j[2]], [0.43, y + 0.02 + j[2]]]) for y in (-0.95, -0.1))
-        return (line((0.0, -0.52), (0.8, -0.52)), *dots)
-    if char in "«»":
-        w, h = 0.32 * s, 0.35 * s
-        out_ = []
-        for k in range(2):
-            x = k * 0.38 * s
-            tip_x, back_x = (x, x + w) if char == "«" else (x + w, x)
-            out_.append(line((back_x, -0.5 - h), (tip_x, -0.5), (back_x, -0.5 + h)))
-        return tuple(out_)
-    if char == "§":
-        half, whole = np.pi / 2, np.pi
-        top = (_arc(0.4, -1.5, 0.32, -0.2, -3 * half, 9), _arc(0.4, -0.85, 0.36, -half, half, 7))
-        low = (_arc(0.4, -0.85, 0.36, -half, -3 * half, 7), _arc(0.4, -0.15, 0.32, -half, 0.85 * whole, 9))
-        return (np.concatenate(top), np.concatenate(low))
-    if char == "ß":
-        w = 0.5 * s
-        stem = [(0.0, float(rng.choice([0.0, 0.0, 0.6]))), (0.05, -1.3)]
-        bow = _arc(0.05 + w / 2, -1.4, w / 2, -np.pi, np.pi * 0.35, 9)
-        bulge = _arc(0.1 + w / 2, -0.45, w / 2 + 0.1, -np.pi * 0.6, np.pi * 0.75, 9)
-        return (np.concatenate([line(*stem), bow, bulge]).astype(np.float32),)
-    return None
-
-
-# Letters of two that lean on each other.
-_LIGATURES = {"æ": "ae", "œ": "oe", "Æ": "AE", "Œ": "OE"}
-# Two digits and the place of each: left and high, right and low.
-_FRACTIONS = {"½": "12", "¼": "14", "¾": "34"}
-_RAISED = {"²": "2", "ª": "a", "º": "o"}
-_ACCENTS = {
-    "\u0300": "grave", "\u0301": "acute", "\u0302": "hat", "\u0303": "tilde", "\u0308": "dots", "\u030a": "ring",
-    "\u0327": "tail",
-}  # fmt: skip
-
-
-def _accent(kind: str, x: float, top: float, rng: np.random.Generator) -> tuple[Points, ...]:
-    """Strokes of an accent over (or a tail under) a letter whose middle is at `x` and whose top at `top`."""
-    size = float(rng.uniform(0.75, 1.35))
-    y = top - float(rng.uniform(0.12, 0.4))
-    x += float(rng.normal(0, 0.06))
-    j = rng.normal(0, 0.04, 6)
-    w, h = 0.17 * size, 0.32 * size * float(rng.uniform(0.7, 1.2))
-    if kind == "acute":
-        return (_points([[x + w + j[0], y - h], [x - w + j[1], y + j[2]]]),)
-    if kind == "grave":
-        return (_points([[x - w + j[0], y - h], [x + w + j[1], y + j[2]]]),)
-    if kind == "hat":
-        return (_points([[x - 1.4 * w, y + j[0]], [x + j[1], y - h], [x + 1.4 * w, y + j[2]]]),)
-    if kind == "tilde":
-        t = np.linspace(-1, 1, 9)
-        return (np.stack([x + 1.9 * w * t, y - h / 2 - 0.4 * h * np.sin(np.pi * t)], axis=1).astype(np.float32),)
-    if kind == "dots":
-        stroke = float(rng.choice([0.03, 0.03, 0.2])) * size  # dots, or short strokes as in quick hands
-        places = (x - 0.2 * size + j[0], x + 0.2 * size + j[1])
-        return tuple(_points([[at, y - 0.1 - stroke], [at - 0.3 * stroke, y - 0.1]]) for at in places)
-    if kind == "ring":
-        r = 0.17 * size
-        return (_arc(x, y - r, r, -np.pi / 2, 1.6 * np.pi, 10),)
-    # The tail hangs on the letter's foot.
-    hook = [[x + 0.05, -0.02], [x - 0.02 + j[0], 0.14], [x + 0.14 + j[1], 0.24], [x - 0.1 + j[2], 0.42 * size]]
-    return (_points(hook),)
 
 
 class Hand:
@@ -266,7 +87,7 @@ class Hand:
         ink = self._glyph(char, rng)
         if ink is None or char not in '"“' or rng.random() > 0.15:
             return ink
-        return Ink(ink.text, tuple(s + _points([0, 1.7]) for s in ink.strokes))
+        return Ink(ink.text, tuple(s + as_points([0, 1.7]) for s in ink.strokes))
 
     def _glyph(self, char: str, rng: np.random.Generator) -> Ink | None:
         known = self.glyphs.get(char)
@@ -282,28 +103,28 @@ class Hand:
             else:
                 shift = 0.0
             if char in ".,:;'\"-’“”–—…" or abs(shift) > 1.5:
-                shape = _mark(char, rng)
+                shape = mark_strokes(char, rng)
                 return Ink(char, shape) if shape else ink
-            return Ink(char, tuple(s + _points([0, shift]) for s in ink.strokes))
-        shape = _mark(char, rng)
+            return Ink(char, tuple(s + as_points([0, shift]) for s in ink.strokes))
+        shape = mark_strokes(char, rng)
         if shape is not None:
             return Ink(char, shape)
         return _pick(known, rng) if known else self._composed(char, rng)
 
     def _composed(self, char: str, rng: np.random.Generator) -> Ink | None:
         """A letter that the hand did not write, of those that it did: with an accent, of two, small and raised."""
-        if char in _LIGATURES:
-            parts = [self._glyph(c, rng) for c in _LIGATURES[char]]
+        if char in LIGATURES:
+            parts = [self._glyph(c, rng) for c in LIGATURES[char]]
             joined = _join(parts, char, rng, gap=-float(rng.uniform(0.05, 0.2)))
             return Ink(char, joined.strokes) if joined else None
-        if char in _RAISED:
-            return self._shrunk(_RAISED[char], char, rng, [0.0, -1.1])
-        if char in _FRACTIONS:
-            above, below = _FRACTIONS[char][0], _FRACTIONS[char][1]
+        if char in RAISED:
+            return self._shrunk(RAISED[char], char, rng, [0.0, -1.1])
+        if char in FRACTIONS:
+            above, below = FRACTIONS[char][0], FRACTIONS[char][1]
             first, second = self._shrunk(above, char, rng, [0.0, -0.85]), self._shrunk(below, char, rng, [0.65, 0.1])
             if first is None or second is None:
                 return None
-            bar = _points([[0.95, -1.6], [0.1, 0.15]]) + rng.normal(0, 0.06, (2, 2)).astype(np.float32)
+            bar = as_points([[0.95, -1.6], [0.1, 0.15]]) + rng.normal(0, 0.06, (2, 2)).astype(np.float32)
             return Ink(char, (*first.strokes, bar, *second.strokes))
         if char in "øØ":
             base = self._glyph("o" if char == "ø" else "O", rng)
@@ -311,10 +132,10 @@ class Hand:
                 return None
             low, high = _extent(base)
             past = rng.uniform(0.02, 0.22, 4).astype(np.float32)
-            bar = _points([[high[0] + past[0], low[1] - past[1]], [low[0] - past[2], high[1] + past[3]]])
+            bar = as_points([[high[0] + past[0], low[1] - past[1]], [low[0] - past[2], high[1] + past[3]]])
             return Ink(char, (*base.strokes, bar))
         letter, *marks = list(unicodedata.normalize("NFD", char))
-        if len(marks) != 1 or marks[0] not in _ACCENTS:
+        if len(marks) != 1 or marks[0] not in ACCENTS:
             return None
         base = self._glyph(letter, rng)
         if base is None:
@@ -323,7 +144,7 @@ class Hand:
         if letter == "i":  # the accent stands in place of the dot
             strokes = tuple(s for s in strokes if float(s[:, 1].max()) > -0.75) or strokes
         low, high = _extent(Ink(letter, strokes))
-        accent = _accent(_ACCENTS[marks[0]], float(low[0] + high[0]) / 2, min(float(low[1]), -0.7), rng)
+        accent = accent_strokes(ACCENTS[marks[0]], float(low[0] + high[0]) / 2, min(float(low[1]), -0.7), rng)
         return Ink(char, (*strokes, *accent))
 
     def _shrunk(self, char: str, text: str, rng: np.random.Generator, at: Sequence[float]) -> Ink | None:
@@ -333,8 +154,8 @@ class Hand:
             return None
         low, high = _extent(ink)
         size = float(rng.uniform(0.42, 0.6)) * (1.0 if char in "ao" else 0.85)
-        corner = _points([float(low[0]), float(high[1])])
-        return Ink(text, tuple((s - corner) * np.float32(size) + _points(at) for s in ink.strokes))
+        corner = as_points([float(low[0]), float(high[1])])
+        return Ink(text, tuple((s - corner) * np.float32(size) + as_points(at) for s in ink.strokes))
 
 
 def _extent(ink: Ink) -> tuple[Points, Points]:
@@ -360,7 +181,7 @@ def _join(parts: list[Ink | None], text: str, rng: np.random.Generator, gap: flo
         assert part is not None
         left = min(float(s[:, 0].min()) for s in part.strokes)
         right = max(float(s[:, 0].max()) for s in part.strokes)
-        strokes.extend(s + _points([x - left, 0]) for s in part.strokes)
+        strokes.extend(s + as_points([x - left, 0]) for s in part.strokes)
         x += right - left + max(closest, gap + float(rng.normal(0, 0.06)))
     return Ink(text, tuple(strokes))
 
@@ -382,16 +203,16 @@ def _ringed_number(hand: Hand, token: str, rng: np.random.Generator) -> Ink | No
     size = np.float32(rng.uniform(0.6, 1.0))  # numbers in rings are small
     digits = [(stroke - middle) * size + middle for stroke in ink.strokes]
     room = float(np.hypot(*half)) * float(size) + float(rng.uniform(0.05, 0.4))
-    radii = _points([room * float(rng.uniform(0.8, 1.1)), room * float(rng.uniform(0.8, 1.1))])
+    radii = as_points([room * float(rng.uniform(0.8, 1.1)), room * float(rng.uniform(0.8, 1.1))])
     start, turn = float(rng.uniform(-np.pi, np.pi)), 2 * np.pi * float(rng.uniform(0.88, 1.12))
     if rng.random() < 0.15:
-        corners = _points([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]]) * radii * np.float32(0.85)
+        corners = as_points([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]]) * radii * np.float32(0.85)
         ring = middle + corners + rng.normal(0, 0.05, corners.shape).astype(np.float32)
     else:
-        circle = _arc(0, 0, 1, start, start + turn * (1 if rng.random() < 0.5 else -1), 24)
+        circle = arc(0, 0, 1, start, start + turn * (1 if rng.random() < 0.5 else -1), 24)
         drift = np.linspace(1, float(rng.uniform(0.88, 1.12)), 24)[:, None]  # the ends of a ring seldom meet
         ring = middle + radii * (circle * drift).astype(np.float32)
-    drop = _points([0, float(rng.normal(0, 0.15))])
+    drop = as_points([0, float(rng.normal(0, 0.15))])
     return Ink(found[1], tuple((stroke + drop).astype(np.float32) for stroke in (*digits, ring)))
 
 
@@ -438,7 +259,7 @@ def set_line(words: list[Ink], rng: np.random.Generator) -> Ink:
         left = min(float(s[:, 0].min()) for s in word.strokes)
         right = max(float(s[:, 0].max()) for s in word.strokes)
         size = 1 + float(np.clip(rng.normal(0, 0.04), -0.1, 0.1))
-        strokes.extend((s - _points([left, 0])) * np.float32(size) + _points([x, y]) for s in word.strokes)
+        strokes.extend((s - as_points([left, 0])) * np.float32(size) + as_points([x, y]) for s in word.strokes)
         x += (right - left) * size + max(0.5, gap * (1 + float(rng.normal(0, 0.2))))
         texts.append(word.text)
     return Ink(" ".join(texts), tuple(strokes))
@@ -511,7 +332,10 @@ def join_strokes(ink: Ink, rng: np.random.Generator, share: float) -> Ink:
             start, end = ends[k - 1, 2:], ends[k, :2]
             reach = 0.25 + 0.5 * abs(float(end[0] - start[0]))
             sag = float(rng.uniform(0.0, 0.15))
-            handles = (start + _points([reach, sag]), end + _points([-reach * 0.8, 0.3 * max(0.0, float(-dy[k - 1]))]))
+            handles = (
+                start + as_points([reach, sag]),
+                end + as_points([-reach * 0.8, 0.3 * max(0.0, float(-dy[k - 1]))]),
+            )
             t = np.linspace(0, 1, 8, dtype=np.float32)[1:-1, None]
             run.append(
                 (1 - t) ** 3 * start + 3 * (1 - t) ** 2 * t * handles[0] + 3 * (1 - t) * t**2 * handles[1] + t**3 * end

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from text_recognizer.synthesis.rendering.camera import as_jpeg, picture_line
 from text_recognizer.synthesis.rendering.ink import vary
-from text_recognizer.synthesis.rendering.paper import as_jpeg, picture_line
 from text_recognizer.synthesis.rendering.pen import Pen, draw_ink
 from text_recognizer.synthesis.sources.unipen import Ink
 

@@ -15,12 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from text_recognizer.synthesis.rendering.camera import photograph
 from text_recognizer.synthesis.rendering.clutter import Pictures, bind, grid, paste_drawings, surround
 from text_recognizer.synthesis.rendering.furniture import draw_line, furnish
 from text_recognizer.synthesis.rendering.ink import Hand
 from text_recognizer.synthesis.rendering.page_layout import LineKind, Row, lay_out
 from text_recognizer.synthesis.rendering.page_style import PageStyle
-from text_recognizer.synthesis.rendering.paper import make_sheet, photograph, put_ink
+from text_recognizer.synthesis.rendering.paper import make_sheet, put_ink
 from text_recognizer.synthesis.rendering.script import INK, make_script
 from text_recognizer.synthesis.rendering.strike import strike_out
 from text_recognizer.synthesis.sources.fonts import HandFont
