@@ -16,9 +16,11 @@ from PIL import Image
 
 from text_recognizer.errors import DataInvalid, UsageError
 from text_recognizer.evaluation.sets import load_set
-from text_recognizer.feedback.annotation import annotate, flagged, import_annotations, ranked
+from text_recognizer.feedback.annotation import annotate
+from text_recognizer.feedback.annotation_import import import_annotations
 from text_recognizer.feedback.cli import main
 from text_recognizer.feedback.export import Selection, export
+from text_recognizer.feedback.ranking import flagged, ranked
 from text_recognizer.feedback.store import Store
 from text_recognizer.monitoring.quality import corrected_page
 

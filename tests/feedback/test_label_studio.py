@@ -13,7 +13,8 @@ import pytest
 import requests
 
 from text_recognizer import read
-from text_recognizer.feedback.annotation import annotate, import_annotations
+from text_recognizer.feedback.annotation import annotate
+from text_recognizer.feedback.annotation_import import import_annotations
 from text_recognizer.feedback.record import Reading
 from text_recognizer.feedback.store import Store
 from text_recognizer.formats.json_lines import to_dict

@@ -13,15 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
-from text_recognizer.feedback.annotation import (
-    LOCAL_FILES,
-    TARGETS,
-    annotate,
-    flagged,
-    import_annotations,
-    ranked,
-)
+from text_recognizer.feedback.annotation import LOCAL_FILES, TARGETS, annotate
+from text_recognizer.feedback.annotation_import import import_annotations
 from text_recognizer.feedback.export import LINES, PAGES, Selection, export, reasons
+from text_recognizer.feedback.ranking import flagged, ranked
 from text_recognizer.feedback.record import Record, to_dict
 from text_recognizer.feedback.store import Store
 from text_recognizer.feedback.times import TIMES, moment
