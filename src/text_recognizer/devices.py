@@ -1,4 +1,4 @@
-"""Where a model's graphs are computed: the processor, or what another execution provider of ONNX Runtime reaches.
+"""Where a model's graphs are computed: on the processor, or on a device of another execution provider of ONNX Runtime.
 
 One build of ONNX Runtime is installed at a time, and each holds a few providers: `onnxruntime` the processor (and
 CoreML on a Mac), `onnxruntime-gpu` CUDA, `onnxruntime-openvino` OpenVINO, `onnxruntime-directml` DirectML.
@@ -36,7 +36,7 @@ SWITCH_SECONDS = 0.0002
 
 
 def share_python() -> None:
-    """Let threads of this process that read wait less for Python's lock: 5 ms each time by default."""
+    """Let reading threads of this process wait less for Python's lock, which by default costs up to 5 ms each time."""
     sys.setswitchinterval(min(SWITCH_SECONDS, sys.getswitchinterval()))
 
 

@@ -1,4 +1,4 @@
-"""What it costs to draw a page of a PDF, before it is drawn: a small file may hold hours of work.
+"""Estimate what it costs to draw a page of a PDF, before it is drawn: a small file may take hours.
 
 A megabyte unpacks to a gigabyte of drawing, and a form that draws another ten times, which does the same, and so on,
 never ends. So do a pattern of tiles that are too small to see, masks of masks, and a thousand notes with one drawing.

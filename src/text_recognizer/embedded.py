@@ -1,6 +1,6 @@
-"""Text that a page of a PDF holds already: typed by the program that made it, or added by an earlier recognition.
+"""Text that a page of a PDF already contains, from the program that made it or from earlier recognition.
 
-Everything here takes a `pypdfium2.PdfPage` and works on characters as PDFium reports them, with linear work.
+All functions take a `pypdfium2.PdfPage` and work on the characters that PDFium reports, in linear time.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def has_enough(page: Any) -> bool:
 def embedded_lines(page: Any, width: int, height: int) -> list[Line]:
     """The lines of text in the order of the file, each with its words, in pixels of the page as shown.
 
-    Words that stand far apart, as those of two columns do, are lines of their own. Nobody recognised this text, so its
-    confidence is 1.
+    Words that stand far apart, such as those of two columns, become separate lines. This text was not recognised, so
+    its confidence is 1.
     """
     lines: list[Line] = []
     for words in _lines(page, width, height):

@@ -91,7 +91,7 @@ class LoadedImage:
     dpi: float | None = None
 
     def without_colour(self) -> "LoadedImage":
-        """The image as it is read: `rgb` shows `gray`, and takes no memory of its own."""
+        """The image in grey: `rgb` is a view of `gray` and takes no memory of its own."""
         return replace(self, rgb=np.broadcast_to(self.gray[..., None], (*self.gray.shape, 3)))
 
 

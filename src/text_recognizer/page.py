@@ -190,7 +190,7 @@ class Picture:
     def jpeg_size(self) -> tuple[int, int, int] | None:
         """Width, height and number of colours, 1 or 3, by the head of a JPEG; None for others, and for damaged heads.
 
-        Decoders skip what does not belong there, other programs may not.
+        Decoders skip bytes that do not belong there; other programs may not.
         """
         data, at = self.data, 2
         try:

@@ -1,7 +1,7 @@
 """A PDF and its pages, opened and drawn by PDFium in this process.
 
-A stranger's PDF may take all memory, or never end: `pdf_process` does all this in a process that may break. So nothing
-here needs numpy or an image library, which take most of the time that a process needs to start.
+An untrusted PDF may exhaust the memory or never finish, so `pdf_process` runs this module in a process that may crash.
+Nothing here needs numpy or an image library, since importing them would take most of that process's start-up time.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def count_pages(document: Path | bytes, password: str | None) -> int:
 def draw(page: PdfPage, prepare: Callable[[int, Decoded], None] = lambda pixels, decoded: None) -> Pixels:
     """The pixels of a page.
 
-    `prepare` is called before: with how many they are, and the largest of its pictures that is decoded as a whole.
+    `prepare` is called first, with the number of pixels and the largest of the pictures that are decoded as a whole.
     """
     decoded = check_drawing(page.document, page.password, page.number)
     with _pdf(page.document, page.password) as pdf:
@@ -85,7 +85,7 @@ def draw(page: PdfPage, prepare: Callable[[int, Decoded], None] = lambda pixels,
 
 
 def embedded(page: PdfPage) -> Text | None:
-    """The text that a page holds; None where there is not enough of it, as `embedded.has_enough` says."""
+    """The text that a page contains; None where there is not enough of it (see `embedded.has_enough`)."""
     check_drawing(page.document, page.password, page.number)
     with _pdf(page.document, page.password) as pdf:
         found = pdf[page.number - 1]
@@ -103,7 +103,7 @@ def printed(page: PdfPage, width: int, height: int) -> tuple[Area, ...]:
 
 
 def unpack(document: Path | bytes, password: str | None) -> None:
-    """Load all objects of a PDF, as copying it does. Raises `ImageRejected` where there is not memory enough."""
+    """Load all objects of a PDF, as copying it does. Raises `ImageRejected` if there is not enough memory."""
     import pikepdf  # late: only copying needs it
 
     source = document if isinstance(document, Path) else BytesIO(document)

@@ -1,4 +1,4 @@
-"""PDFs opened and drawn in a process of their own, which they may keep busy or break without harm.
+"""Open and draw PDFs in a process of their own, which may hang or crash without harm to this one.
 
 PDFium is a large program in C++, and only one thread at a time may be inside. A page of 75 KiB that draws and draws
 would keep it for many seconds, and an index of 400 KiB takes 800 MiB when it is unpacked. So PDFs are opened in a
@@ -64,7 +64,7 @@ class Pdfs(Protocol):
 
 
 class Here:
-    """PDFs opened in this process, which has little to lose or can start no other."""
+    """PDFs opened in this process, for callers that may crash or cannot start another process."""
 
     def count(self, document: Path | bytes, password: str | None) -> int:
         return pdf_pages.count_pages(document, password)
@@ -91,7 +91,7 @@ class PdfProcess:
     Args:
         seconds: of the processor for a page.
         memory: bytes beside the PDF, whatever is on a page.
-        wait: seconds of the clock beyond these, for a process that waits and does nothing; None for any.
+        wait: seconds of wall-clock time beyond these, for a process that is idle; None for no limit.
         strict: whether PDFs are refused where no process can be started, instead of being opened in this one.
     """
 
@@ -279,7 +279,7 @@ class _Ended(ImageRejected):
 
 
 def shared() -> PdfProcess:
-    """That of this process."""
+    """The one of this process, shared by its threads."""
     return _shared
 
 

@@ -203,7 +203,7 @@ class Reader:
 
 
 def embedded_page(reference: PageReference, *, max_pixels: int = MAX_PIXELS, pdfs: Pdfs | None = None) -> Page | None:
-    """`PageReference.embedded_page` in reading order, with its blocks; very many lines stay in that of the file."""
+    """`PageReference.embedded_page` in reading order, with its blocks; very many lines stay in file order."""
     page = reference.embedded_page(max_pixels=max_pixels, pdfs=pdfs)
     if page is None or len(page.lines) > MOST_ARRANGED:
         return page
@@ -215,7 +215,7 @@ def embedded_page(reference: PageReference, *, max_pixels: int = MAX_PIXELS, pdf
 class LaidOut:
     """A page whose lines are found but not yet read: the place of each, and its straightened crop (H, W) uint8.
 
-    `language`: the one that its lines are to be read in. `dpi`: as of `Page`.
+    `language`: the one in which its lines are read. `dpi`: as in `Page`.
     """
 
     width: int

@@ -40,7 +40,7 @@ class Model:
 
 
 class Registry:
-    """The models in `folder`; by default TEXT_RECOGNIZER_MODELS, or `models` in the working directory."""
+    """The models in `folder`; by default the folder in TEXT_RECOGNIZER_MODELS, or `models` in the working directory."""
 
     def __init__(self, folder: Path | str | None = None) -> None:
         self.folder = Path(folder or os.environ.get(ENVIRONMENT) or "models")

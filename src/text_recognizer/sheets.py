@@ -1,4 +1,4 @@
-"""From pages that were read to the documents that hold them: what a writer must know of each page and of the whole."""
+"""Prepare pages that were read for writers: metadata of the document, and the picture of each page."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def about_document(
     languages: Iterable[str] = (),
     pdfs: Pdfs | None = None,
 ) -> About:
-    """What a document says of itself; `first` is any of its pages.
+    """Metadata of a document; `first` is any of its pages.
 
     Args:
-        keep_pdf: whether a PDF is written, and may be the one that the page is of, with the text added. A PDF that is
+        keep_pdf: whether a PDF is written, and may be a copy of the source PDF with the text added. A PDF that is
             damaged, that unpacks to more than the memory holds, or that is no PDF/A where `pdf_a` asks for it, is made
             of pictures of its pages instead.
         languages: of the model; a document names a single one.
@@ -57,7 +57,7 @@ def make_sheet(
 ) -> Sheet:
     """The page for writers of the formats `names`: with its picture where one of them shows it.
 
-    `image`: what `reference.load` gave; without it the picture is loaded again, unless it is given as `picture`.
+    `image`: the result of `reference.load`; without it the picture is loaded again, unless it is given as `picture`.
     `pdfs`: what opens PDFs, as for `PageReference.load`. Raises `ImageRejected`.
     """
     shown = any(formats.get_format(name).needs_picture for name in names)

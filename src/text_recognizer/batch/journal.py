@@ -93,7 +93,7 @@ class Journal:
         self._note(record)
 
     def has(self, key: str) -> bool:
-        """Whether that was done without an error, and its files are still there."""
+        """Whether that page was read without an error and its files still exist."""
         record = self.done.get(key)
         if record is None or record.get("error"):
             return False
@@ -131,7 +131,7 @@ def as_line(record: dict[str, Any]) -> bytes:
 
 
 def about_page(key: str, page: PageReference) -> dict[str, Any]:
-    """What a record says of the page that it is about."""
+    """The part of a record that identifies its page."""
     return {"key": key, "source": page.name, "page": page.number, "stem": page.stem.as_posix()}
 
 

@@ -1,4 +1,4 @@
-"""Read many pages in several processes: files appear whole, and no page costs another."""
+"""Read many pages in several processes: files appear complete, and a bad page does not affect the others."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def read_batch(
     report: Callable[[dict[str, Any]], None] = lambda record: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Summary:
-    """Read `pages` and write their files; returns the counts. None among them ends a document, as their end does.
+    """Read `pages` and write their files; returns the counts. A None among them ends the current document, as the end of `pages` does.
 
     `report` gets each page's record as it is finished (also of skipped and failed pages). `stopped` is asked between
-    pages: once it is true, pages in hand are finished and no other is begun. A page that ends its process (out of
-    memory, a crash of a library) is tried alone, then counted as failed.
+    pages: once it is true, pages in progress are finished and no other is started. A page that ends its process (out of
+    memory, a crash of a library) is tried again alone, then counted as failed.
     Raises `OutputFailed` where the output folder cannot be written, `BundleInvalid`, `UsageError`.
     """
     jobs = options.jobs or _cores()

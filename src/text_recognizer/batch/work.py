@@ -1,7 +1,7 @@
-"""What a batch does with one page and with one document, in whatever process: read, write, put together.
+"""What a batch does with a page and with a document, in any process: read, write, join.
 
-A page that is a file of its own gets its files at once. Of a document of several pages each page is first put down as
-JSON in `PAGES`; once all are read, the document is put together from these.
+The results of a page that is a file of its own are written at once. Each page of a longer document is first stored as
+JSON in `PAGES`; once all are read, the document is made from these.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Options:
     retry: int = 1
 
     def identity(self, bundle: Path) -> str:
-        """What else than its content decides the result of a page; `bundle` is the folder of the model."""
+        """What the result of a page depends on besides its content; `bundle` is the folder of the model."""
         parts = [sha256(bundle / DESCRIPTION), self.mode, self.language, sorted(self.formats), self.pdf_a]
         return json.dumps([*parts, self.embedded_text])
 
@@ -88,7 +88,7 @@ class Task:
 
     @property
     def of_document(self) -> bool:
-        """Whether the page is written with others, or into the PDF that it is of."""
+        """Whether the page is written with others, or into the PDF that it comes from."""
         return self.page.count > 1 or self.page.kind == "pdf"
 
 
@@ -102,7 +102,7 @@ class Place(Protocol):
         """None where there is no such file."""
 
     def folder(self, name: str) -> Path:
-        """A folder of this machine to which `name` may be written; `collect` brings what was written there."""
+        """A local folder to which `name` may be written; `collect` moves what was written there."""
 
     def collect(self) -> None:
         """Bring the files of `folder` to their place. Raises `OutputFailed`."""
@@ -120,7 +120,7 @@ class Documents:
         self.ready: list[tuple[Task, bool]] = []
 
     def add(self, task: Task) -> None:
-        """A page comes; those of one document follow each other."""
+        """Add a page; pages of a document follow each other."""
         parts = self._parts.get(self._number)
         if parts and (parts[-1].page.document, parts[-1].page.whole) != (task.page.document, task.page.whole):
             self.end()

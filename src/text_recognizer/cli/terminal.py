@@ -1,4 +1,4 @@
-"""What the command says on the terminal: results as bytes, messages in one line each."""
+"""Output of the command: results as bytes on standard output, messages of one line each on standard error."""
 
 from __future__ import annotations
 

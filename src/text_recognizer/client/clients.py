@@ -103,7 +103,7 @@ class Client(_Flows):
     """Sends requests to a service. Safe to share between threads; `close` it, or use it in `with`.
 
     `timeout`: seconds without any byte of an answer. `retries`: further attempts where the service is overloaded, not
-    ready or not reachable, each after as long as its `Retry-After` says.
+    ready or not reachable, each after the time in its `Retry-After`.
     """
 
     _http: httpx.Client
@@ -127,7 +127,7 @@ class Client(_Flows):
         return self.read_answer(image, mode, language).page
 
     def read_answer(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> Answer:
-        """The page with what feedback on it needs. Raises as `read` does."""
+        """The page, with its request id for feedback. Raises as `read` does."""
         return self._run(self._read_flow(image, mode, language))
 
     def read_as(self, image: Source, format: str, mode: Mode = "accurate", language: str | None = None) -> bytes:  # noqa: A002
@@ -173,7 +173,7 @@ class Client(_Flows):
 
         `lines`: a text for each line of the page, in order, empty where the paper has no line. `text`: the whole text,
         where it does not follow those lines. `checked`: a person checked all lines. `image`: the image that was read;
-        it is sent, with the page, where the service has forgotten the request, as it does after some minutes. `id`:
+        it is sent, with the page, if the service no longer remembers the request, as is usual after some minutes. `id`:
         feedback sent twice under one id is stored once; by default one is made for all attempts of this call.
         Raises `ServiceError`: `unknown-request`, `feedback-rejected`, `feedback-off`, `feedback-unavailable`.
         """

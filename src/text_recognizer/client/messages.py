@@ -44,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class PageResult:
-    """A page of a document: its number from 1 and how many there are, and the answer, or the error in its place."""
+    """A page of a document: its number from 1, the number of pages, and the answer, or the error in its place."""
 
     number: int
     count: int
@@ -54,7 +54,7 @@ class PageResult:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the service stored of feedback. `outside_alphabet`: characters that are not in the model's alphabet."""
+    """What the service stored of some feedback. `outside_alphabet`: characters that are not in the model's alphabet."""
 
     id: str
     request_id: str
@@ -192,10 +192,10 @@ class Parser(ABC, Generic[T]):
 
     @abstractmethod
     def parse(self, text: str) -> T | None:
-        """What a line of the stream brings, if it brings anything. Raises the error that it describes."""
+        """The result in a line of the stream, if it holds one. Raises the error that it describes."""
 
     def check_end(self) -> None:
-        """Raise `ServiceError` where the stream broke off."""
+        """Raise `ServiceError` if the stream ended early."""
 
 
 class Events(Parser[Line]):

@@ -33,7 +33,7 @@ SCHEMA = "http://www.loc.gov/standards/alto/v4/alto-4-3.xsd"
 
 
 def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """The page as TextBlocks of lines in reading order, tagged with their kinds; columns and tables hold some."""
+    """The page as TextBlocks of lines in reading order, tagged with their kinds; columns and tables contain others."""
     root = ET.Element(
         "alto",
         {

@@ -1,4 +1,4 @@
-"""What formats need of a page's blocks: all of a page's lines in some, their places, and the columns of a table."""
+"""Blocks of a page as formats need them: blocks that cover all lines, their positions, and the columns of a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REACH = 40  # columns that a cell may lie behind the one before it; each is look
 
 
 def blocks_of(page: Page) -> tuple[Block, ...]:
-    """The blocks of a page; one paragraph where nobody looked for any, none where it is blank."""
+    """The blocks of a page: a single paragraph if blocks were not looked for, none if the page is blank."""
     if page.blocks or not page.lines:
         return page.blocks
     return (Block(kind="paragraph", start=0, stop=len(page.lines)),)

@@ -1,6 +1,6 @@
 """hOCR 1.2, text in HTML with positions in `title`, as Tesseract writes it, for OCRmyPDF, gImageReader and others.
 
-Other readings of a line are left out: programs that know only the main classes would take them for more text. The
+Other readings of a line are left out: programs that know only the main classes would show them as additional text. The
 script of a line is its attribute `data-script`; words that are struck out are `del` elements, and no `ocrx_word`.
 """
 

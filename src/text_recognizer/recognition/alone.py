@@ -1,6 +1,7 @@
 """Digits and letters of one shape, where they stand alone: among numbers a lone O is a 0 and a lone l is a 1.
 
-In running text the language model settles it. Of what stands alone, in a table or a grid, only its company tells.
+In running text the language model decides. For characters that stand alone, in a table or a grid, the neighbouring
+cells decide.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _MARKS = frozenset("0123456789.,:-+%$€£/()")
 def numbers_of(texts: Sequence[str], spans: Sequence[tuple[float, float]] = ()) -> list[str]:
     """`texts`, those of the lines or cells of a page, with the letters in their numbers as digits.
 
-    Nothing changes but on a page whose short texts are nearly all numbers, and in a column of numbers.
+    Texts change only on a page whose short texts are nearly all numbers, and in a column of numbers.
 
     Args:
         spans: left and right end of each text, where columns count as well.

@@ -35,7 +35,7 @@ Scores = NDArray[np.float32]
 
 
 def to_text(ids: Sequence[int], alphabet: str) -> str:
-    """Characters of token ids; blanks and marks of begin and end are none."""
+    """The characters of token ids, without blanks and marks of beginning and end."""
     return "".join(
         alphabet[i - FIRST_CHARACTER] if i >= FIRST_CHARACTER else REPLACEMENT if i == UNKNOWN else "" for i in ids
     )

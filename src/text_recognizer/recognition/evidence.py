@@ -1,7 +1,7 @@
 """Whether what was taken for a line is writing, by what the CTC head sees in it.
 
-On dot grids, wood, leaves or faces the head sees characters too, but is sure of few of them. The mean probability of
-its characters tells, and the fewer there are, the higher it must be: one alone is often seen by chance.
+On dot grids, wood, leaves or faces the head sees characters too, but with low confidence. So the mean probability of
+the characters decides, and the fewer there are, the higher it must be: one alone is often seen by chance.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ SHARE = 0.5  # of a word's width that must be struck out
 
 @dataclass(frozen=True, slots=True)
 class LineMarks:
-    """What a line image says beside its text. `struck` (T,): probability for each 8 pixels of its width."""
+    """What a line image shows besides its text. `struck` (T,): probability for each 8 pixels of its width."""
 
     script: Script
     struck: NDArray[np.float32]

@@ -183,7 +183,8 @@ class Recognizer:
         """Read grey line images (H, W) uint8, dark on light; one reading each, in the order of `crops`.
 
         "fast" and "accurate" as in `_read_fast` and `_read_accurate`. `only_writing`: for lines that a line finder
-        found; what is no writing by the evidence of the CTC head gets an empty text. Raises ValueError for other modes.
+        found; those that are not writing, by the evidence of the CTC head, get an empty text. Raises ValueError for
+        other modes.
         """
         if mode not in get_args(Mode):
             raise ValueError(f"mode is {mode!r}: use {' or '.join(map(repr, get_args(Mode)))}.")
@@ -267,7 +268,7 @@ class Recognizer:
     def ctc_probabilities(self, crops: Sequence[Gray]) -> NDArray[np.float32]:
         """Probability, 0…1, of each step at which the CTC head sees a character in `crops`: (n,).
 
-        Cheap, and low for what is upside down, cut to pieces or no writing: it tells how a page is to be looked at.
+        Cheap, and low for lines that are upside down, cut to pieces or not writing: it decides how a page is looked at.
         Of a few characters it is that of their shape, as `Evidence.probabilities` gives it.
         """
         found = [np.zeros(0, np.float32)]
@@ -344,8 +345,8 @@ class Recognizer:
     def decode_greedy(self, lines: Sequence[EncodedLine], *, stop_repeats: bool = True) -> list[list[int]]:
         """Token ids of the decoder's most likely next tokens, with cached keys and values.
 
-        Finished lines leave the batch. `stop_repeats`: end a line that repeats itself; without it, the ids are those of
-        plain greedy decoding.
+        Finished lines leave the batch. `stop_repeats`: end a line that repeats itself; without it, this is plain greedy
+        decoding.
         """
         steps = max(encoded.mask.shape[3] for encoded in lines)
         line = np.concatenate([_lengthened(encoded.line, 4, steps) for encoded in lines], axis=2)
@@ -454,7 +455,7 @@ class Recognizer:
     def case_capped(self, texts: Sequence[list[int]], scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores (N,) of a language model, in which the case of the first letter counts no more than `CASE`.
 
-        Nobody tells a language model whether a line goes on with a sentence or begins a note.
+        A language model cannot know whether a line continues a sentence or begins a note.
         """
         keys = [(self.text(text[:1]).lower(), tuple(text[1:])) for text in texts]
         best: dict[tuple[str, tuple[int, ...]], float] = {}

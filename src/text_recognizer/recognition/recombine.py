@@ -1,4 +1,4 @@
-"""Texts put together from parts of others: no search finds every combination of what it doubts.
+"""Combine parts of several texts into new ones: no beam holds every combination of the doubtful words.
 
 Where a line has several doubtful words, the n best texts of a beam differ in one or two of them. Each difference from
 the best text is an edit; an edit alone, or all that help together, may be a text that no beam holds.
@@ -39,7 +39,7 @@ def applied(text: Sequence[int], edits: Iterable[Edit]) -> list[int]:
 
 
 def apart(edits: Iterable[Edit]) -> list[Edit]:
-    """Those of `edits` that change nothing that an earlier one of them changes or borders on."""
+    """The `edits` that neither overlap nor border on an earlier one."""
     kept: list[Edit] = []
     for edit in edits:
         if all(edit.end < other.start or edit.start > other.end for other in kept):

@@ -1,4 +1,4 @@
-"""Signs that hands seldom write in the data, drawn from strokes: punctuation, signs of notes, accents."""
+"""Signs that are rare in the data of a hand, drawn as strokes: punctuation, signs in notes, accents."""
 
 from __future__ import annotations
 
