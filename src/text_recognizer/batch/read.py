@@ -53,8 +53,9 @@ def read_batch(
     report: Callable[[dict[str, Any]], None] = lambda record: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Summary:
-    """Read `pages` and write their files; returns the counts. A None among them ends the current document, as the end of `pages` does.
+    """Read `pages` and write their files; returns the counts.
 
+    A None among `pages` ends the current document, as the end of `pages` does.
     `report` gets each page's record as it is finished (also of skipped and failed pages). `stopped` is asked between
     pages: once it is true, pages in progress are finished and no other is started. A page that ends its process (out of
     memory, a crash of a library) is tried again alone, then counted as failed.
