@@ -249,7 +249,7 @@ def test_axe_finds_nothing_in_tables_and_where_pages_were_forgotten(mounted, bro
         assert not tab.errors
 
 
-def test_cells_stand_side_by_side_where_there_is_room(service, browse):
+def test_cells_of_a_row_stand_side_by_side(service, browse):
     tab = browse(service.url)
     rows = [{"kind": "row", "start": n, "stop": n + 3} for n in (1, 4)]
     blocks = [{"kind": "paragraph", "start": 0, "stop": 1}, {"kind": "table", "start": 1, "stop": 7, "blocks": rows}]
@@ -268,7 +268,22 @@ def test_cells_stand_side_by_side_where_there_is_room(service, browse):
         tab.keyboard.press(key)
         assert tab.evaluate(focused) == f"Line {line}"
     tab.set_viewport_size({"width": 390, "height": 844})
-    assert sorted(set(places("y"))) == places("y") and len(set(places("x"))) == 1
+    tops, lefts = places("y"), places("x")
+    assert tops[0] < tops[1] == tops[2] == tops[3] < tops[4] == tops[5] == tops[6]
+    assert lefts[1:4] == lefts[4:] == sorted(set(lefts[1:4]))
+
+
+def test_four_cells_of_a_row_are_two_by_two_on_a_phone(service, browse):
+    tab = browse(service.url, viewport={"width": 390, "height": 844})
+    rows = [{"kind": "row", "start": 0, "stop": 4}]
+    tab.read(
+        tab.answers(["Ann", "3 d", "May", "paid"], blocks=[{"kind": "table", "start": 0, "stop": 4, "blocks": rows}])
+    )
+    fields = tab.locator("#tr-lines textarea")
+    boxes = [fields.nth(n).bounding_box() for n in range(4)]
+    tops, lefts = ([round(box[axis]) for box in boxes] for axis in ("y", "x"))
+    assert tops[0] == tops[1] < tops[2] == tops[3]
+    assert lefts[0] == lefts[2] < lefts[1] == lefts[3]
 
 
 def test_text_runs_the_way_of_its_script(tab):

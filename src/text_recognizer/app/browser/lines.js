@@ -75,6 +75,7 @@ export class Lines {
       const { start, count } = cellsOf(lines, index);
       item.row.classList.toggle("cell", count > 1);
       item.row.style.setProperty("--cells", String(Math.min(count, MOST_CELLS)));
+      item.row.style.setProperty("--narrow", count === 3 ? "3" : "2"); // on a phone: four are two by two
       item.kind.textContent = begins(lines, index);
       item.row.classList.toggle("named", !["", "Row"].includes(begins(lines, start)));
       if (item.number !== index + 1) this.#number(item, index + 1);
