@@ -47,6 +47,14 @@ def test_light_line_on_a_dark_band_is_read(reader, band):
     assert reader.read(page, "fast").text.lower() == "\n".join(LINES)
 
 
+def test_short_thin_line_on_a_wide_dark_band_is_read(reader):
+    """Its letters take less than a hundredth of the band."""
+    page = drawn("white", "black", lines=LINES[1:], at=150)
+    ImageDraw.Draw(page).rectangle((0, 10, 900, 120), (40, 40, 40))
+    ImageDraw.Draw(page).text((40, 40), "the rain", (235, 235, 235), font=ImageFont.load_default(30))
+    assert reader.read(page, "fast").text.lower() == "\n".join(("the rain", *LINES[1:]))
+
+
 def test_dark_line_on_a_light_band_of_a_blackboard_is_read(reader):
     page = drawn((30, 40, 35), (235, 235, 235), lines=LINES[1:], at=150)
     ImageDraw.Draw(page).rectangle((30, 10, 800, 100), (240, 235, 225))

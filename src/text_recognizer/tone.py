@@ -21,7 +21,7 @@ _SIDE = 500  # pixels of the longer side, on which colours are compared
 _BAND_SIDE = 1000
 _BAND_HEIGHT, _BAND_WIDTH, _BAND_LETTER = 12, 24, 4
 _BAND_FILLED = 0.75  # share of its own box that a band fills, its letters included: drawings fill less
-_BAND_SHARE = (0.02, 0.5)  # of a band, that its letters take
+_BAND_SHARE = (0.003, 0.5)  # of a band, that its letters take
 _BAND_CONTRAST = 60  # grey values between a band and its letters
 
 

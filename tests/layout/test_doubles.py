@@ -38,6 +38,13 @@ def test_lines_of_a_page_cells_and_long_lines_stay():
     assert without_doubles(lines, height) == lines
 
 
+def test_digits_of_a_longer_cell_are_one_where_they_are_closer_than_they_are_high():
+    found = [line(100, 280, 365), line(100, 290, 380)]
+    assert without_doubles(found, lambda it: it.baseline[0][1]) == [found[1]]
+    apart = [line(100, 280, 365), line(100, 290, 387)]
+    assert without_doubles(apart, height) == apart
+
+
 def test_a_thousand_cells_take_no_time():
     cells = [line(100 * x, 100 * x + 60, 50 * y) for x in range(20) for y in range(100)]
     begin = time.process_time()

@@ -88,18 +88,34 @@ def scores(probabilities: list[float], size: int, token: int, other: int) -> np.
 def test_the_fewer_characters_there_are_the_surer_they_must_be():
     evidence, image = Evidence("abcdefgh"), np.zeros((48, 40), np.uint8)
     a, b = FIRST_CHARACTER, FIRST_CHARACTER + 1
-    assert evidence.is_writing(scores([0.6] * 30, 12, a, b), image, 0.45)
-    assert not evidence.is_writing(scores([0.6] * 3, 12, a, b), image, 0.45)
-    assert evidence.is_writing(scores([0.9] * 3, 12, a, b), image, 0.45)
+    assert evidence.are_writing([(scores([0.6] * 30, 12, a, b), image)], 0.45) == [True]
+    assert evidence.are_writing([(scores([0.6] * 3, 12, a, b), image)], 0.45) == [False]
+    assert evidence.are_writing([(scores([0.9] * 3, 12, a, b), image)], 0.45) == [True]
 
 
 def test_letters_of_one_shape_count_together():
     evidence, image = Evidence("Oab0"), np.zeros((48, 40), np.uint8)
     big, zero, a = FIRST_CHARACTER, FIRST_CHARACTER + 3, FIRST_CHARACTER + 1
-    assert evidence.is_writing(scores([0.6], 8, big, zero), image, 0.45)
-    assert not evidence.is_writing(scores([0.6], 8, big, a), image, 0.45)
-    assert not evidence.is_writing(scores([0.52] * 9, 8, big, zero), image, 0.45)  # a long text is not all of one shape
+    assert evidence.are_writing([(scores([0.6], 8, big, zero), image)], 0.45) == [True]
+    assert evidence.are_writing([(scores([0.6], 8, big, a), image)], 0.45) == [False]
+    long = scores([0.52] * 9, 8, big, zero)
+    assert evidence.are_writing([(long, image)], 0.45) == [False], "a long text is not all of one shape"
 
 
 def test_every_bundle_has_the_limit(bundle_dir):
     assert 0 < Bundle.open(bundle_dir).description.recognizer.decoding.least_confidence < 1
+
+
+def test_a_lone_character_may_be_less_sure_among_cells():
+    evidence, image = Evidence("abcdefgh"), np.zeros((48, 40), np.uint8)
+
+    def seen(probability: float, count: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """A line of so many characters, of each of which the CTC head is so sure."""
+        return scores([probability] * count, 12, FIRST_CHARACTER, FIRST_CHARACTER + 1), image
+
+    unsure = seen(0.65)
+    assert evidence.are_writing([unsure], 0.36) == [False]
+    assert evidence.are_writing([unsure, *[seen(0.95)] * 6], 0.36) == [True] * 7
+    assert evidence.are_writing([unsure, *[seen(0.95, 8)] * 6], 0.36) == [False, *[True] * 6], "running text"
+    assert not any(evidence.are_writing([unsure] * 8, 0.36)), "a texture"
+    assert evidence.are_writing([seen(0.52), *[seen(0.95)] * 6], 0.36)[0] is False

@@ -13,9 +13,10 @@ import numpy as np
 
 from text_recognizer.layout.finder import FoundLine
 
-CLOSE = 1.2  # x-heights of the larger one between the baselines of two such lines, at most
+CLOSE, CLOSER = 1.2, 1.0  # x-heights of the larger one between the baselines of two such lines, at most
 SHARED = 0.5  # of the shorter one's length that both run along
-LONGEST = 6.0  # x-heights: longer lines so close are those of a formula or an insertion
+SHORT = 6.0  # x-heights: longer lines must be closer, as those of a formula or an insertion are close too
+LONGEST = 12.0  # x-heights of a line that may be found twice
 
 
 def without_doubles(lines: Sequence[FoundLine], worth: Callable[[FoundLine], float]) -> list[FoundLine]:
@@ -47,7 +48,9 @@ def _on_the_same_ink(a: FoundLine, b: FoundLine) -> bool:
     if end - start < SHARED * min(right - left, other_right - other_left):
         return False
     middle = (start + end) / 2
-    return abs(float(a.level(middle) - b.level(middle))) < CLOSE * max(a.x_height, b.x_height)
+    x_height = max(a.x_height, b.x_height)
+    close = CLOSE if min(right - left, other_right - other_left) < SHORT * x_height else CLOSER
+    return abs(float(a.level(middle) - b.level(middle))) < close * x_height
 
 
 def _both(a: FoundLine, b: FoundLine) -> FoundLine:

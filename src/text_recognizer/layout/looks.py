@@ -221,8 +221,9 @@ def _lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -> li
         for line in larger_lines(look.image, look.lines, finder)
         if _mean(judge([look.crop(line)])) >= LARGE_CERTAIN
     ]
+    look = replace(look, lines=[*look.lines, *larger])
     strays = [line for line in stray_lines(look.image, look.lines) if _mean(judge([crop(line)])) >= STRAY_CERTAIN]
-    look = replace(look, lines=[*look.lines, *larger, *strays])
+    look = replace(look, lines=[*look.lines, *strays])
     cut = dict(zip(look.places(), look.crops(), strict=True))
     places = list(cut)
     if orientation_of(baseline or () for _, baseline in places) % 180 == 0:

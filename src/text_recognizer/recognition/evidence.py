@@ -6,6 +6,8 @@ the characters decides, and the fewer there are, the higher it must be: one alon
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ from text_recognizer.recognition.decoding import BLANK, FIRST_CHARACTER, Scores
 
 # Deviation of a character's probability on what is no writing, with room to spare: chosen on procedural textures.
 SPREAD = 0.4
+# The same on a page of cells: at least so many lines of so few characters, and such a share of all lines, are writing.
+AMONG_CELLS, CELLS, CELL, MOSTLY = 0.2, 6, 5, 0.6
 # A few characters are none if most of their ink is thicker than a pen of half an x-height: punch holes, dots, blots.
 FEW, THICK, SOLID = 3, (9, 11), 0.5  # characters, (width, height) of normalised pixels, share of the ink
 # Few characters of one shape cannot be told apart, such as 0 and O: what is sure is that one of them is there.
@@ -31,15 +35,23 @@ class Evidence:
             self._alike[np.ix_(ids, ids)] = 1
         self._space = FIRST_CHARACTER + alphabet.find(" ")
 
-    def is_writing(self, log_probs: Scores, image: NDArray[np.uint8], least: float) -> bool:
-        """Whether the CTC scores (T, V) of the normalised line `image` (H, W) are those of writing.
+    def are_writing(self, lines: Sequence[tuple[Scores, NDArray[np.uint8]]], least: float) -> list[bool]:
+        """Which of a page's lines are writing: their CTC scores (T, V) and normalised images (H, W).
 
-        `least`: mean probability, 0…1, that the characters of a long line must have.
+        Among cells, a lone character need not be as sure as where it stands by itself.
+
+        Args:
+            least: mean probability, 0…1, that the characters of a long line must have.
         """
-        found = self.probabilities(log_probs)
-        if not len(found) or float(found.mean()) < least + SPREAD / np.sqrt(len(found)):
-            return False
-        return len(found) > FEW or not _is_solid(image)
+        found = [self.probabilities(log_probs) for log_probs, _ in lines]
+        sure = [len(p) > 0 and _is_sure(p, least, SPREAD) for p in found]
+        lengths = [len(p) for p, is_sure in zip(found, sure, strict=True) if is_sure]
+        if len(lengths) >= max(CELLS, MOSTLY * len(lines)) and float(np.median(lengths)) <= CELL:
+            sure = [len(p) > 0 and _is_sure(p, least, AMONG_CELLS) for p in found]
+        return [
+            is_sure and (len(p) > FEW or not _is_solid(image))
+            for is_sure, p, (_, image) in zip(sure, found, lines, strict=True)
+        ]
 
     def probabilities(self, log_probs: Scores) -> NDArray[np.float32]:
         """Probability, 0…1, of each character on the best path of `log_probs` (T, V), blanks left out: (n,).
@@ -53,6 +65,10 @@ class Evidence:
         if len(peaks) > FEW:
             return np.asarray(np.exp(best[peaks]), np.float32)
         return np.asarray((np.exp(log_probs[peaks]) * self._alike[path[peaks]]).sum(-1), np.float32)
+
+
+def _is_sure(probabilities: NDArray[np.float32], least: float, spread: float) -> bool:
+    return float(probabilities.mean()) >= least + spread / float(np.sqrt(len(probabilities)))
 
 
 def _is_solid(image: NDArray[np.uint8]) -> bool:

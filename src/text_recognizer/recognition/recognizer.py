@@ -210,14 +210,15 @@ class Recognizer:
         images = self.normalise(crops)
         readings = [_BLANK] * len(images)
         inked = [i for i, image in enumerate(images) if int((image > INK_LEVEL).sum()) >= INK_PIXELS]
+        batches = []
         for rows in width_batches([images[i].shape[1] for i in inked]):
             members = [inked[row] for row in rows]
             encoded = self._encode_new([crops[i] for i in members], [images[i] for i in members])
-            kept = [
-                (i, line)
-                for i, line in zip(members, encoded, strict=True)
-                if not least or self._evidence.is_writing(line.log_probs, images[i], least)
-            ]
+            batches.append(list(zip(members, encoded, strict=True)))
+        seen = [(line.log_probs, images[i]) for batch in batches for i, line in batch]
+        is_writing = iter(self._evidence.are_writing(seen, least) if least else [True] * len(seen))
+        for batch in batches:
+            kept = [(i, line) for i, line in batch if next(is_writing)]
             lines = [line for _, line in kept]
             read = self._read_fast(lines) if mode == "fast" else self._read_accurate(lines, [crops[i] for i, _ in kept])
             marks = self._marks([images[i] for i, _ in kept])
