@@ -140,6 +140,17 @@ def test_blank_page_is_not_an_error_and_a_line_can_be_written(tab, blank):
     assert tab.texts() == ["a faint line"]
 
 
+def test_every_file_that_cannot_be_read_is_named(each_tab, picture):
+    broken = {f"{name}.tif": b"II*\0" + name.encode() for name in ("first", "second")}
+    files = [{"name": name, "mimeType": "image/tiff", "buffer": content} for name, content in broken.items()]
+    files += [{"name": "empty.png", "mimeType": "image/png", "buffer": b""}]
+    files += [{"name": "good.png", "mimeType": "image/png", "buffer": picture}]
+    each_tab.set_input_files("#tr-file", files)
+    each_tab.wait_until_read()
+    told = each_tab.get_by_role("alert").first.inner_text()
+    assert all(name in told for name in (*broken, "empty.png")) and "good.png" not in told
+
+
 def test_several_pictures_are_all_read_and_survive_a_reload(tab, picture, blank):
     files = [{"name": f"{name}.png", "mimeType": "image/png", "buffer": picture} for name in ("one", "two")]
     tab.set_input_files("#tr-file", [*files, {"name": "empty.png", "mimeType": "image/png", "buffer": blank}])

@@ -7,6 +7,7 @@ import { address, ask, behindLink, pagesOf } from "./service.js";
 
 /** @type {Record<string, string>} */
 const EXAMPLES = { "letter-1905.jpg": "A letter of 1905", "page.jpg": "A page of notes" };
+const MOST_TOLD = 5; // messages about files that were given together
 
 export class Intake {
   /** @param {import("./pages.js").Pages} pages @param {import("./queue.js").Queue} queue @param {string[]} examples */
@@ -24,21 +25,34 @@ export class Intake {
   async take(given, name = "") {
     over("intake");
     let shown = false;
+    /** @type {string[]} what was wrong, of all of them */
+    const wrong = [];
+    /** @type {File[]} */
+    const again = [];
+    let about = "intake";
+    const report = (/** @type {string} */ words, code = about) => {
+      about = code;
+      if (!wrong.includes(words)) wrong.push(words);
+      const more = wrong.length - MOST_TOLD;
+      const told = [...wrong.slice(0, MOST_TOLD), ...(more > 0 ? [`… and ${more} more`] : [])].join("\n");
+      tell(told, { code: about, retry: again.length ? () => this.take(again) : null });
+    };
     for (const blob of given) {
       const called = name || (blob instanceof File ? blob.name : "") || "picture";
       if (!blob.size) {
-        tell(`${called} is empty. Choose a picture of a page.`, { code: "intake" });
+        report(`${called} is empty. Choose a picture of a page.`);
         continue;
       }
       const file = blob instanceof File && !name ? blob : new File([blob], called, { type: blob.type });
       try {
         if (await isPicture(file)) shown = this.#add(file, null, called, shown);
         else {
-          for await (const { leaf, picture } of this.#leaves(file, called)) shown = this.#add(picture, leaf, called, shown);
+          for await (const { leaf, picture } of this.#leaves(file, called, report)) shown = this.#add(picture, leaf, called, shown);
         }
       } catch (error) {
         const hopeless = ["image-rejected", "too-large", "unsupported-media-type"].includes(error.code);
-        tell(hopeless ? `${called}: ${error.message}` : error.message, { code: hopeless ? "intake" : error.code, retry: hopeless ? null : () => this.take([file]) });
+        if (!hopeless) again.push(file);
+        report(hopeless ? `${called}: ${error.message}` : error.message, hopeless ? about : error.code);
         if (error.code === "unauthorized") find("#tr-key-box").hidden = false;
       } finally {
         this.#opening("");
@@ -54,8 +68,11 @@ export class Intake {
     return true;
   }
 
-  /** The pages of what the browser cannot show by itself, one after the other. @param {File} file @param {string} name */
-  async *#leaves(file, name) {
+  /**
+   * The pages of what the browser cannot show by itself, one after the other.
+   * @param {File} file @param {string} name @param {(words: string) => void} report
+   */
+  async *#leaves(file, name, report) {
     this.#opening(`Opening ${name}…`);
     let number = 0;
     let missing = 0;
@@ -68,7 +85,7 @@ export class Intake {
       else missing++;
     }
     missing += all - number; // decoding took too long
-    if (missing) tell(`${missing} of ${all} pages of ${name} cannot be shown; export them again, in smaller parts.`, { code: "intake" });
+    if (missing) report(`${missing} of ${all} pages of ${name} cannot be shown; export them again, in smaller parts.`);
   }
 
   /** @param {string} words */
