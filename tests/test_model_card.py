@@ -38,6 +38,22 @@ def test_every_licence_of_the_notice_is_named():
         assert licence in CARD
 
 
+def test_notice_card_and_bundle_name_as_many_photographs():
+    places = {
+        "NOTICE": (ROOT / "NOTICE").read_text(encoding="utf-8"),
+        "card": CARD,
+        "training": (ROOT / "docs" / "learn" / "training.md").read_text(encoding="utf-8"),
+        "bundle": "\n".join(Bundle.open().description.data),
+        "licences": "\n".join(licence.data for licence in Bundle.open().description.licences),
+    }
+    counts = {}
+    for place, text in places.items():
+        near = [line for line in text.splitlines() if "lomiri-wallpapers" in line]
+        counts[place] = re.findall(r"(\w+) photographs", "\n".join(near))
+    expected = ["ten"]  # of the pictures of the package, those without a share-alike licence
+    assert counts == dict.fromkeys(places, expected)
+
+
 @pytest.mark.parametrize("lock", ["fonts.lock.json", "texts.lock.json"])
 def test_every_licence_of_what_is_fetched_for_training_is_named(lock):
     packages = json.loads((SOURCES / lock).read_text(encoding="utf-8"))
