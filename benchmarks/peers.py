@@ -175,7 +175,7 @@ def main() -> None:
         print(
             f"| {peer} | {100 * cer[0]:.1f} % ({100 * cer[1]:.1f}–{100 * cer[2]:.1f}) | {100 * wer[0]:.1f} % "
             f"| {100 * free[0]:.1f} % "
-            f"| {r['seconds_a_page']:.2f} | {r['memory_mb']:.0f} MB |",
+            f"| {r['seconds_an_image']:.2f} | {r['memory_mb']:.0f} MB |",
             flush=True,
         )
 

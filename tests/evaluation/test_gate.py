@@ -134,6 +134,7 @@ def test_worse_model_is_refused_with_a_table_and_a_better_one_is_promoted_with_i
     assert cli.main([*models, "promote", "worse", *measured]) == 8
     said = capsys.readouterr()
     assert "difference (95 %)" in said.out
+    assert "s an image" in said.out  # lines here
     assert "was not promoted" in said.err
     assert cli.main([*models, "promote", "worse", "--force"]) == 2  # no reason given
     assert cli.main([*models, "promote", "worse", *measured, "--force", "--reason", "to see it fail"]) == 0

@@ -73,7 +73,7 @@ class Report:
 
     samples: list[Sample] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)  # a page
+    seconds: list[float] = field(default_factory=list)  # an image, of a page or a line
 
     def cer(self, samples: Sequence[Sample] | None = None) -> Rate:
         chosen = self.samples if samples is None else samples
@@ -136,7 +136,7 @@ class Report:
                 k: {"samples": len(v), "cer": self.cer(v).value, "wer": self.wer(v).value}
                 for k, v in self.slices().items()
             },
-            "seconds_a_page": float(np.median(self.seconds)) if self.seconds else None,
+            "seconds_an_image": float(np.median(self.seconds)) if self.seconds else None,
             "calibration": self.table(),
             "skipped": self.skipped,
         }

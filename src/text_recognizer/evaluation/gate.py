@@ -1,6 +1,6 @@
 """The gate before production: a model passes unless it reads worse, or much slower, than the one in production.
 
-Both models read the same lines, page by page in turn, so that other load on the machine affects both alike. The
+Both models read the same lines, image by image in turn, so that other load on the machine affects both alike. The
 difference of their CER has a paired bootstrap interval over writers.
 """
 
@@ -23,7 +23,7 @@ from text_recognizer.page import Mode
 from text_recognizer.reader import Reader
 
 TOLERANCE = 0.0  # by how much the lower end of the difference of CER may exceed 0
-SLOWER = 1.25  # most seconds per page, as a multiple of production's
+SLOWER = 1.25  # most seconds an image, as a multiple of production's
 FEW_WRITERS = 5  # below this, samples are drawn instead of writers
 
 
@@ -37,8 +37,8 @@ class Comparison:
     candidate: float
     production: float
     difference: Rate
-    seconds: tuple[float, float]  # median a page: candidate, production
-    ratio: float  # median over pages of candidate's seconds to production's
+    seconds: tuple[float, float]  # median an image, a page or a line: candidate, production
+    ratio: float  # median over images of candidate's seconds to production's
 
     def faults(self, tolerance: float = TOLERANCE, slower: float = SLOWER) -> list[str]:
         """Why the candidate is refused; empty if it passes."""
@@ -49,7 +49,7 @@ class Comparison:
                 f"{100 * self.difference.low:.2f} with 97.5 % certainty ({100 * tolerance:.2f} allowed)"
             )
         if self.ratio > slower:
-            out.append(f"{self.set}: a page takes {self.ratio:.2f} times as long ({slower:.2f} allowed)")
+            out.append(f"{self.set}: an image takes {self.ratio:.2f} times as long ({slower:.2f} allowed)")
         return out
 
 
@@ -79,7 +79,7 @@ def compare(
     """Read `data` with both models. Raises DataInvalid if no sample could be measured with both."""
     reports = (Report(), Report())
     readers = (candidate, production)
-    for reader in readers:  # loading at first use is not part of a page's time
+    for reader in readers:  # loading at first use is not part of an image's time
         evaluate(EvaluationSet(data.pages[:1], []), reader, mode, by)
     for number, page in enumerate(data.pages):
         for side in (0, 1) if number % 2 == 0 else (1, 0):

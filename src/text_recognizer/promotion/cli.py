@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from text_recognizer.bundle import Bundle
-from text_recognizer.errors import OutputFailed, UsageError
+from text_recognizer.errors import BundleInvalid, OutputFailed, UsageError
 from text_recognizer.page import MODES
 from text_recognizer.promotion.ancestry import FORMATS, ancestry, find_exports
 from text_recognizer.promotion.lineage import lineage
@@ -77,25 +77,31 @@ def _parser() -> argparse.ArgumentParser:
 
 def _list(args: argparse.Namespace, registry: Registrar, console: Console) -> None:
     meant = {alias: entry for alias in ALIASES if (entry := registry.current(alias))}
-    rows = []
+    rows, faults = [], []
     for model in registry.models():
-        description = Bundle.open(model.path).description
+        try:
+            description = Bundle.open(model.path).description
+        except BundleInvalid as error:  # it must not hide the others
+            faults.append(error)
+            continue
         aliases = [alias for alias, entry in meant.items() if entry["model"] == str(model)]
         rows.append((model, aliases, description))
     if args.json:
         for model, aliases, description in rows:
             record = {"model": str(model), "path": str(model.path), "sha256": model.digest, "aliases": aliases}
             print(json.dumps(record | {"git_commit": description.git_commit, "metrics": description.metrics}))
-        return
-    table = Table("model", "alias", "steps", "commit", "size", box=None, pad_edge=False)
-    for model, aliases, description in rows:
-        size = sum(file.stat().st_size for file in model.path.iterdir()) / 1e6
-        steps = str(description.run.steps or "")
-        table.add_row(str(model), ", ".join(aliases), steps, description.git_commit[:10], f"{size:.0f} MB")
-    if rows:
+    elif rows:
+        table = Table("model", "alias", "steps", "commit", "size", box=None, pad_edge=False)
+        for model, aliases, description in rows:
+            size = sum(file.stat().st_size for file in model.path.iterdir()) / 1e6
+            steps = str(description.run.steps or "")
+            table.add_row(str(model), ", ".join(aliases), steps, description.git_commit[:10], f"{size:.0f} MB")
         console.print(table)
-    else:
+    elif not faults:
         console.print(f"no models in {registry.folder}; register one with 'text-recognizer models add BUNDLE'")
+    if faults:
+        others = f" (and {len(faults) - 1} more that cannot be used)" if len(faults) > 1 else ""
+        raise BundleInvalid(f"{faults[0]}{others}")
 
 
 def _open(name: str, registry: Registrar) -> Bundle:
@@ -137,7 +143,7 @@ def _lineage(args: argparse.Namespace, registry: Registrar, console: Console) ->
 
 def _print_gate(report: dict[str, Any], console: Console) -> None:
     table = Table(
-        "set", "samples", "CER", f"{report['production']}", "difference (95 %)", "s a page", "ratio",
+        "set", "samples", "CER", f"{report['production']}", "difference (95 %)", "s an image", "ratio",
         title=f"{report['candidate']} against {report['production']} · {report['mode']} · by {report['by']}",
         title_justify="left", box=None, pad_edge=False,
     )  # fmt: skip

@@ -24,7 +24,7 @@ class PromoteOptions:
         sets: sets that the gate measures on, in any form that `evaluate` reads.
         mode, by: how the gate reads.
         tolerance: share of CER by which the model may certainly be worse.
-        slower: allowed multiple of production's seconds per page.
+        slower: allowed multiple of production's seconds an image.
         force: promote whatever the gate finds; needs a reason.
         reason: stored with the promotion.
     """
