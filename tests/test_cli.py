@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import errno
 import io
 import json
 import os
@@ -525,3 +526,16 @@ def test_full_output_ends_with_5(line_image):
     assert done.returncode == 5
     assert b"cannot write the output" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_fault_of_the_machine_is_one_line_wherever_it_comes_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/log")
+
+    monkeypatch.setattr(train, "main", full)
+    assert main(["train", "stage"]) == errors.OutputFailed.exit_status
+    assert (
+        capsys.readouterr().err == "text-recognizer: runs/log: No space left on device; make room, or get permission\n"
+    )

@@ -1,5 +1,6 @@
 """Models by name: versions never change, aliases move as one, and nothing half is ever there."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -7,10 +8,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from text_recognizer import cli
 from text_recognizer.bundle import SHIPPED, Bundle, sha256
 from text_recognizer.errors import BundleInvalid, OutputFailed, UsageError
 from text_recognizer.promotion.registrar import Registrar
@@ -167,11 +171,92 @@ def test_registry_that_cannot_be_written_says_so(registry: Registrar, monkeypatc
     assert Registrar(registry.folder).history("production") == []
 
 
-def test_damaged_registry_is_reported_and_left_alone(registry: Registrar) -> None:
-    (registry.folder / "registry.json").write_text("{", encoding="utf-8")
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"production": {"a": 1}}',
+        '{"production": [1]}',
+        '{"production": [{"rollback": true, "model": "pen@1", "at": "now"}]}',
+        '{"production": [{"model": 3, "sha256": "a", "at": "now"}]}',
+        '{"production": [{"model": "pen@1", "at": "now"}]}',
+    ],
+)
+def test_damaged_registry_is_reported_and_left_alone(
+    registry: Registrar, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (registry.folder / "registry.json").write_text(content, encoding="utf-8")
     with pytest.raises(BundleInvalid, match="restore it"):
         registry.promote(registry.find("pen@1"), "production")
-    assert (registry.folder / "registry.json").read_text(encoding="utf-8") == "{"
+    for words in (["models", "list"], ["models", "rollback"], ["models", "show", "production"]):
+        assert cli.main(words) == BundleInvalid.exit_status
+        assert "restore it from a copy, or move it away" in capsys.readouterr().err
+    assert (registry.folder / "registry.json").read_text(encoding="utf-8") == content
+
+
+def deny(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody may read `path` or what is below it: the modes of files do not stop root."""
+    for name in ("open", "iterdir"):
+        real = getattr(Path, name)
+
+        def guarded(self: Path, *args: Any, real: Callable[..., Any] = real, **kwargs: Any) -> Any:
+            if path in (self, *self.parents):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+            return real(self, *args, **kwargs)
+
+        monkeypatch.setattr(Path, name, guarded)
+
+
+@pytest.mark.parametrize("file", ["bundle.json", "encoder.onnx", "."])
+def test_model_that_may_not_be_read_is_named_and_hides_no_other(
+    registry: Registrar, file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.promote(registry.find("pen@2"), "production")
+    deny(registry.folder / "pen" / "2" / file, monkeypatch)
+    with pytest.raises(BundleInvalid, match=r"pen/2/\S+ can't be read \(Permission denied\): get permission"):
+        Bundle.open(registry.find("production").path)
+    with pytest.raises(BundleInvalid, match="get permission"):
+        registry.promote(registry.find("pen@2"), "staging")
+    assert cli.main(["models", "list"]) == BundleInvalid.exit_status
+    said = capsys.readouterr()
+    assert "pen@1" in said.out
+    assert "pen@3" in said.out
+    assert "get permission" in said.err
+    assert cli.main(["models", "list", "--json"]) == BundleInvalid.exit_status
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_folder_of_models_that_may_not_be_read_is_not_called_empty(
+    registry: Registrar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deny(registry.folder / "pen", monkeypatch)
+    with pytest.raises(BundleInvalid, match=r"models/pen can't be read \(Permission denied\): get permission"):
+        registry.models()
+
+
+def test_model_of_a_newer_format_hides_no_other(registry: Registrar, capsys: pytest.CaptureFixture[str]) -> None:
+    newer = make_bundle(registry.folder / "pen" / "4", "4") / "bundle.json"
+    newer.write_text(newer.read_text(encoding="utf-8").replace('"format": 1', '"format": 2'), encoding="utf-8")
+    assert cli.main(["models", "list"]) == BundleInvalid.exit_status
+    said = capsys.readouterr()
+    assert [f"pen@{version}" in said.out for version in "1234"] == [True, True, True, False]
+    assert "pen/4/bundle.json is not of bundle format 1" in said.err
+
+
+def test_pruning_without_permission_says_so(registry: Registrar, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(self: Path, target: Path) -> Path:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "rename", denied)
+    with pytest.raises(OutputFailed, match=r"cannot remove .*pen/2 \(Permission denied\): .*permission"):
+        registry.prune(1)
+
+
+def test_a_file_in_place_of_the_folder_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a list of models")
+    with pytest.raises(BundleInvalid, match="is a file: give the folder of your models"):
+        Registrar(tmp_path / "models").current("production")
 
 
 def test_name_that_would_leave_the_folder_is_refused(registry: Registrar, tmp_path: Path) -> None:

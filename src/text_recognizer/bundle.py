@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from text_recognizer.description import Description
 from text_recognizer.devices import CPU, load_graph
-from text_recognizer.errors import BundleInvalid, UsageError
+from text_recognizer.errors import BundleInvalid, UsageError, cannot_read
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -46,10 +46,18 @@ class Bundle:
         """Open and verify the bundle at `path`, or the one that ships with the package.
 
         `whole`: require the files that only training needs too. Raises BundleInvalid if the folder or a file is
-        missing, was not made by this project, or a file is damaged.
+        missing, was not made by this project, or a file is damaged or may not be read.
         """
         folder = Path(path) if path is not None else SHIPPED
         description = Description.read(folder)
+        try:
+            cls._verify(folder, description, whole)
+        except OSError as error:
+            raise BundleInvalid(cannot_read(error.filename, error, "get the bundle again")) from None
+        return cls(folder, description)
+
+    @staticmethod
+    def _verify(folder: Path, description: Description, whole: bool) -> None:
         for name, digest in description.files.items():
             file = folder / name
             if not file.exists() and name in description.for_training:
@@ -63,7 +71,6 @@ class Bundle:
                 raise BundleInvalid(f"{file} is missing: get the bundle again.")
             if sha256(file) != digest:
                 raise BundleInvalid(f"{file} is damaged or was changed (its sha256 differs): get the bundle again.")
-        return cls(folder, description)
 
     def has(self, name: str) -> bool:
         """Whether it holds the graph `name`; only those of `description.NEEDED` are in every bundle."""

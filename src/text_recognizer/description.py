@@ -9,7 +9,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from text_recognizer.errors import BundleInvalid
+from text_recognizer.errors import BundleInvalid, cannot_read
 
 FORMAT = 1
 DESCRIPTION = "bundle.json"
@@ -145,7 +145,9 @@ class Description:
             raise BundleInvalid(
                 f"{folder} contains no {DESCRIPTION}: give the folder of a bundle made by 'stage'."
             ) from None
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise BundleInvalid(cannot_read(file, error, "get the bundle again")) from None
+        except ValueError as error:
             raise BundleInvalid(f"{file} can't be read ({type(error).__name__}): get the bundle again.") from None
         if not isinstance(info, dict) or info.get("format") != FORMAT:
             raise BundleInvalid(f"{file} is not of bundle format {FORMAT}: get a bundle for this version.")

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Literal
 
 from text_recognizer.bundle import SHIPPED, Bundle
+from text_recognizer.description import Description
 from text_recognizer.errors import BundleInvalid, ExtraMissing, install_hint
 from text_recognizer.registry import ALIASES, Registry
 from text_recognizer.service.cores import cores
@@ -185,13 +186,23 @@ def check_models(folder: Path | None = None) -> Iterator[Check]:
         return
     try:
         aliases = [f"{alias} is {entry['model']}" for alias in ALIASES if (entry := registry.current(alias))]
+    except BundleInvalid as error:
+        yield Check("registry", "problem", str(error), "then 'production' and 'staging' work again")
+        return
+    try:
         for alias in ALIASES:
             if registry.current(alias):
                 Bundle.open(registry.find(alias).path)
-        count = len(registry.models())
+        models = registry.models()
         yield Check(
-            "registry", "ok", f"{count} models in {registry.folder.absolute()}; {', '.join(aliases) or 'none promoted'}"
-        )
+            "registry", "ok",
+            f"{len(models)} models in {registry.folder.absolute()}; {', '.join(aliases) or 'none promoted'}",
+        )  # fmt: skip
+        for model in models:
+            try:
+                Description.read(model.path)
+            except BundleInvalid as error:
+                yield Check("registry", "note", str(error), f"or remove {model.path}")
     except BundleInvalid as error:
         yield Check("registry", "problem", str(error), "roll back ('models rollback') or pull the model again")
 

@@ -150,6 +150,12 @@ def printable(text: str) -> str:
     return "".join(f"\\x{ord(c):02x}" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)
 
 
+def cannot_read(file: Path | str, error: OSError, otherwise: str) -> str:
+    """The message for a file that cannot be read. `otherwise`: what to do where more permission would not help."""
+    advice = "get permission to read it" if isinstance(error, PermissionError) else otherwise
+    return f"{file} can't be read ({error.strerror or type(error).__name__}): {advice}."
+
+
 def in_short(message: str, most: int = 300) -> str:
     """A message of another package in one line: its first sentences, of at most `most` characters."""
     line = " ".join(message.split())

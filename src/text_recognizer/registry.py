@@ -17,18 +17,22 @@ from typing import Any
 
 from text_recognizer.bundle import SHIPPED, sha256
 from text_recognizer.description import DESCRIPTION
-from text_recognizer.errors import BundleInvalid, UsageError
+from text_recognizer.errors import BundleInvalid, UsageError, cannot_read
 
 ENVIRONMENT = "TEXT_RECOGNIZER_MODELS"
 ALIASES = ("staging", "production")
 DEFAULT = "default"  # the shipped model
 REGISTRY = "registry.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_START_ANEW = "restore it from a copy, or move it away and promote again: the models beside it stay"
 
 
 @dataclass(frozen=True)
 class Model:
-    """A registered bundle. `digest`: sha256 of its description, which holds the sha256 of each file."""
+    """A registered bundle.
+
+    `digest`: sha256 of its description, which holds the sha256 of each file; empty if it may not be read.
+    """
 
     name: str
     version: str
@@ -49,12 +53,17 @@ class Registry:
 
     def models(self) -> list[Model]:
         """All models, by name, the newest version of each first."""
-        found = [
-            Model(path.parent.parent.name, path.parent.name, path.parent, sha256(path))
-            for path in self.folder.glob(f"[!.]*/*/{DESCRIPTION}")
-        ]
-        found.sort(key=lambda m: (m.path / DESCRIPTION).stat().st_mtime_ns, reverse=True)
-        return sorted(found, key=lambda m: m.name)
+        found = []
+        for path in (version for name in _folders(self.folder) for version in _folders(name)):
+            try:
+                age = (path / DESCRIPTION).stat().st_mtime_ns
+                digest = sha256(path / DESCRIPTION)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                age, digest = 0, ""
+            found.append((path.parent.name, -age, Model(path.parent.name, path.name, path, digest)))
+        return [model for _, _, model in sorted(found, key=lambda place: place[:2])]
 
     def find(self, name: str) -> Model:
         """The model of NAME@VERSION, NAME (its newest version) or an alias. Raises BundleInvalid if there is none."""
@@ -66,7 +75,7 @@ class Registry:
                     f"promote', or set {ENVIRONMENT} to the folder of your models."
                 )
             model = self.find(entry["model"])
-            if model.digest != entry["sha256"]:
+            if model.digest and model.digest != entry["sha256"]:
                 raise BundleInvalid(
                     f"{model.path} was changed since {model} was promoted (its sha256 differs): do not use it; get it "
                     "again with 'models pull', or go back with 'models rollback'."
@@ -95,11 +104,25 @@ class Registry:
             content = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
-            raise BundleInvalid(f"{file} can't be read ({type(error).__name__}): restore it from a copy.") from error
-        if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
-            raise BundleInvalid(f"{file} is not a registry of models: restore it from a copy.")
+        except NotADirectoryError:
+            raise BundleInvalid(f"{self.folder} is a file: give the folder of your models.") from None
+        except OSError as error:
+            raise BundleInvalid(cannot_read(file, error, _START_ANEW)) from None
+        except ValueError as error:
+            raise BundleInvalid(f"{file} can't be read ({type(error).__name__}): {_START_ANEW}.") from None
+        if not isinstance(content, dict) or not all(map(_is_history, content.values())):
+            raise BundleInvalid(f"{file} is damaged: {_START_ANEW}.")
         return content
+
+
+def check_names(*parts: str) -> None:
+    """Raise UsageError unless each of `parts` can be the name or version of a model."""
+    for part in parts:
+        if not NAME.fullmatch(part) or part in (*ALIASES, DEFAULT):
+            raise UsageError(
+                f"'{part}' cannot be the name or version of a model: give letters, digits, '.', '_' and '-' that begin "
+                f"with a letter or digit, and none of {', '.join((*ALIASES, DEFAULT))}."
+            )
 
 
 def resolve(model: Path | str | None = None) -> Path:
@@ -121,6 +144,29 @@ def resolve(model: Path | str | None = None) -> Path:
             f"or set {ENVIRONMENT} to the folder of your models."
         )
     return registry.find(model).path
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders in `folder`; none if it does not exist. Raises BundleInvalid if it may not be read."""
+    try:
+        return [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise BundleInvalid(cannot_read(folder, error, f"set {ENVIRONMENT} to the folder of your models")) from None
+
+
+def _is_history(entries: Any) -> bool:
+    """Whether `entries` are promotions, and rollbacks of promotions before them."""
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        return False
+    height = 0
+    for entry in entries:
+        height += -1 if entry.get("rollback") else 1
+        needed = ("model", "at") if entry.get("rollback") else ("model", "at", "sha256")
+        if height < 0 or not all(isinstance(entry.get(key), str) for key in needed):
+            return False
+    return True
 
 
 def standing(history: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -45,6 +46,10 @@ COMMANDS = {
 }
 
 
+# Faults of the machine, wherever they come up: a traceback would tell nobody more.
+_NOT_OURS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -62,6 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our output has ended, as `head` does; the interpreter must not fail on it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OutputFailed.exit_status
+    except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise
+        complain(f"{error.filename or 'a file cannot be written'}: {error.strerror}; make room, or get permission")
         return OutputFailed.exit_status
 
 

@@ -15,9 +15,10 @@ from typing import Any
 from text_recognizer.bundle import Bundle, sha256
 from text_recognizer.description import DESCRIPTION
 from text_recognizer.errors import BundleInvalid, OutputFailed, UsageError
-from text_recognizer.registry import ALIASES, DEFAULT, ENVIRONMENT, NAME, REGISTRY, Model, Registry, standing
+from text_recognizer.registry import ALIASES, DEFAULT, NAME, REGISTRY, Model, Registry, standing
 
 _INCOMING = ".incoming-"
+_WRITABLE = "make room, or get permission to write there"
 
 
 class Registrar(Registry):
@@ -46,8 +47,8 @@ class Registrar(Registry):
                 yield fresh
         except OSError as error:
             raise OutputFailed(
-                f"cannot write to {self.folder} ({error.strerror}); nothing was added: make room, or set "
-                f"{ENVIRONMENT} to another folder"
+                f"cannot write to {self.folder} ({error.strerror}); nothing was added: {_WRITABLE}, or give another "
+                "folder"
             ) from error
 
     def admit(self, fresh: Path) -> Model:
@@ -93,7 +94,7 @@ class Registrar(Registry):
                 raise UsageError(f"{alias} had no other model before: there is nothing to roll back to")
             model = self.find(stack[-2]["model"])
             if model.digest != stack[-2]["sha256"]:
-                raise BundleInvalid(f"{model.path} was changed since it was promoted (its sha256 differs).")
+                raise BundleInvalid(f"{model.path} was changed since it was promoted, or can't be read.")
             content[alias].append({"rollback": True, "model": str(model), "at": _now(), "reason": reason})
             self._write(content)
         return model
@@ -116,8 +117,11 @@ class Registrar(Registry):
             for model in gone:
                 # Renamed first: a model is never there in part.
                 away = self.folder / f"{_INCOMING}gone-{model.name}-{model.version}"
-                model.path.rename(away)
-                shutil.rmtree(away)
+                try:
+                    model.path.rename(away)
+                    shutil.rmtree(away)
+                except OSError as error:
+                    raise OutputFailed(f"cannot remove {model.path} ({error.strerror}): {_WRITABLE}") from error
             for left in self.folder.glob(f"{_INCOMING}*"):
                 if datetime.now(UTC).timestamp() - left.stat().st_mtime > 24 * 3600:
                     shutil.rmtree(left, ignore_errors=True)
@@ -132,7 +136,7 @@ class Registrar(Registry):
             fresh.replace(file)
         except OSError as error:
             fresh.unlink(missing_ok=True)
-            raise OutputFailed(f"cannot write {file} ({error.strerror}); nothing was changed: make room") from error
+            raise OutputFailed(f"cannot write {file} ({error.strerror}); nothing was changed: {_WRITABLE}") from error
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -143,7 +147,7 @@ class Registrar(Registry):
             self.folder.mkdir(parents=True, exist_ok=True)
             stream = (self.folder / ".lock").open("w")
         except OSError as error:
-            raise OutputFailed(f"cannot write to {self.folder} ({error.strerror})") from error
+            raise OutputFailed(f"cannot write to {self.folder} ({error.strerror}): {_WRITABLE}") from error
         with stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
