@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from text_recognizer.errors import DataInvalid
+
 Rgb = NDArray[np.uint8]
 Field = NDArray[np.float32]
 Random = np.random.Generator
@@ -32,9 +34,11 @@ class Pictures:
 
     @staticmethod
     def of(folder: Path | None) -> Pictures:
-        """The pictures below `folder`; none of None."""
+        """The pictures below `folder`; none of None. Raises DataInvalid if there is no such folder."""
         if folder is None:
             return Pictures()
+        if not folder.is_dir():
+            raise DataInvalid(f"{folder} is not a folder of pictures: give another one with --data.pictures, or none.")
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         return Pictures(
             tuple(p for p in files if p.suffix.lower() in (".jpg", ".jpeg")),

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from text_recognizer.errors import DataInvalid
 from text_recognizer.synthesis.sources.alphabet import ALPHABET
 from text_recognizer.synthesis.sources.download import read_lock, unpack
 
@@ -25,6 +26,7 @@ Field = NDArray[np.float32]
 
 LOCK = Path(__file__).with_name("fonts.lock.json")
 _INDEX = "fonts.json"
+_AGAIN = "make the folder again with 'text-recognizer train data fonts"
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,31 @@ def fetch_fonts(
 
 
 def load_fonts(folder: Path) -> list[HandFont]:
-    """Fonts that `fetch_fonts` stored in `folder`; in a folder without its index, every .ttf and .otf file."""
+    """Fonts that `fetch_fonts` stored in `folder`; in a folder without its index, every .ttf and .otf file.
+
+    Raises DataInvalid if there is no such folder or a font in it cannot be used.
+    """
+    if not folder.is_dir():
+        raise DataInvalid(
+            f"{folder} is not a folder of fonts: make one with 'text-recognizer train data fonts FOLDER'."
+        )
     index = folder / _INDEX
     if not index.is_file():
-        return [inspect_font(p, p.stem, "hand") for p in sorted(folder.glob("*.[to]tf"))]
-    return [
-        HandFont(e["name"], folder / e["file"], e["kind"], frozenset(e["characters"]), e["x_height"], e["stroke"])
-        for e in json.loads(index.read_text(encoding="utf-8"))
-    ]
+        try:
+            return [inspect_font(p, p.stem, "hand") for p in sorted(folder.glob("*.[to]tf"))]
+        except ValueError as error:
+            raise DataInvalid(f"{folder}: {error}; take it out of the folder.") from error
+    try:
+        fonts = [
+            HandFont(e["name"], folder / e["file"], e["kind"], frozenset(e["characters"]), e["x_height"], e["stroke"])
+            for e in json.loads(index.read_text(encoding="utf-8"))
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataInvalid(f"{index} can't be read ({type(error).__name__}): {_AGAIN} {folder}'.") from error
+    for font in fonts:
+        if not font.path.is_file():
+            raise DataInvalid(f"{font.path} is missing, though {_INDEX} names it: {_AGAIN} {folder}'.")
+    return fonts
 
 
 def write_builtin_font(folder: Path) -> Path:

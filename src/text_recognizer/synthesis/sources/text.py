@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import html
 import json
+import logging
 import re
 import sys
 import tempfile
@@ -15,9 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from text_recognizer.errors import DataInvalid
 from text_recognizer.synthesis.sources.alphabet import ALPHABET
 from text_recognizer.synthesis.sources.download import read_lock, unpack
 from text_recognizer.synthesis.sources.everyday import EVERYDAY, built_in_prose, foreign_word, list_mark
+
+log = logging.getLogger(__name__)
 
 LOCK = Path(__file__).with_name("texts.lock.json")
 
@@ -219,11 +223,15 @@ class TextSource:
     Args:
         folder: made by `fetch_texts`, and what texts the user put beside, UTF-8, one paragraph a line, named by
             language (`LANGUAGES`); with None, or an empty folder, sentences are made from a built-in vocabulary.
+
+    Raises DataInvalid if there is no such folder or a text in it cannot be read.
     """
 
     def __init__(self, folder: Path | None) -> None:
         texts, weights = _read(folder) if folder is not None else ((), ())
         if not texts:
+            if folder is not None:
+                log.warning("%s holds no text (NAME.txt): made-up sentences are written", folder)
             texts, weights = (built_in_prose(),), (1.0,)
         self._texts = texts
         self._cumulative = (np.cumsum(weights) / sum(weights)).tolist()
@@ -363,10 +371,17 @@ def language_of(path: Path) -> str:
 @lru_cache(maxsize=2)
 def _read(folder: Path) -> tuple[tuple[str, ...], tuple[float, ...]]:
     """Running texts of a folder, and how often each is drawn from."""
+    if not folder.is_dir():
+        raise DataInvalid(
+            f"{folder} is not a folder of texts: make one with 'text-recognizer train data texts FOLDER'."
+        )
     found: list[tuple[str, float, str]] = []
     known = list(WEIGHTS)
     for path in sorted(folder.glob("*.txt"), key=lambda p: (known.index(p.stem) if p.stem in known else len(known), p)):
-        paragraphs = path.read_text(encoding="utf-8").split("\n")
+        try:
+            paragraphs = path.read_text(encoding="utf-8").split("\n")
+        except (OSError, ValueError) as error:
+            raise DataInvalid(f"{path} can't be read ({type(error).__name__}): it must be a text in UTF-8.") from error
         if path.stem in WEIGHTS:
             text = _running([p for p in paragraphs if p]) if path.stem == "phrases" else " ".join(paragraphs).strip()
             found.append(("en", WEIGHTS[path.stem], text))

@@ -17,14 +17,18 @@ import re
 import tarfile
 import tempfile
 import urllib.request
+import zipfile
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from text_recognizer.errors import DataInvalid
 
 log = logging.getLogger(__name__)
 
@@ -566,10 +570,32 @@ def ink_id(writer: str, ink: Ink) -> str:
     return digest.hexdigest()[:12]
 
 
+def _load_cache(cache: Path) -> dict[str, Any]:
+    names = ("points", "stroke_lengths", "texts", "writers", "ink_strokes", "is_char")
+    try:
+        with np.load(cache, allow_pickle=False) as held:
+            return {name: held[name] for name in names}
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise DataInvalid(
+            f"{cache} is damaged, or nothing that 'train data prepare' made ({type(error).__name__}): make it again "
+            f"with 'text-recognizer train data prepare --download --output {cache}'."
+        ) from error
+
+
 def load_writers(cache: Path, split: Literal["train", "heldout", "all"], broken: bool = False) -> list[Writer]:
     """Writers of a split, sorted by id, from the cache made by `prepare_unipen`.
 
-    Of "heldout", the inks of `broken_inks` are left out; with `broken` they are kept.
+    Of "heldout", the inks of `broken_inks` are left out; with `broken` they are kept. Raises FileNotFoundError, and
+    DataInvalid if the file is something else or damaged.
     """
     if not cache.is_file():
         raise FileNotFoundError(
@@ -577,20 +603,15 @@ def load_writers(cache: Path, split: Literal["train", "heldout", "all"], broken:
         )
     held = heldout_writers()
     left_out = broken_inks() if split == "heldout" and not broken else frozenset()
-    data = np.load(cache, allow_pickle=False)
+    data = _load_cache(cache)
     points = data["points"].astype(np.float32) / UNITS_PER_X_HEIGHT
     strokes = np.split(points, np.cumsum(data["stroke_lengths"])[:-1])
     inks: dict[str, list[Ink]] = defaultdict(list)
     chars: dict[str, dict[str, list[Ink]]] = defaultdict(lambda: defaultdict(list))
     found: set[str] = set()
     start = 0
-    for text, writer, count, is_char in zip(
-        data["texts"].tolist(),
-        data["writers"].tolist(),
-        data["ink_strokes"].tolist(),
-        data["is_char"].tolist(),
-        strict=True,
-    ):
+    columns = (data[name].tolist() for name in ("texts", "writers", "ink_strokes", "is_char"))
+    for text, writer, count, is_char in zip(*columns, strict=True):
         end = start + count
         if split == "all" or (writer in held) == (split == "heldout"):
             ink = Ink(text, tuple(strokes[start:end]))
