@@ -94,7 +94,7 @@ class Recipe:
     strength: float = 1.0
     replay: float = 0.3
     rank: int = 0
-    forgetting: float = 0.07
+    forgetting: float = 0.05
     max_time: str | None = "00:00:25:00"
     seed: int = 1
 
