@@ -1,6 +1,7 @@
 """Staging: the shipped graphs are the shipped weights, confidences are shares, a bundle is whole or not there."""
 
 import re
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from safetensors.torch import load_file
 
 from text_recognizer.bundle import Bundle
 from text_recognizer.description import Run
-from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed
+from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed, UsageError
 from text_recognizer.reader import Reader
 from text_recognizer.recognition.recognizer import LineReading, Recognizer, WordReading
 from text_recognizer.training import stage
+from text_recognizer.training.finetune import FineTuneOptions
+from text_recognizer.training.models.line_finder import load_line_finder
 from text_recognizer.training.models.paragraph import ParagraphRecognizer
 from text_recognizer.training.models.recognizer import Recognizer as Net
 from text_recognizer.training.models.recognizer import RecognizerConfig
@@ -246,6 +249,60 @@ def test_weights_take_half_the_room_and_lose_nothing(tmp_path: Path) -> None:
     assert all(
         torch.equal(a, b) for a, b in zip(network.state_dict().values(), other.state_dict().values(), strict=True)
     )
+
+
+@pytest.mark.parametrize("content", [b"hello\n", b"", b"PK", b"\x80\x02]q\x00."])
+def test_what_is_no_checkpoint_is_named_whatever_it_holds(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "other.ckpt"
+    file.write_bytes(content)
+    for load in (stage.load_network, load_line_finder):
+        with pytest.raises(DataInvalid, match=r"other\.ckpt is damaged or not a checkpoint"):
+            load(file)
+
+
+def test_checkpoint_of_another_network_is_not_staged(tmp_path: Path) -> None:
+    state = {"network.encoder.weight": torch.zeros(2)}
+    torch.save({"state_dict": state, "hyper_parameters": {}, "global_step": 1}, tmp_path / "other.ckpt")
+    with pytest.raises(DataInvalid, match="not of a recogniser of lines"):
+        stage.load_network(tmp_path / "other.ckpt")
+    with pytest.raises(DataInvalid, match="holds no network of a line finder"):
+        load_line_finder(tmp_path / "other.ckpt")
+
+
+@pytest.mark.parametrize("part", ["finder", "marks", "neural_language_model"])
+def test_damaged_part_is_named_before_the_work_of_minutes(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.onnx"
+    other.write_bytes(b"no graph")
+    monkeypatch.setattr(stage, "load_network", lambda *_: (Net(RecognizerConfig()), None))
+    options = stage.StageOptions(checkpoint=other, out=tmp_path / "out", unipen=other, **{part: other})
+    with pytest.raises(DataInvalid, match=r"other\.onnx is damaged, or not|other\.onnx is damaged or not a checkpoint"):
+        stage.stage(options)
+
+
+@pytest.mark.parametrize("name", ["my model", "../pen", "production", ""])
+def test_name_that_no_registry_takes_is_refused_at_once(name: str, tmp_path: Path) -> None:
+    paths = {"checkpoint": tmp_path / "none", "out": tmp_path / "out", "unipen": tmp_path / "none"}
+    with pytest.raises(UsageError, match="cannot be the name or version"):
+        stage.StageOptions(name=name, **paths)
+    with pytest.raises(UsageError, match="cannot be the name or version"):
+        stage.StageOptions(version=name, **paths)
+    with pytest.raises(UsageError, match="cannot be the name or version"):
+        FineTuneOptions(data=tmp_path, out=tmp_path / "out", version=name)
+
+
+def test_full_disk_under_the_bundle_is_reported(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        target.mkdir()
+        raise shutil.Error([(str(source), str(target), "[Errno 28] No space left on device")])
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(OutputFailed, match=r"cannot write .*out \(.*No space left on device.*\): make room"):
+        stage.install(bundle.path, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_damaged_checkpoint_of_a_run_folder_is_named(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from text_recognizer.recognition.neural import gram_buckets
 from text_recognizer.synthesis.sources.alphabet import ALPHABET
 from text_recognizer.synthesis.sources.everyday import EVERYDAY
 from text_recognizer.synthesis.sources.text import ENGLISH_SHARE, language_of, normalise_text
+from text_recognizer.training.checkpoint import open_checkpoint
 from text_recognizer.training.language_model import character_ids
 from text_recognizer.training.models.neural_language import NeuralLanguageConfig, NeuralLanguageNetwork
 from text_recognizer.training.optim import Muon
@@ -180,7 +181,7 @@ def fit(options: NeuralLanguageOptions, report: Callable[[str], None] = print) -
     checkpoint = options.out.with_suffix(".ckpt")
     step = 0
     if checkpoint.is_file():
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        state = open_checkpoint(checkpoint, "network", "optimizer", "step")
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         step = state["step"]

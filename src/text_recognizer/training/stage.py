@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import pickle
 import re
 import shutil
 import tempfile
@@ -43,7 +42,9 @@ from text_recognizer.recognition.identify import write_table
 from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.normalise import WIDTH_SCALE, normalise_line
 from text_recognizer.recognition.recognizer import Recognizer, width_batches
+from text_recognizer.registry import check_names
 from text_recognizer.synthesis.sources.text import lines_by_language
+from text_recognizer.training.checkpoint import open_checkpoint
 from text_recognizer.training.data import Codec, calibration_lines, collate
 from text_recognizer.training.export import FORMATS, DecoderGraph, EncoderGraph, Format, write_formats
 from text_recognizer.training.language_model import extend
@@ -73,35 +74,29 @@ LICENCES = (
 )
 
 
-def open_checkpoint(checkpoint: Path) -> dict[str, Any]:
-    """The content of a Lightning checkpoint. Raises DataInvalid if the file is damaged."""
-    try:
-        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        others = ", ".join(sorted(p.name for p in checkpoint.parent.glob("*.ckpt") if p != checkpoint)) or "none"
-        raise DataInvalid(
-            f"{checkpoint} is damaged or not a checkpoint ({type(error).__name__}): take another one ({others})."
-        ) from error
-    return state
-
-
 def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recognizer, Run]:
     """The network of a Lightning checkpoint, in evaluation mode, and its run.
 
     `averaged`: the moving average of the weights; else the weights of the last step, which are ahead of the average at
     the end of a short run. Choose by the validation CER. Raises DataInvalid if the file is damaged or reads paragraphs.
     """
-    state = open_checkpoint(checkpoint)
+    state = open_checkpoint(checkpoint, "state_dict", "hyper_parameters", "global_step")
     if any(name.startswith("network.encoder.rows.") for name in state["state_dict"]):
         raise DataInvalid(
             f"{checkpoint} reads whole paragraphs, an experiment that cannot be staged (docs/learn/experiments.md; "
             "benchmarks/paragraphs.py reads with it): stage a checkpoint of line-small or line-base."
         )
-    config = RecognizerConfig.of_sizes(state["hyper_parameters"])
-    network = model.Recognizer(config)
     held = state["state_dict"] if averaged else state.get("current_model_state", state["state_dict"])
     weights = {k.removeprefix("network."): v for k, v in held.items() if k.startswith("network.")}
-    network.load_state_dict(merged(weights))
+    try:
+        config = RecognizerConfig.of_sizes(state["hyper_parameters"])
+        network = model.Recognizer(config)
+        network.load_state_dict(merged(weights))
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise DataInvalid(
+            f"{checkpoint} is not of a recogniser of lines, or of another version: stage one of line-small or "
+            "line-base."
+        ) from error
     halve_weights(network)
     record = shipped_record(state["run_record"]) if "run_record" in state else {}
     return network.eval(), Run(steps=int(state["global_step"]), config=asdict(config), record=record)
@@ -207,8 +202,12 @@ def export_recognizer(network: model.Recognizer, folder: Path) -> None:
 def strip_graph(file: Path) -> None:
     """Remove documentation and metadata from an ONNX file: exporters write paths of the machine into its nodes."""
     import onnx
+    from google.protobuf.message import DecodeError
 
-    graph = onnx.load(file)
+    try:
+        graph = onnx.load(file)
+    except DecodeError as error:
+        raise DataInvalid(f"{file} is damaged, or not a graph of ONNX: make it anew.") from error
     parts: list[Any] = [graph, graph.graph, *graph.graph.node, *graph.graph.input, *graph.graph.output]
     parts += [*graph.graph.value_info, *graph.graph.initializer, *graph.functions]
     parts += [node for function in graph.functions for node in function.node]
@@ -299,6 +298,9 @@ class StageOptions:
     licences: Sequence[Licence] = ()
     worst_cer: float = 0.5
 
+    def __post_init__(self) -> None:
+        check_names(self.name, self.version)
+
 
 def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bundle:
     """Write a verified bundle: export, parity with torch, calibration, reference for monitoring.
@@ -315,6 +317,7 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
             raise DataInvalid(f"{path} does not exist: give the file that training or 'train data' wrote.")
     check_replaceable(options.out)
     network, run = load_network(checkpoint, options.averaged)
+    _check_parts(options)
     codec = Codec()
     c = network.config
     report(f"rendering held-out lines to check {checkpoint}")
@@ -391,6 +394,25 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
     return Bundle.open(options.out)
 
 
+def _check_parts(options: StageOptions) -> None:
+    """Refuse a damaged part of the bundle before the work of minutes."""
+    from text_recognizer.training.models.line_finder import load_line_finder
+
+    if options.finder.is_dir():
+        Bundle.open(options.finder, whole=True)
+    else:
+        load_line_finder(options.finder)
+    with tempfile.TemporaryDirectory() as scratch:
+        for graph in (options.marks, options.neural_language_model):
+            if graph is not None and graph.is_file():
+                try:
+                    strip_graph(Path(shutil.copy(graph, scratch)))
+                except DataInvalid as error:
+                    raise DataInvalid(f"{graph} is damaged, or not a graph of ONNX: make it anew.") from error
+    for file in options.language_models.values():
+        LanguageModel(file)  # raises for another file
+
+
 def _add_languages(models: Mapping[str, Path], texts: Path | None, folder: Path) -> dict[str, str]:
     """Copy the language models to the bundle in `folder` and write the table that tells languages apart.
 
@@ -398,7 +420,6 @@ def _add_languages(models: Mapping[str, Path], texts: Path | None, folder: Path)
     """
     files = {language: f"language_model.{language}.npz" for language in models}
     for language, file in files.items():
-        LanguageModel(models[language])  # raises for another file
         shutil.copyfile(models[language], folder / file)
     if len(files) > 1:
         lines = lines_by_language(texts) if texts is not None else {}
@@ -547,11 +568,16 @@ def install(folder: Path, out: Path) -> None:
     Bundle.open(folder, whole=True)
     check_replaceable(out)
     whole = out.with_name(f".{out.name}.unfinished")  # whoever ends this leaves no half bundle at `out`
-    shutil.rmtree(whole, ignore_errors=True)
-    shutil.copytree(folder, whole)
-    if out.exists():
-        shutil.rmtree(out)
-    whole.rename(out)
+    try:
+        shutil.rmtree(whole, ignore_errors=True)
+        shutil.copytree(folder, whole)
+        if out.exists():
+            shutil.rmtree(out)
+        whole.rename(out)
+    except OSError as error:  # also of many files at once
+        shutil.rmtree(whole, ignore_errors=True)
+        reasons = [str(each[-1]) for each in error.args[0]] if isinstance(error, shutil.Error) else [error.strerror]
+        raise OutputFailed(f"cannot write {out} ({reasons[0]}): make room, or give another --out.") from error
 
 
 def check_replaceable(out: Path) -> None:

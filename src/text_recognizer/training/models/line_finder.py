@@ -21,6 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from text_recognizer.description import FinderSettings
+from text_recognizer.errors import DataInvalid
+from text_recognizer.training.checkpoint import open_checkpoint
 
 STRIDE = 4  # pixels of the page a pixel of the maps stands for
 MULTIPLE = 32  # the page's sides must be multiples of it: the deepest stage halves five times
@@ -158,17 +160,27 @@ def export_line_finder(checkpoint: Path, out: Path) -> FinderSettings:
 
 
 def load_line_finder(checkpoint: Path) -> LineFinderNet:
-    """The network of a checkpoint of `training.finder_lit` or of a bundle's safetensors, ready to infer."""
-    if checkpoint.suffix == ".safetensors":
-        from safetensors.torch import load_file
+    """The network of a checkpoint of `training.finder_lit` or of a bundle's safetensors, ready to infer.
 
-        net = LineFinderNet()
-        net.load_state_dict(load_file(checkpoint))
-        return net.eval()
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    prefix = "network."
-    weights = {k[len(prefix) :]: v for k, v in state["state_dict"].items() if k.startswith(prefix)}
-    sizes: dict[str, Any] = state.get("hyper_parameters", {}).get("network", {})
-    net = LineFinderNet(LineFinderConfig(tuple(sizes["channels"]), sizes["pyramid"]) if sizes else None)
-    net.load_state_dict(weights)
+    Raises DataInvalid if the file is damaged or holds another network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    sizes: dict[str, Any] = {}
+    try:
+        if checkpoint.suffix == ".safetensors":
+            weights = load_file(checkpoint)
+        else:
+            state = open_checkpoint(checkpoint, "state_dict")
+            prefix = "network."
+            weights = {k[len(prefix) :]: v for k, v in state["state_dict"].items() if k.startswith(prefix)}
+            sizes = state.get("hyper_parameters", {}).get("network", {})
+        net = LineFinderNet(LineFinderConfig(tuple(sizes["channels"]), sizes["pyramid"]) if sizes else None)
+        net.load_state_dict(weights)
+    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise DataInvalid(
+            f"{checkpoint} holds no network of a line finder ({type(error).__name__}): give a checkpoint of "
+            "lines-finder, or a bundle."
+        ) from error
     return net.eval()
