@@ -170,7 +170,7 @@ def test_odd_surroundings_are_findings_and_no_tracebacks(tmp_path: Path) -> None
     )  # fmt: skip
     assert err == ""
     assert status == 6
-    for found in ("status 11", "nvidia-smi fails", "libcudart.so", "registry.json is damaged", "control characters", "? "):
+    for found in ("status 11", "nvidia-smi fails", "libcudart.so", "is damaged", "control characters", "? "):
         assert found in out, found
 
 

@@ -356,6 +356,28 @@ def test_too_few_lines_are_refused_with_their_number(tmp_path: Path) -> None:
         finetune.main([str(manifest), "--out", str(tmp_path / "mine")])
 
 
+def test_run_of_another_process_is_left_alone(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from text_recognizer.training.record import only_run\n"
+        "with only_run(Path(sys.argv[1])): print('here', flush=True); time.sleep(600)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout
+        assert other.stdout.readline() == "here\n"
+        with pytest.raises(UsageError, match=r"another process trains in .*run: wait"):
+            finetune.main(["no set", "--out", str(tmp_path / "mine"), "--run", str(tmp_path / "run")])
+    finally:
+        other.kill()
+        other.communicate()
+
+
+def test_run_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("notes")
+    with pytest.raises(OutputFailed, match=r"cannot make .*run \(File exists\)"):
+        finetune.main(["no set", "--out", str(tmp_path / "mine"), "--run", str(tmp_path / "run")])
+
+
 def test_a_folder_of_other_things_is_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
     with pytest.raises(OutputFailed, match="not a bundle"):
@@ -375,6 +397,7 @@ def test_a_folder_of_other_things_is_refused_before_any_work(tmp_path: Path) -> 
         ["--learning-rate", "0"],
         ["--seed", "-1"],
         ["--max-time", "25min"],
+        ["--trackers", "mlfow"],
     ],
 )
 def test_arguments_without_sense_are_refused(arguments: list[str], tmp_path: Path) -> None:

@@ -257,6 +257,17 @@ def test_wandb_without_a_key_is_refused_before_training(tmp_path: Path) -> None:
         open_loggers(["mlfow"], tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("mlflow,tensorboard", ("mlflow", "tensorboard")), ("[mlflow, 'csv']", ("mlflow", "csv")), ("csv", ("csv",)),
+        ("none", ()), ("[]", ()), ("", ()), ("mlflow,", ("mlflow", "")),
+    ],
+)  # fmt: skip
+def test_trackers_are_named_by_commas_or_as_a_list(given: str, meant: tuple[str, ...]) -> None:
+    assert tracking.parse_trackers(given) == meant
+
+
 def test_trackers_are_chosen_by_what_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tracking.default_trackers() == ("mlflow",)
     pytest.importorskip("wandb")

@@ -19,6 +19,7 @@ from text_recognizer.training import rate, train
 from text_recognizer.training.data import Batch, Codec, Pools
 from text_recognizer.training.lit import precision
 from text_recognizer.training.models.recognizer import RecognizerConfig
+from text_recognizer.training.record import only_run
 
 TINY = """
 trainer: {val_check_interval: 6, log_every_n_steps: 2, enable_progress_bar: false, accelerator: cpu}
@@ -159,6 +160,24 @@ def test_damaged_checkpoint_is_named_and_kept(whole: Path, tiny: Path, tmp_path:
     assert (tmp_path / "last.ckpt").read_bytes() == damaged
 
 
+def test_two_processes_never_train_in_one_folder(tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    first = start(tiny, out, "--model.total_steps", "100000")
+    try:
+        deadline = time.monotonic() + 300
+        while not (out / "run.json").exists() and first.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        second = start(tiny, out)
+        said, _ = second.communicate(timeout=300)
+        assert second.returncode == UsageError.exit_status, said
+        assert f"process {first.pid} trains in {out}" in said
+    finally:
+        first.kill()
+        first.communicate()
+    with only_run(out):  # a process that was killed holds no place
+        pass
+
+
 def test_checkpoint_of_another_network_is_refused(whole: Path, tiny: Path, tmp_path: Path) -> None:
     other = ("--model.init_args.config.d_model", "16", "--ckpt_path", str(whole / "last.ckpt"))
     with pytest.raises(DataInvalid, match="other sizes"):
@@ -275,6 +294,18 @@ def test_shipped_config_is_found_by_name_and_fits_the_code(name: str, capsys: py
 def test_unknown_config_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"debug.*line-base.*line-small"):
         train.run(["fit", "--config", "huge"])
+
+
+def test_unknown_tracker_is_refused_before_the_data_is_touched(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no tracker 'mlfow'; give some of: csv, mlflow"):
+        train.run(["fit", "--config", "line-small", "--data.unipen", str(tmp_path / "none"), "--trackers", "csv,mlfow"])
+
+
+@pytest.mark.parametrize("given", [["--trackers", "mlflow,csv"], ["--trackers=[mlflow,csv]"]])
+def test_trackers_are_given_as_fine_tuning_takes_them(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        train.run(["fit", "--config", "debug", "--print_config", *given])
+    assert "trackers:\n- mlflow\n- csv\n" in capsys.readouterr().out
 
 
 def test_default_vocabulary_is_that_of_the_alphabet() -> None:

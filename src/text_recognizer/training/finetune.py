@@ -39,17 +39,27 @@ from text_recognizer.evaluation.metrics import Rate, errors, rate
 from text_recognizer.evaluation.sets import load_set
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.recognition.recognizer import Recognizer
-from text_recognizer.registry import resolve
+from text_recognizer.registry import check_names, resolve
 from text_recognizer.synthesis.rendering.augment import augment
 from text_recognizer.training import stage
 from text_recognizer.training.callbacks import LAST, TOLD_TO_END, RunRecord, SaveAtEnd, ended_at_once, interruptible
+from text_recognizer.training.checkpoint import open_checkpoint
 from text_recognizer.training.data import Batch, Codec, LineRenderer, collate
 from text_recognizer.training.lit import LitRecognizer, precision
 from text_recognizer.training.low_rank import add_factors, factors
 from text_recognizer.training.models import recognizer as model
 from text_recognizer.training.own_lines import By, OwnLine, OwnLines, cut_lines, hold_out
-from text_recognizer.training.record import RECORD, end_run, fingerprints, now, process, read_record, write_record
-from text_recognizer.training.tracking import open_loggers
+from text_recognizer.training.record import (
+    RECORD,
+    end_run,
+    fingerprints,
+    now,
+    only_run,
+    process,
+    read_record,
+    write_record,
+)  # fmt: skip
+from text_recognizer.training.tracking import check_trackers, open_loggers, parse_trackers
 from text_recognizer.training.vocabulary import new_characters
 
 log = logging.getLogger(__name__)
@@ -230,7 +240,7 @@ def train_network(
     else:
         start = 0
         if earlier and last.is_file():
-            start = int(stage.open_checkpoint(last)["global_step"])
+            start = int(open_checkpoint(last)["global_step"])
             report(f"continuing the run in {folder} at step {start}")
         else:
             for old in (*folder.glob("*.ckpt"), folder / RECORD):
@@ -242,7 +252,7 @@ def train_network(
         chosen = _fit(module, loaders, folder, recipe, callbacks, logger, last if start else None)
     tuned, run = stage.load_network(chosen)
     if recipe.rank:
-        held = stage.open_checkpoint(chosen)["state_dict"]
+        held = open_checkpoint(chosen)["state_dict"]
         save_file({k.removeprefix("network."): v.contiguous() for k, v in factors(held).items()}, folder / FACTORS)
     run = replace(run, record=stage.shipped_record(read_record(folder)))
     if renderer is not None:
@@ -506,6 +516,8 @@ class FineTuneOptions:
             raise UsageError("the time to train (--max-time) is DD:HH:MM:SS, such as 00:00:25:00.")
         if self.texts and not (self.unipen or self.fonts):
             raise UsageError("--texts is the wording of rendered lines: give --unipen or --fonts too.")
+        check_trackers(self.trackers)
+        check_names(*(part for part in (self.name, self.version) if part is not None))
 
 
 @dataclass(frozen=True)
@@ -534,6 +546,11 @@ def fine_tune(options: FineTuneOptions, report: Callable[[str], None] = log.info
     if options.threads:
         torch.set_num_threads(options.threads)
     base = Bundle.open(resolve(options.base), whole=True)
+    name = options.name or f"{base.name}-tuned"
+    run_folder = options.run or Path("runs") / name
+    if run_folder.exists():
+        with only_run(run_folder):  # another process's run is refused at once, not after the reading of held-out lines
+            pass
     sizes = stage.bundle_network(base).config
     alphabet = base.description.alphabet
     own = cut_lines(load_set(options.data, options.line_types), sizes.height, alphabet, sizes.max_tokens - 1)
@@ -559,14 +576,17 @@ def fine_tune(options: FineTuneOptions, report: Callable[[str], None] = log.info
     report(f"reading {len(validation)} held-out lines with {base}")
     before = read_rate(base, validation, options.threads)
     report(f"{len(train)} lines to train on, {len(validation)} held out; CER before {before}")
-    name = options.name or f"{base.name}-tuned"
-    run_folder = options.run or Path("runs") / name
     data = {key: getattr(options, key) for key in ("unipen", "fonts", "texts")}
     config = {
         "model": {"base": base.path / stage.WEIGHTS},
         "data": {"set": options.data, "train_lines": len(train), "validation_lines": len(validation), **data},
     } | ({"alphabet": {"new": "".join(new)}} if new else {})
-    with ended_at_once(), _finished_when_written(run_folder), tempfile.TemporaryDirectory() as scratch:
+    with (
+        ended_at_once(),
+        only_run(run_folder),
+        _finished_when_written(run_folder),
+        tempfile.TemporaryDirectory() as scratch,
+    ):
         network, run = train_network(
             base, train, validation, run_folder, options.recipe, renderer, alphabet=alphabet, config=config,
             trackers=options.trackers, more_follows=True, report=report,
@@ -657,7 +677,7 @@ def main(argv: list[str]) -> int:
         data=args.set, out=args.out, base=args.base, name=args.name, version=args.version,
         line_types=tuple(args.line_types.split(",")), validation_share=args.validate_share, hold_out=args.hold_out,
         unipen=args.unipen, fonts=args.fonts, texts=args.texts, run=args.run, threads=args.threads, force=args.force,
-        trackers=None if args.trackers is None else () if args.trackers == "none" else args.trackers.split(","),
+        trackers=None if args.trackers is None else parse_trackers(args.trackers),
         extend_alphabet=args.extend_alphabet,
         recipe=Recipe(
             steps=args.steps, batch_size=args.batch_size, learning_rate=args.learning_rate, replay=args.replay,

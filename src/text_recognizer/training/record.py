@@ -10,15 +10,17 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from text_recognizer.errors import OutputFailed, UsageError
 from text_recognizer.evaluation.versions import fingerprint
 
 RECORD = "run.json"
+LOCK = ".lock"
 # A run writes its record at least every minute; one that has not for so long has ended without saying so.
 STALE = timedelta(minutes=30)
 
@@ -37,6 +39,31 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     fresh = (folder / RECORD).with_suffix(".tmp")
     fresh.write_text(json.dumps(record, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
     fresh.replace(folder / RECORD)
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """While this lasts, no other process may train in `folder`: both would write the same checkpoints.
+
+    Raises UsageError if one does, OutputFailed if `folder` cannot be made. The system releases the lock when its
+    process ends, however it ends.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFailed(f"cannot make {folder} ({error.strerror}): give another folder for the run") from None
+    with ExitStack() as stack:
+        with suppress(OSError):  # it cannot be written; what is written next says why
+            stream = stack.enter_context((folder / LOCK).open("w"))
+            try:
+                import fcntl
+
+                fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike that of flock, a fork does not inherit it
+            except (BlockingIOError, PermissionError):
+                other = read_record(folder).get("pid")
+                who = f"process {other}" if isinstance(other, int) else "another process"
+                raise UsageError(f"{who} trains in {folder}: wait for its end, or give another folder") from None
+        yield
 
 
 def end_run(folder: Path, how: str) -> None:

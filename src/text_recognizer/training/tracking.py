@@ -150,6 +150,24 @@ def wandb_is_set() -> bool:
         return False
 
 
+def parse_trackers(text: str) -> tuple[str, ...]:
+    """The trackers of a command line: `mlflow,wandb` or `[mlflow,wandb]`; `none` or `[]` for none."""
+    names = tuple(name.strip(" '\"") for name in text.strip().removeprefix("[").removesuffix("]").split(","))
+    return () if names in (("",), ("none",)) else names
+
+
+def check_trackers(trackers: Sequence[str] | None) -> None:
+    """Raise UsageError for an unknown tracker or W&B without a key, ExtraMissing if a package is missing."""
+    for kind in trackers or ():
+        if kind not in TRACKERS:
+            raise UsageError(f"there is no tracker '{kind}'; give some of: {', '.join(TRACKERS)}")
+        if kind != "csv" and importlib.util.find_spec(kind) is None:
+            extra = "train,wandb" if kind == "wandb" else "train"
+            raise ExtraMissing(f"the tracker '{kind}' needs the package '{kind}'; {install_hint(extra)}")
+        if kind == "wandb" and not wandb_is_set():
+            raise UsageError("Weights & Biases needs a key: set WANDB_API_KEY, or WANDB_MODE=offline to sync later.")
+
+
 def store_uri(folder: Path) -> str:
     """Address of MLflow's store for the runs of `folder`: MLFLOW_TRACKING_URI, else `mlflow.db` in it."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.absolute() / STORE}"
@@ -172,17 +190,10 @@ def open_loggers(
         config: hyperparameters beyond those that the module saves.
         store: folder of `mlflow.db` and its artifacts; None for the parent of `folder`, so that runs can be compared.
 
-    Raises UsageError for an unknown tracker and for W&B without a key, ExtraMissing if a package is missing.
+    Raises as `check_trackers` does.
     """
+    check_trackers(trackers)
     chosen = ["csv", *(default_trackers() if trackers is None else trackers)]
-    for kind in chosen:
-        if kind not in TRACKERS:
-            raise UsageError(f"there is no tracker '{kind}'; give some of: {', '.join(TRACKERS)}")
-        if kind in ("mlflow", "wandb") and importlib.util.find_spec(kind) is None:
-            extra = "train,wandb" if kind == "wandb" else "train"
-            raise ExtraMissing(f"the tracker '{kind}' needs the package '{kind}'; {install_hint(extra)}")
-    if "wandb" in chosen and not wandb_is_set():
-        raise UsageError("Weights & Biases needs a key: set WANDB_API_KEY, or WANDB_MODE=offline to sync later.")
     name = run_name or folder.absolute().name
     ids = read_record(folder).get("trackers", {})
     makers: dict[str, Callable[[], Logger]] = {

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import errno
 import logging
-import pickle
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,7 +38,8 @@ from text_recognizer.training.callbacks import (
     interruptible,
 )
 from text_recognizer.training.lit import precision
-from text_recognizer.training.tracking import open_loggers
+from text_recognizer.training.record import only_run
+from text_recognizer.training.tracking import check_trackers, open_loggers, parse_trackers
 
 # In an installed package the configs are beside the code, in a checkout at its top.
 CONFIGS = next(
@@ -76,7 +77,7 @@ class TrainCLI(LightningCLI):
             parser_kwargs={"prog": "text-recognizer train", "exit_on_error": False},
             subclass_mode_model=True,
             subclass_mode_data=True,
-            args=named_configs(arguments),
+            args=spelled_out(arguments),
             auto_configure_optimizers=False,
         )
 
@@ -88,7 +89,7 @@ class TrainCLI(LightningCLI):
         parser.add_argument("--threads", type=int, default=0, help="of each process, 0 for torch's own choice")
         parser.add_argument(
             "--trackers", type=list[str] | None, default=None,
-            help="of csv, mlflow, wandb, tensorboard, as [mlflow,wandb]; CSV is always written",
+            help="of csv, mlflow, wandb, tensorboard, comma separated, or 'none'; CSV is always written",
         )  # fmt: skip
         parser.add_lightning_class_args(ModelCheckpoint, "best")
         parser.add_lightning_class_args(ModelCheckpoint, "latest")
@@ -122,6 +123,7 @@ class TrainCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         if threads := self._get(self.config, "threads"):
             torch.set_num_threads(threads)
+        check_trackers(self._get(self.config, "trackers"))
 
     def after_instantiate_classes(self) -> None:
         self.model.to(memory_format=torch.channels_last)
@@ -145,6 +147,11 @@ class TrainCLI(LightningCLI):
             callbacks += [LearningRateMonitor("step"), RunRecord(self.config_dump)]
         self.trainer_defaults["callbacks"] = callbacks
         return super().instantiate_trainer(**kwargs)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        alone = subcommand == "fit" and self.trainer.is_global_zero
+        with only_run(Path(self.trainer.default_root_dir)) if alone else nullcontext():
+            super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
         self._check_resume(must_exist=False)
@@ -190,7 +197,7 @@ def check_checkpoint(file: Path, model: L.LightningModule) -> None:
         raise DataInvalid(
             f"{file} does not exist: give a checkpoint of an earlier run, or leave --ckpt_path out."
         ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # bytes of any kind are taken for instructions of a pickle, and fail as such
         others = ", ".join(sorted(p.name for p in file.parent.glob("*.ckpt") if p != file)) or "none"
         raise DataInvalid(
             f"{file} is damaged ({type(error).__name__}) and was not changed: continue from another checkpoint of "
@@ -212,14 +219,20 @@ def find_config(name: str) -> Path:
     return shipped
 
 
-def named_configs(arguments: Sequence[str]) -> list[str]:
-    """`arguments` with the names of shipped configs replaced by their files."""
+def spelled_out(arguments: Sequence[str]) -> list[str]:
+    """`arguments` with the files of shipped configs in place of their names, and trackers as a list of YAML."""
+    meant: dict[str, Callable[[str], str]] = {
+        "--config": lambda name: str(find_config(name)),
+        "-c": lambda name: str(find_config(name)),
+        "--trackers": lambda names: names if names == "null" else f"[{','.join(parse_trackers(names))}]",
+    }
     out: list[str] = []
     for argument in arguments:
-        if out and out[-1] in ("--config", "-c"):
-            argument = str(find_config(argument))
-        elif argument.startswith("--config="):
-            argument = f"--config={find_config(argument.removeprefix('--config='))}"
+        option, given, value = argument.partition("=")
+        if out and out[-1] in meant:
+            argument = meant[out[-1]](argument)
+        elif given and option in meant:
+            argument = f"{option}={meant[option](value)}"
         out.append(argument)
     return out
 
