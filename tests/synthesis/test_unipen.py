@@ -10,13 +10,12 @@ from text_recognizer.synthesis.sources import unipen
 from text_recognizer.synthesis.sources.unipen import (
     Ink,
     broken_inks,
-    clean_label,
     heldout_writers,
     ink_id,
     load_writers,
     prepare_unipen,
-    writer_id,
 )
+from text_recognizer.synthesis.sources.unipen_format import clean_label, writer_id
 
 
 def stroke(x: float, low: float = 0, high: float = 100) -> str:

@@ -1,7 +1,6 @@
 """Read the published UNIPEN train_r01_v07 distribution into pen strokes of known writers.
 
-Format: "UNIPEN 1.0 Format Definition" (Guyon, Schomaker, Plamondon, Liberman, Janet, ICPR 1994,
-doi 10.1109/ICPR.1994.576870). Data: Zenodo, doi 10.5281/zenodo.1195803, CC BY 4.0.
+Data: Zenodo, doi 10.5281/zenodo.1195803, CC BY 4.0. Its format: `unipen_format`.
 
 A writer's ink is stored in that writer's own unit, the x-height, with y down and the baseline at y = 0, so
 that words of one writer can be set side by side without looking at tablets and resolutions again.
@@ -29,6 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.errors import DataInvalid
+from text_recognizer.synthesis.sources.unipen_format import (
+    CHARACTER_CATEGORIES,
+    TEXT_CATEGORIES,
+    RawSegment,
+    distribution_root,
+    read_segments,
+)
 
 log = logging.getLogger(__name__)
 
@@ -38,18 +44,6 @@ ARCHIVE_URL = "https://github.com/GreenCappuccino/train_r01_v07/archive/552a4d44
 CONTENT_LOCK = Path(__file__).with_name("unipen.lock.json")
 # Copies are known that lack a few files; more donors that differ are another data set.
 DONORS_THAT_MAY_DIFFER = 3
-
-# German, partly Dutch, random letters, program code, segmentation marks in the labels.
-EXCLUDED_DONORS = frozenset({"abm", "atu", "sie", "nic", "lav", "att", "kai"})
-# Word lists written in columns inside one segment: their text segments are not lines.
-COLUMN_DONORS = frozenset({"apb", "apc", "apd", "ape"})
-TEXT_CATEGORIES = ("7", "8")
-CHARACTER_CATEGORIES = ("1a", "1b", "1c", "1d")
-
-# Donors that share people: one person must not be in training under one donor and held out under another.
-_FAMILIES = {"ce": ("cea", "ceb", "cec", "ced", "cee"), "ap": ("apa", "apb", "apc", "apd", "ape", "app"),
-             "hp": ("hpb", "hpp", "sta"), "bb": ("bba", "bbb", "bbc", "bbd")}  # fmt: skip
-_FAMILY_OF = {donor: family for family, donors in _FAMILIES.items() for donor in donors}
 
 HELDOUT_LIST = Path(__file__).with_name("heldout_writers.txt")
 BROKEN_LIST = Path(__file__).with_name("heldout_broken.txt")
@@ -83,223 +77,6 @@ class Writer:
     id: str
     inks: tuple[Ink, ...]
     chars: dict[str, tuple[Ink, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _RawSegment:
-    writer: str
-    donor: str
-    category: str
-    text: str
-    strokes: list[Points]  # tablet units, aspect corrected, y down
-
-
-# --------------------------------------------------------------------------------------------------- parsing
-
-
-def _read_components(path: Path) -> tuple[list[tuple[bool, Points]], dict[str, str], float]:
-    """Pen components of one data file: (is pen down, (n, 2) points with y down), header words, x/y aspect."""
-    header: dict[str, str] = {}
-    components: list[tuple[bool, Points]] = []
-    current: list[tuple[float, float]] | None = None
-    down = False
-    x_column, y_column = 0, 1
-
-    def close() -> None:
-        # Blocks without points are not components: counting them shifts every label behind them.
-        if current:
-            components.append((down, np.asarray(current, dtype=np.float32)))
-
-    for line in path.read_text(encoding="latin-1").splitlines():
-        if line.startswith("."):
-            key, _, value = line[1:].partition(" ")
-            key = key.strip()
-            if key in ("PEN_DOWN", "PEN_UP"):
-                close()
-                current, down = [], key == "PEN_DOWN"
-            else:
-                # Any other keyword but a time stamp ends the block.
-                if key not in ("DT", "COMMENT"):
-                    close()
-                    current = None
-                if key == "COORD":
-                    names = value.split()
-                    if "X" in names and "Y" in names:
-                        x_column, y_column = names.index("X"), names.index("Y")
-                elif value.strip():
-                    header.setdefault(key, value.strip())
-        elif current is not None:
-            numbers = line.split()
-            if len(numbers) > max(x_column, y_column):
-                try:
-                    current.append((float(numbers[x_column]), -float(numbers[y_column])))
-                except ValueError:
-                    continue
-    close()
-    aspect = 1.0
-    for unit in ("INCH", "MM"):
-        try:
-            aspect = float(header[f"X_POINTS_PER_{unit}"].split()[0]) / float(header[f"Y_POINTS_PER_{unit}"].split()[0])
-            break
-        except (KeyError, ValueError, ZeroDivisionError, IndexError):
-            continue
-    return components, header, aspect
-
-
-_SEGMENT = re.compile(r'^\.SEGMENT\s+(\S+)\s+([\d:,\-\s]+?)\s+(\S+)\s+"(.*)"\s*$')
-_RANGE = re.compile(r"(\d+)(?::(\d+))?(?:-(\d+)(?::(\d+))?)?")
-
-
-def _select(components: list[tuple[bool, Points]], delineation: str) -> list[Points] | None:
-    """Pen-down strokes named by a delineation such as `3-7`, `4:10-6:3` or `1,3-5`; None if it is out of range."""
-    strokes: list[Points] = []
-    for part in delineation.replace(" ", "").split(","):
-        match = _RANGE.fullmatch(part)
-        if match is None:
-            return None
-        first, first_point, last, last_point = match.groups()
-        begin, end = int(first), int(last if last is not None else first)
-        if end >= len(components) or begin > end:
-            return None
-        for index in range(begin, end + 1):
-            is_down, points = components[index]
-            if not is_down:
-                continue
-            low = int(first_point) if index == begin and first_point is not None else 0
-            high = int(last_point) + 1 if index == end and last_point is not None else len(points)
-            if len(points[low:high]):
-                strokes.append(points[low:high])
-    return strokes
-
-
-def writer_id(donor: str, name: str) -> str:
-    """Anonymous, stable id of the person behind a donor's writer name (the data's owners ask to name nobody)."""
-    family = _FAMILY_OF.get(donor, donor)
-    person = name.lower().removesuffix(".dat")
-    if family == "ce" and (number := re.search(r"\d{3,}", person)):
-        person = number[0]  # the same number comes back under several abbreviations
-    elif family == "hp":
-        person = re.sub(r"\d+$", "", re.sub(r"^hpb\d-", "", person))
-    elif family == "ap":
-        person = re.sub(r"^text|split$|[^a-z]", "", person)
-    elif family == "kar":
-        person = person.split("_")[0]
-    elif re.fullmatch(r"[a-z]{3,}\d{1,2}", person) and not person.startswith(("writer", "eng")):
-        person = person.rstrip("0123456789")  # two sessions of one person
-    return f"{family}-{hashlib.sha256(f'{family}/{person}'.encode()).hexdigest()[:10]}"
-
-
-def clean_label(label: str, donor: str = "") -> str:
-    r"""Undo the label's escapes and the tokenisation of some donors (`wasn ' t , he` → `wasn't, he`).
-
-    Empty where the blanks of the label are not those of the ink and cannot be found.
-    """
-    text = label.replace('\\"', '"').replace("\\\\", "\\").replace("&&", "&")
-    text = re.sub(r"\s+", " ", text).strip()
-    text = re.sub(r" ([,.;:!?])(?= |$)", r"\1", text)
-    text = re.sub(r"(?<=\w) ' (?=(?:s|t|d|m|ll|re|ve)\b)", "'", text)
-    text = re.sub(r"(?<=\w) - ?$", "-", text)
-    family = _FAMILY_OF.get(donor, donor)
-    if family == "hp":
-        return _joined(text)
-    # Rows of capitals in groups that nobody can see.
-    return "" if family == "lex" and re.fullmatch(r"[A-Z]+( [A-Z]{1,6})+", text) else text
-
-
-def _joined(text: str) -> str:
-    """A label whose numbers, signs and hyphens stand apart as they do not in the ink (`( 5 6 ) 7 - 8` → `(56)7-8`)."""
-    if ":" in text and "/" in text:  # where the time ends and the date begins is lost
-        return ""
-    if "@" in text:
-        return re.sub(r" ?([@.]) ?", r"\1", text)
-    text = re.sub(r"(?<=\d) (?=\d)|(?<=\d): (?=\d)", lambda m: m[0].strip(), text)
-    text = re.sub(r"(?<=\w) ([-/]) (?=\w)", r"\1", text)
-    text = re.sub(r"(?<=[($£]) (?=\S)|(?<=\S) (?=[)%])", "", text)
-    text = re.sub(r"(?<=\d\)) (?=\d)", "", text)
-    text = re.sub(r"(?<=\w) '(?=(?:s|t|d|m|ll|re|ve)\b)", "'", text)
-    return re.sub(r"(?<=\s)' ([^']+) '(?=\s|$)", r"'\1'", text)
-
-
-def _donor_folders(root: Path) -> Path:
-    for candidate in (root, *(p for p in root.iterdir() if p.is_dir())):
-        if (candidate / "data").is_dir() and (candidate / "include").is_dir():
-            return candidate
-    raise FileNotFoundError(f"{root} holds no UNIPEN distribution: expected the folders 'data' and 'include' in it.")
-
-
-def read_segments(root: Path) -> list[_RawSegment]:
-    """Every usable segment of a distribution unpacked at `root`, in a fixed order."""
-    root = _donor_folders(root)
-    segments: list[_RawSegment] = []
-    cache: dict[Path, tuple[list[tuple[bool, Points]], dict[str, str], float]] = {}
-    skipped = 0
-    donors = sorted({p.name for c in TEXT_CATEGORIES for p in (root / "data" / c).iterdir()})
-    for donor in donors:
-        if donor in EXCLUDED_DONORS:
-            continue
-        cache.clear()
-        for category in TEXT_CATEGORIES + CHARACTER_CATEGORIES:
-            for listing in sorted((root / "data" / category / donor).rglob("*")):
-                if not listing.is_file():
-                    continue
-                lines = listing.read_text(encoding="latin-1").splitlines()
-                includes = [
-                    root / "include" / line.split(None, 1)[1].strip() for line in lines if line.startswith(".INCLUDE")
-                ]
-                sources = [
-                    p
-                    for p in includes
-                    if p.suffix not in (".doc", ".lex", ".freq") and p.is_file() and "data" in p.parts
-                ]
-                if len(sources) != 1:
-                    continue
-                source = sources[0]
-                if source not in cache:
-                    components, header, aspect = _read_components(source)
-                    if aspect == 1.0:
-                        for doc in includes:
-                            if doc != source and doc.is_file() and doc.suffix != ".lex":
-                                aspect = _doc_aspect(doc)
-                                if aspect != 1.0:
-                                    break
-                    cache[source] = (components, header, aspect)
-                components, header, aspect = cache[source]
-                name = header.get("WRITER_ID", "").split()
-                writer = writer_id(donor, name[0] if name else source.stem)
-                for line in lines:
-                    match = _SEGMENT.match(line)
-                    if match is None:
-                        continue
-                    _, delineation, quality, label = match.groups()
-                    if quality.upper() == "BAD":
-                        continue
-                    strokes = _select(components, delineation)
-                    text = clean_label(label, donor)
-                    if not strokes or not text or (category == "8" and donor in COLUMN_DONORS):
-                        skipped += 1
-                        continue
-                    scaled = [s * np.asarray([1.0, aspect], np.float32) for s in strokes]
-                    if np.ptp(np.concatenate(scaled), axis=0).max() <= 0:  # withheld: blanked to 0 0
-                        skipped += 1
-                        continue
-                    segments.append(_RawSegment(writer, donor, category, text, scaled))
-    log.info("UNIPEN: %d segments, %d skipped", len(segments), skipped)
-    return segments
-
-
-def _doc_aspect(doc: Path) -> float:
-    values: dict[str, float] = {}
-    for line in doc.read_text(encoding="latin-1").splitlines():
-        match = re.match(r"^\.([XY])_POINTS_PER_(INCH|MM)\s+([\d.]+)", line)
-        if match:
-            values.setdefault(match[1] + match[2], float(match[3]))
-    for unit in ("INCH", "MM"):
-        if values.get("X" + unit) and values.get("Y" + unit):
-            return values["X" + unit] / values["Y" + unit]
-    return 1.0
-
-
-# ------------------------------------------------------------------------------------------------ geometry
 
 
 def _expected_height(text: str) -> float:
@@ -379,7 +156,7 @@ def _returns_to_margin(strokes: list[Points]) -> bool:
     return False
 
 
-def _normalise(segment: _RawSegment, x_height: float) -> Ink | None:
+def _normalise(segment: RawSegment, x_height: float) -> Ink | None:
     if _returns_to_margin(segment.strokes):
         return None
     slope, offset = fit_baseline(segment.strokes, segment.text, x_height)
@@ -406,7 +183,7 @@ def _normalise(segment: _RawSegment, x_height: float) -> Ink | None:
     return ink
 
 
-def _estimate_x_height(segments: list[_RawSegment]) -> float | None:
+def _estimate_x_height(segments: list[RawSegment]) -> float | None:
     plain, any_word = [], []
     for segment in segments:
         if len(segment.text) > 24 or segment.text.count(" ") > 2:
@@ -430,9 +207,6 @@ def _estimate_x_height(segments: list[_RawSegment]) -> float | None:
     return float(np.median(spreads)) if spreads else None
 
 
-# ------------------------------------------------------------------------------------------------- public
-
-
 def fetch_unipen(folder: Path) -> Path:
     """Download the public archive into `folder` and return its path; `prepare_unipen` checks its content."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -447,7 +221,7 @@ def fetch_unipen(folder: Path) -> Path:
 
 def content_digests(root: Path) -> dict[str, str]:
     """sha256 over names and contents of each donor's files in a distribution."""
-    root = _donor_folders(root)
+    root = distribution_root(root)
     digests = {}
     for donor in sorted(p.name for p in (root / "include").iterdir() if p.is_dir()):
         digest = hashlib.sha256()
@@ -495,7 +269,7 @@ def prepare_unipen(archive_or_folder: Path, cache: Path, check: bool = True) -> 
             check_content(archive_or_folder)
         segments = read_segments(archive_or_folder)
 
-    by_writer: dict[str, list[_RawSegment]] = defaultdict(list)
+    by_writer: dict[str, list[RawSegment]] = defaultdict(list)
     for segment in segments:
         by_writer[segment.writer].append(segment)
     points: list[NDArray[np.int16]] = []
