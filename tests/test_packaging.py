@@ -83,12 +83,13 @@ def test_sdist_has_what_the_documentation_names(built):
     archive = next(built.glob("*.tar.gz"))
     with tarfile.open(archive) as sdist:
         held = {name.partition("/")[2] for name in sdist.getnames()}
-    texts = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    texts = [ROOT / "README.md", ROOT / "Makefile", *sorted((ROOT / "docs").rglob("*.md"))]
     named = {
         name
         for text in texts
         for name in re.findall(r"\b(?:benchmarks|tools|configs|deploy|tests)/[\w/.-]+\.\w+", text.read_text("utf-8"))
     }
+    named |= {".ci/lowest", ".dockerignore"}  # of `make lowest` and `make image`
     assert any(name.startswith("benchmarks/") for name in named)
     assert {name for name in named if name not in held} == set()
     assert "src/text_recognizer/bundles/default/recognizer.safetensors" in held
