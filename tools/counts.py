@@ -1,7 +1,7 @@
 """Count what the package is made of, for docs/architecture.md: `python tools/counts.py [FOLDER OF THE PACKAGE]`.
 
-Lines and public names of each folder, and the stays of a page in `Reader.read`: functions that are called from another
-module, once each; those that `reader.py` itself calls come with a star.
+Lines and public names of each folder, cycles of imports, and the stays of a page in `Reader.read`: functions that are
+called from another module, once each; those that `reader.py` itself calls come with a star.
 """
 
 from __future__ import annotations
@@ -29,6 +29,40 @@ def public_names(file: Path) -> int:
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
                 found += not name.startswith("_")
     return found
+
+
+def imports(package: Path) -> dict[str, set[str]]:
+    """For each module of the package the modules that it imports, anywhere in it."""
+    files = {".".join(file.relative_to(package.parent).with_suffix("").parts): file for file in package.rglob("*.py")}
+    files = {name.removesuffix(".__init__"): file for name, file in files.items()}
+    found: dict[str, set[str]] = {}
+    for name, file in files.items():
+        used: set[str] = set()
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            match node:
+                case ast.ImportFrom(module=str(module), names=names, level=0):
+                    used |= {f"{module}.{a.name}" if f"{module}.{a.name}" in files else module for a in names}
+                case ast.Import(names=names):
+                    used |= {a.name for a in names}
+        found[name] = used & files.keys() - {name, package.name}  # all of them import __version__
+    return found
+
+
+def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules each of which reaches the others by imports."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            new = graph[waiting.pop()] - seen
+            seen |= new
+            waiting += new
+        return seen
+
+    reach = {name: reached(name) for name in graph}
+    groups = {tuple(sorted(other for other in reach[name] if name in reach[other])) for name in graph}
+    return [list(group) for group in sorted(groups) if group]
 
 
 def stays(package: Path, image: Path) -> dict[str, bool]:
@@ -77,6 +111,9 @@ def main() -> None:
     for room, count in lines.most_common(6):
         print(f"{room:12} {count:6} lines {100 * count / total:5.1f} %  {names[room]:4} public names")
     print(f"{'all':12} {total:6} lines          {sum(names.values()):4} public names")
+    print(f"{total / sum(names.values()):.1f} lines a public name")
+    found = cycles(imports(package))
+    print(f"{len(found)} cycles of imports", *(", ".join(group) for group in found), sep="\n  ")
     passed = stays(package, ROOT / "samples" / "page.png")
     print(f"\n{len(passed)} stays in Reader.read, {sum(passed.values())} of them called by reader.py:")
     for name, by_reader in passed.items():
