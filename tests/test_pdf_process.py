@@ -4,7 +4,6 @@ import io
 import os
 import re
 import signal
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +14,7 @@ from PIL import Image
 from reportlab.pdfgen import canvas
 
 import pdf_bombs
+import small_process
 from text_recognizer import pdf_process
 from text_recognizer.documents import find_pages
 from text_recognizer.errors import ImageRejected
@@ -33,23 +33,12 @@ PAGES = [
 ]  # fmt: skip
 
 
-# Runs a command and writes the KiB of the largest process of it to a file. A process begins with the size of the one
-# that starts it, so that is a small one.
-MEASURED = (
-    "import resource, subprocess, sys\n"
-    "status = subprocess.call(sys.argv[2:])\n"
-    "open(sys.argv[1], 'w').write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))\n"
-    "sys.exit(status)\n"
-)
-
-
 def command(folder, data, *options):
     """Status, messages, texts and the KiB of the largest process of `text-recognizer read`."""
     (folder / "a.pdf").write_bytes(data)
     run = [sys.executable, "-m", "text_recognizer", "read", str(folder / "a.pdf"), "--mode", "fast", "--threads", "1"]
-    small = [sys.executable, "-S", "-c", MEASURED, str(folder / "memory")]
-    done = subprocess.run([*small, *run, *options], capture_output=True, text=True)
-    return done.returncode, done.stderr, done.stdout, int((folder / "memory").read_text())
+    done, memory = small_process.run([*run, *options])
+    return done.returncode, done.stderr, done.stdout, memory
 
 
 @linux

@@ -36,6 +36,7 @@ from text_recognizer.images import (
     MAX_BYTES,
     MAX_PIXELS,
     LoadedImage,
+    check_moving,
     decoding,
     is_bounded,
     load_image,
@@ -171,15 +172,27 @@ class PageReference:
             case "tiff":
                 return self._directory(max_pixels)
             case "frame":
-                return load_image(self._frame(max_pixels), max_pixels=max_pixels)
+                with decoding(self.source.read(MAX_BYTES), max_pixels) as image:
+                    check_moving(image)
+                    image.seek(self.number - 1)
+                    return load_image(image, max_pixels=max_pixels)
             case "refused":
                 raise ImageRejected(self.problem)
         return load_image(self.source.read(MAX_BYTES), max_pixels=max_pixels)
 
-    def picture(self, image: LoadedImage) -> Picture:
-        """The picture of this page for documents that show it. `image` is the result of `load`."""
-        if self.kind == "image" and self.source.url is None:  # a URL is not fetched twice
+    @property
+    def shows_file(self) -> bool:
+        """Whether `picture` is made of the file, and needs no image."""
+        return self.kind == "image" and self.source.url is None  # a URL is not fetched twice
+
+    def picture(self, image: LoadedImage | None = None, *, pdfs: Pdfs | None = None) -> Picture:
+        """The picture of this page for documents that show it. `image` is the result of `load`, if there is one still.
+
+        `pdfs`: as for `load`. Raises `ImageRejected`.
+        """
+        if self.shows_file:
             return to_picture(self.source.read(MAX_BYTES))
+        image = image or self.load(pdfs=pdfs)
         out = BytesIO()
         stated = {"dpi": (image.dpi, image.dpi)} if image.dpi else {}
         Image.fromarray(image.rgb).save(out, "JPEG", quality=90, **stated)
@@ -216,11 +229,6 @@ class PageReference:
         with opened.open("rb") if isinstance(opened, Path) else BytesIO(opened) as stream:
             image = _open_tiff(cast("BinaryIO", _TiffFrom(stream, self.place)))
             return load_image(image, max_pixels=max_pixels)
-
-    def _frame(self, max_pixels: int) -> Image.Image:
-        with decoding(self.source.read(MAX_BYTES), max_pixels) as image:
-            image.seek(self.number - 1)
-            return image.convert("RGBA")
 
 
 Given = str | Path | bytes | bytearray | memoryview | BinaryIO

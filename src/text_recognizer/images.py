@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -26,7 +27,8 @@ from text_recognizer.tone import dark_on_light
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF", "HEIF")
 MAX_BYTES = 64 * 2**20
-MAX_PIXELS = 64_000_000  # A3 at 500 dpi, a 50-megapixel phone; about 10 bytes a pixel while decoding
+MAX_PIXELS = 64_000_000  # A3 at 500 dpi, a 50-megapixel phone; at most 12 bytes a pixel while decoding
+MAX_MOVING_PIXELS = 16_000_000  # of an animation: its decoders keep up to three pictures beside the frame
 MAX_SIDE = 32_000  # OpenCV's warps address pixels with 16 bits
 MAX_SCANS = 50  # of a progressive JPEG; encoders write about ten, and each scan takes time for all pixels
 MAX_FRAMES = 4  # directories of a TIFF that are read: a page, its thumbnail, its mask
@@ -35,7 +37,8 @@ MIN_SIDE = 8  # smaller writing is unreadable
 
 _KINDS = "PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000, AVIF or HEIC"
 _BYTE_ORDERS = {b"II": "<", b"MM": ">"}
-_AT_ONCE = 2**20  # numbers that are scaled at once
+_AT_ONCE = 2**20  # pixels, or numbers, that are converted at once
+_JPEG2000_BYTES = 320 * 10**6  # that a decoder of JPEG 2000 may take for a tile: four a number
 _UNITS = {
     1: 1,
     2: 1,
@@ -55,15 +58,6 @@ _UNITS = {
     18: 8,
 }  # bytes
 _SUBFILE_TYPE = 254
-_UPRIGHT = {  # by EXIF's orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _TEXT = re.compile(rb"[\t\n\r -~\x80-\xff]+")
 # Files that people mistake for images, by their first bytes (offset, bytes, message).
 _NOT_IMAGES = (
@@ -126,8 +120,9 @@ def _pixels(source: ImageSource, max_pixels: int, max_bytes: int) -> tuple[NDArr
         with _refusing_damage():
             return _to_rgb(source), _dpi(source)
     assert not isinstance(source, LoadedImage)
-    with decoding(read_bytes(source, max_bytes), max_pixels) as image:
-        return _to_rgb(image), _dpi(image)
+    data = read_bytes(source, max_bytes)
+    with decoding(data, max_pixels) as image:
+        return _decoded(image, data), _dpi(image)
 
 
 def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False) -> Picture:
@@ -146,9 +141,10 @@ def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = Fal
         if kept and not (upright and turn != 1):
             return unchanged
         lossy = image.format in ("JPEG", "MPO", "WEBP", "JPEG2000", "AVIF")
-        rgb = Image.fromarray(_to_rgb(image))
-    red, green, blue = rgb.split()
-    picture = red if red.tobytes() == green.tobytes() == blue.tobytes() else rgb
+        rgb = _decoded(image, data)
+    del image  # its pixels take more memory than those in `rgb`
+    picture = Image.fromarray(rgb[..., 0] if _is_grey(rgb) else rgb)
+    del rgb
     out = BytesIO()
     if lossy:
         picture.save(out, "JPEG", quality=92)
@@ -231,7 +227,18 @@ def decoding(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
             ) from None
         with image:
             _check_size(image.width, image.height, max_pixels)
+            if image.format in ("WEBP", "AVIF") and getattr(image, "is_animated", False):
+                check_moving(image)
             yield image
+
+
+def check_moving(image: Image.Image) -> None:
+    """Raises `ImageRejected` for an animation that is too large to be decoded in little memory."""
+    if image.width * image.height > MAX_MOVING_PIXELS:
+        raise ImageRejected(
+            f"an animation of {image.width} × {image.height} pixels, more than the {MAX_MOVING_PIXELS / 1e6:.0f} "
+            "million that are read of one; save its frames as pictures"
+        )
 
 
 @contextmanager
@@ -337,17 +344,98 @@ def walk_tiff(data: bytes) -> Iterator[tuple[int, int, bool]]:
             yield place, at, not subfile_type & 0b101  # bit 0: a thumbnail, bit 2: a mask
 
 
+def _decoded(image: Image.Image, data: bytes) -> NDArray[np.uint8]:
+    """As `_to_rgb`, of an image just opened from `data`; kinds whose decoders take much memory are given less to do."""
+    if image.format == "JPEG2000" and (halvings := _halvings(data, image.width * image.height)):
+        size = image.size
+        image.reduce = halvings  # type: ignore[method-assign, assignment]
+        # Positions on the page stay what they are.
+        return np.asarray(cv2.resize(_to_rgb(image), size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    if image.format == "WEBP" and not getattr(image, "is_animated", False):
+        # Pillow decodes it as an animation, in four times the memory.
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if array is None:
+            raise ImageRejected("damaged or truncated (its pixels end too early); copy, download or export it again")
+        for part in _parts(*array.shape[:2]):
+            array[part, :, :3] = array[part, :, 2::-1].copy()
+        return _from_array(_turned(array, _orientation(image)), array.shape[0] * array.shape[1])
+    return _to_rgb(image)
+
+
+def _halvings(data: bytes, pixels: int) -> int:
+    """How often the sides of a JPEG 2000 are to be halved, so that decoding it takes little memory.
+
+    Raises `ImageRejected` where it does not hold that size, which only few encoders leave out.
+    """
+    at = 0
+    if data[:4] != b"\xff\x4f\xff\x51":  # boxes, one of which holds the pixels
+        while data[at + 4 : at + 8] != b"jp2c":
+            length = int(struct.unpack_from(">I", data, at)[0])
+            at += int(struct.unpack_from(">Q", data, at + 8)[0]) if length == 1 else max(8, length)
+        at += 16 if data[at : at + 4] == b"\0\0\0\1" else 8
+    across, down = struct.unpack_from(">2I", data, at + 24)
+    cost = 4 * min(across * down, pixels) * int(struct.unpack_from(">H", data, at + 40)[0])
+    halvings = 0
+    while cost > _JPEG2000_BYTES << (2 * halvings):
+        halvings += 1
+    style = data.find(b"\xff\x52", at)
+    if halvings > (data[style + 9] if 0 <= style < len(data) - 9 else 0):
+        raise ImageRejected(
+            f"a JPEG 2000 of {pixels / 1e6:.0f} million pixels that holds no smaller sizes; export it as PNG or JPEG"
+        )
+    return halvings
+
+
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Any PIL image → rgb uint8 (H, W, 3), upright, transparency on paper."""
+    """Any PIL image → rgb uint8 (H, W, 3), upright, transparency on paper; grey ones as of `_coloured`."""
     image.load()
-    if (turn := _UPRIGHT.get(_orientation(image))) is not None:
-        image = image.transpose(turn)
+    orientation = _orientation(image)
     if image.mode.startswith(("I", "F")):
-        return _from_array(np.asarray(image), max_pixels=image.width * image.height)
+        deep = np.empty((image.height, image.width), np.asarray(image.crop((0, 0, 1, 1))).dtype)
+        for part in _parts(*deep.shape):
+            deep[part] = _band(image, part, image.mode)
+        return _from_array(_turned(deep, orientation), max_pixels=deep.size)
+    grey = image.mode in ("1", "L") and not image.has_transparency_data
+    across, down = image.size if orientation < 5 else image.size[::-1]
+    out = np.empty((down, across) if grey else (down, across, 3), np.uint8)
+    # Some rows at a time, as a page may have 64 million pixels; what Pillow gives as an array it first copies twice.
+    stored = _turned(out, {6: 8, 8: 6}.get(orientation, orientation))
     if image.has_transparency_data:
-        image = _on_paper(image if image.mode == "RGBA" else image.convert("RGBA"))
-    # Avoid copies: a page may have 64 million pixels.
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+        _put_on_paper(stored, lambda part: _band(image, part, "RGBA"))
+        return out
+    for part in _parts(image.height, image.width):
+        stored[part] = _band(image, part, "L" if grey else "RGB")
+    return _coloured(out)
+
+
+def _parts(height: int, width: int) -> Iterator[slice]:
+    """The rows of an image, some at a time."""
+    rows = max(1, _AT_ONCE // max(1, width))
+    return (slice(start, min(height, start + rows)) for start in range(0, height, rows))
+
+
+def _band(image: Image.Image, part: slice, mode: str) -> NDArray[Any]:
+    band = image.crop((0, part.start, image.width, part.stop))
+    return np.asarray(band if band.mode == mode else band.convert(mode))
+
+
+def _turned(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Pixels (H, W, …) as stored → upright, by EXIF's orientation 1…8."""
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    down = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
+    across = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
+    return array[down, across]
+
+
+def _coloured(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Grey (H, W) or rgb (H, W, 3) → rgb (H, W, 3), in which grey has no memory of its own for each colour."""
+    gray = np.ascontiguousarray(gray)
+    return gray if gray.ndim == 3 else np.broadcast_to(gray[..., None], (*gray.shape, 3))
+
+
+def _is_grey(rgb: NDArray[np.uint8]) -> bool:
+    return rgb.strides[2] == 0 or all(bool((rgb[part] == rgb[part, :, :1]).all()) for part in _parts(*rgb.shape[:2]))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -370,34 +458,44 @@ def _dpi(image: Image.Image) -> float | None:
     return None
 
 
-def _on_paper(image: Image.Image) -> Image.Image:
-    """RGBA → RGB over white, or over black where white would hide white strokes."""
-    alpha = image.getchannel("A")
-    paper = Image.new("RGB", image.size, "white")
-    paper.paste(image, mask=alpha)
-    darkest = paper.convert("L").getextrema()[0]
-    if darkest > 200 and alpha.getextrema() == (0, 255):  # type: ignore[operator]
-        paper.paste("black", (0, 0, *image.size))
-        paper.paste(image, mask=alpha)
+def _put_on_paper(out: NDArray[np.uint8], rows: Callable[[slice], NDArray[np.uint8]]) -> None:
+    """Fill `out`, rgb (H, W, 3), with RGBA over white, or over black where white would hide white strokes.
+
+    `rows`: returns some rows of the RGBA, uint8 (h, W, 4).
+    """
+    darkest, least, most = 255, 255, 0
+    for part in _parts(*out.shape[:2]):
+        rgba = rows(part)
+        paper = _over(rgba, "white")
+        out[part] = np.asarray(paper)
+        darkest = min(darkest, int(paper.convert("L").getextrema()[0]))  # type: ignore[arg-type]
+        least, most = min(least, int(rgba[..., 3].min())), max(most, int(rgba[..., 3].max()))
+    if darkest > 200 and (least, most) == (0, 255):
+        for part in _parts(*out.shape[:2]):
+            out[part] = np.asarray(_over(rows(part), "black"))
+
+
+def _over(rgba: NDArray[np.uint8], colour: str) -> Image.Image:
+    image = Image.fromarray(np.ascontiguousarray(rgba))
+    paper = Image.new("RGB", image.size, colour)
+    paper.paste(image, mask=image.getchannel("A"))
     return paper
 
 
 def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Numbers of any kind, scaled to 0…255. Some rows at a time, since floats take several times the memory."""
-    rows = max(1, _AT_ONCE // max(1, array[:1].size))
-    starts = range(0, len(array), rows)
+    parts = list(_parts(len(array), array[:1].size))
 
-    def floats(start: int) -> NDArray[np.float32]:
-        part = array[start : start + rows].astype(np.float32)
-        return np.asarray(np.nan_to_num(part, nan=0.0, posinf=65535.0, neginf=0.0))
+    def floats(part: slice) -> NDArray[np.float32]:
+        return np.asarray(np.nan_to_num(array[part].astype(np.float32), nan=0.0, posinf=65535.0, neginf=0.0))
 
     # Scanners store 10, 12 or 14 bits in 16 without a note: take the smallest range that holds the image.
-    top = max((float(floats(start).max(initial=0.0)) for start in starts), default=0.0)
+    top = max((float(floats(part).max(initial=0.0)) for part in parts), default=0.0)
     ranges = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
     full = next((r for r in ranges if top <= r), top)
     out = np.empty(array.shape, np.uint8)
-    for start in starts:
-        out[start : start + rows] = np.clip(floats(start) * (255.0 / full) + 0.5, 0, 255)
+    for part in parts:
+        out[part] = np.clip(floats(part) * (255.0 / full) + 0.5, 0, 255)
     return out
 
 
@@ -416,8 +514,8 @@ def _from_array(array: NDArray[Any], max_pixels: int) -> NDArray[np.uint8]:
         array = _to_bytes(array)
     elif array.dtype != np.uint8:
         raise ImageRejected(f"an array of {array.dtype}; give bool, uint8, uint16 or float")
-    if array.ndim == 2:
-        return np.repeat(array[..., None], 3, axis=2)
-    if array.shape[2] == 4:
-        return np.array(_on_paper(Image.fromarray(np.ascontiguousarray(array), "RGBA")))
-    return np.ascontiguousarray(array)
+    if array.ndim == 3 and array.shape[2] == 4:
+        out = np.empty((*array.shape[:2], 3), np.uint8)
+        _put_on_paper(out, lambda part: array[part])
+        return out
+    return _coloured(array)

@@ -65,7 +65,7 @@ def make_sheet(
     return Sheet(
         page=page,
         source=reference.name,
-        picture=(picture or reference.picture(image or reference.load(pdfs=pdfs))) if shown and not kept else None,
+        picture=(picture or reference.picture(image, pdfs=pdfs)) if shown and not kept else None,
         number=reference.number,
         printed=reference.printed_text(page.width, page.height, pdfs=pdfs) if kept else (),
     )

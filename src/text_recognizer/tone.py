@@ -40,6 +40,8 @@ def dark_on_light(rgb: NDArray[np.uint8]) -> tuple[Gray, bool]:
 
 def _most_contrast(rgb: NDArray[np.uint8]) -> Gray:
     """Brightness; where ink and paper are of like brightness, the axis of colour in which they differ most."""
+    if rgb.strides[2] == 0:  # all colours are one array
+        return np.ascontiguousarray(rgb[..., 0])
     gray = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
     step = max(1, max(gray.shape) // _SIDE)
     small = rgb[::step, ::step].astype(np.float32)  # single pixels serve as well as means, and cost nothing
@@ -51,7 +53,10 @@ def _most_contrast(rgb: NDArray[np.uint8]) -> Gray:
         return gray
     axis = axes[:, -1].astype(np.float32)
     low, high = np.percentile(small.reshape(-1, 3) @ axis, [0.1, 99.9])
-    return np.asarray(np.clip((rgb @ axis - low) * (255 / max(high - low, 1.0)), 0, 255), np.uint8)
+    scale = 255 / max(high - low, 1.0)
+    for row, colours in zip(gray, rgb, strict=True):  # floats of all pixels would take several times the memory
+        row[:] = np.clip((colours @ axis - low) * scale, 0, 255)
+    return gray
 
 
 def _without_dark_bands(gray: Gray) -> Gray:

@@ -213,7 +213,7 @@ def read_page(task: Task, reader: Reader, options: Options, place: Place) -> dic
         for name in options.formats:
             file = reference.stem.with_name(reference.stem.name + ending(name, options.formats, 1)).as_posix()
             chosen = formats.get_format(name)
-            picture = reference.picture(image or reference.load()) if chosen.needs_picture else None
+            picture = reference.picture(image) if chosen.needs_picture else None
             place.write(file, chosen.write(page, reference.name, picture))
             files.append(file)
     return {

@@ -193,7 +193,7 @@ class Documents:
                 if page is not None:
                     return ReadPage(reference, page=page)
             image = await self._workers.run(self._load, reference, pdfs, deadline=deadline)
-            kept = image if self._shows(wanted) else None
+            kept = image if self._shows(wanted) and not reference.shows_file else None
             image = image.without_colour()
             while job is None:
                 try:
@@ -251,7 +251,9 @@ class Documents:
                 yield json.dumps(answer, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
     def _picture(self, found: ReadPage, pdfs: PdfProcess) -> Picture:
-        return found.reference.picture(found.image or self._load(found.reference, pdfs))
+        reference = found.reference
+        image = found.image or (None if reference.shows_file else self._load(reference, pdfs))
+        return reference.picture(image)
 
     async def document(
         self, pages: list[PageReference], wanted: Wanted, pdfs: PdfProcess
