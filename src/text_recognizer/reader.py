@@ -33,7 +33,7 @@ from text_recognizer.recognition.alone import numbers_of
 from text_recognizer.recognition.recognizer import LineReading, Recognizer, WordReading
 from text_recognizer.registry import resolve
 
-MOST_ARRANGED = 500  # lines of embedded text: to find the order of more takes many seconds
+MOST_ARRANGED = 1000  # lines of embedded text: scattered ones take some seconds, columns and tables a tenth of one
 
 
 class Reader:
@@ -176,7 +176,7 @@ class Reader:
         language: str | None = None,
         embedded_text: bool = False,
     ) -> tuple[Page, LoadedImage | None]:
-        """Read one page of a document; returns its image too, None where it was not needed.
+        """Read one page of a document; returns its image too, None where `reference.picture` does without it.
 
         `embedded_text`: a page of a PDF that holds enough text is not recognised; its text is taken, with
         `Page.embedded` true (see `embedded.has_enough`). Raises as `read` does.
@@ -184,7 +184,10 @@ class Reader:
         if embedded_text and (page := embedded_page(reference)) is not None:
             return page, None
         image = reference.load()
-        return self.read(image, mode, language=language), image
+        if reference.shows_file:
+            image = image.without_colour()  # which takes three quarters of its memory
+        page = self.read(image, mode, language=language)
+        return page, None if reference.shows_file else image
 
     def check_device(self) -> None:
         """Start the device: one error at once, not one for each page. Raises `UsageError` where that fails."""

@@ -226,3 +226,20 @@ def test_first_word_that_stands_apart_stays_with_its_line_beside_a_note():
     found = reading_order([*main, word, *note])
     assert found.index(16) + 1 == found.index(1)  # before the second line
     assert found.index(17) + 1 == found.index(18)
+
+
+def test_what_is_narrower_than_a_gutter_is_on_one_side_of_it():
+    """It stood on both, was joined with itself, and so on until the memory was full."""
+    narrow = [box(350, 353, 160), box(375, 377, 180), box(370, 372, 280)]
+    order = reading_order([*narrow, box(5, 305, 180), box(95, 395, 320)])
+    assert sorted(order) == [0, 1, 2, 3, 4]
+
+
+def test_time_grows_little_faster_than_the_number_of_lines():
+    """A page of a directory: all pairs of its lines would be 25 million."""
+    rows = [
+        LineBox(600.0 * k + i % 7, 600.0 * k + 480, 100.0 + 30 * i + 3 * k, 10.0) for k in range(3) for i in range(1700)
+    ]
+    begin = time.process_time()
+    assert reading_order(rows) == list(range(len(rows)))
+    assert time.process_time() - begin < 15

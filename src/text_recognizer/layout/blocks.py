@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -133,28 +134,40 @@ class _Writer:
         left = float(np.percentile([box.left for box in boxes], 25))
         right = max(box.right for box in boxes)
         starts = _starts(boxes, left, usual)
+        heights = sorted(box.x_height for box in boxes)
         found: list[Block] = []
         for first, after in zip(starts, [*starts[1:], len(rows)], strict=True):
             begin = len(self.out)
             self.out += [self._line(row) for row in rows[first:after]]
             kind: BlockKind = "paragraph"
-            if after - first == 1 and self._is_heading(first, boxes, usual, left, right):
+            if after - first == 1 and self._is_heading(first, boxes, heights, usual, left, right):
                 kind = "heading"
             found.append(Block(kind=kind, start=begin, stop=len(self.out)))
         return found
 
-    def _is_heading(self, n: int, boxes: Sequence[LineBox], usual: float, left: float, right: float) -> bool:
-        """Whether a line alone, before others, is larger than they are, or short with room around it."""
+    def _is_heading(
+        self, n: int, boxes: Sequence[LineBox], heights: Sequence[float], usual: float, left: float, right: float
+    ) -> bool:
+        """Whether a line alone, before others, is larger than they are, or short with room around it.
+
+        `heights`: the x-heights of all, from the least.
+        """
         box, text = boxes[n], boxes[n].text.strip()
         if n + 1 == len(boxes) or not text or LISTED.match(text) or len(text.split()) > WORDS:
             return False
-        others = float(np.median([other.x_height for k, other in enumerate(boxes) if k != n]))
-        if box.x_height > LARGER * others:
+        if box.x_height > LARGER * _median_without(heights, box.x_height):
             return True
         short = box.right - left < 0.6 * (right - left) and box.left - left < 0.4 * (right - left)
         below = boxes[n + 1].middle - box.middle > AROUND * usual
         above = n == 0 or box.middle - boxes[n - 1].middle > GAP * usual
         return short and above and below and text[-1] not in ",;.:!?-" and text[0].isupper()
+
+
+def _median_without(values: Sequence[float], one: float) -> float:
+    """The median of two or more sorted `values` without `one` of them."""
+    place, most = bisect_left(values, one), len(values) - 1
+    low, high = (values[at + (at >= place)] for at in ((most - 1) // 2, most // 2))
+    return (low + high) / 2
 
 
 def _around(boxes: Sequence[LineBox]) -> LineBox:

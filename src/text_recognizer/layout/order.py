@@ -8,7 +8,8 @@ columns. And what stands side by side is read row by row where it shares baselin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -20,6 +21,7 @@ import numpy as np
 PIECES = 1.6  # between pieces of one written line
 SAME_BASELINE = 0.6  # between the baselines of pieces of one line
 LEVEL = 1.5  # between the middles of lines that stand beside each other
+COLLIDE = 1.2  # between the middles of lines that run into each other
 TOUCH = 0.3  # that a line may reach over a gutter and still not cross it
 # Between the middles of cells in a row: in x-heights; of the distance of rows, where that is less; and of the distance
 # of rows far apart, where print stands beside a hand with an x-height of its own.
@@ -118,6 +120,30 @@ class _Line:
     def width(self) -> float:
         return self.right - self.left
 
+    @cached_property
+    def lean(self) -> float:
+        """Pixels from `middle` within which each piece leads to whatever stands on its baseline."""
+        return max(abs(box.middle - self.middle) for box in self.boxes) + _lean(self.boxes)
+
+
+def _lean(boxes: Iterable[LineBox]) -> float:
+    """Pixels that the levels of two boxes may differ from their middles, as `_aligned` compares them: one's share."""
+    return max(1.5 * abs(box.slope) * (box.right - box.left) for box in boxes)
+
+
+def _middle(line: _Line | LineBox) -> float:
+    return line.middle
+
+
+def _within(lines: list[_Line], middle: float, reach: float) -> slice:
+    """Where those of `lines`, which come from the top, stand whose middles are at most `reach` from `middle`."""
+    reach += 1e-6 * (1 + abs(middle) + reach)  # rounding loses none
+    return slice(*(bisect(lines, at, key=_middle) for bisect, at in _ends(middle, reach)))
+
+
+def _ends(middle: float, reach: float) -> tuple[tuple[Callable[..., int], float], tuple[Callable[..., int], float]]:
+    return (bisect_left, middle - reach), (bisect_right, middle + reach)
+
 
 def _aligned(a: LineBox, b: LineBox) -> float:
     """Pixels between the middle heights of two boxes where they face each other."""
@@ -134,12 +160,16 @@ def _lines_of_pieces(boxes: Sequence[LineBox]) -> list[_Line]:
     following: dict[int, int] = {}
     taken: set[int] = set()
     pairs = []
-    by_left = sorted(range(len(boxes)), key=lambda i: boxes[i].left)
-    tallest = max(box.x_height for box in boxes)
-    for place, i in enumerate(by_left):
-        for j in by_left[place + 1 :]:
-            if boxes[j].left > boxes[i].right + PIECES * tallest:
-                break
+    place = {i: place for place, i in enumerate(sorted(range(len(boxes)), key=lambda i: boxes[i].left))}
+    from_top = sorted(range(len(boxes)), key=lambda i: boxes[i].middle)
+    middles = [boxes[i].middle for i in from_top]
+    most = _lean(boxes)
+    for i in from_top:
+        reach = 1e-3 + SAME_BASELINE * boxes[i].x_height + _lean(boxes[i : i + 1]) + most
+        start, stop = (bisect(middles, at) for bisect, at in _ends(boxes[i].middle, reach))
+        for j in from_top[start:stop]:
+            if place[j] <= place[i]:
+                continue
             unit = min(boxes[i].x_height, boxes[j].x_height)
             gap, step = (boxes[j].left - boxes[i].right) / unit, _aligned(boxes[i], boxes[j]) / unit
             if -1.0 < gap < PIECES and step < SAME_BASELINE:
@@ -175,11 +205,12 @@ class _Band:
 
 def _parts(lines: list[_Line]) -> list[Part]:
     """Parts of `lines`, which come from the top."""
-    gutter = _best_gutter(lines) if len(lines) >= 4 else None
+    unit = float(np.median([line.x_height for line in lines]))
+    gutter = _best_gutter(lines, unit) if len(lines) >= 4 else None
     if gutter is None:
         return [_text(lines)]
     parts: list[Part] = []
-    for band in _bands(lines, gutter):
+    for band in _bands(lines, gutter, unit):
         if not isinstance(band, _Band):
             parts.append(_text([band]))
         elif not _side_by_side(band):
@@ -197,16 +228,15 @@ def _parts(lines: list[_Line]) -> list[Part]:
     return parts
 
 
-def _best_gutter(lines: list[_Line]) -> float | None:
+def _best_gutter(lines: list[_Line], unit: float) -> float | None:
     """The x that has most lines in columns on its sides and fewest across it; None when there is no such x."""
-    unit = float(np.median([line.x_height for line in lines]))
     best, best_score = None, 0.0
     tried: list[float] = []
     for at in sorted(line.left - TOUCH * unit for line in lines):
         if tried and at - tried[-1] < 0.5 * unit:
             continue
         tried.append(at)
-        bands = _bands(lines, at)
+        bands = _bands(lines, at, unit)
         beside = [number for number, band in enumerate(bands) if isinstance(band, _Band) and _side_by_side(band)]
         if not beside:
             continue
@@ -223,56 +253,79 @@ def _best_gutter(lines: list[_Line]) -> float | None:
     return best
 
 
-def _bands(lines: list[_Line], gutter: float) -> list[_Band | _Line]:
-    """Parts of the page from the top: lines that end the columns, and the columns between them."""
-    unit = float(np.median([line.x_height for line in lines]))
+def _bands(lines: list[_Line], gutter: float, unit: float) -> list[_Band | _Line]:
+    """Parts of the page from the top: lines that end the columns, and the columns between them.
+
+    `unit`: median x-height of `lines`.
+    """
     left = [line for line in lines if line.right <= gutter + TOUCH * unit]
     right = [line for line in lines if line.left >= gutter - TOUCH * unit]
+    # What is so narrow that it touches the gutter from both sides stands on one of them.
+    on_left = {id(line) for line in left}
+    beyond = {id(line) for line in right if id(line) not in on_left or line.left + line.right >= 2 * gutter}
+    left = [line for line in left if id(line) not in beyond]
+    right = [line for line in right if id(line) in beyond]
     aside = {id(line) for line in (*left, *right)}
     columns = left, right
     own = len(left), len(right)
     across: tuple[list[_Line], list[_Line]] = [], []
     ends = [line for line in lines if id(line) not in aside]
+    pitches: dict[tuple[int, int], float] = {}
+
+    def pitch(side: int) -> float:
+        key = side, len(columns[side])  # they only grow
+        if key not in pitches:
+            pitches[key] = _pitch(columns[side])
+        return pitches[key]
+
     for belongs in (_hardly_crosses, _goes_on):
-        for line in tuple(ends):
-            side = belongs(line, gutter, left, right)
-            if side is not None:
+        rest = []
+        for line in ends:
+            side = belongs(line, gutter, left, right, pitch)
+            if side is None:
+                rest.append(line)
+            else:
                 across[side].append(line)
-                columns[side].append(line)
-                columns[side].sort(key=lambda line: line.middle)
-                ends.remove(line)
+                insort(columns[side], line, key=_middle)
+        ends = rest
     # A text of such lines is no column's: a letter goes on below the columns of its head.
     for side, column in enumerate(columns):
         if len(across[side]) > MOST_ACROSS * own[side]:
             ends += across[side]
-            column[:] = [line for line in column if line not in across[side]]
+            gone = set(map(id, across[side]))
+            column[:] = [line for line in column if id(line) not in gone]
     ends.sort(key=lambda line: line.middle)
     bands: list[_Band | _Line] = []
     edges = [-np.inf, *(line.middle for line in ends), np.inf]
     for number, (top, bottom) in enumerate(pairwise(edges)):
         if number:
             bands.append(ends[number - 1])
-        band = _Band(
-            [line for line in left if top <= line.middle < bottom],
-            [line for line in right if top <= line.middle < bottom],
-        )
+        cut = [[bisect_left(column, edge, key=_middle) for edge in (top, bottom)] for column in columns]
+        band = _Band(*(column[start:stop] for column, (start, stop) in zip(columns, cut, strict=True)))
         if band.left or band.right:
             bands.append(band)
     return bands
 
 
-def _hardly_crosses(line: _Line, gutter: float, left: list[_Line], right: list[_Line]) -> int | None:
+def _hardly_crosses(
+    line: _Line, gutter: float, left: list[_Line], right: list[_Line], pitch: Callable[[int], float]
+) -> int | None:
     """The column, 0 or 1 for `left` or `right`, that a line across the gutter hardly leaves; None if there is none."""
     steps = _distances(line, left), _distances(line, right)
-    for side, column, other, over in ((0, left, right, line.right - gutter), (1, right, left, gutter - line.left)):
+    for side, other, over in ((0, right, line.right - gutter), (1, left, gutter - line.left)):
+        if over > OVERHANG * line.width:
+            continue
         own, foreign = min(steps[side]), min(steps[1 - side])
-        elsewhere = foreign <= 3.5 * line.x_height and own > GOES_ON * max(foreign, _pitch(column))
-        if over <= OVERHANG * line.width and not elsewhere and not any(_collide(line, one) for one in other):
+        elsewhere = foreign <= 3.5 * line.x_height and own > GOES_ON * max(foreign, pitch(side))
+        near = other[_within(other, line.middle, COLLIDE * line.x_height)]
+        if not elsewhere and not any(_collide(line, one) for one in near):
             return side
     return None
 
 
-def _goes_on(line: _Line, gutter: float, left: list[_Line], right: list[_Line]) -> int | None:
+def _goes_on(
+    line: _Line, gutter: float, left: list[_Line], right: list[_Line], pitch: Callable[[int], float]
+) -> int | None:
     """0 where a line across the gutter goes on with the left column, else None.
 
     It does where it follows the lines of that column closely and the right one has none near. And so does what was
@@ -281,25 +334,25 @@ def _goes_on(line: _Line, gutter: float, left: list[_Line], right: list[_Line]) 
     if gutter - line.left <= max(3 * line.x_height, OVERHANG * line.width):
         return None
     (up, down), (other_up, other_down) = _distances(line, left), _distances(line, right)
-    near = max(GOES_ON * _pitch(left), 3.5 * line.x_height)
+    near = max(GOES_ON * pitch(0), 3.5 * line.x_height)
     # A footer follows one column closely too, but nothing of the column follows it.
     if up <= near and np.isfinite(down) and other_up > GOES_ON * up and other_down > GOES_ON * min(down, up):
         return 0
-    regular = up / _pitch(left), down / _pitch(left), other_up / _pitch(right), other_down / _pitch(right)
+    regular = up / pitch(0), down / pitch(0), other_up / pitch(1), other_down / pitch(1)
     return 0 if max(regular) < REGULAR else None
 
 
 def _collide(line: _Line, other: _Line) -> bool:
     over = min(line.right, other.right) - max(line.left, other.left)
-    return over > 0 and abs(line.middle - other.middle) < 1.2 * min(line.x_height, other.x_height)
+    return over > 0 and abs(line.middle - other.middle) < COLLIDE * min(line.x_height, other.x_height)
 
 
 def _distances(line: _Line, column: list[_Line]) -> tuple[float, float]:
-    """Pixels from a line up and down to the next lines of a column; infinity where there is none."""
-    steps = [other.middle - line.middle for other in column if other is not line]
+    """Pixels from a line up and down to the next lines of a column, which are not that line; infinity without one."""
+    at = bisect_right(column, line.middle, key=_middle)
     return (
-        min((-step for step in steps if step <= 0), default=np.inf),
-        min((step for step in steps if step > 0), default=np.inf),
+        line.middle - column[at - 1].middle if at else np.inf,
+        column[at].middle - line.middle if at < len(column) else np.inf,
     )
 
 
@@ -319,7 +372,10 @@ def _side_by_side(band: _Band) -> bool:
         return False
     # Headings and the indented lines below them stand at heights of their own, lines of columns overlap.
     level = [
-        sum(any(_overlap(line, one) for one in other) for line in side)
+        sum(
+            any(_overlap(line, one) for one in other[_within(other, line.middle, LEVEL * line.x_height)])
+            for line in side
+        )
         for side, other in ((left, right), (right, left))
     ]
     return max(level[0] / len(left), level[1] / len(right)) >= 0.5
@@ -430,8 +486,9 @@ def _cell_rows(band: _Band) -> list[tuple[_Line, _Line]]:
     """
     pitch = min(_pitch(band.left), _pitch(band.right))
     pairs: list[tuple[_Line, _Line]] = []
+    level_with = _rows_of(band, pitch)
     for line in band.left:
-        mates = [other for other in band.right if _in_row(line, other, pitch)]
+        mates = [other for other in band.right[level_with(line, band.right)] if _in_row(line, other, pitch)]
         if mates:
             pairs.append((line, min(mates, key=lambda other: other.left)))
     # A row of several cells left of the gutter is one row.
@@ -441,8 +498,12 @@ def _cell_rows(band: _Band) -> list[tuple[_Line, _Line]]:
         if known is None or line.right > known[0].right:
             nearest[mate.pieces] = (line, mate)
     left, right = _beside(band)
-    matched = sum(any(_in_row(line, other, pitch) for other in band.right) for line in left) / len(left)
-    back = sum(any(_in_row(line, other, pitch) for other in band.left) for line in right) / len(right)
+    matched = sum(
+        any(_in_row(line, other, pitch) for other in band.right[level_with(line, band.right)]) for line in left
+    ) / len(left)
+    back = sum(
+        any(_in_row(line, other, pitch) for other in band.left[level_with(line, band.left)]) for line in right
+    ) / len(right)
     enough = len(nearest) >= 2 and max(matched, back) >= 0.8 and min(matched, back) >= 0.5
     return list(nearest.values()) if enough else []
 
@@ -450,13 +511,20 @@ def _cell_rows(band: _Band) -> list[tuple[_Line, _Line]]:
 def _levelled(band: _Band) -> _Band | None:
     """The band with its right side at the heights of its left one; None if it is not off by the same everywhere."""
     pitch = min(_pitch(band.left), _pitch(band.right))
-    steps = [min((b.middle - a.middle for b in band.right), key=abs) for a in band.left]
+    near = [_distances(line, band.right) for line in band.left]
+    steps = [-up if up <= down else down for up, down in near]
     shift = float(np.median(steps))
     regular = len(steps) >= 3 and float(np.ptp(steps)) < 2 * CELLS[2] * pitch
     if not regular or abs(shift) > SHIFT * pitch:
         return None
     moved = [replace(line, boxes=tuple(replace(b, middle=b.middle - shift) for b in line.boxes)) for line in band.right]
     return _Band(band.left, moved)
+
+
+def _rows_of(band: _Band, pitch: float) -> Callable[[_Line, list[_Line]], slice]:
+    """What finds where those of some lines of a band, from the top, stand that alone may be `_in_row` with a line."""
+    lean = max(line.lean for line in (*band.left, *band.right))
+    return lambda line, lines: _within(lines, line.middle, CELLS[1] * pitch + line.lean + lean)
 
 
 def _in_row(line: _Line, other: _Line, pitch: float) -> bool:
@@ -482,8 +550,11 @@ def _evidence(band: _Band, rows: list[tuple[_Line, _Line]]) -> float:
         if any(line.text for line in side):
             words = float(np.median([len(line.text.split()) for line in side]))
             score += 0.75 if words <= 2.5 else -1.0 if words > 4.5 else 0.0
-    lines = {id(line): line for line in band.lines}.values()
-    several = sum(sum(_in_row(line, other, pitch) for other in lines if other is not line) >= 2 for line in lines)
+    lines, level_with = list({id(line): line for line in band.lines}.values()), _rows_of(band, pitch)
+    several = sum(
+        sum(_in_row(line, other, pitch) for other in lines[level_with(line, lines)] if other is not line) >= 2
+        for line in lines
+    )
     score += 0.5 if several > 0.6 * len(lines) else 0.0
     score += 1.0 if _mean(_is_number(b.text) for _, b in rows) >= 0.5 else 0.0
     score += 2.0 if _mean(a.text.rstrip().endswith((":", "?")) for a, _ in rows) >= 0.4 else 0.0
@@ -504,12 +575,18 @@ def _table(band: _Band, rows: list[tuple[_Line, _Line]]) -> list[Part]:
     """The rows of a table, and what stands above and below it."""
     pitch = min(_pitch(band.left), _pitch(band.right))
     found: list[list[_Line]] = []
+    placed: list[_Line] = []  # from the top, and the row of each
+    numbers: list[int] = []
+    level_with = _rows_of(band, pitch)
     for line in band.lines:
-        home = next((row for row in found if any(_in_row(line, other, pitch) for other in row)), None)
-        if home is None:
-            found.append([line])
-        else:
-            home.append(line)
+        near = level_with(line, placed)
+        known = zip(placed[near], numbers[near], strict=True)
+        number = min((number for other, number in known if _in_row(line, other, pitch)), default=len(found))
+        if number == len(found):
+            found.append([])
+        found[number].append(line)
+        placed.append(line)
+        numbers.append(number)
     full = [number for number, row in enumerate(found) if len(row) > 1]
     first, last = full[0], full[-1]
     cells = tuple(
