@@ -167,3 +167,18 @@ def picture_of_a_fax():
 
 def metadata():
     return written(document(catalog="/Metadata 9 0 R", more={9: stream("/Filter /FlateDecode", GIB)}))
+
+
+def pages_in_one_list(number):
+    """So many blank pages, each an object of its own."""
+    kids = b" ".join(b"%d 0 R" % (page + 3) for page in range(number))
+    objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count %d /Kids [%s] >>" % (number, kids)]
+    objects += [b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] >>"] * number
+    parts, places, at = [b"%PDF-1.7\n"], [], 9
+    for place, content in enumerate(objects, 1):
+        places.append(at)
+        parts.append(b"%d 0 obj\n%s\nendobj\n" % (place, content))
+        at += len(parts[-1])
+    rows = b"".join(b"%010d 00000 n \n" % place for place in places)
+    end = b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(places) + 1, at)
+    return b"".join([*parts, b"xref\n0 %d\n0000000000 65535 f \n" % (len(places) + 1), rows, end])

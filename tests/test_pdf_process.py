@@ -59,6 +59,14 @@ def test_pages_among_objects_that_take_all_memory_are_refused(tmp_path):
 
 
 @linux
+def test_document_of_200_000_pages_in_one_list_is_refused_once():
+    (refused,) = find_pages(pdf_bombs.pages_in_one_list(200_000))
+    with pytest.raises(ImageRejected, match="takes too much time or memory to open"):
+        refused.load()
+    assert len(list(find_pages(pdf_bombs.pages_in_one_list(10_000)))) == 10_000
+
+
+@linux
 def test_index_of_all_objects_that_takes_all_memory_is_left_alone(tmp_path):
     status, said, _, memory = command(tmp_path, pdf_bombs.index_of_150_million())
     assert (status, memory < MOST) == (0, True), said

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -51,6 +52,18 @@ class Decoded:
         if needed > spare + DETAIL * self.size:
             raise ImageRejected("a page with a picture that claims a huge size; export it as an image")
         return int(needed)
+
+
+def check_opening(document: Path | bytes, password: str | None) -> None:
+    """Open a PDF as `check_drawing` does for each page. One of very many objects takes more memory than there is."""
+    import pikepdf  # late: reading images needs none of it
+
+    source = document if isinstance(document, Path) else BytesIO(document)
+    with (
+        suppress(pikepdf.PdfError, pikepdf.PasswordError, OSError, ValueError),
+        pikepdf.open(source, password=password or ""),
+    ):
+        pass
 
 
 def check_drawing(document: Path | bytes, password: str | None, number: int) -> Decoded:

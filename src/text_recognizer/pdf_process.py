@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
 from text_recognizer import pdf_pages
-from text_recognizer.drawing import Decoded
+from text_recognizer.drawing import Decoded, check_opening
 from text_recognizer.errors import ImageRejected
 from text_recognizer.page import Area, Line, Word
 from text_recognizer.pdf_pages import PdfPage, Pixels, Text
@@ -431,7 +431,9 @@ _Answer = tuple[dict[str, Any], Any]
 
 
 def _opened(page: PdfPage, asked: dict[str, Any]) -> _Answer:
-    return {"count": pdf_pages.count_pages(page.document, page.password)}, b""
+    count = pdf_pages.count_pages(page.document, page.password)
+    check_opening(page.document, page.password)  # one refusal, not one for each page
+    return {"count": count}, b""
 
 
 def _drawn(page: PdfPage, asked: dict[str, Any]) -> _Answer:
