@@ -1,4 +1,4 @@
-"""`text-recognizer models`: list, show, trace, promote through the gate, roll back, push and pull, prune."""
+"""`text-recognizer models`: list, show, trace, promote by the gate, roll back, push, pull and prune. Needs no torch."""
 
 from __future__ import annotations
 
