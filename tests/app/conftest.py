@@ -164,8 +164,9 @@ def each_tab(service, browse_each):
 def _browsing(browser):
     contexts = []
 
-    def opened(url, **options):
+    def opened(url, script="", **options):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        context.add_init_script(script)
         contexts.append(context)
         tab = _shown(context, url)
         tab.wait_for_selector("#tr-choose")

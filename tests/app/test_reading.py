@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 
 import pytest
 
@@ -211,3 +212,44 @@ def test_picture_is_zoomed_moved_and_rotated_and_read_as_shown(tab, picture):
     with tab.expect_request(lambda request: "/v1/read" in request.url):
         tab.get_by_role("button", name="Read again").click()
     tab.until("document.querySelector('#tr-image').naturalWidth === 240")
+
+
+FORBIDDEN = """for (const name of ["indexedDB", "sessionStorage", "localStorage"]) {
+  Object.defineProperty(window, name, { get() { throw new DOMException("denied", "SecurityError"); } });
+}"""
+FULL = """window.full = true;
+const put = IDBObjectStore.prototype.put;
+IDBObjectStore.prototype.put = function (value, key) {
+  const request = put.call(this, ...[value, key].slice(0, arguments.length));
+  if (window.full && value instanceof Blob) request.onsuccess = () => this.transaction.abort();
+  return request;
+};"""
+
+
+def test_browser_that_forbids_to_store_anything_reads_all_the_same(service, browse_each, picture):
+    tab = browse_each(service.url, script=FORBIDDEN)
+    assert "stores no pages" in tab.locator(".stored").first.inner_text()
+    tab.give(picture)
+    tab.until("document.querySelectorAll('#tr-lines textarea').length === 3")
+    tab.locator("#tr-lines textarea").first.fill("corrected")
+    tab.give(picture, name="another.png")
+    tab.until("document.querySelectorAll('#tr-work .pages li').length === 2")
+    tab.locator("#tr-work .pages li > button:first-child").first.click()
+    tab.until("document.querySelector('#tr-lines textarea')?.value === 'corrected'")
+    assert not tab.errors
+
+
+def test_page_for_which_there_is_no_room_is_stored_as_soon_as_there_is(service, browse, picture):
+    tab = browse(service.url, script=FULL)
+    fields = tab.read(picture)
+    fields.first.fill("corrected")
+    tab.wait_for_selector("#tr-alert:visible")
+    time.sleep(0.5)  # what is stored without the picture must not count as stored
+    assert "no room" in tab.get_by_role("alert").first.inner_text()
+    tab.evaluate("window.full = false")
+    fields.first.fill("corrected again")
+    tab.wait_until_stored()
+    tab.wait_for_selector("#tr-alert", state="hidden")
+    tab.evaluate("window.full = true")
+    tab.reload()
+    tab.until("document.querySelector('#tr-lines textarea')?.value === 'corrected again'")

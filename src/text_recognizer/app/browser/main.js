@@ -37,13 +37,13 @@ pages.addEventListener("opened", () => {
 find("#tr-new").addEventListener("click", () => pages.open(null));
 find("#tr-dismiss").addEventListener("click", () => tell(""));
 addEventListener("beforeunload", (event) => {
-  if (!storage.lasting && pages.entries.some((entry) => entry.document.edited)) event.preventDefault();
+  if (pages.entries.some((entry) => entry.document.edited && (!storage.lasting || entry.unstored))) event.preventDefault();
 });
 
-find("#tr-key").value = sessionStorage.getItem("tr-key") || "";
+find("#tr-key").value = storage.remembered("tr-key");
 if (find("#tr-key").value) find("#tr-key-box").hidden = false;
 find("#tr-key").addEventListener("change", () => {
-  sessionStorage.setItem("tr-key", find("#tr-key").value.trim());
+  storage.remember("tr-key", find("#tr-key").value.trim());
   over("unauthorized");
   meet();
 });

@@ -27,6 +27,7 @@ import * as storage from "./storage.js";
  * @property {any} feedback what a person wrote of it, as `Feedback.state`
  * @property {Promise<void> | null} ready once its file and document are loaded
  * @property {boolean} loaded
+ * @property {boolean} unstored whether there was no room for it
  * @property {string} revision of its stored document
  * @property {import("./document.js").State | null} base the state that tabs share
  */
@@ -48,8 +49,8 @@ export class Pages extends EventTarget {
   constructor() {
     super();
     // The tab's own name, so that a queue goes on after a reload, and in no other tab.
-    this.tab = sessionStorage.getItem("tr-tab") || number();
-    sessionStorage.setItem("tr-tab", this.tab);
+    this.tab = storage.remembered("tr-tab") || number();
+    storage.remember("tr-tab", this.tab);
     addEventListener("popstate", () => this.#openNamed());
     storage.listen((id) => this.#storedElsewhere(id));
   }
@@ -81,7 +82,7 @@ export class Pages extends EventTarget {
     /** @type {Entry} */
     const entry = {
       readMode: values.mode, language: "", status: "waiting", words: "", error: "", code: "", partial: null, thumb: "", leaf: null, feedback: null,
-      ready: null, loaded: false, revision: "", base: null, file: null, document: null, ...values,
+      ready: null, loaded: false, unstored: false, revision: "", base: null, file: null, document: null, ...values,
     };
     entry.document = new PageDocument(() => {
       if (!this.#quiet) this.save(entry);
@@ -134,6 +135,7 @@ export class Pages extends EventTarget {
     await Promise.all(gone.map((entry) => this.ready(entry)));
     for (const entry of gone) this.#drop(entry);
     await storage.forget(gone.map((entry) => entry.id));
+    await Promise.all(this.entries.filter(({ unstored }) => unstored).map((entry) => this.save(entry))); // now there may be room
     const what = gone.length === 1 ? gone[0].name : `${gone.length} pages`;
     tell(`This browser has forgotten ${what}.`, { code: "forgotten", retry: () => this.#recall(gone), label: "Undo", mild: true });
   }
@@ -187,7 +189,7 @@ export class Pages extends EventTarget {
       busy.file ||= withFile;
       return;
     }
-    const job = { again: true, file: withFile };
+    const job = { again: true, file: withFile || entry.unstored };
     this.#saving.set(entry.id, job);
     try {
       while (job.again && this.entries.includes(entry)) {
@@ -195,9 +197,11 @@ export class Pages extends EventTarget {
         const file = (job.file && entry.file) || undefined;
         job.file = false;
         await this.#store(entry, job, file);
+        entry.unstored = false;
       }
-      over("no-room");
+      if (!this.entries.some(({ unstored }) => unstored)) over("no-room");
     } catch {
+      entry.unstored = true;
       tell("This browser has no room to store this page: it is lost when the tab closes. Download its text, or forget other pages.", { code: "no-room" });
     } finally {
       this.#saving.delete(entry.id);

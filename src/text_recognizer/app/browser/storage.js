@@ -39,7 +39,7 @@ function opened() {
         request.result.onversionchange = () => request.result.close();
         resolve(request.result);
       };
-      request.onerror = () => resolve(null);
+      request.onerror = request.onblocked = () => resolve(null); // blocked: by an older page in another tab
     } catch {
       resolve(null);
     }
@@ -128,4 +128,22 @@ export async function forget(ids) {
 /** @param {(id: string) => void} changed is called when another tab stored or forgot a page */
 export function listen(changed) {
   if (channel) channel.onmessage = ({ data }) => changed(data);
+}
+
+/** What this tab remembers until it is closed; "": nothing, or the browser forbids it. @param {string} name */
+export function remembered(name) {
+  try {
+    return sessionStorage.getItem(name) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+/** @param {string} name @param {string} value */
+export function remember(name, value) {
+  try {
+    sessionStorage.setItem(name, value);
+  } catch {
+    // the browser forbids it: it is forgotten when the page is loaded again
+  }
 }
