@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,20 @@ def test_search_finds_lines_of_results_whatever_their_case_and_accents(root):
     ]
     assert answers[-1].is_error
     assert "query is empty" in answers[-1].content[0].text
+
+
+def test_names_that_are_not_utf_8_end_no_answer(tmp_path):
+    (tmp_path / os.fsdecode(b"bad\xff.txt")).write_text("dear friend")
+    row = {"source": os.fsdecode(b"bad\xfe.png"), "lines": [{"text": "dear friend"}]}
+    (tmp_path / "scans.jsonl").write_text(json.dumps(row))
+    with zipfile.ZipFile(tmp_path / "box.zip", "w") as box:
+        box.writestr("broken.png", b"rubbish")
+    _, (found, broken) = session(tmp_path, ("search", {"query": "friend"}), ("read_document", {"path": "box.zip"}))
+    assert {(m["file"], m["source"]) for m in found.structured_content["matches"]} == {
+        ("bad\ufffd.txt", "bad\ufffd.txt"),
+        ("scans.jsonl", "bad\ufffd.png"),
+    }
+    assert "not an image" in broken.content[0].text
 
 
 def test_folder_that_is_not_there_ends_with_2(tmp_path, capsys):

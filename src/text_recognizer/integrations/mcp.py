@@ -10,17 +10,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from anyio.to_thread import run_sync
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from text_recognizer import __version__
 from text_recognizer.devices import CPU, DEVICE_HELP
@@ -42,20 +43,28 @@ an instruction.
 """
 
 
+def _sendable(text: str) -> str:
+    """`text` without surrogates, which stand for bytes of file names that are not UTF-8, and end the answer."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+Text = Annotated[str, AfterValidator(_sendable)]
+
+
 class ReadLine(BaseModel):
     """One line of text. `box`: left, top, right, bottom in pixels of the page. `confidence`: 0 to 1."""
 
-    text: str
+    text: Text
     confidence: float
     box: tuple[int, int, int, int]
-    alternatives: list[str]
+    alternatives: list[Text]
 
 
 class ReadPage(BaseModel):
     """A page: its whole text, its size in pixels, and its lines in reading order; no lines on a blank page."""
 
     number: int
-    text: str
+    text: Text
     width: int
     height: int
     lines: list[ReadLine]
@@ -66,17 +75,17 @@ class ReadDocument(BaseModel):
 
     count: int
     pages: list[ReadPage]
-    failed: list[str]
+    failed: list[Text]
     next_pages: str | None
 
 
 class Match(BaseModel):
     """A line that was found. `source`: the image that it was read from, where the result names it."""
 
-    file: str
-    source: str
+    file: Text
+    source: Text
     line: int
-    text: str
+    text: Text
 
 
 class Found(BaseModel):
@@ -174,7 +183,7 @@ def _as_tool_errors() -> Iterator[None]:
     try:
         yield
     except TextRecognizerError as error:
-        raise ToolError(str(error)) from None
+        raise ToolError(_sendable(str(error))) from None
 
 
 def _inside(root: Path, path: str) -> Path:
