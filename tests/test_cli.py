@@ -257,6 +257,13 @@ def test_output_to_a_file(capsysbinary, tmp_path, line_image):
     assert target.read_text(encoding="utf-8") == expected
 
 
+def test_output_to_a_dash_is_standard_output(capsysbinary, tmp_path, line_image, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = ("read", "--mode", "fast", line_image)
+    assert run(capsysbinary, *given, "--output", "-") == run(capsysbinary, *given)
+    assert not (tmp_path / "-").exists()
+
+
 def test_output_of_several_goes_to_a_folder_that_is_made(capsysbinary, tmp_path, line_image, blank):
     folder = tmp_path / "new" / "texts"
     status, *_ = run(capsysbinary, "read", "--mode", "fast", "--format", "json", "--output", folder, line_image, blank)

@@ -49,8 +49,9 @@ def add_arguments(read: argparse.ArgumentParser) -> None:
     read.add_argument(
         "--output",
         metavar="FILE|DIR",
-        help="write here instead of to standard output; with several documents, or with a / at the end, a folder "
-        "with one file per document. A name with the ending of the format joins all pages in one document",
+        type=_output,
+        help="write here instead of to standard output (also -); with several documents, or with a / at the end, a "
+        "folder with one file per document. A name with the ending of the format joins all pages in one document",
     )
     read.add_argument("--embedded-text", action="store_true", help=EMBEDDED_HELP)
     read.add_argument("--pdfa", action="store_true", help="PDFs as PDF/A-2b, if need be made of pictures of the pages")
@@ -80,6 +81,10 @@ def _formats(text: str) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in formats.NAMES]:
         raise argparse.ArgumentTypeError(f"there is no format '{unknown[0]}'; give some of {', '.join(formats.NAMES)}")
     return names
+
+
+def _output(text: str) -> str | None:
+    return None if text == "-" else text
 
 
 def positive(text: str) -> int:
