@@ -5,7 +5,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from text_recognizer.errors import DataInvalid
+from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
 from text_recognizer.training import sweep
 from text_recognizer.training.train import CONFIGS
 
@@ -31,6 +31,32 @@ def test_space_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text("parameters: {a: {type: guess}}\nmetric: x")
     with pytest.raises(DataInvalid, match=r"space\.yaml"):
         sweep.read_space(tmp_path / "space.yaml")
+
+
+@pytest.mark.parametrize(
+    "knob", ["{type: float, low: 1.0, high: 0.1}", "{type: int, low: a, high: b}", "{type: float, lowest: 1}", "3"]
+)
+def test_space_with_odd_limits_is_named_before_any_trial(knob: str, tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text(f"parameters: {{a: {knob}}}\nmetric: x")
+    with pytest.raises(DataInvalid, match=r"space\.yaml is not a search space"):
+        sweep.read_space(tmp_path / "space.yaml")
+
+
+@pytest.mark.parametrize("storage", ["sqlite:////proc/none/study.db", "no address", "torn"])
+def test_storage_that_cannot_be_opened_is_named(storage: str, tmp_path: Path) -> None:
+    if storage == "torn":
+        (tmp_path / "study.db").write_text("no database")
+        storage = f"sqlite:///{tmp_path / 'study.db'}"
+    with pytest.raises(DataInvalid, match=r"the study in .* cannot be opened"):
+        sweep.main(["--out", str(tmp_path), "--storage", storage, "--trials", "1"])
+
+
+def test_arguments_that_make_no_sweep_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--trials"):
+        sweep.main(["--out", str(tmp_path), "--trials", "0"])
+    (tmp_path / "out").write_text("notes")
+    with pytest.raises(OutputFailed, match="give another --out"):
+        sweep.main(["--out", str(tmp_path / "out"), "--trials", "1"])
 
 
 def test_sweep_goes_on_in_its_storage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,10 @@ from typing import Any
 import lightning as L
 import optuna
 import yaml
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from text_recognizer.errors import DataInvalid, UsageError
+from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
 from text_recognizer.training.train import find_config, run
 
 KINDS = ("float", "int", "categorical")
@@ -45,7 +47,9 @@ def read_space(file: Path) -> dict[str, Any]:
         for knob in space["parameters"].values():
             if knob["type"] not in KINDS:
                 raise ValueError(f"type {knob['type']!r} is not one of {', '.join(KINDS)}")
-        return {"metric": str(space["metric"]), "direction": space.get("direction", "minimize"), **space}
+        space = {"metric": str(space["metric"]), "direction": space.get("direction", "minimize"), **space}
+        suggest(optuna.create_study(direction=space["direction"]).ask(), space["parameters"])  # raises for odd limits
+        return space
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise DataInvalid(f"{file} is not a search space ({error}): see configs/sweep.yaml.") from error
 
@@ -67,8 +71,17 @@ def as_arguments(trial: optuna.trial.FrozenTrial) -> str:
 def sweep(
     space: dict[str, Any], arguments: list[str], out: Path, trials: int, storage: str, name: str, seed: int = 1
 ) -> optuna.Study:
-    """Run `trials` more trials of the study `name` in `storage`, each in a folder of its own below `out`."""
-    study = optuna.create_study(storage=storage, study_name=name, direction=space["direction"], load_if_exists=True)
+    """Run `trials` more trials of the study `name` in `storage`, each in a folder of its own below `out`.
+
+    Raises DataInvalid if the storage cannot be opened or is damaged, UsageError if the metric is never logged.
+    """
+    try:
+        study = optuna.create_study(storage=storage, study_name=name, direction=space["direction"], load_if_exists=True)
+    except (SQLAlchemyError, StorageInternalError, ArgumentError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataInvalid(
+            f"the study in {storage} cannot be opened ({reason}): give another --storage, or move it away."
+        ) from error
     # The number of trials so far is part of the seed: a continued study would draw its first trials once more.
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
 
@@ -94,7 +107,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--name", default="sweep", help="of the study: the same name continues it")
     parser.add_argument("--out", type=Path, default=Path("runs/sweep"), help="folder of the runs (%(default)s)")
     args, arguments = parser.parse_known_args(argv)
-    args.out.mkdir(parents=True, exist_ok=True)
+    if args.trials < 1:
+        raise UsageError("--trials takes 1 or more")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it shows a traceback of each trial that fails
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFailed(f"cannot make {args.out} ({error.strerror}); give another --out") from None
     storage = args.storage or f"sqlite:///{(args.out / 'study.db').absolute()}"
     space = read_space(find_config(args.space))
     study = sweep(space, arguments, args.out, args.trials, storage, args.name)
