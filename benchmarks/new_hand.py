@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[3e-4, 1e-3], help="peak learning rate of each rank")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--writers", type=int, default=2)
+    parser.add_argument("--skip", type=int, default=0, help="so many of the writers that are read worst")
     parser.add_argument("--old", type=int, default=300, help="lines of the old set")
     args = parser.parse_args()
     quiet()
@@ -100,7 +101,8 @@ def main() -> None:
     writers = [w for w in load_writers(args.unipen, "heldout") if len({i.text for i in w.inks}) >= 2 * WORDS]
     hands = [(w.id, *halves(w)) for w in writers]
     hands = [(name, learn, measure) for name, learn, measure in hands if learn.writable and measure.writable]
-    ranked = sorted(hands, key=lambda hand: -rates(network, lines_of(hand[2], 24, 11), codec)[1])[: args.writers]
+    ranked = sorted(hands, key=lambda hand: -rates(network, lines_of(hand[2], 24, 11), codec)[1])[args.skip :]
+    ranked = ranked[: args.writers]
     chosen = {name for name, _, _ in ranked}
     text = TextSource(args.texts)
     old = []
