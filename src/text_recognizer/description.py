@@ -16,6 +16,8 @@ DESCRIPTION = "bundle.json"
 NEEDED = ("encoder.onnx", "decoder.onnx", "line_finder.onnx")
 LANGUAGE_MODEL = "language_model.npz"  # of a bundle that names no languages
 LINE_MARKS = "line_marks"  # graph of recognition.marks; bundles may lack it
+# Graphs of recognition.paragraph, of a model that reads paragraphs without its line finder.
+PARAGRAPH_ROWS, PARAGRAPH_LINES = "paragraph_rows", "paragraph_lines"
 LANGUAGE_TABLE = "languages.npz"  # which language a page is in
 NEURAL_LANGUAGE_MODEL = "neural_language_model"  # the graph of one for all languages, where a bundle has it
 UNDETERMINED = "und"  # BCP 47: a language that nobody has named

@@ -27,12 +27,14 @@ from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.layout.looks import find_lines, quarters_upright
 from text_recognizer.layout.orientation import Orientation, Place, upright_margin
 from text_recognizer.layout.rules import without_rules
+from text_recognizer.layout.skew import skew_angle, turn_back
 from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word, orientation_of
 from text_recognizer.pdf_process import Pdfs
 from text_recognizer.recognition.alone import numbers_of
 from text_recognizer.recognition.recognizer import LineReading, Recognizer, WordReading
 from text_recognizer.registry import resolve
 
+FOOT = 0.3  # of a line's height in a paragraph, below its baseline
 MOST_ARRANGED = 1000  # lines of embedded text: scattered ones take some seconds, columns and tables a tenth of one
 
 
@@ -98,7 +100,9 @@ class Reader:
         gray = _cleaned(loaded.gray)
         height = self.recognizer.line_height
         ordered = lines is not None
-        if lines is None:
+        if lines is None and self.recognizer.reads_paragraphs:
+            found = self._paragraph(gray)
+        elif lines is None:
             found = find_lines(gray, self.line_finder, self.recognizer.ctc_probabilities, height)
         else:
             found = [(line, crop_line(gray, *line, height)) for line in lines]
@@ -106,6 +110,24 @@ class Reader:
         language = language or self.recognizer.identify_language(crops)
         insertions = () if ordered else find_insertions(gray, places)
         return LaidOut(gray.shape[1], gray.shape[0], places, crops, language, ordered, loaded.dpi, insertions)
+
+    def _paragraph(self, gray: NDArray[np.uint8]) -> list[tuple[Place, NDArray[np.uint8]]]:
+        """The lines of a page that shows one paragraph, with their crops, as the network of the bundle sees them."""
+        degrees = skew_angle(gray)
+        turned, back = turn_back(gray, degrees) if degrees else (gray, np.eye(2, 3))
+        (left, top), _, (right, bottom), _ = line_polygon(turned)
+        part = np.ascontiguousarray(turned[round(top) : round(bottom), round(left) : round(right)])
+
+        def place(start: float, end: float) -> Place:
+            upper, lower = (top + (bottom - top) * edge for edge in (start, end))
+            foot = lower - FOOT * (lower - upper)
+            return ((left, upper), (right, upper), (right, lower), (left, lower)), ((left, foot), (right, foot))
+
+        lines = self.recognizer.paragraph_lines(
+            part, lambda start, end: crop_line(turned, *place(start, end), self.recognizer.line_height)
+        )
+        limit = gray.shape[1] - 1.0, gray.shape[0] - 1.0
+        return [(_moved(place(start, end), back, limit), crop) for start, end, crop in lines]
 
     def orientation(self, image: ImageSource) -> Orientation:
         """Determine which way up a page is, from three of its lines, without reading the rest."""
@@ -269,6 +291,17 @@ class LaidOut:
 def _cleaned(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A page (H, W) in even light, without printed dots and rules."""
     return without_rules(without_dots(even_light(gray)))
+
+
+def _moved(place: Place, to: NDArray[np.float64], limit: tuple[float, float]) -> Place:
+    """A place taken by the affine map `to` (2, 3) to a page whose last pixel is `limit`."""
+
+    def points(given: Polygon) -> Polygon:
+        moved = np.clip(np.asarray(given, np.float64) @ to[:, :2].T + to[:, 2], 0, limit)
+        return tuple((float(x), float(y)) for x, y in moved)
+
+    polygon, baseline = place
+    return points(polygon), points(baseline or ())
 
 
 def _with_text(line: Line, text: str) -> Line:

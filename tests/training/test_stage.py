@@ -12,9 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 from text_recognizer.bundle import Bundle
-from text_recognizer.description import Run
+from text_recognizer.description import PARAGRAPH_LINES, PARAGRAPH_ROWS, Run
 from text_recognizer.errors import BundleInvalid, DataInvalid, OutputFailed, UsageError
+from text_recognizer.page import MODES
 from text_recognizer.reader import Reader
+from text_recognizer.recognition.normalise import normalise_line
+from text_recognizer.recognition.paragraph import ParagraphEncoder
 from text_recognizer.recognition.recognizer import LineReading, Recognizer, WordReading
 from text_recognizer.training import stage
 from text_recognizer.training.finetune import FineTuneOptions
@@ -168,14 +171,52 @@ def test_checkpoint_that_reads_nothing_is_refused_before_the_export(
     assert not (tmp_path / "out").exists()
 
 
-def test_paragraph_model_is_refused_at_once(unipen: Path, tmp_path: Path) -> None:
-    sizes = {"channels": (8, 8, 8, 16), "d_model": 32, "d_ff": 64, "heads": 2, "encoder_layers": 0}
-    network = ParagraphRecognizer(RecognizerConfig(**sizes))
-    options = stage.StageOptions(
-        checkpoint=write_checkpoint(network, tmp_path / "last.ckpt"), out=tmp_path / "out", unipen=unipen
+def test_paragraph_checkpoint_becomes_a_bundle_that_reads_without_a_line_finder(
+    bundle: Bundle, unipen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "calibration_lines", lambda *_: labelled_lines(40))
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    network = ParagraphRecognizer(RecognizerConfig.of_sizes(bundle.description.run.config))
+    network.load_state_dict(load_file(bundle.path / stage.WEIGHTS), strict=False)
+    checkpoint = write_checkpoint(network.eval(), tmp_path / "last.ckpt")
+    options = stage.StageOptions(checkpoint=checkpoint, out=tmp_path / "mine", unipen=unipen, reference_pages=0)
+    made = stage.stage(options)
+    assert made.description.metrics["parity"] == {"lines": 40, "same": 40}
+
+    # The graphs see the lines that torch sees.
+    settings = made.description.recognizer
+    encoder = ParagraphEncoder(
+        made.session(PARAGRAPH_ROWS, 1), made.session(PARAGRAPH_LINES, 1), settings.width_scale, settings.stride
     )
-    with pytest.raises(DataInvalid, match="experiment that cannot be staged"):
-        stage.stage(options)
+    ink = np.vstack([normalise_line(cv2.resize(image, (700, 64)), 56) for image in lines(4)])
+    found = encoder.encode_at(ink)
+    padded = np.zeros((240, 448), np.uint8)
+    padded[: ink.shape[0], : ink.shape[1]] = ink
+    with torch.no_grad():
+        _, logits, _ = stage.load_network(checkpoint)[0].encoder(
+            torch.from_numpy(padded)[None, None] / 255, torch.tensor([ink.shape[1]])
+        )
+    expected = logits.log_softmax(-1).numpy()[:, : found.log_probs.shape[1]]
+    assert found.log_probs.shape == expected.shape
+    assert np.abs(found.log_probs - expected).max() < 0.01
+    assert len(found.edges) == len(expected) + 1
+    assert (np.diff(found.edges) >= 0).all()
+
+    reader = Reader(made.path, threads=1)
+    monkeypatch.setattr(Reader, "line_finder", property(lambda _: pytest.fail("a line finder was asked")))
+    page = np.full((200, 760), 250, np.uint8)
+    page[40:180, 30:730] = np.vstack([cv2.resize(image, (700, 70)) for image in lines(2)])
+    for mode in MODES:
+        read = reader.read(page, mode)
+        assert read.lines
+        for line in read.lines:
+            xs, ys = np.asarray(line.polygon).T
+            assert 0 <= xs.min() < xs.max() <= 760
+            assert 0 <= ys.min() < ys.max() <= 200
+    assert not reader.read(np.full((200, 300), 250, np.uint8), "fast").lines
+    with pytest.raises(BundleInvalid, match="reads whole paragraphs"):
+        stage.bundle_network(made)
 
 
 def test_missing_checkpoint_is_named_before_any_work(tmp_path: Path) -> None:

@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.bundle import Bundle
-from text_recognizer.description import LANGUAGE_TABLE, LINE_MARKS, NEURAL_LANGUAGE_MODEL, Calibration, Decoding
+from text_recognizer.description import (
+    LANGUAGE_TABLE,
+    LINE_MARKS,
+    NEURAL_LANGUAGE_MODEL,
+    PARAGRAPH_LINES,
+    PARAGRAPH_ROWS,
+    Calibration,
+    Decoding,
+)
 from text_recognizer.devices import CPU
 from text_recognizer.errors import UsageError
 from text_recognizer.page import Mode, Script
@@ -36,6 +44,7 @@ from text_recognizer.recognition.language import LanguageModel
 from text_recognizer.recognition.marks import LineMarks, read_marks
 from text_recognizer.recognition.neural import NeuralLanguageModel
 from text_recognizer.recognition.normalise import normalise_line
+from text_recognizer.recognition.paragraph import ParagraphEncoder
 from text_recognizer.recognition.pieces import LONG, piece_edges
 from text_recognizer.recognition.recombine import apart, applied, differences
 
@@ -295,6 +304,33 @@ class Recognizer:
         return [line.log_probs for line in lines if line is not None]
 
     # ------------------------------------------------------------------------------------- steps of the reading
+
+    @property
+    def reads_paragraphs(self) -> bool:
+        """Whether the bundle's network finds the lines of a paragraph itself."""
+        return self._graphs.paragraph is not None
+
+    def paragraph_lines(self, gray: Gray, crop: Callable[[float, float], Gray]) -> list[tuple[float, float, Gray]]:
+        """Lines that the network sees in the picture of a paragraph (H, W) uint8, dark on light, cut to its writing.
+
+        `crop`: gives the crop of the line between two fractions of the height. What the network saw of the line is kept
+        for the reading of that crop.
+
+        Returns:
+            for each line the fractions of the height where it begins and ends, and its crop.
+        """
+        found = self._graphs.paragraph.encode(gray) if self._graphs.paragraph is not None else None
+        lines: list[tuple[float, float, Gray]] = []
+        if found is None:
+            return lines
+        for number, (top, bottom) in enumerate(pairwise(found.edges.tolist())):
+            cut = crop(top, bottom)
+            one = slice(number, number + 1)
+            self._graphs.seen.add(
+                cut, EncodedLine(found.width, found.log_probs[number], found.line[:, :, one], found.mask[one])
+            )
+            lines.append((top, bottom, cut))
+        return lines
 
     def normalise(self, crops: Sequence[Gray], stretch: float = 1.0) -> list[Gray]:
         """Crops as the encoder takes them, `stretch` times as wide."""
@@ -557,6 +593,17 @@ class _Graphs:
         if not self._bundle.has(LINE_MARKS):
             return None
         return self._bundle.session(LINE_MARKS, self._threads, self._device)
+
+    @cached_property
+    def paragraph(self) -> ParagraphEncoder | None:
+        """The graphs of `recognition.paragraph`; None where the bundle has none."""
+        if not self._bundle.has(PARAGRAPH_ROWS):
+            return None
+        rows, lines = (
+            self._bundle.session(name, self._threads, self._device) for name in (PARAGRAPH_ROWS, PARAGRAPH_LINES)
+        )
+        settings = self._bundle.description.recognizer
+        return ParagraphEncoder(rows, lines, settings.width_scale, settings.stride)
 
     @cached_property
     def table(self) -> LanguageTable:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from text_recognizer.errors import DataInvalid
 from text_recognizer.recognition.normalise import normalise_line
 from text_recognizer.training.data import collate
+from text_recognizer.training.models.paragraph import ParagraphRecognizer
 from text_recognizer.training.models.recognizer import BOS, EOS, PAD, Recognizer
 
 Format = Literal["onnx", "torchscript", "export"]
@@ -52,6 +53,34 @@ class DecoderGraph(nn.Module):
     def forward(self, tokens: Tensor, line: Tensor, mask: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         logits, cache = self.network.decoder(tokens, line, mask, past)
         return logits.log_softmax(-1), cache
+
+
+class ParagraphRowsGraph(nn.Module):
+    """The first half of a paragraph's encoder: a picture → rows of features, and the share of a line in each."""
+
+    def __init__(self, network: ParagraphRecognizer) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor, widths: Tensor) -> tuple[Tensor, Tensor]:
+        """images (B, 1, H, W) uint8, widths (B,) int64 → rows (B, d, R, T), shares (B, R)."""
+        rows, shares = self.network.encoder.paragraph(images.to(torch.float32) / 255, widths)
+        return rows, shares
+
+
+class ParagraphLinesGraph(nn.Module):
+    """The second half: rows of one paragraph → its lines, with the outputs of `EncoderGraph`."""
+
+    def __init__(self, network: ParagraphRecognizer) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, rows: Tensor, weights: Tensor, widths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """rows (1, d, R, T), weights (N, R) of each row in each line, widths (1,) int64 → as `EncoderGraph`."""
+        _, d, r, t = rows.shape
+        columns = (weights @ rows[0].permute(1, 0, 2).reshape(r, d * t)).reshape(-1, d, t)  # (N, d, T)
+        features, ctc, mask = self.network.encoder.along(columns, widths.expand(columns.shape[0]))
+        return ctc.log_softmax(-1), self.network.decoder.line_keys_values(features), mask
 
 
 class ScriptedRecognizer(nn.Module):

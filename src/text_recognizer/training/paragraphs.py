@@ -20,7 +20,7 @@ from text_recognizer.synthesis.rendering.line import on_paper
 from text_recognizer.synthesis.rendering.pen import Pen, draw_ink
 from text_recognizer.synthesis.sources.fonts import render_text
 from text_recognizer.synthesis.sources.unipen import Ink as Strokes
-from text_recognizer.training.data import Batch, LineRenderer, Pools, RenderedLines, collate
+from text_recognizer.training.data import Batch, Codec, LineRenderer, Pools, RenderedLines, collate
 from text_recognizer.training.lit import LitRecognizer
 from text_recognizer.training.models.paragraph import ROW, ParagraphRecognizer, line_counts
 from text_recognizer.training.models.recognizer import RecognizerConfig
@@ -95,7 +95,12 @@ class LitParagraphs(LitRecognizer):
         return {name: _joined(lines, counts) for name, lines in texts.items()}
 
     def truths(self, batch: Batch) -> list[str]:
-        return _joined(super().truths(batch), _counts(batch))
+        return paragraph_texts(batch, self.codec)
+
+
+def paragraph_texts(batch: Batch, codec: Codec) -> list[str]:
+    """The texts of the paragraphs of a batch, a line each."""
+    return _joined([codec.decode(row) for row in batch.tokens.tolist()], _counts(batch))
 
 
 def _counts(batch: Batch) -> Tensor:

@@ -27,6 +27,8 @@ from text_recognizer.description import (
     LANGUAGE_TABLE,
     LINE_MARKS,
     NEURAL_LANGUAGE_MODEL,
+    PARAGRAPH_LINES,
+    PARAGRAPH_ROWS,
     Calibration,
     Decoding,
     Description,
@@ -46,10 +48,19 @@ from text_recognizer.registry import check_names
 from text_recognizer.synthesis.sources.text import lines_by_language
 from text_recognizer.training.checkpoint import open_checkpoint
 from text_recognizer.training.data import Codec, calibration_lines, collate
-from text_recognizer.training.export import FORMATS, DecoderGraph, EncoderGraph, Format, write_formats
+from text_recognizer.training.export import (
+    FORMATS,
+    DecoderGraph,
+    EncoderGraph,
+    Format,
+    ParagraphLinesGraph,
+    ParagraphRowsGraph,
+    write_formats,
+)
 from text_recognizer.training.language_model import extend
 from text_recognizer.training.low_rank import merged
 from text_recognizer.training.models import recognizer as model
+from text_recognizer.training.models.paragraph import ParagraphRecognizer
 from text_recognizer.training.models.recognizer import FIRST_CHARACTER, RecognizerConfig
 from text_recognizer.training.record import git_commit
 from text_recognizer.training.vocabulary import grow_vocabulary
@@ -78,24 +89,21 @@ def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recogni
     """The network of a Lightning checkpoint, in evaluation mode, and its run.
 
     `averaged`: the moving average of the weights; else the weights of the last step, which are ahead of the average at
-    the end of a short run. Choose by the validation CER. Raises DataInvalid if the file is damaged or reads paragraphs.
+    the end of a short run. Choose by the validation CER. A checkpoint that reads paragraphs gives a
+    ParagraphRecognizer. Raises DataInvalid if the file is damaged or is of another network.
     """
     state = open_checkpoint(checkpoint, "state_dict", "hyper_parameters", "global_step")
-    if any(name.startswith("network.encoder.rows.") for name in state["state_dict"]):
-        raise DataInvalid(
-            f"{checkpoint} reads whole paragraphs, an experiment that cannot be staged (docs/learn/experiments.md; "
-            "benchmarks/paragraphs.py reads with it): stage a checkpoint of line-small or line-base."
-        )
+    reads_paragraphs = any(name.startswith("network.encoder.rows.") for name in state["state_dict"])
     held = state["state_dict"] if averaged else state.get("current_model_state", state["state_dict"])
     weights = {k.removeprefix("network."): v for k, v in held.items() if k.startswith("network.")}
     try:
         config = RecognizerConfig.of_sizes(state["hyper_parameters"])
-        network = model.Recognizer(config)
+        network = ParagraphRecognizer(config) if reads_paragraphs else model.Recognizer(config)
         network.load_state_dict(merged(weights))
     except (RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise DataInvalid(
-            f"{checkpoint} is not of a recogniser of lines, or of another version: stage one of line-small or "
-            "line-base."
+            f"{checkpoint} is not of a recogniser, or of another version: stage one of line-small, line-base or "
+            "paragraph."
         ) from error
     halve_weights(network)
     record = shipped_record(state["run_record"]) if "run_record" in state else {}
@@ -156,6 +164,11 @@ def bundle_network(bundle: Bundle, alphabet: str | None = None) -> model.Recogni
     try:
         config = RecognizerConfig.of_sizes(bundle.description.run.config)
         held = load_file(bundle.path / WEIGHTS)
+        if bundle.has(PARAGRAPH_ROWS):
+            raise BundleInvalid(
+                f"{bundle} reads whole paragraphs, and its weights are trained on by 'train fit --config paragraph "
+                "--model.weights FILE' only: give a bundle that reads lines."
+            )
         if alphabet is not None:
             grow_vocabulary(held, bundle.description.alphabet, alphabet)
             config = replace(config, vocabulary=FIRST_CHARACTER + len(alphabet))
@@ -195,6 +208,35 @@ def export_recognizer(network: model.Recognizer, folder: Path) -> None:
             "tokens": {0: batch, 1: tokens}, "line": {2: batch, 4: steps}, "mask": {0: batch, 3: steps},
             "past": {2: batch, 4: past},
         }, verbose=False,
+    )  # fmt: skip
+    save_weights(network, folder / WEIGHTS)
+
+
+def as_line_recognizer(network: model.Recognizer) -> model.Recognizer:
+    """The recogniser of lines that a ParagraphRecognizer holds; another network as it is."""
+    if not isinstance(network, ParagraphRecognizer):
+        return network
+    lines = model.Recognizer(network.config)
+    held = network.state_dict()
+    lines.load_state_dict({name: held[name] for name in lines.state_dict()})
+    return lines.eval()
+
+
+def export_paragraphs(network: ParagraphRecognizer, folder: Path) -> None:
+    """Write the graphs that read a paragraph without a line finder, beside those of `export_recognizer`."""
+    images, widths = torch.zeros(1, 1, 144, 256, dtype=torch.uint8), torch.tensor([200])
+    down, across = torch.export.Dim("down", min=1, max=64), torch.export.Dim("across", min=1, max=256)
+    torch.onnx.export(
+        ParagraphRowsGraph(network), (images, widths), str(folder / f"{PARAGRAPH_ROWS}.onnx"), dynamo=True,
+        external_data=False, input_names=["images", "widths"], output_names=["rows", "shares"],
+        dynamic_shapes={"images": {2: 48 * down, 3: 64 * across}, "widths": {}}, verbose=False,
+    )  # fmt: skip
+    rows, weights = torch.randn(1, network.config.d_model, 9, 64), torch.rand(3, 9)
+    count, high, steps = torch.export.Dim("count"), torch.export.Dim("high", min=2), torch.export.Dim("steps", min=2)
+    torch.onnx.export(
+        ParagraphLinesGraph(network), (rows, weights, widths), str(folder / f"{PARAGRAPH_LINES}.onnx"), dynamo=True,
+        external_data=False, input_names=["rows", "weights", "widths"], output_names=["log_probs", "line", "mask"],
+        dynamic_shapes={"rows": {2: high, 3: steps}, "weights": {0: count, 1: high}, "widths": {}}, verbose=False,
     )  # fmt: skip
     save_weights(network, folder / WEIGHTS)
 
@@ -316,7 +358,8 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
         if path is not None and not path.exists():
             raise DataInvalid(f"{path} does not exist: give the file that training or 'train data' wrote.")
     check_replaceable(options.out)
-    network, run = load_network(checkpoint, options.averaged)
+    whole, run = load_network(checkpoint, options.averaged)
+    network = as_line_recognizer(whole)
     _check_parts(options)
     codec = Codec()
     c = network.config
@@ -335,6 +378,8 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
         folder.mkdir()
         report("exporting the network to ONNX")
         export_recognizer(network, folder)
+        if isinstance(whole, ParagraphRecognizer):
+            export_paragraphs(whole, folder)
         if options.finder.is_dir():
             other = Bundle.open(options.finder, whole=True)
             finder_settings = other.description.line_finder
