@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -109,10 +110,11 @@ def test_too_few_words_to_calibrate_on_is_reported() -> None:
         stage.calibrate(_Sure(), [np.zeros((48, 48), np.uint8)], ["right"], "fast")  # type: ignore[arg-type]
 
 
-def write_checkpoint(network: Net, file: Path) -> Path:
-    """As Lightning writes one, without the optimizer."""
+def write_checkpoint(network: Net, file: Path, parents: Mapping[str, str] | None = None) -> Path:
+    """As Lightning writes one, without the optimizer. `parents`: digests of what training began with."""
     weights = {f"network.{name}": value for name, value in network.state_dict().items()}
-    torch.save({"hyper_parameters": asdict(network.config), "state_dict": weights, "global_step": 7}, file)
+    state = {"hyper_parameters": asdict(network.config), "state_dict": weights, "global_step": 7}
+    torch.save(state | {"run_record": {"parents": dict(parents or {})}}, file)
     return file
 
 
@@ -150,6 +152,7 @@ def test_checkpoint_becomes_a_bundle_in_python(
     assert (made.path, str(made)) == (tmp_path / "mine", "mine@3")
     assert made.description.metrics["parity"] == {"lines": 40, "same": 40}
     assert made.description.run.steps == 7
+    assert made.description.licences == stage.LICENCES
     assert set(made.description.recognizer.calibration) == {"fast", "accurate"}
     assert Reader(made.path, threads=1).read_line(lines(1)[0]).text
     assert "rendering held-out lines" in steps[0]
@@ -179,9 +182,11 @@ def test_paragraph_checkpoint_becomes_a_bundle_that_reads_without_a_line_finder(
     torch.manual_seed(0)
     network = ParagraphRecognizer(RecognizerConfig.of_sizes(bundle.description.run.config))
     network.load_state_dict(load_file(bundle.path / stage.WEIGHTS), strict=False)
-    checkpoint = write_checkpoint(network.eval(), tmp_path / "last.ckpt")
+    began_with = {"weights": bundle.description.files[stage.WEIGHTS]}
+    checkpoint = write_checkpoint(network.eval(), tmp_path / "last.ckpt", began_with)
     options = stage.StageOptions(checkpoint=checkpoint, out=tmp_path / "mine", unipen=unipen, reference_pages=0)
     made = stage.stage(options)
+    assert set(made.description.licences) == set(bundle.description.licences), "those of the weights it began with"
     assert made.description.metrics["parity"] == {"lines": 40, "same": 40}
 
     # The graphs see the lines that torch sees.
@@ -304,7 +309,7 @@ def test_what_is_no_checkpoint_is_named_whatever_it_holds(content: bytes, tmp_pa
 def test_checkpoint_of_another_network_is_not_staged(tmp_path: Path) -> None:
     state = {"network.encoder.weight": torch.zeros(2)}
     torch.save({"state_dict": state, "hyper_parameters": {}, "global_step": 1}, tmp_path / "other.ckpt")
-    with pytest.raises(DataInvalid, match="not of a recogniser of lines"):
+    with pytest.raises(DataInvalid, match="not of a recogniser, or of another version"):
         stage.load_network(tmp_path / "other.ckpt")
     with pytest.raises(DataInvalid, match="holds no network of a line finder"):
         load_line_finder(tmp_path / "other.ckpt")

@@ -398,6 +398,7 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
         for graph in sorted(folder.glob("*.onnx")):
             strip_graph(graph)
         fonts = ("handwriting fonts",) if options.fonts else ()
+        licences = _further_licences(run, options.licences)
         description = describe(
             folder,
             Description(
@@ -417,8 +418,8 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
                 line_finder=finder_settings,
                 run=replace(run, checkpoint_sha256=sha256(checkpoint), finder_sha256=finder_source),
                 git_commit=git_commit()[0],
-                data=("UNIPEN train_r01_v07, training writers", *fonts, *(more.data for more in options.licences)),
-                licences=(*LICENCES, *options.licences),
+                data=("UNIPEN train_r01_v07, training writers", *fonts, *(more.data for more in licences)),
+                licences=(*LICENCES, *licences),
             ),
         )
         recognizer = Recognizer(Bundle.open(folder))
@@ -456,6 +457,15 @@ def _check_parts(options: StageOptions) -> None:
                     raise DataInvalid(f"{graph} is damaged, or not a graph of ONNX: make it anew.") from error
     for file in options.language_models.values():
         LanguageModel(file)  # raises for another file
+
+
+def _further_licences(run: Run, given: Sequence[Licence]) -> list[Licence]:
+    """Of the data beside LICENCES: what was given, and what the weights of the shipped bundle bring where it began."""
+    shipped = Description.read(SHIPPED)
+    began_with_shipped = run.record.get("parents", {}).get("weights") == shipped.files.get(WEIGHTS)
+    known = {licence.data for licence in (*LICENCES, *given)}
+    inherited = [licence for licence in shipped.licences if licence.data not in known]
+    return [*given, *(inherited if began_with_shipped else ())]
 
 
 def _add_languages(models: Mapping[str, Path], texts: Path | None, folder: Path) -> dict[str, str]:
