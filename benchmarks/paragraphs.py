@@ -21,6 +21,8 @@ from text_recognizer.recognition.normalise import WIDTH_SCALE
 from text_recognizer.training.data import Codec
 from text_recognizer.training.paragraphs import RenderedParagraphs, paragraph_texts
 
+MANY = 20  # pages of a set, of which not all are read
+
 
 def report(name: str, truths: Sequence[str], texts: Sequence[str]) -> None:
     found = [errors(truth, text) for truth, text in zip(truths, texts, strict=True)]
@@ -42,7 +44,7 @@ def main() -> None:
     parser.add_argument("--unipen", type=Path, help="for rendered paragraphs; without it, there are none")
     parser.add_argument("--texts", type=Path)
     parser.add_argument("--set", type=Path, action="append", default=[])
-    parser.add_argument("--limit", type=int, help="pages of each set")
+    parser.add_argument("--every", type=int, default=8, help="page of a set of more than twenty (%(default)s)")
     parser.add_argument("--paragraphs", type=int, default=32, help="rendered ones")
     parser.add_argument("--max-lines", type=int, default=8)
     parser.add_argument("--threads", type=int)
@@ -67,7 +69,8 @@ def main() -> None:
         compare(readers, pages, truths)
 
     for place in args.set:
-        found = load_set(place).pages[: args.limit]
+        found = load_set(place).pages
+        found = found[:: args.every] if len(found) > MANY else found
         print(f"{place.name}: {len(found)} pictures")
         truths = [page.text or "\n".join(line.text for line in page.lines) for page in found]
         compare(readers, [page.image for page in found], truths)

@@ -118,6 +118,7 @@ class EncodedLine:
     log_probs: Scores  # (T, V) of the CTC head, T only over the image, not over padding
     line: NDArray[np.float32]  # (L, 2, 1, heads, T_padded, d_head) keys and values for the decoder
     mask: NDArray[np.float32]  # (1, 1, 1, T_padded), added to the decoder's attention
+    is_crop: bool = True  # else of a paragraph as a whole: a crop of its line shows less than the network saw
 
 
 class Recognizer:
@@ -264,10 +265,11 @@ class Recognizer:
         if not encoded:
             return []
         decoded = self.decode_greedy(encoded)
-        views = [[line.log_probs for line in self.encode(self.normalise(crops, w))] for w in self.decoding.views]
+        seen = [crop for crop, line in zip(crops, encoded, strict=True) if line.is_crop]
+        views = [iter(self.encode(self.normalise(seen, width))) for width in self.decoding.views]
         readings = []
         for row, line in enumerate(encoded):
-            looks = [line.log_probs, *(view[row] for view in views)]
+            looks = [line.log_probs, *(next(view).log_probs for view in views if line.is_crop)]
             texts, decoder = self.rank(line, looks, decoded[row])
             spans, ctc = align(line.log_probs, texts[0])
             # Each head alone is overconfident; where they differ, the doubt is real.
@@ -327,7 +329,7 @@ class Recognizer:
             cut = crop(top, bottom)
             one = slice(number, number + 1)
             self._graphs.seen.add(
-                cut, EncodedLine(found.width, found.log_probs[number], found.line[:, :, one], found.mask[one])
+                cut, EncodedLine(found.width, found.log_probs[number], found.line[:, :, one], found.mask[one], False)
             )
             lines.append((top, bottom, cut))
         return lines
