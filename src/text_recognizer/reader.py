@@ -27,7 +27,7 @@ from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.layout.looks import find_lines, quarters_upright
 from text_recognizer.layout.orientation import Orientation, Place, upright_margin
 from text_recognizer.layout.rules import without_rules
-from text_recognizer.layout.skew import skew_angle, turn_back
+from text_recognizer.layout.skew import move_points, skew_angle, turn_back
 from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word, orientation_of
 from text_recognizer.pdf_process import Pdfs
 from text_recognizer.recognition.alone import numbers_of
@@ -118,7 +118,7 @@ class Reader:
         (left, top), _, (right, bottom), _ = line_polygon(turned)
         part = np.ascontiguousarray(turned[round(top) : round(bottom), round(left) : round(right)])
 
-        def place(start: float, end: float) -> Place:
+        def place(start: float, end: float) -> tuple[Polygon, Polyline]:
             upper, lower = (top + (bottom - top) * edge for edge in (start, end))
             foot = lower - FOOT * (lower - upper)
             return ((left, upper), (right, upper), (right, lower), (left, lower)), ((left, foot), (right, foot))
@@ -127,7 +127,11 @@ class Reader:
             part, lambda start, end: crop_line(turned, *place(start, end), self.recognizer.line_height)
         )
         limit = gray.shape[1] - 1.0, gray.shape[0] - 1.0
-        return [(_moved(place(start, end), back, limit), crop) for start, end, crop in lines]
+        found = [(*place(start, end), crop) for start, end, crop in lines]
+        return [
+            ((move_points(polygon, back, limit), move_points(baseline, back, limit)), crop)
+            for polygon, baseline, crop in found
+        ]
 
     def orientation(self, image: ImageSource) -> Orientation:
         """Determine which way up a page is, from three of its lines, without reading the rest."""
@@ -291,17 +295,6 @@ class LaidOut:
 def _cleaned(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A page (H, W) in even light, without printed dots and rules."""
     return without_rules(without_dots(even_light(gray)))
-
-
-def _moved(place: Place, to: NDArray[np.float64], limit: tuple[float, float]) -> Place:
-    """A place taken by the affine map `to` (2, 3) to a page whose last pixel is `limit`."""
-
-    def points(given: Polygon) -> Polygon:
-        moved = np.clip(np.asarray(given, np.float64) @ to[:, :2].T + to[:, 2], 0, limit)
-        return tuple((float(x), float(y)) for x, y in moved)
-
-    polygon, baseline = place
-    return points(polygon), points(baseline or ())
 
 
 def _with_text(line: Line, text: str) -> Line:

@@ -14,7 +14,7 @@ from text_recognizer.description import FinderSettings
 from text_recognizer.layout.order import LineBox, reading_order
 from text_recognizer.layout.outline import OutlineSettings, outline_lines
 from text_recognizer.layout.prepare import flatten_paper
-from text_recognizer.layout.skew import LIMIT, skew_angle, turn_back
+from text_recognizer.layout.skew import LIMIT, move_points, skew_angle, turn_back
 from text_recognizer.layout.trace import Trace, trace_baselines
 from text_recognizer.page import Polygon, Polyline
 
@@ -191,12 +191,8 @@ def lines_from_traces(gray: Gray, traces: Sequence[Trace]) -> list[FoundLine]:
 def _mapped(line: FoundLine, to: NDArray[np.float64], size: tuple[int, ...]) -> FoundLine:
     """`line` with its points taken by the affine map `to` (2, 3) to a page of `size` (H, W)."""
 
-    def move(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-        moved = np.asarray(points, np.float64) @ to[:, :2].T + to[:, 2]
-        moved = np.clip(moved, 0, (size[1], size[0]))
-        return tuple((float(x), float(y)) for x, y in moved)
-
-    return replace(line, polygon=move(line.polygon), baseline=move(line.baseline))
+    limit = size[1], size[0]
+    return replace(line, polygon=move_points(line.polygon, to, limit), baseline=move_points(line.baseline, to, limit))
 
 
 def _usual_x_height(traces: Sequence[Trace]) -> float:

@@ -23,7 +23,7 @@ from text_recognizer.layout.finder import FoundLine, LineFinder
 from text_recognizer.layout.joins import join_at_wide_gaps
 from text_recognizer.layout.larger import larger_lines
 from text_recognizer.layout.orientation import MARGIN, SIDEWAYS, TRIED, UPRIGHT, Place, rotate
-from text_recognizer.layout.skew import LIMIT, STEEP, lies_on_side, skew_angle
+from text_recognizer.layout.skew import LIMIT, STEEP, lies_on_side, move_points, skew_angle
 from text_recognizer.layout.slopes import is_sloping, level_lines
 from text_recognizer.layout.strays import stray_lines
 from text_recognizer.layout.vertical import turn_notes
@@ -88,9 +88,7 @@ class Look:
         return self._cut[line]
 
     def _move(self, points: Sequence[Point]) -> tuple[Point, ...]:
-        moved = np.asarray(points, np.float64) @ self.back[:, :2].T + self.back[:, 2]
-        moved = np.clip(moved, 0, self.page[::-1])
-        return tuple((float(x), float(y)) for x, y in moved)
+        return move_points(points, self.back, self.page[::-1])
 
 
 class _Looks:

@@ -6,12 +6,15 @@ are level, the ink of a page falls into few rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.framing import shrink
 from text_recognizer.layout.prepare import flatten_paper
+from text_recognizer.page import Point
 
 Gray = NDArray[np.uint8]
 Points = NDArray[np.float32]
@@ -111,3 +114,12 @@ def turn_back(gray: Gray, degrees: float) -> tuple[Gray, NDArray[np.float64]]:
     paper = int(np.percentile(gray[::4, ::4], 90))
     turned = cv2.warpAffine(gray, turn, size, flags=cv2.INTER_LINEAR, borderValue=paper)
     return np.asarray(turned, np.uint8), np.asarray(cv2.invertAffineTransform(turn), np.float64)
+
+
+def move_points(
+    points: Sequence[Point], to: NDArray[np.float64], limit: tuple[float, float]
+) -> tuple[tuple[float, float], ...]:
+    """Points taken by the affine map `to` (2, 3), such as that of `turn_back`, into the page from (0, 0) to `limit`."""
+    moved = np.asarray(points, np.float64) @ to[:, :2].T + to[:, 2]
+    moved = np.clip(moved, 0, limit)
+    return tuple((float(x), float(y)) for x, y in moved)

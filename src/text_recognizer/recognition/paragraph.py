@@ -25,10 +25,8 @@ HEIGHT_STEP, WIDTH_STEP = 48, 64  # the network's sides are multiples of them
 PITCH = 52  # pixels from line to line, about the middle of what training shows
 SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 17, 20, 23, 26, 30)  # lines that a picture may have
 STEPS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # lines, from the best of them to others
-BEGINNING, TRIED = (
-    400,
-    1000,
-)  # columns from the left in which the sizes are compared, and in the end those near the best
+# Columns from the left in which the sizes are compared, and in the end those near the best.
+BEGINNING, TRIED = 400, 1000
 SURE = 40  # characters from which on a look counts in full
 LARGEST = 8_000_000  # pixels of a paragraph as the network sees it
 
