@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from text_recognizer.bundle import Bundle
 from text_recognizer.training import stage, train
 from text_recognizer.training.data import Batch
-from text_recognizer.training.lit import load_weights
+from text_recognizer.training.growth import load_weights
 from text_recognizer.training.models.paragraph import ParagraphEncoder, ParagraphRecognizer, line_counts
 from text_recognizer.training.models.recognizer import RecognizerConfig
 from text_recognizer.training.paragraphs import LitParagraphs, ParagraphBatch, RenderedParagraphs, paragraph

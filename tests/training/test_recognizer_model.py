@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from text_recognizer.errors import DataInvalid
 from text_recognizer.synthesis.sources.alphabet import ALPHABET
 from text_recognizer.training.data import Batch
-from text_recognizer.training.lit import LitRecognizer, load_weights
+from text_recognizer.training.growth import load_weights
+from text_recognizer.training.lit import LitRecognizer
 from text_recognizer.training.models.recognizer import BOS, EOS, FIRST_CHARACTER, Recognizer, RecognizerConfig
 
 SMALL = RecognizerConfig(
@@ -118,6 +119,25 @@ def test_deeper_network_reads_as_the_weights_it_grew_from_and_learns_on(tmp_path
     scale = deep.encoder.stages[3].norm2.weight  # type: ignore[union-attr]
     for weight in (out, scale):
         assert weight.grad is not None and weight.grad.abs().sum() > 0
+
+
+def test_wider_network_reads_as_the_weights_it_grew_from_and_learns_on(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    narrow = Recognizer(SMALL).eval()
+    save_file({k: v.contiguous() for k, v in narrow.state_dict().items()}, tmp_path / "w.safetensors")
+    *others, last = SMALL.channels
+    wide = Recognizer(replace(SMALL, channels=(*others, 2 * last), blocks=(1, 1, 2))).eval()
+    load_weights(wide, tmp_path / "w.safetensors")
+    batch = bars(TEXTS)
+    images = batch.images.float() / 255
+    with torch.no_grad():
+        for ours, theirs in zip(
+            wide(images, batch.widths, batch.tokens), narrow(images, batch.widths, batch.tokens), strict=True
+        ):
+            torch.testing.assert_close(ours, theirs)
+    wide.train()(images, batch.widths, batch.tokens)[1].sum().backward()
+    collapse = wide.encoder.collapse.weight
+    assert collapse.grad is not None and (collapse.grad[:, last:].abs().amax((0, 2, 3)) > 0).sum() > last / 2
 
 
 def test_weights_of_other_sizes_are_not_a_deeper_network(tmp_path: Path) -> None:

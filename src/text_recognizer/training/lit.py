@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from text_recognizer.errors import DataInvalid
 from text_recognizer.evaluation.metrics import edits
-from text_recognizer.synthesis.sources.alphabet import ALPHABET, EARLIER
 from text_recognizer.training.data import Batch, Codec
 from text_recognizer.training.device_augment import augment_ink
+from text_recognizer.training.growth import load_weights
 from text_recognizer.training.models.recognizer import BLANK, FIRST_CHARACTER, PAD, Recognizer, RecognizerConfig
 from text_recognizer.training.optim import Muon
-from text_recognizer.training.vocabulary import grow_vocabulary
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class LitRecognizer(L.LightningModule):
         token_noise: share of the decoder's input tokens replaced at random, against leaning on the text alone.
         augment: strength of the augmentation on the device that trains, 0 for none, as a CPU has no time for it.
         weights: recognizer.safetensors of a bundle to begin with; steps start at 0. `config` may have more layers of
-            attention, and more blocks in its last stage, than the bundle has: they begin as doing nothing.
+            attention, more blocks in its last stage and more channels than the bundle has: they begin as doing nothing.
         muon: move matrices and kernels by `optim.Muon` instead of AdamW.
     """
 
@@ -252,42 +249,3 @@ def precision() -> str:
     gpu = torch.cuda.is_available()
     bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if gpu else cpu_has_bf16()
     return "bf16-mixed" if bf16 else "32-true"
-
-
-def load_weights(network: Recognizer, file: Path) -> None:
-    """Fill `network` with the weights of a bundle. Raises DataInvalid if they are of another network.
-
-    Layers of encoder and decoder that the bundle lacks, and residual blocks behind its last one, begin as identities:
-    what they add to their input is zero, so the deeper network reads as the bundle does and learns on from there
-    (Chen et al., "Net2Net", ICLR 2016, arXiv:1511.05641).
-
-    A bundle whose alphabet is the beginning of this network's has fewer rows in what names characters. The other rows
-    begin near to the character that each resembles (`sources.alphabet.base_of`), or at the mean of all.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    added = re.compile(r"\.(?:layers|stages)\.")
-    try:
-        held = load_file(file)
-        earlier = len(held.get("encoder.ctc.bias", ())) - FIRST_CHARACTER
-        if earlier in EARLIER and network.config.vocabulary == FIRST_CHARACTER + len(ALPHABET):
-            grow_vocabulary(held, ALPHABET[:earlier], ALPHABET)
-        missing, unexpected = network.load_state_dict(held, strict=False)
-        missing = [key for key in missing if not key.startswith("encoder.rows.")]  # a line network has none
-        new = {".".join(key.split(".")[:3]) for key in missing if added.search(key)}
-        partly = any(name.startswith(tuple(f"{layer}." for layer in new)) for name in held)
-        if unexpected or partly or any(not added.search(key) for key in missing):
-            raise RuntimeError(f"it lacks {missing[:1]}" if missing else f"it also holds {unexpected[:1]}")
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataInvalid(f"{file} does not fit this network ({reason}): give weights of the same sizes.") from error
-    for name, module in network.named_modules():
-        # What a layer adds to its input leaves it by these.
-        end = re.fullmatch(r"(\w+\.layers\.\d+)\.(?:attention\.out|cross\.out|feed\.2)", name)
-        if end and end[1] in new and isinstance(module, nn.Linear):
-            nn.init.zeros_(module.weight)
-            nn.init.zeros_(module.bias)
-        block = re.fullmatch(r"(\w+\.stages\.\d+)\.norm2", name)
-        if block and block[1] in new and isinstance(module, nn.BatchNorm2d):
-            nn.init.zeros_(module.weight)
