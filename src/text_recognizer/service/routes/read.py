@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, aclosing
 from typing import Annotated, Any, Literal
 
+import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from starlette.responses import JSONResponse, StreamingResponse
+from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from text_recognizer import formats
@@ -113,7 +113,9 @@ def router(context: Context) -> APIRouter:
             "Server-Timing": ", ".join(f"{name};dur={1000 * s:.0f}" for name, s in job.timings().items()),
         }
         if format == "json":
-            return JSONResponse(_answer(page, image.source, request.state.id, job), headers=headers)
+            # Ten times as fast as `json`, which holds Python's lock for a hundredth of what reading takes.
+            answer = orjson.dumps(_answer(page, image.source, request.state.id, job))
+            return Response(answer, headers=headers, media_type="application/json")
         return Response(written, headers=headers, media_type=formats.get_format(format).media_type)
 
     @routes.post(
@@ -228,7 +230,7 @@ async def _events(job: Job, image: Image, request: Request, feedback: FeedbackSe
 
 
 def _event(name: str, data: dict[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+    return f"event: {name}\ndata: {orjson.dumps(data).decode()}\n\n"
 
 
 def _answer(page: Page, source: str, request_id: str, job: Job) -> dict[str, Any]:
