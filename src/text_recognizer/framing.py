@@ -29,7 +29,9 @@ def shrink(gray: Gray, scale: float, *, exact: bool = False) -> Gray:
     if exact and gray.shape != (height, width):
         return np.asarray(cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     while 2 * width <= gray.shape[1] and 2 * height <= gray.shape[0]:
-        gray = np.asarray(cv2.resize(gray, (gray.shape[1] // 2, gray.shape[0] // 2), interpolation=cv2.INTER_AREA))
+        half = gray.shape[1] // 2, gray.shape[0] // 2
+        # Without the last of an odd number of rows: four pixels to one takes a sixth of the time of other shares.
+        gray = np.asarray(cv2.resize(gray[: 2 * half[1], : 2 * half[0]], half, interpolation=cv2.INTER_AREA))
     if gray.shape == (height, width):
         return gray
     return np.asarray(cv2.resize(gray, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)

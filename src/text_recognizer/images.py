@@ -416,7 +416,9 @@ def _parts(height: int, width: int) -> Iterator[slice]:
 
 def _band(image: Image.Image, part: slice, mode: str) -> NDArray[Any]:
     band = image.crop((0, part.start, image.width, part.stop))
-    return np.asarray(band if band.mode == mode else band.convert(mode))
+    band = band if band.mode == mode else band.convert(mode)
+    # Colour by colour: Pillow packs three bytes a pixel out of four in twice the time.
+    return np.asarray(cv2.merge([np.asarray(colour) for colour in band.split()]) if mode == "RGB" else band)
 
 
 def _turned(array: NDArray[Any], orientation: int) -> NDArray[Any]:

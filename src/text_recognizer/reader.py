@@ -26,6 +26,7 @@ from text_recognizer.layout.light import even_light
 from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.layout.looks import find_lines, quarters_upright
 from text_recognizer.layout.orientation import Orientation, Place, upright_margin
+from text_recognizer.layout.prepare import shrunk_for_prints
 from text_recognizer.layout.rules import without_rules
 from text_recognizer.layout.skew import move_points, skew_angle, turn_back
 from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word, orientation_of
@@ -294,7 +295,10 @@ class LaidOut:
 
 def _cleaned(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A page (H, W) in even light, without printed dots and rules."""
-    return without_rules(without_dots(even_light(gray)))
+    even = even_light(gray)
+    small = shrunk_for_prints(even)
+    without = without_dots(even, small)
+    return without_rules(without, small if without is even else None)
 
 
 def _with_text(line: Line, text: str) -> Line:

@@ -16,6 +16,7 @@ _BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of R, G, B
 # Colour is used where its best axis holds this many times the variance of the brightness: ink of half the contrast is
 # still read, and grey ink alone has a ratio of 3. LEAST is the deviation, in grey values, below which there is no ink.
 _COLOUR_RATIO, _COLOUR_LEAST = 16.0, 5.0
+_LEAST_SIDE = 32  # pixels of an image in which the ground is looked for
 _SIDE = 500  # pixels of the longer side, on which colours are compared
 # A band is a dark block with light letters in it. Lengths are pixels of an image of at most _BAND_SIDE.
 _BAND_SIDE = 1000
@@ -136,14 +137,17 @@ def _window(gray: Gray) -> int:
 
 def _ink(gray: Gray) -> tuple[Gray, Gray, Gray]:
     """The ground of `gray` (H, W), and by how much more than noise each pixel is lighter and darker than it."""
-    window = _window(gray)
-    padded = cv2.copyMakeBorder(gray, window, window, window, window, cv2.BORDER_REFLECT)
-    ground = np.ascontiguousarray(cv2.medianBlur(padded, window)[window:-window, window:-window])
+    # The median at half the size, which takes a fourth of the time: strokes are thin at any size.
+    half = shrink(gray, 0.5) if min(gray.shape) >= 2 * _LEAST_SIDE else gray
+    window = _window(gray) * half.shape[1] // gray.shape[1] | 1
+    padded = cv2.copyMakeBorder(half, window, window, window, window, cv2.BORDER_REFLECT)
+    median = np.ascontiguousarray(cv2.medianBlur(padded, window)[window:-window, window:-window])
+    ground = np.asarray(cv2.resize(median, gray.shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
     noise = 16
     # OpenCV's differences end at 0.
     light = cv2.subtract(cv2.subtract(gray, ground), noise)  # type: ignore[call-overload]
     dark = cv2.subtract(cv2.subtract(ground, gray), noise)  # type: ignore[call-overload]
-    return ground.astype(np.uint8), light, dark
+    return ground, np.asarray(light, np.uint8), np.asarray(dark, np.uint8)
 
 
 def _stands_out_light(gray: Gray) -> bool:

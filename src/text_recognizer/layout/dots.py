@@ -11,13 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from text_recognizer.framing import shrink
+from text_recognizer.layout.prepare import scale_for_prints, shrunk_for_prints
 
 Gray = NDArray[np.uint8]
 Points = NDArray[np.float32]
 Floats = NDArray[np.float32]
 
-SIDE = 1200  # pixels of the longer side of the image that is analysed
 WIDEST = 0.012  # of that side: a dot
 FEWEST = 60  # dots of a grid
 REGULAR = 0.6  # of all small marks that must stand in the grid
@@ -31,14 +30,15 @@ DIRECTIONS = 8  # in which a stroke may cross a dot
 ALIKE = 2.5  # times the area of the usual dot, or a part of it
 
 
-def without_dots(gray: Gray) -> Gray:
+def without_dots(gray: Gray, small: Gray | None = None) -> Gray:
     """The page with the dots of a printed grid painted over with paper; `gray` itself where there is no grid.
 
     Args:
         gray: (H, W) uint8, dark ink on light paper.
+        small: `prepare.shrunk_for_prints` of it, where that is at hand.
     """
-    scale = min(1.0, SIDE / max(gray.shape))
-    small = shrink(gray, scale, exact=True)
+    scale = scale_for_prints(gray)
+    small = shrunk_for_prints(gray) if small is None else small
     widest = max(3, round(WIDEST * max(small.shape)))
     around = cv2.blur(small, (4 * widest + 1, 4 * widest + 1), borderType=cv2.BORDER_REPLICATE)
     _, ink = cv2.threshold(cv2.subtract(around, small), CONTRAST, 1, cv2.THRESH_BINARY)

@@ -6,10 +6,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from text_recognizer.framing import shrink
+
 Gray = NDArray[np.uint8]
 
 # Faint writing is made darker by at most this factor: more would turn the noise of blank paper into marks.
 MAX_GAIN = 2.5
+SIDE = 1200  # pixels of the longer side of the image in which dots and rules are looked for
 
 
 def flatten_paper(gray: Gray) -> Gray:
@@ -39,3 +42,13 @@ def flatten_paper(gray: Gray) -> Gray:
     np.subtract(1.0, ink, out=ink)
     ink *= 255.0
     return np.clip(ink, 0, 255, out=ink).astype(np.uint8)
+
+
+def scale_for_prints(gray: Gray) -> float:
+    """The scale, at most 1, of the image in which what is printed all over a page (dots, rules) is looked for."""
+    return float(min(1.0, SIDE / max(gray.shape)))
+
+
+def shrunk_for_prints(gray: Gray) -> Gray:
+    """A page (H, W) at `scale_for_prints`."""
+    return shrink(gray, scale_for_prints(gray), exact=True)
