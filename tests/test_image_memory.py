@@ -17,6 +17,10 @@ from text_recognizer.images import load_image, to_picture
 SIZE = 8000, 4000
 MOST = (12 * SIZE[0] * SIZE[1] + 90 * 10**6) // 1024  # KiB: so many bytes a pixel, and the program
 LOAD = "import sys; from text_recognizer.images import load_image; print(*load_image(sys.argv[1]).rgb.shape)"
+WITHOUT_COLOUR = (
+    "import sys; from text_recognizer.images import load_image\n"
+    "image = load_image(sys.argv[1], colour=False); print(int(image.rgb.strides[2] == 0))"
+)
 PICTURE = (
     "import sys; from text_recognizer.documents import find_pages\n"
     "for page in find_pages(sys.argv[1]): print(len(page.picture().data) > 100)"
@@ -45,10 +49,14 @@ def deep_png(path, sheet):
     cv2.imwrite(str(path), array, [cv2.IMWRITE_PNG_COMPRESSION, 1])
 
 
-def turned(path, sheet):
+def rotated():
     exif = Image.Exif()
     exif[0x0112] = 6
-    sheet.save(path, quality=80, exif=exif)
+    return exif
+
+
+def turned(path, sheet):
+    sheet.save(path, quality=80, exif=rotated())
 
 
 KINDS = {
@@ -72,6 +80,29 @@ def test_large_image_of_any_kind_takes_little_memory(name, sheet, tmp_path):
     across, down = SIZE[::-1] if name == "turned.jpg" else SIZE
     assert done.stdout.split() == [str(down), str(across), "3"], done.stderr
     assert memory < MOST
+
+
+@linux
+@pytest.mark.parametrize(("name", "most"), [("turned.jpg", 3), ("a.tif", 6)])
+def test_large_image_without_its_colours_takes_less_memory(name, most, sheet, tmp_path):
+    KINDS[name](tmp_path / name, sheet)
+    done, memory = small_process.run([sys.executable, "-c", WITHOUT_COLOUR, str(tmp_path / name)])
+    assert done.stdout.split() == ["1"], done.stderr
+    assert memory < (most * SIZE[0] * SIZE[1] + 90 * 10**6) // 1024
+
+
+def test_large_image_without_its_colours_is_as_grey_as_with_them(tmp_path):
+    for across, down in ((4000, 2200), (2200, 4000)):
+        # Red writing on green of the same brightness, as no single colour shows it, and blue on white.
+        for ink, paper in (((200, 40, 40), (40, 118, 40)), ((20, 40, 160), (250, 240, 220))):
+            array = np.full((down, across, 3), paper, np.uint8)
+            for row in range(100, down - 100, 90):
+                cv2.putText(array, "writing " * 12, (80, row), cv2.FONT_HERSHEY_SIMPLEX, 1.6, ink, 6)
+            for name, options in (("a.jpg", {"quality": 92, "subsampling": 0, "exif": rotated()}), ("a.png", {})):
+                Image.fromarray(array).save(tmp_path / name, **options)
+                with_, without = (load_image(tmp_path / name, colour=colour) for colour in (True, False))
+                assert without.rgb.strides[2] == 0 and without.gray.shape == with_.gray.shape
+                assert np.abs(without.gray.astype(int) - with_.gray).mean() < 1.5, (name, ink)
 
 
 @linux

@@ -159,26 +159,27 @@ class PageReference:
     whole: PurePosixPath = field(default_factory=PurePosixPath)
     document: int = 0
 
-    def load(self, *, max_pixels: int = MAX_PIXELS, pdfs: Pdfs | None = None) -> LoadedImage:
-        """Decode this page. `pdfs`: what draws a page of a PDF, a process beside this one if not given.
+    def load(self, *, max_pixels: int = MAX_PIXELS, pdfs: Pdfs | None = None, colour: bool = True) -> LoadedImage:
+        """Decode this page.
 
+        `pdfs`: what draws a page of a PDF, a process beside this one if not given. `colour`: as for `load_image`.
         Raises `ImageRejected`.
         """
         match self.kind:
             case "pdf":
                 drawn = (pdfs or shared()).draw(self._in_pdf(max_pixels))
                 pixels = np.frombuffer(drawn.data, np.uint8).reshape(drawn.height, drawn.width, 3)
-                return replace(load_image(pixels, max_pixels=max_pixels), dpi=drawn.dpi)
+                return replace(load_image(pixels, max_pixels=max_pixels, colour=colour), dpi=drawn.dpi)
             case "tiff":
-                return self._directory(max_pixels)
+                return self._directory(max_pixels, colour)
             case "frame":
                 with decoding(self.source.read(MAX_BYTES), max_pixels) as image:
                     check_moving(image)
                     image.seek(self.number - 1)
-                    return load_image(image, max_pixels=max_pixels)
+                    return load_image(image, max_pixels=max_pixels, colour=colour)
             case "refused":
                 raise ImageRejected(self.problem)
-        return load_image(self.source.read(MAX_BYTES), max_pixels=max_pixels)
+        return load_image(self.source.read(MAX_BYTES), max_pixels=max_pixels, colour=colour)
 
     @property
     def shows_file(self) -> bool:
@@ -224,11 +225,11 @@ class PageReference:
     def _in_pdf(self, max_pixels: int) -> PdfPage:
         return PdfPage(self.source.opened, self.password, self.number, self.dpi, max_pixels)
 
-    def _directory(self, max_pixels: int) -> LoadedImage:
+    def _directory(self, max_pixels: int, colour: bool) -> LoadedImage:
         opened = self.source.opened
         with opened.open("rb") if isinstance(opened, Path) else BytesIO(opened) as stream:
             image = _open_tiff(cast("BinaryIO", _TiffFrom(stream, self.place)))
-            return load_image(image, max_pixels=max_pixels)
+            return load_image(image, max_pixels=max_pixels, colour=colour)
 
 
 Given = str | Path | bytes | bytearray | memoryview | BinaryIO

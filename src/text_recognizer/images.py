@@ -23,7 +23,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from text_recognizer.errors import ImageRejected
 from text_recognizer.page import Picture
-from text_recognizer.tone import dark_on_light
+from text_recognizer.tone import Contrast, dark_on_light, sampling_step
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF", "HEIF")
 MAX_BYTES = 64 * 2**20
@@ -38,6 +38,7 @@ MIN_SIDE = 8  # smaller writing is unreadable
 _KINDS = "PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000, AVIF or HEIC"
 _BYTE_ORDERS = {b"II": "<", b"MM": ">"}
 _AT_ONCE = 2**20  # pixels, or numbers, that are converted at once
+_LARGE = 8_000_000  # pixels from which on colours that nobody needs are not kept
 _JPEG2000_BYTES = 320 * 10**6  # that a decoder of JPEG 2000 may take for a tile: four a number
 _UNITS = {
     1: 1,
@@ -92,7 +93,9 @@ class LoadedImage:
 ImageSource = str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[Any] | LoadedImage
 
 
-def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> LoadedImage:
+def load_image(
+    source: ImageSource, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES, colour: bool = True
+) -> LoadedImage:
     """Load an image from any source and normalise it for reading.
 
     `source`: a path, a `data:`, `http:` or `https:` URL, bytes, a binary file object, a PIL image, or an array
@@ -101,28 +104,33 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS, max_bytes: 
 
     EXIF rotation is applied, transparency becomes white paper, 16 bits become 8, CMYK and palettes become RGB. Of an
     animation, the first frame is taken. A TIFF of several pages is refused, because the other pages would be lost.
+    `colour`: whether `rgb` is needed. Without, it is a view of `gray`, and a large image takes less memory while it is
+    decoded.
     Raises `ImageRejected`: more than `max_bytes` or `max_pixels`, a side over 32,000 or under 8 pixels, truncated,
     empty, not an image.
     """
     if isinstance(source, LoadedImage):
         return source
-    rgb, dpi = _pixels(source, max_pixels, max_bytes)
+    rgb, dpi = _pixels(source, max_pixels, max_bytes, colour)
     gray, inverted = dark_on_light(rgb)
-    return LoadedImage(rgb, gray, inverted, dpi)
+    loaded = LoadedImage(rgb, gray, inverted, dpi)
+    return loaded if colour else loaded.without_colour()
 
 
-def _pixels(source: ImageSource, max_pixels: int, max_bytes: int) -> tuple[NDArray[np.uint8], float | None]:
+def _pixels(
+    source: ImageSource, max_pixels: int, max_bytes: int, colour: bool
+) -> tuple[NDArray[np.uint8], float | None]:
     """What is left of a source once it is decoded: rgb uint8 (H, W, 3), and pixels per inch."""
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels), None
     if isinstance(source, Image.Image):
         _check_size(source.width, source.height, max_pixels)
         with _refusing_damage():
-            return _to_rgb(source), _dpi(source)
+            return _to_rgb(source, colour), _dpi(source)
     assert not isinstance(source, LoadedImage)
     data = read_bytes(source, max_bytes)
     with decoding(data, max_pixels) as image:
-        return _decoded(image, data), _dpi(image)
+        return _decoded(image, data, colour), _dpi(image)
 
 
 def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False) -> Picture:
@@ -344,13 +352,13 @@ def walk_tiff(data: bytes) -> Iterator[tuple[int, int, bool]]:
             yield place, at, not subfile_type & 0b101  # bit 0: a thumbnail, bit 2: a mask
 
 
-def _decoded(image: Image.Image, data: bytes) -> NDArray[np.uint8]:
+def _decoded(image: Image.Image, data: bytes, colour: bool = True) -> NDArray[np.uint8]:
     """As `_to_rgb`, of an image just opened from `data`; kinds whose decoders take much memory are given less to do."""
     if image.format == "JPEG2000" and (halvings := _halvings(data, image.width * image.height)):
         size = image.size
         image.reduce = halvings  # type: ignore[method-assign, assignment]
         # Positions on the page stay what they are.
-        return np.asarray(cv2.resize(_to_rgb(image), size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        return np.asarray(cv2.resize(_to_rgb(image, colour), size, interpolation=cv2.INTER_LINEAR), np.uint8)
     if image.format == "WEBP" and not getattr(image, "is_animated", False):
         # Pillow decodes it as an animation, in four times the memory.
         array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -359,7 +367,14 @@ def _decoded(image: Image.Image, data: bytes) -> NDArray[np.uint8]:
         for part in _parts(*array.shape[:2]):
             array[part, :, :3] = array[part, :, 2::-1].copy()
         return _from_array(_turned(array, _orientation(image)), array.shape[0] * array.shape[1])
-    return _to_rgb(image)
+    if not colour and image.format in ("JPEG", "MPO") and image.mode == "RGB" and image.width * image.height > _LARGE:
+        with Image.open(BytesIO(data), formats=["JPEG", "MPO"]) as preview:
+            preview.draft("RGB", (image.width // 8, image.height // 8))
+            step = sampling_step(preview.size)
+            sample = np.asarray(preview)[::step, ::step]
+        if Contrast.of(sample).axis is None:
+            image.draft("L", image.size)  # brightness is what a JPEG holds: a quarter of the memory
+    return _to_rgb(image, colour)
 
 
 def _halvings(data: bytes, pixels: int) -> int:
@@ -386,8 +401,11 @@ def _halvings(data: bytes, pixels: int) -> int:
     return halvings
 
 
-def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Any PIL image → rgb uint8 (H, W, 3), upright, transparency on paper; grey ones as of `_coloured`."""
+def _to_rgb(image: Image.Image, colour: bool = True) -> NDArray[np.uint8]:
+    """Any PIL image → rgb uint8 (H, W, 3), upright, transparency on paper; grey ones as of `_coloured`.
+
+    So is a large one without `colour`.
+    """
     image.load()
     orientation = _orientation(image)
     if image.mode.startswith(("I", "F")):
@@ -397,14 +415,20 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
         return _from_array(_turned(deep, orientation), max_pixels=deep.size)
     grey = image.mode in ("1", "L") and not image.has_transparency_data
     across, down = image.size if orientation < 5 else image.size[::-1]
-    out = np.empty((down, across) if grey else (down, across, 3), np.uint8)
+    contrast = None
+    if not colour and not grey and not image.has_transparency_data and across * down > _LARGE:
+        step = sampling_step(image.size)
+        sample = [_band(image, slice(row, row + 1), "RGB")[:, ::step] for row in range(0, image.height, step)]
+        contrast = Contrast.of(np.concatenate(sample))
+    out = np.empty((down, across) if grey or contrast else (down, across, 3), np.uint8)
     # Some rows at a time, as a page may have 64 million pixels; what Pillow gives as an array it first copies twice.
     stored = _turned(out, {6: 8, 8: 6}.get(orientation, orientation))
     if image.has_transparency_data:
         _put_on_paper(stored, lambda part: _band(image, part, "RGBA"))
         return out
     for part in _parts(image.height, image.width):
-        stored[part] = _band(image, part, "L" if grey else "RGB")
+        band = _band(image, part, "L" if grey else "RGB")
+        stored[part] = contrast.gray(band) if contrast else band
     return _coloured(out)
 
 

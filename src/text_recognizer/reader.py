@@ -97,7 +97,7 @@ class Reader:
         """The first half of `read`, for callers that batch lines across pages: find the lines and crop them."""
         if language is not None:
             language = self.recognizer.in_language(language).language_tag
-        loaded = load_image(image)
+        loaded = load_image(image, colour=False)
         gray = _cleaned(loaded.gray)
         height = self.recognizer.line_height
         ordered = lines is not None
@@ -136,7 +136,7 @@ class Reader:
 
     def orientation(self, image: ImageSource) -> Orientation:
         """Determine which way up a page is, from three of its lines, without reading the rest."""
-        loaded, recognizer = load_image(image), self.recognizer
+        loaded, recognizer = load_image(image, colour=False), self.recognizer
         found = quarters_upright(
             _cleaned(loaded.gray), self.line_finder, recognizer.ctc_probabilities, recognizer.line_height
         )
@@ -148,7 +148,7 @@ class Reader:
 
     def read_line(self, image: ImageSource, mode: Mode = "accurate", *, language: str | None = None) -> Line:
         """Read an image that shows a single line of text. The text of a blank image is empty."""
-        gray = even_light(load_image(image).gray)
+        gray = even_light(load_image(image, colour=False).gray)
         polygon = line_polygon(gray)
         crop = crop_line(gray, polygon, None, self.recognizer.line_height)
         recognizer = self.recognizer.in_language(language or self.recognizer.identify_language([crop]))
@@ -210,9 +210,7 @@ class Reader:
         """
         if embedded_text and (page := embedded_page(reference)) is not None:
             return page, None
-        image = reference.load()
-        if reference.shows_file:
-            image = image.without_colour()  # which takes three quarters of its memory
+        image = reference.load(colour=not reference.shows_file)
         page = self.read(image, mode, language=language)
         return page, None if reference.shows_file else image
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -43,21 +44,48 @@ def _most_contrast(rgb: NDArray[np.uint8]) -> Gray:
     """Brightness; where ink and paper are of like brightness, the axis of colour in which they differ most."""
     if rgb.strides[2] == 0:  # all colours are one array
         return np.ascontiguousarray(rgb[..., 0])
-    gray = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
-    step = max(1, max(gray.shape) // _SIDE)
-    small = rgb[::step, ::step].astype(np.float32)  # single pixels serve as well as means, and cost nothing
-    # What stands out from its surroundings: shadows and coloured areas are no ink.
-    residual = (small - cv2.blur(small, (21, 21))).reshape(-1, 3)
-    covariance = (residual.T @ residual / len(residual)).astype(np.float64)
-    variances, axes = np.linalg.eigh(covariance)
-    if variances[-1] <= max(_COLOUR_LEAST**2, _COLOUR_RATIO * float(_BRIGHTNESS @ covariance @ _BRIGHTNESS)):
-        return gray
-    axis = axes[:, -1].astype(np.float32)
-    low, high = np.percentile(small.reshape(-1, 3) @ axis, [0.1, 99.9])
-    scale = 255 / max(high - low, 1.0)
+    step = sampling_step(rgb.shape)
+    contrast = Contrast.of(rgb[::step, ::step])
+    if contrast.axis is None:
+        return contrast.gray(rgb)
+    gray = np.empty(rgb.shape[:2], np.uint8)
     for row, colours in zip(gray, rgb, strict=True):  # floats of all pixels would take several times the memory
-        row[:] = np.clip((colours @ axis - low) * scale, 0, 255)
+        row[:] = contrast.gray(colours[None])[0]
     return gray
+
+
+def sampling_step(shape: tuple[int, ...]) -> int:
+    """Of the rows and columns of an image, one in how many is enough to choose a `Contrast`."""
+    return max(1, max(shape[:2]) // _SIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """How a picture becomes grey: by brightness, or along an axis of colour."""
+
+    axis: NDArray[np.float32] | None = None  # (3,) of R, G, B
+    low: float = 0.0  # on the axis: the value that becomes 0
+    scale: float = 1.0
+
+    @classmethod
+    def of(cls, sample: NDArray[np.uint8]) -> Contrast:
+        """For a picture by every nth pixel of it, (h, w, 3): they serve as well as means, and cost nothing."""
+        small = sample.astype(np.float32)
+        # What stands out from its surroundings: shadows and coloured areas are no ink.
+        residual = (small - cv2.blur(small, (21, 21))).reshape(-1, 3)
+        covariance = (residual.T @ residual / len(residual)).astype(np.float64)
+        variances, axes = np.linalg.eigh(covariance)
+        if variances[-1] <= max(_COLOUR_LEAST**2, _COLOUR_RATIO * float(_BRIGHTNESS @ covariance @ _BRIGHTNESS)):
+            return cls()
+        axis = axes[:, -1].astype(np.float32)
+        low, high = np.percentile(small.reshape(-1, 3) @ axis, [0.1, 99.9])
+        return cls(axis, float(low), 255 / max(float(high - low), 1.0))
+
+    def gray(self, rgb: NDArray[np.uint8]) -> Gray:
+        """Pixels (h, w, 3) in grey (h, w)."""
+        if self.axis is None:
+            return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+        return np.asarray(np.clip((rgb @ self.axis - self.low) * self.scale, 0, 255), np.uint8)
 
 
 def _without_dark_bands(gray: Gray) -> Gray:

@@ -192,8 +192,9 @@ class Documents:
                 page = await self._workers.run(self._embedded, reference, pdfs, deadline=deadline)
                 if page is not None:
                     return ReadPage(reference, page=page)
-            image = await self._workers.run(self._load, reference, pdfs, deadline=deadline)
-            kept = image if self._shows(wanted) and not reference.shows_file else None
+            shown = self._shows(wanted) and not reference.shows_file
+            image = await self._workers.run(self._load, reference, pdfs, shown, deadline=deadline)
+            kept = image if shown else None
             image = image.without_colour()
             while job is None:
                 try:
@@ -216,8 +217,8 @@ class Documents:
         """Whether the pictures of pages may be needed once they are read; they take most of the memory."""
         return wanted.pictures or self._feedback.open or formats.get_format(wanted.format).needs_picture
 
-    def _load(self, reference: PageReference, pdfs: PdfProcess) -> LoadedImage:
-        return reference.load(max_pixels=self._pixels(reference), pdfs=pdfs)
+    def _load(self, reference: PageReference, pdfs: PdfProcess, colour: bool) -> LoadedImage:
+        return reference.load(max_pixels=self._pixels(reference), pdfs=pdfs, colour=colour)
 
     def _embedded(self, reference: PageReference, pdfs: PdfProcess) -> Page | None:
         return embedded_page(reference, max_pixels=self._pixels(reference), pdfs=pdfs)
@@ -252,7 +253,7 @@ class Documents:
 
     def _picture(self, found: ReadPage, pdfs: PdfProcess) -> Picture:
         reference = found.reference
-        image = found.image or (None if reference.shows_file else self._load(reference, pdfs))
+        image = found.image or (None if reference.shows_file else self._load(reference, pdfs, True))
         return reference.picture(image)
 
     async def document(
