@@ -95,6 +95,20 @@ def test_large_page_is_seen_in_halves_as_it_is_seen_whole(finder, monkeypatch):
     assert not np.array_equal(whole, finder.maps(page, 1.0)[0])
 
 
+def test_a_dusty_empty_sheet_is_looked_at_once(finder, monkeypatch):
+    chance = np.random.default_rng(0)
+    sheet = chance.normal(236, 3, (1650, 1250)).clip(0, 255).astype(np.uint8)
+    for x, y, radius in chance.integers([20, 20, 1], [1230, 1630, 3], (60, 3)).tolist():
+        cv2.circle(sheet, (x, y), radius, 60, -1)
+    looks = []
+    see = LineFinder.traces
+    monkeypatch.setattr(LineFinder, "traces", lambda *given: looks.append(given) or see(*given))
+    assert finder.find(sheet) == [] and len(looks) == 1
+    cv2.putText(sheet, "tiny", (600, 800), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 40, 1)
+    finder.find(sheet)
+    assert len(looks) > 2  # what may be writing is looked at more closely
+
+
 def test_a_strip_with_one_long_line_is_found_whole(finder):
     """Shrunk until its longer side is that of a page, its letters would be four pixels tall."""
     font = ImageFont.load_default(40)

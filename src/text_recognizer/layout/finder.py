@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from text_recognizer.description import FinderSettings
+from text_recognizer.framing import shrink
 from text_recognizer.layout.order import LineBox, reading_order
 from text_recognizer.layout.outline import OutlineSettings, outline_lines
 from text_recognizer.layout.prepare import flatten_paper
@@ -25,6 +26,7 @@ Gray = NDArray[np.uint8]
 
 AT_ONCE = 2_000_000  # pixels that the network sees at once
 STRIP = 3.0  # times as long as wide
+FAINT, SPECK = 235, 5  # tone of what is no paper, 255; pixels of the network's page: the largest speck
 SEEN = 200  # pixels around each that it sees: 188 with the network of `training.models.line_finder`
 
 
@@ -138,7 +140,7 @@ class LineFinder:
         largest = min(closer * settings.max_side / longer, settings.max_enlarge)
         scale = min(closer * (side or settings.side) / longer, settings.max_enlarge)
         traces = self.traces(gray, scale)
-        if not traces and not brief:
+        if not traces and not brief and _has_marks(gray, scale):
             # Writing that fills the image, or is too fine for the first look.
             for other in (scale / 3, min(2 * scale, largest)):
                 if (
@@ -162,6 +164,14 @@ class LineFinder:
                 break
             traces, scale = again, better
         return traces
+
+
+def _has_marks(gray: Gray, scale: float) -> bool:
+    """Whether anything on a page (H, W) is larger than a speck at `scale`: a scan of an empty sheet has dust."""
+    ink = flatten_paper(shrink(gray, min(1.0, scale))) < FAINT
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    largest = stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(initial=0)
+    return bool(largest * max(1.0, scale) > SPECK)
 
 
 def lines_from_traces(gray: Gray, traces: Sequence[Trace]) -> list[FoundLine]:
