@@ -1,1 +1,1 @@
-"""Reading over HTTP: `create_app` is the whole service as an ASGI application, `text-recognizer serve` runs it."""
+"""Reading over HTTP. `create_app` returns the whole service as an ASGI application; `text-recognizer serve` runs it."""

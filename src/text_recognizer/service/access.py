@@ -22,9 +22,9 @@ class Access:
     """Checks a request's origin, its API key and its client's rate. `request.state.owner` names the key afterwards."""
 
     def __init__(self, settings: Settings) -> None:
-        # Digests have one length, so that comparing reveals nothing of a key's length.
+        # All digests have the same length, so comparing them does not reveal the length of a key.
         self._keys = [_digest(key) for key in settings.api_keys]
-        # A key that browsers do not send by themselves protects better than a name.
+        # A browser does not send the key by itself, so a key protects better than a check of the host name.
         self._hosts = None if settings.api_keys else settings.hosts
         self._origins = settings.cors
         self._rate = Allowances(settings.rate_limit, settings.rate_limit / 6) if settings.rate_limit else None
@@ -40,17 +40,17 @@ class Access:
             key = _digest(_sent(request))
             self._check_key(client, key)
             client = key
-            # Enough to distinguish keys, but not the digest that a key could be guessed from.
+            # Enough to tell keys apart, but not the digest itself: keys could be guessed from that.
             request.state.owner = hashlib.sha256(b"owner" + key).hexdigest()[:16]
         if self._rate is not None:
             self._rate.spend(client)
 
     def _check_key(self, client: bytes, key: bytes) -> None:
-        # A client whose key was accepted before is not locked out by others at the same address; a new one waits, or
-        # guesses would be unlimited.
+        # Others at the same address must not lock out a client whose key was accepted before. A new client has to wait;
+        # otherwise guesses would be unlimited.
         if (client, key) not in self._welcome:
             self._wrong.check(client)
-            # Compare with all keys, so that the time reveals nothing.
+            # Compare with every key, so that the timing reveals nothing.
             if not sum([hmac.compare_digest(key, known) for known in self._keys]):
                 self._wrong.spend(client)
                 raise Unauthorized("send an API key that is known here, as 'Authorization: Bearer KEY'")
@@ -61,7 +61,7 @@ class Access:
 
 
 def network(address: str) -> str:
-    """What one client has: an IPv4 address, but of IPv6 a /64 network, whose addresses it can change as it likes."""
+    """The address range of one client: an IPv4 address, or an IPv6 /64 network, in which it can change its address."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -72,7 +72,7 @@ def network(address: str) -> str:
 
 
 class Allowances:
-    """A bucket of tokens for each client, filled at `rate` a minute up to `burst`."""
+    """A token bucket for each client, refilled at `rate` tokens a minute up to `burst`."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate, self._burst = rate / 60, max(1.0, burst)

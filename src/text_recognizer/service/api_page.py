@@ -1,4 +1,4 @@
-"""The OpenAPI document as a page for people: one file of HTML, without a script and without a request elsewhere."""
+"""The OpenAPI document as a page for people: one HTML file without scripts, which loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Schema = dict[str, Any]
 
 
 def render(document: dict[str, Any]) -> str:
-    """`document`, an OpenAPI 3.1 document, as HTML; what it says reaches the page as text alone."""
+    """Render an OpenAPI 3.1 document as HTML. Its content is escaped, so it reaches the page only as text."""
     info = document["info"]
     operations = [
         (method, path, item[method]) for path, item in document["paths"].items() for method in METHODS if method in item
@@ -72,7 +72,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
 
 
 def _example(method: str, path: str, content: dict[str, Any]) -> str:
-    """A call by curl where the body is a form with a file."""
+    """An example call with curl, if the body is a form with a file."""
     fields = content.get("multipart/form-data", {}).get("schema", {}).get("properties", {})
     files = [name for name, schema in fields.items() if schema.get("format") == "binary"]
     if len(fields) != 1 or not files:
@@ -86,7 +86,7 @@ def _contents(content: dict[str, Any]) -> str:
 
 
 def _shown(schema: Schema) -> str:
-    """A schema in its own place: its type, and its properties where they stand here and not among the schemas."""
+    """An inline schema: its type and, if they are defined here rather than in the named schemas, its properties."""
     parts = [_shown(one) for one in schema.get("oneOf", ())]
     if parts:
         return "<p>or</p>".join(parts)
@@ -135,7 +135,7 @@ def _table(caption: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]])
     title = f"<h3>{caption}</h3>" if caption else ""
     cells = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     names = "".join(f"<th scope='col'>{name}</th>" for name in head)
-    # A region that scrolls sideways on a telephone must take the focus.
+    # The table scrolls sideways on a phone, so it must be focusable.
     return (
         f"{title}<div class='table' tabindex='0' role='group' aria-label='{caption or 'Properties'}'>"
         f"<table><thead><tr>{names}</tr></thead><tbody>{cells}</tbody></table></div>"

@@ -16,7 +16,7 @@ from text_recognizer.service.settings import Settings
 
 
 def create_app(settings: Settings | None = None, page: Callable[[ASGIApp, Context], ASGIApp] | None = None) -> FastAPI:
-    """The whole service. The model is loaded when the application starts, beside the first requests.
+    """Create the whole service. The model loads in the background when the application starts.
 
     `settings`: default: those of the environment. `page`: wraps the routes, to serve more addresses beside them.
     `app.state.context` holds the parts. Raises `UsageError` where the settings do not fit.
@@ -27,7 +27,7 @@ def create_app(settings: Settings | None = None, page: Callable[[ASGIApp, Contex
         version=__version__,
         description="Reads pages of handwriting: an image in, lines of text with places and confidences out.",
         lifespan=context.running,
-        docs_url=None,  # its page would load scripts from elsewhere; routes/api.py has one that loads nothing
+        docs_url=None,  # FastAPI's page loads scripts from elsewhere; the one in routes/api.py loads nothing
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -36,7 +36,7 @@ def create_app(settings: Settings | None = None, page: Callable[[ASGIApp, Contex
         app.include_router(group.router(context))
     app.include_router(api.router())
     answer_errors(app, context.metrics)
-    # The first one added is the innermost.
+    # The middleware added first is the innermost.
     if page is not None:
         app.add_middleware(page, context=context)  # type: ignore[call-arg]
     if context.settings.cors:

@@ -32,7 +32,7 @@ from text_recognizer.service.settings import FEEDBACK_OFF, PREFIX, Settings
 log = logging.getLogger(__name__)
 
 LIMIT = 6 * 2**20
-"""Largest event and answer of Lambda, bytes of JSON."""
+"""The largest event and the largest answer that Lambda accepts, in bytes of JSON."""
 _START_SECONDS = 9.0  # Lambda stops an instance that has not started within ten, and starts another
 _ORIGINAL = ("image_url", "image")
 _SEND = 'send {"image_url": …} or {"image": "data:…"}'
@@ -42,7 +42,7 @@ class Function:
     """The started application with its model loaded; called with each event and its context."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        # Files that are written there are lost with the instance.
+        # An instance takes the files written on it with it, so feedback is off unless a store is configured.
         known = settings is not None or os.environ.get(f"{PREFIX}FEEDBACK", "").strip()
         app = create_app(settings if known else Settings.from_environment(feedback=FEEDBACK_OFF))
         # Mangum would start and stop the application for every event; this starts it once.
@@ -58,7 +58,7 @@ class Function:
         self._lifespan.__exit__(None, None, None)
 
     def __call__(self, event: Any, context: Any = None) -> dict[str, Any]:
-        """The answer to `event`, in the form that its sender expects."""
+        """Answer `event` in the form that its sender expects."""
         if not isinstance(event, dict):
             return _problem(RequestError(f"the event is not an object; {_SEND}"))
         if "requestContext" not in event:

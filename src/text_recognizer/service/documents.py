@@ -1,4 +1,4 @@
-"""Documents of several pages: a page is read when it is its turn, and the answer grows with the pages that are read."""
+"""Documents of several pages. They take turns page by page, and each page is sent as soon as it is read."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from text_recognizer.service.workers import Workers
 from text_recognizer.sheets import about_document, make_sheet
 
 MEDIA_TYPE = "application/x-ndjson"
-RETRY_AFTER = 5.0  # seconds, where too many documents are read: a page takes about one
-PAGE_PIXELS = 16_000_000  # of a page of a PDF, which may be drawn at any size: A2 at 200 pixels an inch
-PAGE_SECONDS = 5.0  # of the processor to draw a page of a PDF; a map needs one or two
-PAGE_MEMORY = 2**30  # bytes, beside the PDF
-CLOCK_SECONDS = 20.0  # beyond those of the processor, for a process that waits and does nothing
-PATIENCE = 0.5  # seconds before a page comes again that found the queue full
-NO_TIMINGS = {"queued": 0.0, "layout": 0.0, "recognition": 0.0, "total": 0.0}  # nothing was recognised
+RETRY_AFTER = 5.0  # seconds, when too many documents are being read; a page takes about one second
+PAGE_PIXELS = 16_000_000  # limit for a PDF page, which could be drawn at any size; A2 at 200 pixels an inch
+PAGE_SECONDS = 5.0  # processor time to draw a PDF page; a map needs one or two
+PAGE_MEMORY = 2**30  # bytes, in addition to the PDF
+CLOCK_SECONDS = 20.0  # in addition to the processor time, for a process that waits and does nothing
+PATIENCE = 0.5  # seconds until a page that found the queue full is submitted again
+NO_TIMINGS = {"queued": 0.0, "layout": 0.0, "recognition": 0.0, "total": 0.0}  # for pages that were not recognised
 _HEADS = (b"PK\x03\x04", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a client asks for; fields as those of `/v1/read`."""
+    """The options of a request; the fields match the parameters of `/v1/read`."""
 
     mode: Mode
     language: str | None = None
@@ -60,9 +60,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class ReadPage:
-    """A page of a document, or the error that stands in its place. A page whose text is embedded has no job.
+    """A page of a document, or the error that replaces it. A page with embedded text has no job.
 
-    `image`: where its picture may be needed.
+    `image`: set if the answer may need the picture.
     """
 
     reference: PageReference
@@ -73,7 +73,7 @@ class ReadPage:
 
 
 class Documents:
-    """Reads documents with the engine. A few pages of each are in hand at a time, so that others get their turn."""
+    """Reads documents with the engine. Only a few pages of each are in progress, so that others get their turn."""
 
     def __init__(self, settings: Settings, engine: Engine, feedback: FeedbackService) -> None:
         self._settings, self._engine, self._feedback = settings, engine, feedback
@@ -82,19 +82,19 @@ class Documents:
         self._end: float | None = None
 
     def stop(self) -> None:
-        """Read only pages that can be read within the deadline, from now on; the others are refused with `NotReady`.
+        """Read on for one deadline from now; later pages are refused with `NotReady`.
 
-        A document may take longer than the service has until it ends.
+        A document may take longer than the time that the service has left.
         """
         if self._end is None:
             self._end = time.monotonic() + self._settings.deadline
 
     @contextmanager
     def turn(self) -> Iterator[Turn]:
-        """Around the reading of a document. Raises `Overloaded` where as many are read as may be.
+        """Hold one of the `settings.documents` places while a document is read. Raises `Overloaded` if all are taken.
 
-        Without it, the pages of many documents would wait for each other until the deadline of each. A client that is
-        slow to take its pages makes room.
+        Without this limit, the pages of many documents would delay each other past every deadline. If all places are
+        taken, the slowest client loses its place if it is slow enough.
         """
         if len(self._turns) >= self._settings.documents:
             slowest = max(self._turns, key=lambda turn: turn.client.seconds)
@@ -109,10 +109,10 @@ class Documents:
             self._turns.discard(turn)
 
     async def find(self, image: Image, wanted: Wanted, deadline: float, pdfs: PdfProcess) -> list[PageReference] | None:
-        """The pages of a PDF, an archive or a TIFF of several pages; None for an image.
+        """Find the pages of a PDF, an archive or a multi-page TIFF; None for an image.
 
-        `pdfs`: opens PDFs, and draws their pages afterwards. Raises `ImageRejected`: it cannot be opened, or has
-        more pages than are read; `RequestError` for `pages` that name none.
+        `pdfs`: opens PDFs, and later draws their pages. Raises `ImageRejected` if the document cannot be opened or has
+        too many pages, and `RequestError` if `pages` is not valid.
         """
         if not (_is_pdf(image.data) or image.data.startswith(_HEADS)):
             return None
@@ -130,11 +130,11 @@ class Documents:
 
     @staticmethod
     def is_document(image: Image) -> bool:
-        """Whether this is a PDF or an archive, by its first bytes; a TIFF may be either."""
+        """Whether the first bytes say that this is a PDF or an archive. A TIFF may be a document or an image."""
         return _is_pdf(image.data) or image.data.startswith(_HEADS[:1])
 
     def pdfs(self) -> PdfProcess:
-        """What opens and draws the PDFs of a request; a context manager."""
+        """The process that opens and draws the PDFs of a request; a context manager."""
         return PdfProcess(PAGE_SECONDS, PAGE_MEMORY, CLOCK_SECONDS, strict=True)
 
     def _found(self, image: Image, wanted: Wanted, pdfs: PdfProcess) -> list[PageReference]:
@@ -149,7 +149,7 @@ class Documents:
         found = list(islice(pages, most + 1))
         if len(found) > most:
             raise ImageRejected(f"more than {most} pages; send the document again for each part, with ?pages=1-{most}")
-        # The document came as bytes and has no name but the one that its sender gives it.
+        # The document arrived as bytes: its only name is the one that the sender gave it.
         inside = (page.name.removeprefix("page").removeprefix("/") for page in found)
         names = (f"{image.source}/{name}" if name and image.source else name or image.source for name in inside)
         return [replace(page, name=name) for page, name in zip(found, names, strict=True)]
@@ -157,7 +157,7 @@ class Documents:
     async def read(
         self, pages: list[PageReference], wanted: Wanted, pdfs: PdfProcess
     ) -> AsyncGenerator[ReadPage, None]:
-        """The pages in order, each as soon as it and those before it are read. Nothing is retried for long."""
+        """Yield the pages in order, each as soon as it and all earlier pages are read. Nothing is retried for long."""
         ahead = self._settings.reading_threads
         coming: deque[asyncio.Task[ReadPage]] = deque()
         left = iter(pages)
@@ -170,7 +170,7 @@ class Documents:
                 if not coming:
                     break
                 page = await coming.popleft()
-                if isinstance(page.error, NotReady):  # of those after it, only what is in hand may still be read
+                if isinstance(page.error, NotReady):  # of the later pages, only those in progress may still be read
                     stopped = page.error
                 yield page
             for reference in left:
@@ -214,7 +214,7 @@ class Documents:
                 job.drop()
 
     def _shows(self, wanted: Wanted) -> bool:
-        """Whether the pictures of pages may be needed once they are read; they take most of the memory."""
+        """Whether the answer may need the pictures of pages after they are read. They take most of the memory."""
         return wanted.pictures or self._feedback.open or formats.get_format(wanted.format).needs_picture
 
     def _load(self, reference: PageReference, pdfs: PdfProcess, colour: bool) -> LoadedImage:
@@ -230,7 +230,7 @@ class Documents:
     async def lines(
         self, pages: list[PageReference], wanted: Wanted, pdfs: PdfProcess, request_id: str, owner: str
     ) -> AsyncGenerator[bytes, None]:
-        """A line of JSON for each page: its number, and the page or the problem."""
+        """Yield a line of JSON for each page: its number, and the page or the problem."""
         async with aclosing(self.read(pages, wanted, pdfs)) as read:
             async for found in read:
                 reference = found.reference
@@ -244,7 +244,7 @@ class Documents:
                     if wanted.pictures or (self._feedback.open and found.job):
                         picture = await self._workers.run(self._picture, found, pdfs)
                         if found.job:
-                            with suppress(TextRecognizerError):  # feedback is away: reading goes on
+                            with suppress(TextRecognizerError):  # reading continues without the store of feedback
                                 await self._feedback.remember(own_id, owner, found.page, found.job, picture.data)
                         if wanted.pictures:
                             kind = "jpeg" if picture.data[:2] == b"\xff\xd8" else "png"
@@ -259,9 +259,9 @@ class Documents:
     async def document(
         self, pages: list[PageReference], wanted: Wanted, pdfs: PdfProcess
     ) -> tuple[bytes, list[PageReference]]:
-        """The whole in the format that is wanted, and the pages that are not in it since they could not be read.
+        """Return the document in the requested format, and the pages that are missing because they could not be read.
 
-        Raises the first of their errors where none could be read, and `NotReady` where the service stops meanwhile.
+        Raises the first error if no page could be read, and `NotReady` if the service stops meanwhile.
         """
         chosen = formats.get_format(wanted.format)
         out, failed, writer, first_error = BytesIO(), list[PageReference](), None, None

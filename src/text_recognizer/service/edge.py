@@ -56,7 +56,7 @@ class Edge:
                 await self._app(scope, receive, numbered)
         except ClientDisconnect:
             status = status or _GONE
-        except asyncio.CancelledError:  # the server stops, and its time for requests is over
+        except asyncio.CancelledError:  # the server stops, and the time to finish requests is over
             if not status:
                 self._metrics.refused.labels(NotReady.code).inc()
                 stopped = NotReady("the service stopped before this was done; try again", retry_after=1)
@@ -64,7 +64,7 @@ class Edge:
         except Exception:
             log.exception("request %s failed", request_id)
             if status:
-                raise  # the answer has begun: only the connection can be closed
+                raise  # the answer has begun, so all that is left is to close the connection
             self._metrics.refused.labels(Broken.code).inc()
             await problem(Broken(), request_id)(scope, receive, numbered)
         finally:
@@ -74,7 +74,7 @@ class Edge:
 
 
 def answer_errors(app: FastAPI, metrics: Metrics) -> None:
-    """Let `app` answer the errors of requests with problem documents."""
+    """Make `app` answer failed requests with problem documents."""
 
     @app.exception_handler(TextRecognizerError)
     async def refused(request: Request, error: Exception) -> Response:

@@ -1,9 +1,9 @@
-"""The work behind the service: a bounded queue of pages, and threads that lay them out and read their lines.
+"""The engine of the service: a bounded queue of pages, and threads that lay them out and read their lines.
 
-A page is first laid out (decoded, its lines found and cut out), then its lines go into one pool with those of other
-pages, from which batches are read. Each thread takes the next step; ONNX Runtime runs on that thread alone, so as many
-steps run at once as there are cores. Steps are short: between them the engine notices that a client has gone or a
-deadline is over, and drops the rest of that page.
+A page is first laid out: it is decoded, and its lines are found and cropped. Its lines then join the lines of other
+pages in one pool, from which batches are read. Each thread takes the next step. ONNX Runtime runs on that thread only,
+so there is one step for each core. Steps are short: between them the engine notices that a client has disconnected or
+a deadline has passed, and drops the rest of that page.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ from text_recognizer.service.settings import Settings
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# Lines of a batch: larger ones save little (docs/serve/service.md), and a step of the accurate mode must not take long.
+# Lines in a batch: larger batches save little (docs/serve/service.md), and a step in accurate mode must stay short.
 BATCH: dict[Mode, int] = {"fast": 16, "accurate": 8}
-# Shares of the time until its deadline that a page may be expected to take: when it comes, and while it waits. Costs
-# vary, by twice where other programs need the cores: with one share for both, a page would be admitted, wait, and be
-# refused after all.
+# A page is refused if it is expected to take more than this share of its remaining time: the first on arrival, the
+# second while it waits. Costs vary, by a factor of two when other programs use the cores. With the same share for
+# both, a page would be admitted, wait, and be refused after all.
 PUNCTUAL, PATIENT = 0.5, 0.9
 LEARNING = 0.3  # weight of the latest page in the running mean of costs
-STUCK = 3.0  # a step that takes this many deadlines will never end
-STOP_SECONDS = 4.0  # that the steps in hand have, all together, when the service stops
-RETRY_SECONDS = 5.0  # between attempts to load a model that cannot be loaded
+STUCK = 3.0  # a step that takes longer than this many deadlines will never end
+STOP_SECONDS = 4.0  # for all steps in progress together, when the service stops
+RETRY_SECONDS = 5.0  # between attempts to load a model
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Outlines of the lines that were found on an image of this size; some of them may turn out to be empty."""
+    """Outlines of the lines found on an image of this size. Some of them may turn out to be empty."""
 
     width: int
     height: int
@@ -63,20 +63,20 @@ class Layout:
 
 @dataclass(eq=False)
 class Job:
-    """A page in progress. Threads fill it, the coroutine that submitted it waits for it."""
+    """A page in progress. Threads fill it in; the coroutine that submitted it waits for it."""
 
     image: bytes | LoadedImage
     mode: Mode
     deadline: float  # of time.monotonic()
     loop: asyncio.AbstractEventLoop
     forget: Callable[[Job], None]
-    language: str | None = None  # requested; after the layout, the one that the page is read in
-    streamed: bool = False  # somebody waits for the layout and each line; telling them wakes the event loop each time
+    language: str | None = None  # the requested language; after the layout, the language that the page is read in
+    streamed: bool = False  # a caller waits for the layout and each line; each report wakes the event loop
     came: float = field(default_factory=time.monotonic)
     page: asyncio.Future[Page] = field(init=False)
     laid_out: asyncio.Future[Layout] = field(init=False)
     lines: asyncio.Queue[tuple[int, Line] | None] = field(init=False, default_factory=asyncio.Queue)
-    # What follows belongs to the threads.
+    # The fields below belong to the threads.
     reader: Reader | None = None
     layout: LaidOut | None = None
     read: list[Line | None] = field(default_factory=list)
@@ -89,23 +89,23 @@ class Job:
 
     def __post_init__(self) -> None:
         self.page, self.laid_out = self.loop.create_future(), self.loop.create_future()
-        for future in (self.page, self.laid_out):  # a caller that gave up must not log errors
+        for future in (self.page, self.laid_out):  # asyncio must not log errors for a caller that gave up
             future.add_done_callback(lambda f: f.cancelled() or f.exception())
 
     def drop(self) -> None:
-        """Give the page up: lines that are not read yet never will be."""
+        """Abandon the page: its remaining lines will not be read."""
         self.forget(self)
 
     async def wait(self) -> Page:
-        """The page. Raises `ImageRejected`, `DeadlineExceeded`, `Broken`, `NotReady`."""
+        """Wait for the page and return it. Raises `ImageRejected`, `DeadlineExceeded`, `Broken`, `NotReady`."""
         return await self._in_time(_of(self.page))
 
     async def wait_for_layout(self) -> Layout:
-        """The outlines of the lines, as soon as they are known; of a job that is streamed. Raises as `wait` does."""
+        """Return the outlines of the lines as soon as they are known; for streamed jobs. Raises as `wait` does."""
         return await self._in_time(_of(self.laid_out))
 
     async def stream(self) -> AsyncIterator[Line]:
-        """The lines of a job that is streamed, in their order, each as soon as it and those before it are read.
+        """Yield the lines of a streamed job in order, each as soon as it and all earlier lines are read.
 
         Raises as `wait` does.
         """
@@ -196,11 +196,11 @@ class Engine:
     # --------------------------------------------------------------------------------------------- for the service
 
     def start(self) -> None:
-        """Start the threads and return at once; `ready` is true when the model is loaded and warm."""
+        """Start the threads and return at once; `ready` becomes true when the model is loaded and warm."""
         cv2.setNumThreads(1)  # the threads here are the parallelism
         heap.share_one()
-        share_python()  # the event loop needs it some times for a request
-        # Pillow warns about oddities in files that it can read, and Python stores each warning forever.
+        share_python()  # the event loop needs the interpreter's lock several times for each request
+        # Pillow warns about oddities in files that it can read, and Python keeps each warning forever.
         warnings.filterwarnings("ignore", module="PIL")
         self._start(self._keep_model, "model")
         self._start(partial(heap.return_free, lambda: self._steps, self._closing), "memory")
@@ -208,7 +208,7 @@ class Engine:
             self._start(self._work, f"reader-{number}")
 
     def stop(self) -> None:
-        """End the threads after their current steps; pages that still wait fail with `NotReady`."""
+        """End the threads after their current steps; unfinished pages fail with `NotReady`."""
         self._closing.set()
         with self._changed:
             left = [*self._waiting, *self._working]
@@ -227,7 +227,7 @@ class Engine:
 
     @property
     def stuck(self) -> bool:
-        """Whether all threads hang for so long that only a new process will help."""
+        """Whether all threads have been stuck for so long that only a new process will help."""
         late = time.monotonic() - STUCK * self.settings.deadline
         busy = list(self._busy.values())
         return len(busy) == self.settings.reading_threads and all(began < late for began in busy)
@@ -241,9 +241,9 @@ class Engine:
         *,
         streamed: bool = False,
     ) -> Job:
-        """Put an image, encoded or decoded, into the queue, from within an event loop.
+        """Put an image, encoded or decoded, into the queue; call it within an event loop.
 
-        `streamed`: its layout and its lines are waited for, not only its page.
+        `streamed`: report the layout and each line, not only the page.
         Raises `NotReady`, `Overloaded`, `LanguageUnknown`.
         """
         reader = self.reader
@@ -264,13 +264,13 @@ class Engine:
         return job
 
     def _left(self, job: Job) -> float:
-        """Thread seconds that a page will still take."""
+        """Thread seconds that a page is expected to take from now on."""
         return max(0.1 * self._costs[job.mode], self._costs[job.mode] - job.cost)
 
     def _is_late(self, job: Job, ahead: float, share: float) -> bool:
-        """Whether a page takes more than `share` of its time, behind others that take `ahead` thread seconds.
+        """Whether a page would take more than `share` of its time, behind others that take `ahead` thread seconds.
 
-        Such a page is refused at once: waiting in vain is worse, and would delay pages that can be answered in time.
+        Such a page is refused at once. To wait in vain is worse, and it would delay pages that can be answered in time.
         """
         seconds = (ahead + self._costs[job.mode]) / self.settings.reading_threads
         return ahead > 0 and seconds > share * (job.deadline - time.monotonic())
@@ -280,7 +280,7 @@ class Engine:
         return Overloaded("too many pages wait to be read; try again later", retry_after=min(60.0, wait))
 
     def _learn(self, job: Job) -> None:
-        """Learn the cost of a page from one that is done, and refuse waiting pages that will now be late."""
+        """Update the expected cost of a page from a finished one, and refuse waiting pages that will now be late."""
         late: list[tuple[Job, float]] = []
         with self._changed:
             self._costs[job.mode] += LEARNING * (job.cost - self._costs[job.mode])
@@ -297,7 +297,7 @@ class Engine:
             self._fail(refused, self._overloaded(ahead))
 
     def statistics(self, image: LoadedImage, page: Page) -> dict[str, float]:
-        """The statistics of an image and its page, as those of a job."""
+        """The statistics of an image and its page, the same as those of a job."""
         reader = self.reader
         wording = Wording("") if reader is None else self._wordings[reader]
         return {**image_statistics(image.gray), **page_statistics(page, wording)}
@@ -322,7 +322,7 @@ class Engine:
             self._count()
             try:
                 step()
-            except Exception:  # steps report the failures of their pages; a thread must survive any other
+            except Exception:  # steps report the failures of their pages; the thread must survive any other error
                 log.exception("a step of reading failed")
             finally:
                 self._busy.pop(me, None)
@@ -330,9 +330,9 @@ class Engine:
                 self._count()
 
     def _next_step(self) -> Callable[[], None] | None:
-        """The next step, taken out of the queues; called with the lock."""
+        """Take the next step out of the queues; the caller holds the lock."""
         reader = self.reader
-        # Lines of several pages fill a batch; no more pages are begun than that needs.
+        # Lines of several pages fill a batch. Begin no more pages than that needs.
         if self._waiting and reader is not None and len(self._lines) < BATCH[self._waiting[0].mode]:
             job = self._waiting.popleft()
             self._working.add(job)
@@ -351,7 +351,7 @@ class Engine:
         return partial(self._read, batch)
 
     def _forget(self, job: Job) -> None:
-        """Remove a page that nobody waits for, unless it is done already."""
+        """Remove a page that nobody waits for any more, unless it is done."""
         with self._changed:
             if job in self._working:
                 self._working.discard(job)
@@ -408,7 +408,7 @@ class Engine:
                 crops, jobs[0].mode, only_writing=True
             )
         except Exception:
-            if len(jobs) > 1:  # one page must not fail the others
+            if len(jobs) > 1:  # one bad page must not fail the others
                 for job in jobs:
                     self._read([item for item in batch if item[0] is job])
                 return
@@ -492,7 +492,7 @@ class Engine:
         return status.st_mtime_ns, status.st_ino
 
     def _load(self) -> bool:
-        """Load the model that the settings name, if it is not loaded. Returns whether it reads from now on."""
+        """Load the model that the settings name, if it is not loaded yet. Returns whether it is in use now."""
         before = self.reader
         try:
             if before is not None and self._names(before):
@@ -526,7 +526,7 @@ async def _of(future: asyncio.Future[T]) -> T:
 
 
 def _warm(reader: Reader) -> None:
-    """Load all that reading needs, so that the model's files may be removed afterwards."""
+    """Load everything that reading needs, so that the model's files may be removed afterwards."""
     page = np.full((200, 480), 235, np.uint8)
     cv2.putText(page, "the quick brown fox", (30, 110), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 1.3, 40, 2, cv2.LINE_AA)
     reader.lay_out(page)
@@ -534,4 +534,4 @@ def _warm(reader: Reader) -> None:
     for mode in modes:
         reader.recognizer.read_lines([page], mode)
     for language in reader.languages:
-        _ = reader.recognizer.in_language(language).language  # the networks are the same in all
+        _ = reader.recognizer.in_language(language).language  # all languages share the networks

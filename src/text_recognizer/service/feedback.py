@@ -1,4 +1,4 @@
-"""Feedback over HTTP: accepted, stored, deleted; and the readings that are stored without feedback."""
+"""Feedback over HTTP: accept, store and delete it; also store the sampled readings without feedback."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_TEXT, MAX_COMMENT, MAX_LINES = 20_000, 2_000, 2_000
-MARKS = 30  # on one letter, as in Unicode's Stream-Safe Text Format: NFC takes time quadratic in them
+MARKS = 30  # on one letter, as in Unicode's Stream-Safe Text Format: NFC takes quadratic time in their number
 STORE_SECONDS = 15.0  # for one operation
 STORE_THREADS, STORE_WAITING = 4, 64
 RETRY_AFTER = 5.0
 EXPIRE_SECONDS = 3600.0
 MEASURE_SECONDS = 60.0  # between two measurements of the store
-ALERTS_SECONDS = 15.0  # how old the alerts in /metrics may be
+ALERTS_SECONDS = 15.0  # maximum age of the alerts in /metrics
 _FORGET_SECONDS = 10.0
-_ALERTS_PATIENCE = 0.2  # of /metrics
+_ALERTS_PATIENCE = 0.2  # seconds that /metrics waits for them
 
 
 @dataclass(frozen=True)
 class _Claim:
-    """A reading as the client describes it, checked."""
+    """A reading as the client describes it, after checks."""
 
     page: Page | None
     image: bytes | None
@@ -69,16 +69,16 @@ class _Claim:
 
 
 class FeedbackService:
-    """Stores feedback, and remembers readings for it. The store works on threads; its failures are logged and counted.
+    """Stores feedback, and remembers readings for it. The store runs on threads; its failures are logged and counted.
 
-    Raises `UsageError` where the settings name a store that cannot be used.
+    Raises `UsageError` if the settings name a store that cannot be used.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, engine: Engine) -> None:
         self._settings, self._metrics, self._engine = settings, metrics, engine
         self._store: Store | None = None
         if settings.feedback != FEEDBACK_OFF:
-            # Late: the start of a function that uses no database must not wait for SQLAlchemy.
+            # Imported late, so that a serverless function without a database starts without SQLAlchemy.
             from text_recognizer.feedback.store import Store
 
             self._store = Store.open(settings.feedback, settings.feedback_images)
@@ -86,8 +86,8 @@ class FeedbackService:
         self._failures = Failures(metrics)
         self._log = ReadingsLog(self._store, settings.log_content, self._failures) if self._store else None
         self._workers = Workers("feedback", STORE_THREADS, STORE_WAITING - STORE_THREADS)
-        self._decoding = threading.Lock()  # a page takes hundreds of megabytes while it is decoded
-        self._used = 0  # bytes of the store, as last measured, and stored since
+        self._decoding = threading.Lock()  # decoding a page takes hundreds of megabytes, so one at a time
+        self._used = 0  # bytes in the store: the last measurement and what was stored since
         self._tasks: set[asyncio.Task[None]] = set()
         self._alerts_at = -ALERTS_SECONDS
         self._alerts: asyncio.Task[None] | None = None
@@ -98,7 +98,7 @@ class FeedbackService:
         return self._store is not None
 
     def start(self) -> None:
-        """Start the tasks in the background; call it within the event loop."""
+        """Start the background tasks; call it within the event loop."""
         if self._log is not None:
             self._log.start()
             self._spawn(self._forget_old())
@@ -107,7 +107,7 @@ class FeedbackService:
                 self._spawn(self._expire())
 
     async def stop(self) -> None:
-        """End the tasks, and store the readings that wait."""
+        """End the tasks, and store the waiting readings."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -119,7 +119,7 @@ class FeedbackService:
     # -------------------------------------------------------------------------------------------------- readings
 
     async def remember(self, request_id: str, owner: str, page: Page, job: Job, image: bytes) -> None:
-        """Remember a reading, and store it where the settings require it; returns when it may be answered."""
+        """Remember a reading, and store it if it is sampled. Returns when the answer may be sent."""
         if self._log is None or not (self._settings.remember_seconds or self._settings.log_readings):
             return
         reading = Remembered(request_id, page, job.mode, image, dict(job.statistics), job.timings(), owner=owner)
@@ -135,7 +135,7 @@ class FeedbackService:
     # -------------------------------------------------------------------------------------------------- feedback
 
     async def submit(self, content: Any, image: bytes | None, owner: str) -> tuple[schema.FeedbackAnswer, bool]:
-        """Store feedback as a client sent it. Returns what is stored, and whether it is new.
+        """Store the feedback that a client sent. Returns the answer, and whether the feedback is new.
 
         Raises `FeedbackOff`, `RequestError`, `FeedbackRefused`, `UnknownRequest`, `FeedbackAway`, `ImageRejected`.
         """
@@ -187,7 +187,7 @@ class FeedbackService:
         return answer, stored.new
 
     async def delete(self, request_id: str, owner: str) -> None:
-        """Delete all that is stored of a reading. Raises `FeedbackOff`, `UnknownRequest`, `FeedbackAway`."""
+        """Delete everything stored about a reading. Raises `FeedbackOff`, `UnknownRequest`, `FeedbackAway`."""
         store, readings_log = self.required(), self._log
         assert readings_log is not None
 
@@ -201,7 +201,7 @@ class FeedbackService:
         self._metrics.remembered.set(self._recent.bytes)
 
     def required(self) -> Store:
-        """The store. Raises `FeedbackOff` where there is none."""
+        """The store. Raises `FeedbackOff` if there is none."""
         if self._store is None:
             raise FeedbackOff("this service accepts no feedback; ask its operator to set TEXT_RECOGNIZER_FEEDBACK")
         return self._store
@@ -226,10 +226,10 @@ class FeedbackService:
         written = {*"".join(feedback.lines or ()), *(feedback.text or "")}
         return sorted(written - known) if reader is not None else []
 
-    # ---------------------------------------------------------------------------------------------- alerts, old things
+    # --------------------------------------------------------------------------------------------- alerts, expiry
 
     async def update_alerts(self) -> None:
-        """Update the alerts of /metrics, or leave them as they are where the store is slow."""
+        """Update the alerts of /metrics, or leave them unchanged while the store is slow."""
         if self._store is None:
             return
         if self._alerts is None and time.monotonic() - self._alerts_at >= ALERTS_SECONDS:
@@ -281,7 +281,7 @@ class FeedbackService:
     # ------------------------------------------------------------------------------------------------------- the store
 
     async def _do(self, operation: str, work: Callable[[], T], seconds: float = STORE_SECONDS) -> T:
-        """The result of `work`, on a thread. Raises `FeedbackAway` where the store fails or is too slow."""
+        """Run `work` on a thread and return its result. Raises `FeedbackAway` if the store fails or is too slow."""
         try:
             return await self._workers.run(work, deadline=time.monotonic() + seconds)
         except Overloaded:
@@ -300,7 +300,7 @@ class FeedbackService:
 
 
 def sample(request_id: str) -> float:
-    """From 0 to 1, the same for each attempt of a request: all of them are stored, or none."""
+    """A number from 0 to 1 that is the same for every attempt of a request: either all are stored or none."""
     return int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:6]) / 2**48
 
 
@@ -319,7 +319,7 @@ def _parsed(content: Any) -> schema.FeedbackRequest:
 
 
 def _checked(sent: schema.FeedbackRequest) -> Feedback:
-    """Raises `FeedbackRefused` where it is empty, too long or not plain text."""
+    """The feedback to store. Raises `FeedbackRefused` if it is empty, too long or not plain text."""
     if len(sent.comment) > MAX_COMMENT:
         raise FeedbackRefused(f"the comment has {len(sent.comment):,} characters; shorten it to {MAX_COMMENT:,}")
     length = len(sent.text or "") + sum(map(len, sent.lines or ()))

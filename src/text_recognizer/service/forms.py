@@ -1,4 +1,4 @@
-"""Forms from strangers: a body in memory, taken apart in linear time."""
+"""Untrusted forms: a body in memory, parsed in linear time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ FIELDS = 8
 
 
 async def parse(content_type: str, body: bytes, files: int) -> FormData:
-    """The form in `body` with at most `files` files. Raises `RequestError`."""
+    """Parse the form in `body`, with at most `files` files. Raises `RequestError`."""
 
     async def stream() -> AsyncIterator[bytes]:
         yield body
 
-    # Only the boundary is passed on: a charset such as punycode takes time quadratic in the length of a field.
+    # Pass on only the boundary: decoding a charset such as punycode takes quadratic time in the length of a field.
     _, options = parse_options_header(content_type)
     header = b"multipart/form-data" + (b"; boundary=" + options[b"boundary"] if b"boundary" in options else b"")
     parser = MultiPartParser(
@@ -30,7 +30,7 @@ async def parse(content_type: str, body: bytes, files: int) -> FormData:
         max_fields=FIELDS,
         max_part_size=len(body) + 1,
     )
-    parser.spool_max_size = len(body) + 1  # it is in memory already; nothing goes to disk
+    parser.spool_max_size = len(body) + 1  # the body is in memory already; write nothing to disk
     try:
         return await parser.parse()
     except MultiPartException as error:

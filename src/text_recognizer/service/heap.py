@@ -1,4 +1,4 @@
-"""Memory: one heap of the C library for all threads, free memory returned to the system, what lasts not searched."""
+"""Memory: one C heap for all threads, free memory returned to the system, lasting objects hidden from the collector."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-TRIM_SECONDS = 5.0  # between two checks; returning memory takes some hundredths of a second
-_M_ARENA_MAX = -8  # of malloc.h
+TRIM_SECONDS = 5.0  # between two checks; returning memory takes a few hundredths of a second
+_M_ARENA_MAX = -8  # from malloc.h
 
 
 def share_one() -> None:
-    """Let threads that start from now on share one heap (glibc only).
+    """Make threads that start from now on share one heap (glibc only).
 
-    By default each thread has its own heap, and other threads cannot use what it freed.
+    By default each thread has its own heap, and other threads cannot use the memory that it frees.
     """
     if "MALLOC_ARENA_MAX" not in os.environ:
         with suppress(AttributeError):
@@ -25,9 +25,9 @@ def share_one() -> None:
 
 
 def return_free(steps: Callable[[], int], closing: threading.Event) -> None:
-    """Return free memory while `steps`, a count of the work done, changes; ends when `closing` is set.
+    """Return free memory to the system whenever `steps`, a count of the work done, has changed, until `closing` is set.
 
-    Pages of all sizes leave holes in the heap, which glibc retains: 300 MB were resident and 70 in use.
+    Pages of all sizes leave holes in the heap, and glibc keeps them: with 70 MB in use, 300 MB were resident.
     """
     trim = getattr(c_library(), "malloc_trim", None)
     seen = steps()
@@ -38,11 +38,11 @@ def return_free(steps: Callable[[], int], closing: threading.Event) -> None:
 
 
 def settle() -> None:
-    """What exists now lasts, so Python need not search it for garbage again; for a model or a page just loaded.
+    """Exclude all existing objects from garbage collection; call it after a model or the web page is loaded.
 
-    Such a search takes 0.1 s and holds Python's lock, so every request waits meanwhile.
+    A collection over them takes 0.1 s and holds Python's lock, so every request would wait.
     """
-    gc.unfreeze()  # what an earlier model has left is garbage by now
+    gc.unfreeze()  # the remains of an earlier model are garbage by now
     gc.collect()
     gc.freeze()
 

@@ -1,4 +1,4 @@
-"""The bytes of an image from a request: counted as they arrive, never written to disk, never taken for a path."""
+"""The bytes of an image from a request: counted as they arrive, never written to disk, never treated as a path."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from text_recognizer.service.workers import Workers
 JSON = "application/json"
 RAW = ("image/", "application/octet-stream", "application/pdf", "application/zip")
 FETCHES = 32  # at the same time; each waits for another server
-IMAGE_VALUES, FEEDBACK_VALUES = 1000, 300_000  # in the JSON of an image, and of feedback with its page
-MAX_FEEDBACK = 8 * 2**20  # bytes of the JSON of feedback
-# A body that is too large is read and discarded up to here, so that clients that send first also get the answer.
+IMAGE_VALUES, FEEDBACK_VALUES = 1000, 300_000  # most JSON values with an image, and in feedback with its page
+MAX_FEEDBACK = 8 * 2**20  # most bytes of JSON in feedback
+# Read and discard a body that is too large up to here: some clients read the answer only after they have sent it all.
 DRAINED_BYTES, DRAINED_SECONDS = 64 * 2**20, 5.0
-# How files of images and PDFs begin: /v1/image passes on nothing else, so it is no way to other content of a network.
+# The first bytes of images and PDFs. /v1/image passes on nothing else, so it gives no access to other content.
 _PAGES = re.compile(
     rb"\x89PNG|\xff\xd8\xff|GIF8|BM|II[*+]\0|MM\0[*+]|RIFF....WEBP|\0\0\0\x0cjP|....ftyp|P[1-6]\s|%PDF-", re.DOTALL
 )
 
 
 def check_encoding(request: Request) -> None:
-    """Raises `WrongMediaType` for a body that is packed, of which nobody knows how much it becomes."""
+    """Raises `WrongMediaType` for a compressed body, because its real size is unknown."""
     if request.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
         raise WrongMediaType("the body has a Content-Encoding; send it as it is")
 
@@ -61,7 +61,7 @@ class Inputs:
         self._settings, self._metrics = settings, metrics
         self._held = 0
         self._fetchers = Workers("fetch", FETCHES, waiting=3 * FETCHES)
-        # Few at a time: each holds Python's lock, and the event loop must get it in between.
+        # Only a few at a time: each holds Python's lock, and the event loop needs it in between.
         self._parsers = Workers("parse", 2)
         self._rules = web.Rules(
             schemes=("http", "https") if settings.image_url_http else ("https",),
@@ -73,7 +73,7 @@ class Inputs:
     # ------------------------------------------------------------------------------------------------------ bodies
 
     async def body(self, request: Request, deadline: float) -> bytes:
-        """The whole body. `release` it afterwards.
+        """Read the whole body; call `release` with it afterwards.
 
         Raises `TooLarge`, `TooSlow`, `Overloaded`, `WrongMediaType`; `ClientDisconnect`.
         """
@@ -107,7 +107,7 @@ class Inputs:
         self._hold(-len(body))
 
     def hold(self, body: bytes) -> None:
-        """`body` is needed for longer than its request's context; `release` it once more."""
+        """Keep `body` counted for longer than its request's context; call `release` once more for it."""
         self._hold(len(body))
 
     def _hold(self, size: int) -> None:
@@ -115,7 +115,7 @@ class Inputs:
         self._metrics.buffered.set(self._held)
 
     async def _refuse_large(self, request: Request, expected: bool = False) -> None:
-        if not expected:  # a client that waits for "100 Continue" has sent nothing and listens
+        if not expected:  # a client that waits for "100 Continue" has sent nothing, so it reads the answer
             with suppress(TimeoutError, ClientDisconnect):
                 async with asyncio.timeout(DRAINED_SECONDS):
                     size = 0
@@ -128,7 +128,7 @@ class Inputs:
     # ------------------------------------------------------------------------------------------------------ images
 
     async def image(self, request: Request, body: bytes, deadline: float) -> Image:
-        """The image in the body of a request to /v1/read, by its media type."""
+        """Extract the image from the body of a request to /v1/read, according to its media type."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == JSON:
             return await self._from_json(await self._parsed(body, IMAGE_VALUES), deadline)
@@ -143,7 +143,7 @@ class Inputs:
         )
 
     async def original(self, body: bytes, deadline: float) -> Image:
-        """The image in a request of the original contract: JSON of any media type, sometimes inside a string."""
+        """The image in a request of the original contract: JSON of any media type, sometimes encoded twice."""
         content = await self._parsed(body, IMAGE_VALUES)
         if isinstance(content, str):
             content = await self._parsed(content.encode(errors="replace"), IMAGE_VALUES)
@@ -165,7 +165,7 @@ class Inputs:
             raise RequestError(f'"{key}" is not a string')
         if key == "image_url":
             return Image(await self._fetched(value, deadline), value)
-        # A string never names a file here: anything but a data URL is refused.
+        # A string is never a file name here: anything but a data URL is refused.
         if not value.startswith("data:"):
             raise RequestError('"image" is not a data URL; it should look like data:image/png;base64,…')
         return Image(await self._parsers.run(web.fetch, value, self._settings.max_bytes))

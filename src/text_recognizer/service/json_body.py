@@ -1,6 +1,6 @@
-"""JSON from strangers: the number of its values and its depth are checked before anything is parsed.
+"""Untrusted JSON: the number of values and the depth are checked before anything is parsed.
 
-A body of 20 MiB such as `[0,0,0,…]` becomes ten million Python objects, which take seconds and hundreds of megabytes.
+A 20 MiB body such as `[0,0,0,…]` becomes ten million Python objects, which take seconds and hundreds of megabytes.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 from text_recognizer.service.problems import RequestError
 
 DEPTH = 32
-# A string as a whole, so that what looks like structure within it does not count; each alternative takes linear time.
+# A string is one token, so that brackets and commas in it do not count. Each alternative takes linear time.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 
 
 def parse(body: bytes, values: int) -> Any:
-    """The content of `body`, UTF-8, with at most `values` values. Raises `RequestError`."""
-    # Every value but the first follows one of these: mostly the cheap count is enough.
+    """Parse `body`, JSON in UTF-8 with at most `values` values. Raises `RequestError`."""
+    # Every value but the first follows one of these characters, so the cheap count is usually enough.
     if body.count(b"[") + body.count(b"{") + body.count(b",") >= min(values, DEPTH):
         _check(body, values)
     try:

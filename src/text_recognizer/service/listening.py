@@ -1,4 +1,4 @@
-"""Shared by the service and the web page: the socket, the log, the limit of open files, and the end on SIGTERM."""
+"""Shared by the service and the web page: the socket, the log, the limit of open files, and shutdown on SIGTERM."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OPTIONS: Mapping[str, Any] = {
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A listening socket; its address is printed. Raises `UsageError` where the address cannot be used."""
+    """Open a listening socket and print its address. Raises `UsageError` if the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         sock = socket.create_server((host, port), family=family, backlog=2048)
@@ -44,7 +44,7 @@ def listening(host: str, port: int) -> socket.socket:
 def run(config: uvicorn.Config, sock: socket.socket) -> int:
     """Serve in this process until it is stopped. Returns the exit status."""
     server = uvicorn.Server(config)
-    # uvicorn finishes its requests, and then raises the signal again: that is not a failure.
+    # uvicorn finishes its requests and then raises the signal again, which is not a failure.
     signal.signal(signal.SIGTERM, _end)
     try:
         server.run(sockets=[sock])
@@ -69,7 +69,7 @@ def leave(status: int) -> NoReturn:
 
 
 class _Ended(BaseException):
-    """SIGTERM, where it is not uvicorn that handles it."""
+    """SIGTERM outside uvicorn's own handling."""
 
 
 def _end(*_: Any) -> None:
@@ -77,7 +77,7 @@ def _end(*_: Any) -> None:
 
 
 class Short(Filter):
-    """Cuts what a message is about: an address may have 60 KiB, and requests that cost nothing would fill the disk."""
+    """Shortens the arguments of log messages. An address may have 60 KiB, so cheap requests could fill the disk."""
 
     def filter(self, record: LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -86,7 +86,7 @@ class Short(Filter):
 
 
 def raise_limit_of_files() -> None:
-    """Each connection needs a file; the usual 1024 are too few for many slow clients."""
+    """Allow more open files. Each connection needs one; the usual limit of 1024 is too low for many slow clients."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -95,7 +95,7 @@ def raise_limit_of_files() -> None:
 
 
 def logging() -> dict[str, Any]:
-    """uvicorn's configuration of logging, with this package's messages. Long addresses are cut."""
+    """uvicorn's logging configuration, with this package's messages. Long addresses are cut."""
     config = copy.deepcopy(LOGGING_CONFIG)
     config["filters"] = {"short": {"()": "text_recognizer.service.listening.Short"}}
     config["handlers"]["access"]["filters"] = ["short"]

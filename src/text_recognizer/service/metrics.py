@@ -24,10 +24,10 @@ from text_recognizer.feedback.statistics import FEATURES
 
 SECONDS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 60)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
-# With several processes prometheus_client stores the numbers in files there, and one answer covers all of them.
+# With several processes, prometheus_client stores the numbers in files in this folder, and one answer covers them all.
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
-# The statistics of readings that are counted, and the upper ends of their buckets.
+# The reading statistics in the metrics, with the upper bounds of their buckets.
 STATISTICS: dict[str, tuple[float, ...]] = {
     "brightness": SHARES,
     "contrast": (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8),
@@ -42,7 +42,7 @@ STATISTICS: dict[str, tuple[float, ...]] = {
 
 
 class Alerts(Collector):
-    """A gauge for each rule of monitoring, with the outcome of its last check."""
+    """A gauge for each monitoring rule, with the result of its latest check."""
 
     def __init__(self) -> None:
         self.checks: Sequence[Check] = ()

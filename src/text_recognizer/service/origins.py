@@ -1,9 +1,9 @@
-"""Requests that a foreign web page makes a visitor's browser send, refused before anything else.
+"""Refuses requests that a foreign web page makes a visitor's browser send, before anything else happens.
 
-A browser sends a form of any page to any address, a service on this machine included, and asks for no permission first.
-It says where the request comes from: `Sec-Fetch-Site` (W3C Fetch Metadata), older ones by `Origin`. The rules are those
-of Go's net/http CrossOriginProtection. A page can also give its own name the address of this service (DNS rebinding);
-then `Host` is that name.
+A browser submits a form from any page to any address, including a service on this machine, without asking first. It
+states where the request comes from in `Sec-Fetch-Site` (W3C Fetch Metadata); older browsers send `Origin`. The rules
+are the same as in Go's net/http CrossOriginProtection. A page can also make its own name resolve to the address of
+this service (DNS rebinding); `Host` then has that name.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 def check(
     method: str, headers: Mapping[str, str], origins: tuple[str, ...] = (), hosts: tuple[str, ...] | None = ()
 ) -> None:
-    """Refuse a request that changes or costs something and that a foreign web page made a browser send.
+    """Refuse a request that a foreign web page made a browser send, if it changes or costs something.
 
-    `origins`: of pages that may send it, `*` for all. `hosts`: names of this service beside `localhost` and addresses;
-    None: all names. Raises `ForeignPage`.
+    `origins`: the origins of pages that may send it, `*` for all. `hosts`: names of this service in addition to
+    `localhost` and IP addresses; None: all names. Raises `ForeignPage`.
     """
     site, origin, host = (headers.get(name) for name in ("sec-fetch-site", "origin", "host"))
     if method in SAFE or (site is None and origin is None) or "*" in origins or origin in origins:
@@ -44,4 +44,4 @@ def _is_own(name: str, hosts: tuple[str, ...]) -> bool:
         ipaddress.ip_address(name.partition("%")[0])
     except ValueError:
         return False
-    return True  # nobody can give an address another meaning
+    return True  # an IP address cannot be made to resolve to something else

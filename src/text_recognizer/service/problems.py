@@ -1,6 +1,6 @@
-"""Errors as clients see them: RFC 9457 problem documents, whose type carries the project's error code.
+"""Errors as clients see them: RFC 9457 problem documents, whose type contains the project's error code.
 
-Details of a failure go to the log. A client gets the id of its request, but no stack trace and no path.
+The details of a failure go to the log. A client gets the id of its request, but no stack trace and no path.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TYPE_PREFIX = "urn:text-recognizer:problem:"
 
 
 class RequestError(TextRecognizerError):
-    """A request that cannot be served; `status` is the HTTP status, `retry_after` in seconds."""
+    """A request that cannot be served. `status` is the HTTP status; `retry_after` is in seconds."""
 
     status: ClassVar[int] = 400
     code = "bad-request"
@@ -31,7 +31,7 @@ class RequestError(TextRecognizerError):
 
 
 class TwoLengths(RequestError):
-    """The body has two lengths, so a proxy may see another end of the request than this service."""
+    """The body has two lengths, so a proxy may see the request end elsewhere than this service does."""
 
 
 class Unauthorized(RequestError):
@@ -77,7 +77,7 @@ class LanguageUnknown(RequestError):
 
 
 class FeedbackAway(RequestError):
-    """The store of feedback cannot be used now."""
+    """The store of feedback is currently unavailable."""
 
     status = 503
     code = "feedback-unavailable"
@@ -119,7 +119,7 @@ class Overloaded(RequestError):
 
 
 class RateLimited(RequestError):
-    """One client sends more requests than it may."""
+    """A client exceeds its request rate."""
 
     status = 429
     code = "rate-limited"
@@ -172,13 +172,13 @@ def described(error: TextRecognizerError, request_id: str) -> dict[str, Any]:
     """The problem document of `error`."""
     if isinstance(error, ImageRejected):
         return body(422, error.code, str(error), request_id)
-    # A client cannot correct the model, the disk or the arguments, and the message may name a path.
+    # A client cannot fix the model, the disk or the arguments, and the message may contain a path.
     known = error if isinstance(error, RequestError) else Broken()
     return body(known.status, known.code, str(known), request_id)
 
 
 def unserved(error: HTTPException, request_id: str) -> Response:
-    """The answer where no route serves a request or its method."""
+    """The answer to a request that no route, or no method of it, serves."""
     code, detail = _UNSERVED.get(error.status_code, ("bad-request", "the request cannot be understood"))
     return document(error.status_code, code, detail, request_id, dict(error.headers or {}))
 
@@ -192,7 +192,7 @@ def body(status: int, code: str, detail: str, request_id: str) -> dict[str, Any]
         "type": TYPE_PREFIX + code,
         "title": HTTPStatus(status).phrase,
         "status": status,
-        # What a client sent may be quoted in it: line breaks and marks of direction must not get into anybody's log.
+        # The detail may quote what a client sent. Line breaks and direction marks must not get into anybody's log.
         "detail": "".join(c if c.isprintable() else ascii(c)[1:-1] for c in detail),
         "code": code,
         "request_id": request_id,

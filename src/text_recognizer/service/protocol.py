@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 for clients of all kinds: timeouts, half-closed connections, answers that leave at once."""
+"""uvicorn's HTTP/1.1, hardened for all kinds of clients: timeouts, half-closed connections, no delayed answers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import ClassVar
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-# A chunk costs the event loop microseconds, however small it is: 2 MiB of them, each with one byte, would keep it for
-# seconds. A body may have so many of any size, and one more for each so many bytes.
+# A chunk costs the event loop microseconds, however small it is: 2 MiB of one-byte chunks would block it for seconds.
+# A body may have `CHUNKS` chunks of any size, and one more for every `CHUNK_BYTES` bytes.
 CHUNKS, CHUNK_BYTES = 4096, 256
 MAX_HEAD = 2**16  # bytes
-DISCARDED = 64 * 2**20  # bytes of a body that come after its answer; clients that send first then get the answer too
-STOPPING = "text_recognizer.stopping"  # in the state of the lifespan: what is called when the server begins to stop
+DISCARDED = 64 * 2**20  # bytes of a body accepted after its answer: some clients read only after they have sent it all
+STOPPING = "text_recognizer.stopping"  # key in the lifespan state: a callback for when the server begins to stop
 
 
 class _Connection(h11.Connection):
-    """Refuses bodies in very small chunks, as what is not HTTP."""
+    """Treats bodies in very small chunks as invalid HTTP."""
 
     _left = CHUNKS * CHUNK_BYTES
 
@@ -38,12 +38,12 @@ class _Connection(h11.Connection):
 class TimeoutProtocol(H11Protocol):
     """Closes the connection if a request's headers are incomplete, or an answer is not read, after `seconds`.
 
-    So it does where a body goes on after its answer, for that long or for `DISCARDED` bytes. The deadline of a request
-    limits its body. A client that ends its side of the connection after the request still gets its answer.
+    It also does so if a body continues after its answer, for that long or for `DISCARDED` bytes. The request's deadline
+    limits its body. A client that closes its side of the connection after the request still gets its answer.
     """
 
     seconds: ClassVar[float] = 20.0
-    gone_seconds: ClassVar[float] = 0.1  # between two looks whether a client that ended its side is still there
+    gone_seconds: ClassVar[float] = 0.1  # between two checks whether a client that closed its side is still there
     _ended = False
     _discarded = 0
     _header_timer: asyncio.TimerHandle | None = None
@@ -54,8 +54,8 @@ class TimeoutProtocol(H11Protocol):
         super().connection_made(transport)
         self.conn = _Connection(h11.SERVER, self.config.h11_max_incomplete_event_size or MAX_HEAD)
         sock = transport.get_extra_info("socket")
-        # asyncio does so only where the listening socket names TCP, which sockets of Python seldom do. Otherwise the
-        # body of an answer waits 40 ms for the client to acknowledge its head.
+        # asyncio sets this only if the listening socket states TCP as its protocol, which Python's sockets seldom do.
+        # Without it, the body of an answer waits 40 ms for the client to acknowledge its head.
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._header_timer = self._abort_later()
@@ -73,16 +73,17 @@ class TimeoutProtocol(H11Protocol):
             self.transport.abort()
 
     def shutdown(self) -> None:
-        """Called for each connection when the server begins to stop; the application learns it here."""
+        """Tell the application that the server begins to stop; uvicorn calls this for each connection."""
         if (stopping := self.app_state.get(STOPPING)) is not None:
             stopping()
         super().shutdown()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep the connection while an answer is due.
+        """Keep the connection open while an answer is due.
 
-        A client that has gone looks like one that only ended its side, until something is sent to it: its system then
-        resets the connection. Every client of HTTP/1.1 must skip a "100 Continue", and Python's skips nothing else.
+        A client that has gone looks like one that only closed its side. The difference shows when something is sent:
+        the system of a client that has gone resets the connection. So send "100 Continue", which every HTTP/1.1 client
+        must skip; Python's client skips nothing else.
         """
         self._ended = True
         if not self._answer_is_due() or self.scope["http_version"] == "1.0":
@@ -93,12 +94,12 @@ class TimeoutProtocol(H11Protocol):
         return True
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()  # begins the next request, where one was sent already
+        super().on_response_complete()  # begins the next request if one has already arrived
         if self._ended and not self._answer_is_due():
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """The answer to what is not HTTP; a request that it belongs to gets no other."""
+        """Answer invalid HTTP. A request that it belongs to gets no other answer."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -129,7 +130,7 @@ class TimeoutProtocol(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
 
     def _abort_if_gone(self) -> None:
-        # asyncio does not look at a connection that has ended, so the error waits at the socket.
+        # asyncio does not watch a connection whose other side is closed, so look for the error on the socket.
         if self.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self.transport.abort()
         else:

@@ -1,4 +1,4 @@
-"""Stores readings before they are answered: one thread, and one transaction for all that wait."""
+"""Stores readings before they are answered: one thread, with one transaction for all waiting readings."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 2.0
-"""How long an answer waits until its reading is stored; then it is sent anyway."""
+"""How long an answer waits for its reading to be stored; after that it is sent anyway."""
 AT_ONCE = 64  # readings in a transaction
-WAITING, WAITING_BYTES = 1000, 64 * 2**20  # may wait while the store is unavailable; further readings are not stored
+WAITING, WAITING_BYTES = 1000, 64 * 2**20  # queue limits while the store is unavailable; further readings are dropped
 RETRY_SECONDS = 1.0
-STOP_SECONDS = 4.0  # for that attempt, while the engine stops too
+STOP_SECONDS = 4.0  # for the last attempt to store, while the engine also stops
 GIVE_UP_SECONDS = 60.0  # after which a reading that cannot be stored is dropped
 COMPLAIN_SECONDS = 60.0  # between two log lines about the same operation
 
@@ -45,7 +45,7 @@ class _Entry:
         return (self.reading.request_id, self.reading.owner) == (request_id, owner)
 
     def release(self) -> None:
-        """Let the answer go out; for threads other than the loop's."""
+        """Let the answer be sent; call it from threads other than the loop's."""
 
         def end() -> None:
             if not self.stored.done():
@@ -56,7 +56,7 @@ class _Entry:
 
 
 class Failures:
-    """Report failed operations in /metrics, and in the log at most once a minute for each operation."""
+    """Reports failed operations in /metrics, and in the log at most once a minute for each operation."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -67,7 +67,7 @@ class Failures:
         self.log(operation, error)
 
     def log(self, operation: str, error: object) -> None:
-        """Report in the log only."""
+        """Report only in the log."""
         now = time.monotonic()
         if now - self._last.get(operation, -COMPLAIN_SECONDS) >= COMPLAIN_SECONDS:
             self._last[operation] = now
@@ -75,7 +75,7 @@ class Failures:
 
 
 class ReadingsLog:
-    """A queue of readings for the store; `start` and `stop` it. An unavailable store delays and fails no reading."""
+    """A queue of readings for the store; `start` and `stop` it. No reading fails because the store is unavailable."""
 
     def __init__(self, store: Store, keep: LogContent, failures: Failures) -> None:
         self._store, self._keep, self._failures = store, keep, failures
@@ -91,7 +91,7 @@ class ReadingsLog:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread after one more attempt to store what waits."""
+        """End the thread after one more attempt to store the waiting readings."""
         self._closing.set()
         with self._changed:
             self._changed.notify_all()
@@ -99,7 +99,7 @@ class ReadingsLog:
             self._thread.join(STOP_SECONDS)
 
     async def keep(self, reading: Remembered) -> None:
-        """Return when `reading` is stored, or after `WAIT_SECONDS`; at once while the store is unavailable."""
+        """Store `reading`. Returns when it is stored, after `WAIT_SECONDS`, or at once if the store is unavailable."""
         entry = _Entry(reading, asyncio.get_running_loop())
         with self._changed:
             room = len(self._waiting) < WAITING and self._bytes + reading.size <= WAITING_BYTES
@@ -119,9 +119,9 @@ class ReadingsLog:
             self._failures("log", f"a reading was answered before it was stored: that took over {WAIT_SECONDS:g} s")
 
     def forget(self, request_id: str, owner: str) -> None:
-        """Settle a reading: afterwards it is stored or never will be. For threads other than the loop's.
+        """Settle a reading: after this call it is either stored or never will be. Not for the loop's thread.
 
-        Raises `FeedbackUnavailable` where the store does not finish in time.
+        Raises `FeedbackUnavailable` if the store does not finish in time.
         """
         with self._changed:
             for entry in [entry for entry in self._waiting if entry.is_of(request_id, owner)]:

@@ -1,4 +1,4 @@
-"""Recent readings, in memory only: feedback finds its page and image, and nothing is stored without feedback."""
+"""Recent readings, kept only in memory, so that feedback finds its page and image and nothing else need be stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from text_recognizer.formats.json_lines import to_dict
 from text_recognizer.page import Mode, Page
 from text_recognizer.service.settings import LogContent
 
-REUSED = 10_000  # ids known to be reused, at most
+REUSED = 10_000  # most reused ids to remember
 _POINT_BYTES, _ITEM_BYTES = 110, 400  # memory of a point, and of a line or a word without its points
 
 
@@ -42,7 +42,7 @@ class Remembered:
         return len(self.image) + _POINT_BYTES * points + _ITEM_BYTES * (1 + len(lines) + len(words))
 
     def reading(self, keep: LogContent = "images") -> Reading:
-        """The reading to store. It lacks the name that the sender gave the image."""
+        """The reading to store, without the name that the sender gave the image."""
         return Reading(
             request_id=self.request_id,
             at=self.at,
@@ -57,7 +57,7 @@ class Remembered:
 
 
 class Recent:
-    """The latest readings, of at most `seconds` and at most `most` bytes. For one thread."""
+    """The latest readings: at most `seconds` old, and at most `most` bytes in total. Not thread-safe."""
 
     def __init__(self, seconds: float, most: int) -> None:
         self._seconds, self._most = seconds, most
@@ -66,7 +66,7 @@ class Recent:
         self.bytes = 0
 
     def add(self, reading: Remembered) -> None:
-        """Remember `reading`; an id that was used with another image before is ambiguous, and finds none of them."""
+        """Remember `reading`. An id used before with another image is ambiguous, so none of its readings is kept."""
         key = reading.owner, reading.request_id
         there = self._readings.get(key)
         if (there is not None and there.image != reading.image) or self.is_reused(*key):
@@ -79,7 +79,7 @@ class Recent:
         self.forget_old()
 
     def get(self, owner: str, request_id: str) -> Remembered | None:
-        """The reading of a request of `owner`."""
+        """The reading of one of `owner`'s requests."""
         self.forget_old()
         return self._readings.get((owner, request_id))
 
@@ -95,7 +95,7 @@ class Recent:
         return reading is not None
 
     def forget_old(self) -> None:
-        """Drop expired readings, and the oldest while there are too many."""
+        """Drop expired readings, and the oldest ones while they take too much memory."""
         oldest = time.monotonic() - self._seconds
         while self._readings:
             key, reading = next(iter(self._readings.items()))

@@ -1,4 +1,4 @@
-"""The OpenAPI document: answers, bodies and problems. Places are [x, y] in pixels of the upright image, y down."""
+"""The OpenAPI document: answers, bodies and problems. Points are [x, y] in pixels of the upright image, y down."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def text_formats() -> dict[str, Any]:
-    """The media types of all formats of a page but JSON."""
+    """The media types of all page formats except JSON."""
     found: dict[str, Any] = {"application/zip": _BYTES, "application/x-ndjson": {"schema": PAGES}}
     for chosen in map(formats.get_format, formats.NAMES):
         binary = {"format": "binary"} if chosen.is_binary else {}

@@ -20,16 +20,16 @@ _SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def serve(given: Mapping[str, Any], application: str = "text_recognizer.service.app:create_app") -> int:
-    """Serve with the settings of the environment; those `given` override them. One process ends here.
+    """Serve with the settings of the environment; the `given` ones override them.
 
-    Several processes are joined, then the exit status is returned.
+    A single process exits here. With several processes, the function waits for them and returns the exit status.
 
-    `application` names the factory of the application: the service alone, or with the web page.
+    `application` names the application's factory: the service alone, or with the web page.
     """
     settings = Settings.from_environment(**given)
     check_device(settings.device)
-    Bundle.open(resolve(settings.model))  # fail here, not in the log of a service that is never ready
-    # The application reads the settings again, in this process or in others.
+    Bundle.open(resolve(settings.model))  # fail here rather than in the log of a service that never becomes ready
+    # The application reads the settings again, in this process or in child processes.
     os.environ.update({PREFIX + name.upper(): str(value) for name, value in given.items()})
     raise_limit_of_files()
     config = uvicorn.Config(

@@ -1,4 +1,4 @@
-"""What an operator may set: each field is an environment variable TEXT_RECOGNIZER_… and a row in docs/serve/service.md.
+"""The operator's settings: each field is an environment variable TEXT_RECOGNIZER_… and a row in docs/serve/service.md.
 
 `python -m text_recognizer.service.settings` prints that table.
 """
@@ -21,7 +21,7 @@ PREFIX = "TEXT_RECOGNIZER_"
 FEEDBACK_OFF = "off"
 LogContent = Literal["numbers", "pages", "images"]
 MIB = 2**20
-# A source of a content security policy: anything else would end the directive.
+# A source in a content security policy. Anything else could end the directive.
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[\w.*:\[\]-]+", re.I)
 
 
@@ -174,15 +174,15 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
-        """From variables such as TEXT_RECOGNIZER_QUEUE; `overrides` replace them, and empty variables are ignored.
+        """Read variables such as TEXT_RECOGNIZER_QUEUE; `overrides` replace them, and empty variables are ignored.
 
-        TEXT_RECOGNIZER_API_KEYS_FILE names a file with a key a line, as secrets are mounted. Raises `UsageError`.
+        TEXT_RECOGNIZER_API_KEYS_FILE names a file with one key a line, such as a mounted secret. Raises `UsageError`.
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
         for name in cls.model_fields:
             text = environ.get(PREFIX + name.upper(), "").strip()
-            # Kubernetes sets this variable in pods beside a Service named "text-recognizer": it is not a setting.
+            # Kubernetes sets this variable in pods next to a Service named "text-recognizer"; it is not a setting.
             if text and not (name == "port" and text.startswith("tcp://")):
                 values[name] = text
         if file := environ.get(f"{PREFIX}API_KEYS_FILE", "").strip():
@@ -198,13 +198,13 @@ def _keys_in(file: str) -> list[str]:
         keys = Path(file).read_text(encoding="utf-8").split()
     except (OSError, UnicodeError) as error:
         raise UsageError(f"{PREFIX}API_KEYS_FILE cannot be read ({type(error).__name__}); check it") from None
-    if not keys:  # a file that lost its keys must not open the service to everybody
+    if not keys:  # an empty file must not open the service to everybody
         raise UsageError(f"{PREFIX}API_KEYS_FILE holds no key; write one a line")
     return keys
 
 
 def _explained(error: ValidationError) -> str:
-    """The first thing that is wrong, with the name of its variable."""
+    """The first error, with the name of its variable."""
     first = error.errors()[0]
     if not first["loc"]:
         return str(first["msg"]).removeprefix("Value error, ")
@@ -212,7 +212,7 @@ def _explained(error: ValidationError) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A default as the table shows it."""
+    """A default value as the table shows it."""
     if value is None or value == ():
         return "none"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Clients that are slow to take what they asked for: they keep their turn only as long as nobody else waits for it."""
+"""Slow clients: one that is slow to take its pages keeps its turn only until somebody else needs it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-SLOW = 10.0  # seconds that a client may let its pages wait in all, if others wait for its turn
+SLOW = 10.0  # total seconds that a client may let its pages wait while others need its turn
 
 
 class Client:
-    """Takes the pages of a document; `seconds` is how long it has let them wait. It is waited for from the start."""
+    """A client that takes the pages of a document; `seconds` is how long it has let them wait."""
 
     def __init__(self) -> None:
         self._before, self._since = 0.0, time.monotonic()
@@ -29,16 +29,16 @@ class Client:
         return self.seconds > SLOW
 
     def takes(self) -> None:
-        """It asks for more."""
+        """The client asks for the next page."""
         self._before, self._since = self.seconds, 0.0
 
     def has(self) -> None:
-        """It is sent what it asked for."""
+        """A page is ready for the client."""
         self._since = time.monotonic()
 
 
 class Turn:
-    """That of a document whose pages are sent as they are read."""
+    """The turn of a document whose pages are sent as they are read."""
 
     def __init__(self) -> None:
         self.client = Client()
@@ -47,7 +47,7 @@ class Turn:
         self._sending: asyncio.Task[None] | None = None
 
     def end(self) -> bool:
-        """Take the turn from a client that is slow; whether it was one."""
+        """Take the turn from its client if that is slow. Returns whether it was."""
         if self._sending is None or not (self.client.is_slow and self.client.is_waited_for):
             return False
         self.is_over = True
@@ -55,7 +55,7 @@ class Turn:
         return True
 
     async def send(self, answer: Coroutine[Any, Any, None]) -> None:
-        """Send `answer`, until it or the turn is over."""
+        """Send `answer` until it is complete or the turn is over."""
         self._sending = asyncio.create_task(answer)
         try:
             await self._sending

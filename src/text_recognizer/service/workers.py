@@ -1,7 +1,7 @@
-"""Threads for short work beside the event loop; they end with the process, and drop work of clients that left.
+"""Threads for short work beside the event loop. They end with the process, and drop the work of clients that left.
 
-The threads of `asyncio.to_thread` are joined when the process ends, so one stuck call keeps it alive after
-SIGTERM, and their queue is unbounded. These are daemons, and their queue is bounded.
+The threads of `asyncio.to_thread` are joined when the process ends, so one stuck call keeps it alive after SIGTERM, and
+their queue is unbounded. The threads here are daemons, and their queue is bounded.
 """
 
 from __future__ import annotations
@@ -34,10 +34,9 @@ class Workers:
         self._open: set[Future[Any]] = set()
 
     async def run(self, work: Callable[..., T], *args: Any, deadline: float | None = None) -> T:
-        """The result of `work(*args)`, by `deadline` in time.monotonic().
+        """Return the result of `work(*args)` by `deadline`, in time.monotonic().
 
-        A call that is cancelled while it waits is dropped. Raises `Overloaded`, `DeadlineExceeded`, and what `work`
-        raises.
+        A call cancelled while it waits is dropped. Raises `Overloaded`, `DeadlineExceeded`, and whatever `work` raises.
         """
         if len(self._open) >= self._most + self._waiting:
             raise Overloaded("too many requests wait; try again later", retry_after=2)
@@ -55,7 +54,7 @@ class Workers:
                 return await asyncio.wrap_future(future)
         except TimeoutError:
             if not timer.expired():
-                raise  # by `work`
+                raise  # `work` itself raised it
             raise DeadlineExceeded("the answer was not ready in time; try again later") from None
 
     def _done(self, future: Future[Any]) -> None:
@@ -77,7 +76,7 @@ class Workers:
 
 
 async def while_client_waits(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`. Raises `ClientDisconnect` as soon as the client has gone; call it after the body."""
+    """Return the result of `work`. Raises `ClientDisconnect` as soon as the client has gone; call it after the body."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":

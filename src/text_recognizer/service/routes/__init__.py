@@ -1,1 +1,1 @@
-"""The addresses of the service, one file for each group of them."""
+"""The routes of the service, one file for each group."""

@@ -1,4 +1,4 @@
-"""`GET /docs`: the addresses of the service, for people."""
+"""`GET /docs`: the API documentation, for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from text_recognizer.service.api_page import POLICY, render
 
 
 def router() -> APIRouter:
-    """Serves the address."""
+    """The router of this address."""
     routes = APIRouter()
     rendered: list[str] = []
 

@@ -10,7 +10,7 @@ from text_recognizer.service.context import Context
 
 
 def router(context: Context) -> APIRouter:
-    """Serves the addresses with the parts in `context`."""
+    """The router of these addresses; it uses the parts in `context`."""
     routes = APIRouter(dependencies=[Depends(context.access.check)])
 
     @routes.post(

@@ -12,7 +12,7 @@ from text_recognizer.service.workers import while_client_waits
 
 
 def router(context: Context) -> APIRouter:
-    """Serves the address with the parts in `context`."""
+    """The router of this address; it uses the parts in `context`."""
     routes = APIRouter(dependencies=[Depends(context.access.check)])
 
     @routes.post(

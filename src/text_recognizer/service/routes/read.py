@@ -31,7 +31,7 @@ from text_recognizer.service.workers import while_client_waits
 
 
 def router(context: Context) -> APIRouter:
-    """Serves the address with the parts in `context`."""
+    """The router of these addresses; it uses the parts in `context`."""
     routes = APIRouter(dependencies=[Depends(context.access.check)])
 
     @routes.post(
@@ -90,7 +90,7 @@ def router(context: Context) -> APIRouter:
                 documents = context.documents
                 turn = None
                 if documents.is_document(image):
-                    turn = stack.enter_context(documents.turn())  # before any work on it
+                    turn = stack.enter_context(documents.turn())  # before any work on the document
                 pdfs = stack.enter_context(documents.pdfs())
                 found = await while_client_waits(request, documents.find(image, wanted, deadline, pdfs))
                 if found is not None:
@@ -113,7 +113,7 @@ def router(context: Context) -> APIRouter:
             "Server-Timing": ", ".join(f"{name};dur={1000 * s:.0f}" for name, s in job.timings().items()),
         }
         if format == "json":
-            # Ten times as fast as `json`, which holds Python's lock for a hundredth of what reading takes.
+            # orjson is ten times as fast as `json`, which would hold Python's lock for a hundredth of the reading time.
             answer = orjson.dumps(_answer(page, image.source, request.state.id, job))
             return Response(answer, headers=headers, media_type="application/json")
         return Response(written, headers=headers, media_type=formats.get_format(format).media_type)
@@ -156,7 +156,7 @@ async def _document(
     turn: Turn,
     stack: ExitStack,
 ) -> Response:
-    """A line of JSON for each page as soon as it is read, or the whole document in another format.
+    """Answer with a line of JSON for each page as soon as it is read, or with the whole document in another format.
 
     `stack`: closed when the answer has ended.
     """
@@ -181,9 +181,9 @@ async def _document(
 
 
 class _Stream(StreamingResponse):
-    """An answer that grows. `held` is closed when it ends, also where the client left before its first byte.
+    """A streamed answer. `held` is closed when it ends, even if the client left before the first byte.
 
-    The end of the generator itself is not enough: one that was never begun has none.
+    A `finally` in the generator is not enough: a generator that never started does not run it.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class _Stream(StreamingResponse):
 async def _stream(
     context: Context, request: Request, image: Image, mode: Mode, deadline: float, language: str | None
 ) -> Response:
-    """The answer of server-sent events; begins once the image is known to be readable."""
+    """Answer with server-sent events; the answer begins once the image is known to be readable."""
     with ExitStack() as stack:
         job = context.engine.submit(image.data, mode, deadline, language, streamed=True)
         stack.callback(job.drop)
@@ -214,7 +214,7 @@ async def _stream(
 
 
 async def _events(job: Job, image: Image, request: Request, feedback: FeedbackService) -> AsyncIterator[str]:
-    """`layout` first, `line` for each line, `page` at the end, or `problem` where reading fails."""
+    """Yield `layout` first, then `line` for each line, and `page` at the end; or `problem` if reading fails."""
     request_id = request.state.id
     try:
         layout = await job.wait_for_layout()

@@ -1,4 +1,4 @@
-"""What reads, whether it works, and figures: `/v1/models`, `/healthz`, `/readyz`, `/metrics`."""
+"""The model, health and metrics of the service: `/v1/models`, `/healthz`, `/readyz`, `/metrics`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from text_recognizer.service.problems import NotReady
 
 
 def router(context: Context) -> APIRouter:
-    """Serves the addresses with the parts in `context`."""
+    """The router of these addresses; it uses the parts in `context`."""
     routes = APIRouter()
     engine, settings, feedback = context.engine, context.settings, context.feedback
 
