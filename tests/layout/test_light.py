@@ -44,6 +44,16 @@ def test_picture_of_many_edges_is_returned_as_it_is():
     assert even_light(tiles) is tiles
 
 
+@pytest.mark.parametrize("gaps", [(300, 300, 300, 300), (300, 300, 300, 0), (0, 200, 400, 300)])
+def test_desk_around_a_sheet_stays_dark(page, gaps):
+    top, bottom, left, right = gaps
+    picture = np.pad(page, ((top, bottom), (left, right)), constant_values=110)
+    grain = 12 * np.sin(np.arange(picture.shape[0]) / 3)[:, None]
+    desk = np.pad(np.zeros(page.shape, bool), ((top, bottom), (left, right)), constant_values=True)
+    picture = np.where(desk, picture + grain, picture).astype(np.uint8)
+    assert even_light(picture) is picture
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (3, 2)])
 def test_images_of_a_few_pixels_do_not_trip_it(shape):
     assert even_light(np.full(shape, 128, np.uint8)).shape == shape

@@ -18,6 +18,7 @@ WIDEST = 0.08  # of that side: the widest stroke
 UNEVEN = 0.8  # of the brightness of light paper, below which there is a shadow, …
 SHARE = 0.03  # … on at least such a part of the page
 STEP, STEPS = 0.12, 0.012  # logarithm from a pixel to the next, and share of the page: photographs have more edges
+EDGE, FULL = 4, 0.85  # pixels from the edge of that image; share of its rectangle that a sheet fills
 GAIN = 6.0  # by which shadows are made lighter, at most: what is darker is no paper
 
 
@@ -35,6 +36,8 @@ def even_light(gray: Gray) -> Gray:
     light = float(np.percentile(paper, 75))
     if float((paper < UNEVEN * light).mean()) < SHARE:
         return gray
+    if _is_on_desk(paper > UNEVEN * light):
+        return gray
     tone = np.log(np.maximum(paper, 4).astype(np.float32))
     steps = np.maximum(np.abs(np.diff(tone, axis=0))[:, :-1], np.abs(np.diff(tone, axis=1))[:-1])
     if not steps.size or float((steps > STEP).mean()) > STEPS:
@@ -43,3 +46,19 @@ def even_light(gray: Gray) -> Gray:
     gain[gain > GAIN] = 1.0
     gain = cv2.resize(cv2.blur(gain, (3, 3)), gray.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(np.minimum(gray * gain, 255), np.uint8)
+
+
+def _is_on_desk(bright: NDArray[np.bool_]) -> bool:
+    """Whether the bright part of a picture (H, W) is a whole sheet, so that the rest is a desk and not in a shadow.
+
+    A sheet is a rectangle that touches one edge of the picture at most. The light that a shadow leaves touches more.
+    """
+    height, width = bright.shape
+    contours, _ = cv2.findContours(bright.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    sheet = max(contours, key=cv2.contourArea, default=None)
+    if sheet is None:
+        return False
+    _, sides, _ = cv2.minAreaRect(sheet)
+    x, y, w, h = cv2.boundingRect(sheet)
+    touched = (x <= EDGE) + (y <= EDGE) + (x + w >= width - EDGE) + (y + h >= height - EDGE)
+    return touched <= 1 and cv2.contourArea(sheet) > FULL * sides[0] * sides[1]
