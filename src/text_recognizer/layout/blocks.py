@@ -1,4 +1,4 @@
-"""Order the lines of a page, and say which of them belong together: paragraphs, headings, columns, tables, notes."""
+"""Order the lines of a page and group them into blocks: paragraphs, headings, columns, tables, notes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from text_recognizer.page import Block, BlockKind, Line
 Floats = NDArray[np.float64]
 
 LISTED = re.compile(r"(?:[-–—•·*○●▪■□☐☑☒✓✗✔✘→⇒↳>]|\(?(?:\d{1,2}|[a-z]|[ivx]{1,4})[.)]|[\u2460-\u2473])\s+\S")
-"""How the item of a list begins: a bullet, a box, an arrow, a number or a letter."""
+"""How a list item begins: a bullet, a box, an arrow, a number or a letter."""
 
-OUTLINE = 2.4  # x-heights that a line's outline is high
-# Of the usual distance of baselines: where a paragraph ends; around a heading.
+OUTLINE = 2.4  # x-heights: usual height of a line's outline
+# Times the usual line spacing: a gap that ends a paragraph; the gap below a heading.
 GAP, AROUND = 1.45, 1.2
 INDENT = 1.5  # x-heights
-LARGER, WORDS = 1.35, 8  # a heading's letters are so many times as large, and it has so many words at most
+LARGER, WORDS = 1.35, 8  # of a heading: least ratio of its letter size to the others', most words
 
 
 def arrange(lines: Sequence[Line]) -> tuple[tuple[Line, ...], tuple[Block, ...]]:
-    """The lines in the order of reading, pieces of one line joined, and the blocks that they form."""
+    """The lines in reading order, with the pieces of each line joined, and the blocks that they form."""
     if not lines:
         return (), ()
-    if not all(line.polygon for line in lines):  # nobody knows where they stand
+    if not all(line.polygon for line in lines):  # positions are unknown
         return tuple(lines), (Block(kind="paragraph", start=0, stop=len(lines)),)
     across = _across(lines)
     aside = [line for line, runs_across in zip(lines, across, strict=True) if runs_across]
@@ -45,14 +45,14 @@ def arrange(lines: Sequence[Line]) -> tuple[tuple[Line, ...], tuple[Block, ...]]
 
 
 def _across(lines: Sequence[Line]) -> list[bool]:
-    """Which lines run across most others, as notes up the margin do."""
+    """Which lines run across most others, such as notes up the margin."""
     runs = np.array([_run(line) for line in lines])
     along, beside = runs.sum(0), np.array([-runs[:, 1].sum(), runs[:, 0].sum()])
     return [bool(crosses) for crosses in np.abs(runs @ beside) > np.abs(runs @ along)]
 
 
 def _boxes(lines: Sequence[Line]) -> list[LineBox]:
-    """Where each line stands once the page is turned so that its lines run level from left to right."""
+    """The position of each line after the page is rotated so that its lines run level from left to right."""
     runs = np.array([_run(line) for line in lines])  # (lines, 2)
     total = runs.sum(0)
     length = float(np.hypot(*total))
@@ -81,7 +81,7 @@ def _boxes(lines: Sequence[Line]) -> list[LineBox]:
 
 
 def _run(line: Line) -> tuple[float, float]:
-    """From the start to the end of a line; level where it has no baseline."""
+    """Vector from the start to the end of a line; level if it has no baseline."""
     if len(line.baseline) > 1:
         (x0, y0), (x1, y1) = line.baseline[0], line.baseline[-1]
         return x1 - x0, y1 - y0
@@ -90,7 +90,7 @@ def _run(line: Line) -> tuple[float, float]:
 
 
 class _Writer:
-    """Writes parts of a page one after the other: `out` are their lines, and each part gives blocks of these."""
+    """Converts parts of a page to blocks; `out` collects their lines in reading order."""
 
     def __init__(self, lines: Sequence[Line], boxes: Sequence[LineBox]) -> None:
         self._lines, self._boxes = lines, boxes
@@ -127,7 +127,7 @@ class _Writer:
         return join_pieces([self._lines[i] for i in pieces])
 
     def _paragraphs(self, rows: Sequence[Sequence[int]]) -> list[Block]:
-        """Blocks of lines that are read from the top: paragraphs, lists and headings."""
+        """Blocks of a part that is read from the top down: paragraphs, lists and headings."""
         boxes = [_around([self._boxes[i] for i in row]) for row in rows]
         steps = [b.middle - a.middle for a, b in pairwise(boxes)]
         usual = float(np.median([step for step in steps if step > 0] or [3 * self._x_height]))
@@ -148,9 +148,9 @@ class _Writer:
     def _is_heading(
         self, n: int, boxes: Sequence[LineBox], heights: Sequence[float], usual: float, left: float, right: float
     ) -> bool:
-        """Whether a line alone, before others, is larger than they are, or short with room around it.
+        """Whether a single line above others is larger than they are, or short with space around it.
 
-        `heights`: the x-heights of all, from the least.
+        `heights`: the x-heights of all lines, sorted.
         """
         box, text = boxes[n], boxes[n].text.strip()
         if n + 1 == len(boxes) or not text or LISTED.match(text) or len(text.split()) > WORDS:
@@ -164,7 +164,7 @@ class _Writer:
 
 
 def _median_without(values: Sequence[float], one: float) -> float:
-    """The median of two or more sorted `values` without `one` of them."""
+    """The median of sorted `values`, two or more, after `one` of them is removed."""
     place, most = bisect_left(values, one), len(values) - 1
     low, high = (values[at + (at >= place)] for at in ((most - 1) // 2, most // 2))
     return (low + high) / 2
@@ -187,7 +187,7 @@ def _around(boxes: Sequence[LineBox]) -> LineBox:
 def _starts(boxes: Sequence[LineBox], left: float, usual: float) -> list[int]:
     """Which lines begin a paragraph, a list or a heading."""
     starts = [0]
-    item = boxes[0] if LISTED.match(boxes[0].text) else None  # of the list that goes on
+    item = boxes[0] if LISTED.match(boxes[0].text) else None  # latest item of the current list
     for n, (above, box) in enumerate(pairwise(boxes), 1):
         unit = min(above.x_height, box.x_height)
         apart = box.middle - above.middle > GAP * usual or max(above.x_height, box.x_height) > LARGER * unit
@@ -205,18 +205,18 @@ def _starts(boxes: Sequence[LineBox], left: float, usual: float) -> list[int]:
 
 
 def _is_form(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether rows are labels with their values and not a table's."""
+    """Whether the rows are labels with values rather than the rows of a table."""
     labels = sum(row[0].rstrip().endswith((":", "?")) for row in rows)
     return max(len(row) for row in rows) <= 2 and labels >= 0.4 * len(rows)
 
 
 def _form_rows(rows: Sequence[Block]) -> list[Block]:
-    """The rows of a form; a single line among them is a paragraph."""
+    """The rows of a form; a row with a single line becomes a paragraph."""
     return [row if row.stop - row.start > 1 else replace(row, kind="paragraph") for row in rows]
 
 
 def join_pieces(pieces: Sequence[Line]) -> Line:
-    """One line of the pieces, from left to right, in which it was found."""
+    """Join the pieces of a line, ordered from left to right."""
     if len(pieces) == 1:
         return pieces[0]
     outline = cv2.convexHull(np.asarray([point for piece in pieces for point in piece.polygon], np.float32))

@@ -1,6 +1,6 @@
-"""Cut a text line out of a page: straightened along its baseline, other lines masked, at one height.
+"""Crop a text line from a page: straighten it along its baseline, mask other lines, scale it to one height.
 
-A crop and the words in it share one frame: a column of the crop is a cut across the line.
+A crop and the words in it share one frame: each column of the crop is a cut across the line.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from text_recognizer.page import Point, Polygon
 
-PAPER = 0.8  # share of a line's pixels that are no lighter than its paper
-MAX_WIDTH = 16_384  # pixels: a thousand characters; OpenCV's warps end at twice that
+PAPER = 0.8  # quantile of a line's pixels that is its paper tone
+MAX_WIDTH = 16_384  # pixels: a thousand characters; OpenCV's warps are limited to twice that
 
 
 def crop_line(
@@ -26,7 +26,7 @@ def crop_line(
     """Grey image (height, W) uint8 of one line, dark on light, straightened so that its baseline is level.
 
     gray: (H, W) uint8 page, dark on light. polygon, baseline: pixels of the page, y down; without a baseline the
-    polygon's longer axis gives the direction. What lies outside the polygon is painted with the line's paper colour.
+    polygon's longer axis gives the direction. Pixels outside the polygon get the line's paper colour.
     A polygon without area or outside the page gives a blank crop one pixel wide.
     """
     outline = np.asarray(polygon, np.float32).reshape(-1, 2)
@@ -34,7 +34,7 @@ def crop_line(
     if len(outline) < 3 or cv2.contourArea(outline) < 4:
         return blank
     spine = _spine(outline, baseline)
-    # Work on the page's part around the line: masks of the whole page would cost more than reading.
+    # Work on the region around the line: masking the whole page would take longer than reading the line.
     page_height, page_width = gray.shape
     x0, y0 = np.floor(outline.min(0)).astype(int) - 2
     x1, y1 = np.ceil(outline.max(0)).astype(int) + 3
@@ -82,8 +82,8 @@ def crop_line(
 def word_polygon(polygon: Sequence[Point], baseline: Sequence[Point] | None, start: float, end: float) -> Polygon:
     """The part of a line's polygon between two fractions, 0…1, of the width of its crop.
 
-    `polygon` and `baseline` are those given to `crop_line`, in pixels of the page; so is the result. A column of the
-    crop is a cut across the line's chord, so the part is the polygon between two such cuts.
+    `polygon` and `baseline` are those passed to `crop_line`, in page pixels; the result is in page pixels too. A column
+    of the crop is a cut across the line's chord, so the part is the polygon between two such cuts.
     """
     outline = np.asarray(polygon, np.float32).reshape(-1, 2)
     along, _ = line_axes(polygon, baseline)
@@ -97,7 +97,7 @@ def word_polygon(polygon: Sequence[Point], baseline: Sequence[Point] | None, sta
 def line_axes(
     polygon: Sequence[Point] | NDArray[np.float32], baseline: Sequence[Point] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Unit vectors along a line and up from it, as its crop has them; both arguments as for `crop_line`."""
+    """Unit vectors along and up from a line, the axes of its crop; both arguments as for `crop_line`."""
     return _axes(_spine(np.asarray(polygon, np.float32).reshape(-1, 2), baseline))
 
 

@@ -1,8 +1,8 @@
-"""Take the printed dots off dot-grid paper: beside letters they would be read as commas, full stops and bullets.
+"""Remove the printed dots of dot-grid paper: next to letters they would be read as commas, full stops and bullets.
 
-They are many small marks of one size, each with neighbours at one distance in rows and columns; no writing
-is. A dot that touches a stroke goes too; the stroke is told by its darkness or, where it is as light as the dots,
-by going on beyond the dot.
+A dot grid is many small marks of one size, evenly spaced in rows and columns; writing never is. A dot that touches a
+stroke is removed too. The stroke is recognised by its darkness or, if it is as light as the dots, because it continues
+on both sides of the dot.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ Gray = NDArray[np.uint8]
 Points = NDArray[np.float32]
 Floats = NDArray[np.float32]
 
-WIDEST = 0.012  # of that side: a dot
-FEWEST = 60  # dots of a grid
-REGULAR = 0.6  # of all small marks that must stand in the grid
-OFF = 0.16  # of the distance of dots that one may stand off its place
-SAMPLE = 150  # dots by which the distance is found
-GROWTH = 8  # dots from the next one that is known
-CONTRAST = 10  # grey values between a dot and the paper around it
-DARKER = 20  # grey values by which strokes must be darker than nearly all dots to be told from those that they touch
-HALO = 0.5  # pixels around a dot
-DIRECTIONS = 8  # in which a stroke may cross a dot
-ALIKE = 2.5  # times the area of the usual dot, or a part of it
+WIDEST = 0.012  # largest dot, relative to the longer side of the image
+FEWEST = 60  # fewest dots in a grid
+REGULAR = 0.6  # least share of all small marks that lie on the grid
+OFF = 0.16  # tolerance of a dot's position, relative to the grid spacing
+SAMPLE = 150  # dots from which the spacing is estimated
+GROWTH = 8  # largest distance from a known dot to one that is added, in grid steps
+CONTRAST = 10  # least difference in grey values between a dot and the paper around it
+DARKER = 20  # grey values: strokes this much darker than nearly all dots can be separated from the dots they touch
+HALO = 0.5  # pixels added to the radius of a dot
+DIRECTIONS = 8  # in which strokes across a dot are looked for
+ALIKE = 2.5  # largest ratio between the area of a dot and the usual area
 
 
 def without_dots(gray: Gray, small: Gray | None = None) -> Gray:
-    """The page with the dots of a printed grid painted over with paper; `gray` itself where there is no grid.
+    """The page with the dots of a printed grid painted over with paper; `gray` itself if there is no grid.
 
     Args:
         gray: (H, W) uint8, dark ink on light paper.
-        small: `prepare.shrunk_for_prints` of it, where that is at hand.
+        small: `prepare.shrunk_for_prints(gray)`, if it is already computed.
     """
     scale = scale_for_prints(gray)
     small = shrunk_for_prints(gray) if small is None else small
@@ -66,7 +66,7 @@ def without_dots(gray: Gray, small: Gray | None = None) -> Gray:
     size = 2 * round(np.sqrt(usual) + 2 * reach) + 1
     depth = _paper(small, size).astype(np.int16) - small
     x, y = at[dots].round().astype(int).T
-    # Strokes are darker than any dot, or cannot be told from dots that they touch.
+    # Strokes are darker than nearly all dots, or cannot be separated from the dots that they touch.
     darkest = float(np.percentile(depth[y, x], 90)) + DARKER
     strokes = depth[(ink > 0) & (mask == 0)]
     alike = len(strokes) > 0 and float(np.median(strokes)) <= darkest
@@ -85,9 +85,9 @@ def without_dots(gray: Gray, small: Gray | None = None) -> Gray:
 
 
 def _without_discs(gray: Gray, at: Points, radius: int) -> Gray:
-    """The page without discs at `at` (n, 2), which may be as dark as strokes; strokes that cross a disc stay.
+    """The page without the discs at `at` (n, 2), which may be as dark as strokes. Strokes that cross a disc stay.
 
-    A pixel of a disc is ink if there is ink on both sides of the disc, in some direction from that pixel.
+    A pixel of a disc counts as ink if, in some direction, there is ink on both sides of the disc.
     """
     height, width = gray.shape
     discs = np.zeros(gray.shape, np.uint8)
@@ -112,16 +112,16 @@ def _without_discs(gray: Gray, at: Points, radius: int) -> Gray:
 
 
 def _paper(gray: Gray, size: int) -> Gray:
-    """The page without marks that are smaller than `size` pixels, an odd number."""
+    """The page without marks smaller than `size` pixels, an odd number."""
     closed = cv2.morphologyEx(gray, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
     return np.asarray(cv2.blur(closed, (size, size), borderType=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _in_grid(at: Points, shape: tuple[int, int]) -> tuple[NDArray[np.bool_], Points]:
-    """Which of the marks at `at` (n, 2) stand in a grid of equal distances, and the places of it where none stands.
+    """Which of the marks at `at` (n, 2) lie on an evenly spaced grid, and the grid positions without a mark.
 
     Returns:
-        (n,), none where there is no grid; and (m, 2), places between marks on two sides or more.
+        (n,), all False if there is no grid; and (m, 2), empty positions with neighbours on at least two sides.
     """
     none = np.zeros(len(at), bool), np.zeros((0, 2), np.float32)
     sample = at[np.random.default_rng(0).permutation(len(at))[:SAMPLE]]
@@ -133,13 +133,13 @@ def _in_grid(at: Points, shape: tuple[int, int]) -> tuple[NDArray[np.bool_], Poi
     across, down = np.asarray(row, np.float32), np.asarray(column[::-1], np.float32)
     reach = max(1, round(OFF * float(min(np.hypot(*across), np.hypot(*down)))))
     steps = (across, down, -across, -down)
-    # A map in which each mark is as wide as it may stand off its place.
+    # A map in which each mark is a disc as wide as the position tolerance.
     places = np.zeros(shape, np.int32)
     for number, (x, y) in enumerate(at.round().astype(int).tolist(), 1):
         cv2.circle(places, (x, y), reach, number, -1)
     beside = np.stack([_look_up(places, at + step) for step in steps])  # (4, n): number of the neighbour, 0 for none
     dots = np.asarray((beside > 0).sum(0) >= 3, bool)
-    for _ in range(GROWTH):  # and those among letters that hide their neighbours
+    for _ in range(GROWTH):  # add dots among letters, which hide some of their neighbours
         known = np.concatenate([[False], dots])
         grown = np.asarray(dots | ((beside > 0) & known[beside]).any(0), bool)
         if (grown == dots).all():
@@ -148,7 +148,7 @@ def _in_grid(at: Points, shape: tuple[int, int]) -> tuple[NDArray[np.bool_], Poi
     hidden = [np.zeros((0, 2), np.float32)]
     nodes = at[dots]
     for _ in range(GROWTH):
-        # Each place without a mark is seen from its neighbours: from two or more of them, else it is beyond the grid.
+        # An empty position counts if at least two neighbours point to it; otherwise it lies beyond the grid.
         seen = np.concatenate([nodes + step for step in steps])
         x, y = seen.round().astype(int).T
         seen = seen[(_look_up(places, seen) == 0) & (x >= 0) & (y >= 0) & (x < shape[1]) & (y < shape[0])]
@@ -163,7 +163,7 @@ def _in_grid(at: Points, shape: tuple[int, int]) -> tuple[NDArray[np.bool_], Poi
 
 
 def _look_up(places: NDArray[np.int32], at: Points) -> NDArray[np.int64]:
-    """The values of a map (H, W) at points (n, 2), 0 outside of it: (n,)."""
+    """The values of a map (H, W) at points (n, 2), 0 outside the map: (n,)."""
     x, y = at.round().astype(int).T
     inside = (x >= 0) & (x < places.shape[1]) & (y >= 0) & (y < places.shape[0])
     found = places[y.clip(0, places.shape[0] - 1), x.clip(0, places.shape[1] - 1)]
@@ -171,7 +171,7 @@ def _look_up(places: NDArray[np.int32], at: Points) -> NDArray[np.int64]:
 
 
 def _seen_twice(at: Points, reach: int) -> Points:
-    """The middles of points (n, 2) that lie within `reach` of one another, two of them or more: (m, 2)."""
+    """The centres of groups of two or more points (n, 2) that lie within `reach` of each other: (m, 2)."""
     cells: dict[tuple[int, int], list[Points]] = {}
     for point in at:
         cell = int(point[0] // (2 * reach + 1)), int(point[1] // (2 * reach + 1))
@@ -183,7 +183,7 @@ def _seen_twice(at: Points, reach: int) -> Points:
 
 
 def _step(along: Floats, across: Floats) -> tuple[float, float] | None:
-    """From a mark to the next in its row, pixels along and across it; None where the marks are not regular.
+    """From a mark to the next in its row, pixels along and across the row; None if the marks are not regular.
 
     Args:
         along, across: (m, n), pixels from each of m marks to each of n.

@@ -1,7 +1,7 @@
-"""Writing that was found as two lines, one over the other and on the same ink: make one of them.
+"""Merge two detected lines that lie one above the other on the same ink.
 
-No two lines of a page stand closer to each other than their letters are high. Where large or slanted digits of a cell
-are found so, either one of the two is right or neither, and what both cover together is.
+Two real lines are never closer than their letters are high. The finder may detect large or slanted digits in a cell
+as two lines. Then either one of the two is right, or only their union is.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import numpy as np
 
 from text_recognizer.layout.finder import FoundLine
 
-CLOSE, CLOSER = 1.2, 1.0  # x-heights of the larger one between the baselines of two such lines, at most
-SHARED = 0.5  # of the shorter one's length that both run along
-SHORT = 6.0  # x-heights: longer lines must be closer, as those of a formula or an insertion are close too
-LONGEST = 12.0  # x-heights of a line that may be found twice
+CLOSE, CLOSER = 1.2, 1.0  # largest distance between the baselines, in x-heights of the larger line: short, longer lines
+SHARED = 0.5  # least share of the shorter line's length along which both run
+SHORT = 6.0  # x-heights: longer lines must be closer, because lines of a formula or an insertion are close too
+LONGEST = 12.0  # x-heights: longest line that may be detected twice
 
 
 def without_doubles(lines: Sequence[FoundLine], worth: Callable[[FoundLine], float]) -> list[FoundLine]:
-    """`lines` with one in place of two that cover the same ink: that of the two, or of both together, worth most.
+    """`lines` with one line in place of two on the same ink: the first, the second or their union.
 
-    `worth`: how much the recogniser sees in a line.
+    The one with the highest `worth` is kept: how much text the recogniser sees in a line.
     """
     kept = dict(enumerate(lines))
     ends = [line.ends() for line in lines]
@@ -33,7 +33,7 @@ def without_doubles(lines: Sequence[FoundLine], worth: Callable[[FoundLine], flo
         for k in islice(short, place + 1, None):
             if ends[k][0] >= ends[n][1]:
                 break
-            # Short lines hardly slope: most pairs are told apart without a closer look.
+            # Short lines hardly slope, so this cheap check rejects most pairs.
             if abs(heights[n] - heights[k]) < 3 * lines[n].x_height and _on_the_same_ink(kept[n], kept[k]):
                 kept[k] = max((kept[n], kept[k], _both(kept[n], kept[k])), key=worth)
                 ends[k] = kept[k].ends()
@@ -54,7 +54,7 @@ def _on_the_same_ink(a: FoundLine, b: FoundLine) -> bool:
 
 
 def _both(a: FoundLine, b: FoundLine) -> FoundLine:
-    """The box around both, on the lower baseline."""
+    """The box around both lines, with the lower baseline."""
     outline = np.concatenate([np.asarray(a.polygon), np.asarray(b.polygon)])
     (left, top), (right, bottom) = outline.min(0).tolist(), outline.max(0).tolist()
     start, end = min(a.ends()[0], b.ends()[0]), max(a.ends()[1], b.ends()[1])

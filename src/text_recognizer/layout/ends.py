@@ -1,7 +1,7 @@
-"""Signs at the ends of lines that the line finder leaves out: bullets, numbers in circles, a first letter set apart.
+"""Signs at the ends of lines that the line finder misses: bullets, circled numbers, a detached first letter.
 
-Ink of the size of letters that no line covers and that stands at the end of a line is added to it, where the
-recogniser then sees more in the line.
+Letter-sized ink at the end of a line that no line covers is added to that line if the recogniser then sees more text
+in it.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from text_recognizer.layout.prepare import flatten_paper
 
 Gray = NDArray[np.uint8]
 
-WORK_X_HEIGHT = 8.0  # pixels; left ink is looked for on a page of this size
+WORK_X_HEIGHT = 8.0  # pixels; uncovered ink is looked for on a page scaled down to this x-height
 INK = 150  # grey of flattened paper
-COVERED = 0.3  # share of a sign that lines may cover
+COVERED = 0.3  # largest share of a sign that lines cover
 # Lengths in x-heights.
 HEIGHT, WIDTH = (0.2, 3.4), 3.4  # of a sign
-BULLET, SOLID = 0.7, 0.65  # of one that is solid, at most; share of its box that is ink: others are holes and blots
+BULLET, SOLID = 0.7, 0.65  # largest solid sign; share of its box that is ink if solid: larger ones are holes and blots
 GAP, FARTHEST = 3.2, 7.0  # from the end of the line to the next sign, and to the end of the last
-BAND = (-1.9, 0.4)  # around the baseline, in which the middle of a sign lies
-PAPER = 0.25  # around signs
-LARGEST = 3.0  # times the page's x-height, that of a line whose signs are looked for
-WORTH = 0.2  # that the line must be worth more
+BAND = (-1.9, 0.4)  # around the baseline; the centre of a sign lies in it
+PAPER = 0.25  # margin around signs
+LARGEST = 3.0  # times the page's x-height: larger lines do not raise the size limit of signs
+WORTH = 0.2  # by which the worth of the line must rise
 
 
 def with_signs(image: Gray, lines: Sequence[FoundLine], worth: Callable[[FoundLine], float]) -> list[FoundLine]:
-    """`lines` of a page (H, W), dark on light, with the signs at their ends.
+    """`lines` of a page (H, W), dark on light, extended by the signs at their ends.
 
-    `worth`: how much the recogniser sees in a line; about one half for a character of which it is sure.
+    `worth`: how much text the recogniser sees in a line; about 0.5 for each character that it is sure of.
     """
     if not lines:
         return []
     x_heights = np.asarray([line.x_height for line in lines])
     usual = float(np.median(x_heights))
     scale = min(1.0, WORK_X_HEIGHT / usual)
-    # A heading may be larger than the rest, and its number with it.
+    # A heading and its number may be larger than the rest.
     signs = _left_ink(image, lines, scale, usual * scale, min(float(x_heights.max()), LARGEST * usual) * scale)
     if not len(signs):
         return list(lines)
@@ -80,7 +80,7 @@ def _left_ink(
 
 
 def _beside(line: FoundLine, signs: NDArray[np.float64], free: NDArray[np.bool_], side: int) -> list[int]:
-    """Which signs go on from the left (-1) or the right end (1) of a line, from there on."""
+    """Indices of the signs that continue a line at its left (-1) or right end (1), nearest first."""
     unit = line.x_height
     left, top, right, bottom = signs.T
     outline = np.asarray(line.polygon)
@@ -88,7 +88,7 @@ def _beside(line: FoundLine, signs: NDArray[np.float64], free: NDArray[np.bool_]
     high = ((top + bottom) / 2 - line.level((left + right) / 2)) / unit
     near = free & (high > BAND[0]) & (high < BAND[1])
     near &= (right - left < WIDTH * unit) & (bottom - top < HEIGHT[1] * unit)
-    far, close = (-left, -right) if side < 0 else (right, left)  # how far out their ends are
+    far, close = (-left, -right) if side < 0 else (right, left)  # outer and inner ends, rising outwards
     found: list[int] = []
     for n in np.flatnonzero(near)[np.argsort(close[near])].tolist():
         if close[n] - side * end > GAP * unit or far[n] - side * start > FARTHEST * unit:
@@ -100,7 +100,7 @@ def _beside(line: FoundLine, signs: NDArray[np.float64], free: NDArray[np.bool_]
 
 
 def _extended(line: FoundLine, signs: NDArray[np.float64], side: int) -> FoundLine:
-    """The line with its outline around the boxes `signs` (n, 4) as well."""
+    """The line with its outline extended around the boxes `signs` (n, 4)."""
     paper = PAPER * line.x_height
     left, top = signs[:, 0].min() - paper, signs[:, 1].min() - paper
     right, bottom = signs[:, 2].max() + paper, signs[:, 3].max() + paper

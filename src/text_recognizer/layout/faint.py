@@ -1,8 +1,8 @@
-"""Writing of the other side that shines through: leave it out where nobody can read it.
+"""Show-through: discard writing from the other side of the sheet that cannot be read.
 
-The line finder follows it on from the end of a line of this side, or takes it for lines of its own. It is much fainter
-than the writing of this side, and so may be what is written in pencil. The recogniser tells them apart: what shines
-through reads badly, or better in a mirror.
+The line finder may extend a line into show-through, or detect separate lines in it. Show-through is much fainter than
+the writing on this side, but pencil may be as faint. The recogniser distinguishes them: show-through reads badly, or
+better when mirrored.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from text_recognizer.layout.orientation import Place
 
 Gray = NDArray[np.uint8]
 
-FAINT = 0.6  # of the darkness of a line's ink
-SHORTEST = 0.5  # of its height: a shorter end is no more than the last letter
-MARGIN = 0.1  # of its height that is left at the end of the ink
-# Of the darkness of a page's usual line: fainter lines must be read so surely; lines from which a usual one is known.
+FAINT = 0.6  # of the darkness of a line's ink: fainter columns may be show-through
+SHORTEST = 0.5  # of the crop's height: a shorter end is only the last letter
+MARGIN = 0.1  # of the crop's height: paper kept beyond the dark ink
+# A line with less than WHOLE of the page's median darkness needs a confidence of SURE. The median needs FEWEST lines.
 WHOLE, SURE, FEWEST = 0.38, 0.8, 4
-READ = 0.6  # mean probability from which a faint end is writing
+READ = 0.6  # mean probability from which a faint end counts as writing
 
 
 def without_faint_lines(
     lines: Sequence[tuple[Place, Gray]], confidence: Callable[[Sequence[Gray]], float]
 ) -> list[tuple[Place, Gray]]:
-    """The lines of a page and their crops (height, W) without those that are faint beside the others, and read badly.
+    """The lines of a page and their crops (height, W), without lines that are fainter than the others and read badly.
 
     `confidence` as for `without_faint_end`.
     """
@@ -42,11 +42,11 @@ def without_faint_lines(
 def without_faint_end(
     gray: Gray, place: Place, crop: Gray, confidence: Callable[[Sequence[Gray]], float]
 ) -> tuple[Place, Gray]:
-    """A line and its crop (height, W) without ends that are faint and cannot be read; as they are where it has none.
+    """A line and its crop (height, W) without faint ends that cannot be read; unchanged if there are none.
 
     Args:
         gray: (H, W) uint8 page, dark ink on light paper.
-        confidence: in the text of line crops, 0…1, 0 where there is none.
+        confidence: in the text of line crops, 0…1; 0 if there is no text.
     """
     height, width = crop.shape
     darkness = np.percentile(crop, 80) - crop.min(0)

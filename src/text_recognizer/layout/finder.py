@@ -1,4 +1,4 @@
-"""Find the text lines of a page: a small network marks them, geometry gives polygons and reading order."""
+"""Find the text lines of a page: a small network marks them; geometry gives polygons and reading order."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 Gray = NDArray[np.uint8]
 
-AT_ONCE = 2_000_000  # pixels that the network sees at once
-STRIP = 3.0  # times as long as wide
-FAINT, SPECK = 235, 5  # tone of what is no paper, 255; pixels of the network's page: the largest speck
-SEEN = 200  # pixels around each that it sees: 188 with the network of `training.models.line_finder`
+AT_ONCE = 2_000_000  # most pixels that the network processes at once
+STRIP = 3.0  # aspect ratio above which a page is a strip
+FAINT, SPECK = 235, 5  # grey below which a pixel of flattened paper (255) is a mark; largest speck, network pixels
+SEEN = 200  # pixels of context around each pixel; the network of `training.models.line_finder` uses 188
 
 
 @dataclass(frozen=True, slots=True)
 class FoundLine:
-    """A text line, in pixels of the page given; `confidence` 0…1 that it is one."""
+    """A text line, in page pixels; `confidence`, 0…1, that it is a line."""
 
     polygon: Polygon
     baseline: Polyline
@@ -40,25 +40,25 @@ class FoundLine:
     x_height: float
 
     def level(self, x: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        """Height of the baseline at `x`, along its chord beyond its ends."""
+        """Height of the baseline at `x`; beyond its ends it continues with the slope of its chord."""
         xs, ys = np.asarray(self.baseline, np.float64).T
         slope = (ys[-1] - ys[0]) / max(xs[-1] - xs[0], 1e-6)
         beyond = slope * (np.minimum(x - xs[0], 0) + np.maximum(x - xs[-1], 0))
         return np.asarray(np.interp(x, xs, ys) + beyond)
 
     def ends(self) -> tuple[float, float]:
-        """Where the baseline begins and where it ends, from left to right."""
+        """The x of the baseline's left and right end."""
         xs = [x for x, _ in self.baseline]
         return min(xs), max(xs)
 
     def edges(self) -> tuple[Polygon, Polygon]:
-        """The outline along the letters' tops from left to right, and back below them."""
+        """The outline above the letters from left to right, and below them from right to left."""
         middle = len(self.polygon) // 2
         return self.polygon[:middle], self.polygon[middle:]
 
 
 def covered_by(lines: Sequence[FoundLine], shape: tuple[int, ...], scale: float) -> Gray:
-    """Which pixels of a page of `shape` (H, W), `scale` times as large as that of `lines`, they cover: 0 or 1."""
+    """Mask, 0 or 1, of the pixels that `lines` cover on their page scaled by `scale` to `shape` (H, W)."""
     covered = np.zeros(shape, np.uint8)
     for line in lines:
         cv2.fillPoly(covered, [(np.asarray(line.polygon) * scale).round().astype(np.int32)], 1)
@@ -79,9 +79,9 @@ class LineFinder:
 
         Args:
             gray: (H, W) uint8, dark ink on light paper.
-            side: of the longer side at the first look, pixels of the network's page; None for the usual one.
-            steepest: degrees of skew that are looked for.
-            brief: whether a page that shows no line at the first look is not looked at more closely.
+            side: longer side of the network's page in the first pass, pixels; None for the default.
+            steepest: largest skew to look for, degrees.
+            brief: stop if the first pass finds no line, instead of trying other scales.
         """
         if min(gray.shape) < 4 or int(gray.max()) - int(gray.min()) < 12:
             return []
@@ -95,11 +95,11 @@ class LineFinder:
         ]
 
     def maps(self, gray: Gray, scale: float) -> tuple[NDArray[np.float32], tuple[float, float]]:
-        """What the network sees at `scale` network pixels a page pixel.
+        """The network's maps at `scale` network pixels per page pixel.
 
         Returns:
-            (4, h, w) maps at a quarter of the network's page (see `training.models.line_finder`), and the exact
-            scales in x and y after rounding to whole pixels.
+            (4, h, w) maps at a quarter of the size of the network's page (see `training.models.line_finder`), and the
+            exact scales in x and y after rounding to whole pixels.
         """
         height, width = (max(1, round(side * scale)) for side in gray.shape)
         page = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
@@ -107,13 +107,13 @@ class LineFinder:
         padded = np.full((-(-height // step) * step, -(-width // step) * step), 255, np.uint8)
         padded[:height, :width] = flatten_paper(np.asarray(page, np.uint8))
         out = self._run(padded)
-        # What lies in the padding is no line.
+        # The padding holds no lines.
         out[:3, -(-height // 4) :, :] = 0
         out[:3, :, -(-width // 4) :] = 0
         return out, (width / gray.shape[1], height / gray.shape[0])
 
     def _run(self, page: Gray) -> NDArray[np.float32]:
-        """The network's maps of its page (H, W); of a large one half by half: each pixel takes 34 bytes."""
+        """The network's maps of its page (H, W). A large page is run in two halves: each pixel takes 34 bytes."""
         if page.size <= AT_ONCE:
             seen_at_once: NDArray[np.float32] = self._session.run(None, {"page": page[None, None]})[0][0]
             return seen_at_once
@@ -126,22 +126,22 @@ class LineFinder:
         return whole
 
     def traces(self, gray: Gray, scale: float) -> list[Trace]:
-        """Baselines seen in one look, at `scale` network pixels a pixel of `gray`, in pixels of `gray`."""
+        """Baselines found in one pass at `scale` network pixels per pixel of `gray`, in pixels of `gray`."""
         maps, (scale_x, scale_y) = self.maps(gray, scale)
         factor = np.array([1 / scale_x, 1 / scale_y], np.float32)
         return [Trace(t.points * factor, t.x_height / scale_y, t.confidence) for t in trace_baselines(maps)]
 
     def _look_until_sharp(self, gray: Gray, side: int | None, brief: bool) -> list[Trace]:
-        """Traces in pixels of the page, at a scale where the writing has the size that the network knows."""
+        """Traces in page pixels, found at a scale where the writing has the size that the network expects."""
         settings = self.settings
         longer = max(gray.shape)
-        # A strip of paper is looked at as closely as its area allows: a line of 5,000 pixels is as tall as others.
+        # Enlarge a strip of paper as far as its area allows: the letters of a 5,000-pixel line are as tall as others.
         closer = max(1.0, longer / min(gray.shape) / STRIP) ** 0.5
         largest = min(closer * settings.max_side / longer, settings.max_enlarge)
         scale = min(closer * (side or settings.side) / longer, settings.max_enlarge)
         traces = self.traces(gray, scale)
         if not traces and not brief and _has_marks(gray, scale):
-            # Writing that fills the image, or is too fine for the first look.
+            # The writing may fill the image, or be too fine for the first pass.
             for other in (scale / 3, min(2 * scale, largest)):
                 if (
                     abs(other / scale - 1) > 0.2
@@ -167,7 +167,7 @@ class LineFinder:
 
 
 def _has_marks(gray: Gray, scale: float) -> bool:
-    """Whether anything on a page (H, W) is larger than a speck at `scale`: a scan of an empty sheet has dust."""
+    """Whether a page (H, W) holds a mark larger than a speck at `scale`: the scan of an empty sheet shows dust."""
     ink = flatten_paper(shrink(gray, min(1.0, scale))) < FAINT
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     largest = stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(initial=0)
@@ -199,14 +199,14 @@ def lines_from_traces(gray: Gray, traces: Sequence[Trace]) -> list[FoundLine]:
 
 
 def _mapped(line: FoundLine, to: NDArray[np.float64], size: tuple[int, ...]) -> FoundLine:
-    """`line` with its points taken by the affine map `to` (2, 3) to a page of `size` (H, W)."""
+    """`line` mapped by the affine transform `to` (2, 3) to a page of `size` (H, W)."""
 
     limit = size[1], size[0]
     return replace(line, polygon=move_points(line.polygon, to, limit), baseline=move_points(line.baseline, to, limit))
 
 
 def _usual_x_height(traces: Sequence[Trace]) -> float:
-    """Median x-height over the written length."""
+    """Median x-height, weighted by the written length."""
     heights = np.array([t.x_height for t in traces])
     lengths = np.array([float(np.ptp(t.points[:, 0])) + t.x_height for t in traces])
     order = np.argsort(heights)

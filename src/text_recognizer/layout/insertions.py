@@ -1,7 +1,7 @@
-"""Words added later, with a caret that shows where they belong: find the carets, and put the words into their place.
+"""Words added later, with a caret that marks their place: detect the carets and insert the words there.
 
-A caret is two strokes that meet in a tip. The tip stands between two words of a line, below them, above them or at
-their feet, and a short line stands close above or below. Nothing is moved without both.
+A caret is two strokes that meet in a tip. The tip lies between two words of a line: below them, above them or at their
+feet. The added words are a short line close above or below. Words are moved only if both are found.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ Gray = NDArray[np.uint8]
 # Lengths in x-heights of the line that the words belong to.
 SHORT = 0.6  # of that line's length: added words are shorter
 LARGEST = 1.15  # times its x-height: added words are no larger
-RISE = (0.7, 3.0)  # from baseline to baseline
-OUTLINE = 2.4  # that a line's outline is high
-CARET = (0.4, 2.2)  # height and width of a caret
-REACH = 2.0  # that a caret may stand beside the added words
-BAND = (1.7, 0.9)  # around the line, above and below its baseline, where the tip is
-FEET = 0.6  # that a tip from below may reach over the baseline: letters are taller
-STRAIGHT = 0.14  # of a caret's width: how far its strokes may leave straight lines
-HOLLOW = 0.62  # of the space between its strokes that may be ink
-AMID = 0.25  # of a word's width: a tip that is farther from both of its ends points into it
-CARETS = "^‸⁁∧∨"  # which the recogniser may read where one stands
-MARKS = ",.;"  # which it may read for a part of one
+RISE = (0.7, 3.0)  # between the two baselines
+OUTLINE = 2.4  # usual height of a line's outline
+CARET = (0.4, 2.2)  # range of a caret's height and width
+REACH = 2.0  # largest distance of a caret to the side of the added words
+BAND = (1.7, 0.9)  # above and below the line's baseline; the tip lies in it
+FEET = 0.6  # how far above the baseline a tip from below may reach: letters are taller
+STRAIGHT = 0.14  # of a caret's width: largest mean deviation of its strokes from straight lines
+HOLLOW = 0.62  # largest share of ink between the outer edges of its strokes
+AMID = 0.25  # of a word's width: a tip farther than this from both ends of the word points into it
+CARETS = "^‸⁁∧∨"  # characters that the recogniser may read for a caret
+MARKS = ",.;"  # characters that it may read for a part of one
 
 
 @dataclass(frozen=True, slots=True)
 class Insertion:
-    """`places[line]` belongs into `places[host]`, where the caret in the box `caret` has its tip. Pixels."""
+    """`places[line]` belongs in `places[host]`, at the tip of the caret in the box `caret`. Page pixels."""
 
     line: int
     host: int
@@ -48,7 +48,7 @@ class Insertion:
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """A line that runs about level: its baseline (n, 2) and x-height, pixels."""
+    """A nearly level line: its baseline (n, 2) and x-height, pixels."""
 
     baseline: NDArray[np.float64]
     x_height: float
@@ -70,9 +70,9 @@ class _Level:
 
 
 def find_insertions(gray: Gray, places: Sequence[Place]) -> tuple[Insertion, ...]:
-    """The short lines of a page (H, W), dark on light, that a caret may put into a neighbour.
+    """Short lines of a page (H, W), dark on light, that a caret may insert into a neighbouring line.
 
-    A line has one for each mark that looks like a caret: `insert` says which of them points between two words.
+    A line gets one insertion for each mark that looks like a caret. `insert` checks which one points between two words.
     """
     lines = [_level(*place) for place in places]
     found = []
@@ -88,7 +88,11 @@ def find_insertions(gray: Gray, places: Sequence[Place]) -> tuple[Insertion, ...
 
 
 def insert(host: Line, line: Line, insertion: Insertion) -> Line | None:
-    """`host` with the words of `line` where the caret points; None where it does not point between two words."""
+    """`host` with the words of `line` inserted at the caret.
+
+    None if the caret does not point between two words, if no words are left, or if the words of a line do not match
+    its text.
+    """
     if [word.text for word in host.words] != host.text.split() or [w.text for w in line.words] != line.text.split():
         return None
     words = [word for word in host.words if not _covers(word, insertion.caret)]
@@ -133,7 +137,7 @@ def _may_belong(line: _Level, host: _Level) -> bool:
 
 
 def _carets(gray: Gray, line: _Level, host: _Level) -> list[tuple[Point, Area]]:
-    """Tips and boxes of what looks like a caret between two lines or at the host's baseline."""
+    """Tips and boxes of marks between two lines, or at the host's baseline, that look like a caret."""
     unit = host.x_height
     middle = (line.left + line.right) / 2
     base, other = host.level(middle), line.level(middle)
@@ -167,20 +171,20 @@ def _carets(gray: Gray, line: _Level, host: _Level) -> list[tuple[Point, Area]]:
 
 
 def _points_at(tip: Point, box: Area, line: _Level, host: _Level, upright: bool) -> bool:
-    """Whether the tip is where a caret has it: not in the letters, but at their feet or over their heads."""
+    """Whether the tip is where a caret's tip would be: at the feet of the letters or above them, not among them."""
     unit, base = host.x_height, host.level(tip[0])
     if not base - BAND[0] * unit < tip[1] < base + BAND[1] * unit:
         return False
     if line.level((line.left + line.right) / 2) > base:  # added below: the tip points up at the letters
         return upright and tip[1] > base - 0.4 * unit
-    # Added above: a tip from below, at the letters' feet or a little between them, or one from above.
+    # Added above: a tip from below, at the letters' feet or slightly between them, or a tip from above.
     if upright:
         return box[3] > base - 0.1 * unit and tip[1] > base - FEET * unit
     return tip[1] < base - 0.4 * unit and box[1] > line.level(tip[0]) - line.x_height
 
 
 def _tip(shape: NDArray[np.bool_]) -> float | None:
-    """The column of the tip of a component (h, w) that is two straight strokes from the top down and apart."""
+    """The column of the tip of a component (h, w) made of two straight strokes that diverge downwards; else None."""
     height, width = shape.shape
     if not shape.any(1).all():
         return None
@@ -195,7 +199,7 @@ def _tip(shape: NDArray[np.bool_]) -> float | None:
         bent = float(np.abs(edge - slope * rows - start).mean())
         if outward * slope * height < 0.12 * width or bent > STRAIGHT * width:
             return None
-    # Between the strokes is paper: a bar would make it an A, a third stroke a letter.
+    # There must be paper between the strokes: a bar would make it an A, a third stroke another letter.
     lower = shape[height // 2 :]
     spans = (last - first + 1)[height // 2 :]
     closed = lower.sum(1)[spans > 0.5 * width] > 0.9 * spans[spans > 0.5 * width]
@@ -208,7 +212,7 @@ def _tip(shape: NDArray[np.bool_]) -> float | None:
 
 
 def _covers(word: Word, caret: Area) -> bool:
-    """Whether what was read as a word is the caret."""
+    """Whether this word is the caret, misread."""
     left, right = _span(word)
     shared = min(right, caret[2]) - max(left, caret[0])
     return (
@@ -219,7 +223,7 @@ def _covers(word: Word, caret: Area) -> bool:
 
 
 def _without_marks(words: Sequence[Word], caret: Area) -> list[Word]:
-    """The words without marks at their ends for which the caret was taken: the word reaches into its box."""
+    """The words without punctuation that may be the misread caret: at ends of words that reach into its box."""
     inner = (caret[0] + AMID * (caret[2] - caret[0]), caret[2] - AMID * (caret[2] - caret[0]))
     out = []
     for word in words:

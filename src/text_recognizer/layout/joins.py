@@ -1,7 +1,7 @@
-"""Pieces of a line that the line finder parted at a wide gap between words.
+"""Join pieces of a line that the line finder split at a wide gap between words.
 
-Some hands leave gaps between words as wide as the gutter of a narrow table. What tells them apart is the rest of the
-paragraph: its other lines run across the place, and their own gaps are as wide.
+Some writers leave gaps between words as wide as the gutter of a narrow table. The rest of the paragraph distinguishes
+the two: in running text, other lines cross the place, and their own gaps are as wide.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ Gray = NDArray[np.uint8]
 WORK_X_HEIGHT = 10.0  # pixels; gaps are measured on a page of this size
 INK = 150  # grey of flattened paper
 # Lengths in x-heights.
-WIDEST = 8.0  # that a gap may be
-REACH = 2.0  # that a line goes on at either side of a gap which it crosses
-NEAR = 20.0  # up and down, within which lines of the same paragraph are looked for
-STEP = 0.7  # between the pieces' baselines, against the course of a line that crosses
-LIKE = 1.6  # times the size of the other's letters
-CORE = (0.1, 0.9)  # of the x-height over the baseline, where ink is a letter's
-WIDER = 1.25  # times the widest gaps of the lines that cross
-MOST = 1.5  # lines that cross for one that is parted, at least
+WIDEST = 8.0  # widest gap that is joined
+REACH = 2.0  # how far a crossing line must extend beyond both sides of the gap
+NEAR = 20.0  # vertical distance within which lines of the same paragraph are looked for
+STEP = 0.7  # largest offset between the pieces' baselines, relative to the course of a crossing line
+LIKE = 1.6  # largest ratio between the letter sizes of the pieces
+CORE = (0.1, 0.9)  # heights above the baseline between which ink belongs to letters
+WIDER = 1.25  # largest ratio between the gap and the widest gaps of the crossing lines
+MOST = 1.5  # fewest crossing lines for each line that is split
 
 
 def join_at_wide_gaps(gray: Gray, lines: Sequence[FoundLine]) -> list[FoundLine]:
-    """`lines` (pixels of `gray`) with those joined that are pieces of one line of a paragraph.
+    """`lines` (pixels of `gray`), with the pieces of each line of a paragraph joined.
 
     Args:
         gray: (H, W) uint8, dark ink on light paper.
@@ -62,7 +62,7 @@ def join_at_wide_gaps(gray: Gray, lines: Sequence[FoundLine]) -> list[FoundLine]
 
 
 def _candidates(lines: Sequence[FoundLine]) -> list[tuple[int, int, list[int]]]:
-    """Pairs that could be one line, the left and the right piece, with the lines that cross their gap."""
+    """Pairs that may be one line: indices of the left and right piece, and of the lines that cross their gap."""
     if len(lines) < 4:
         return []
     starts, ends = (np.array([line.baseline[k] for line in lines], np.float64) for k in (0, -1))
@@ -86,7 +86,7 @@ def _candidates(lines: Sequence[FoundLine]) -> list[tuple[int, int, list[int]]]:
                 found.append((left, right, crossing))
                 taken.add(right)
                 break
-    # Where about as many lines are parted as go across, there are columns.
+    # If about as many lines are split as cross, the page has columns.
     kept = []
     for left, right, crossing in found:
         near = NEAR * sizes[left]
@@ -100,7 +100,7 @@ def _candidates(lines: Sequence[FoundLine]) -> list[tuple[int, int, list[int]]]:
 
 
 def _joined(left: FoundLine, right: FoundLine) -> FoundLine:
-    """Both as one."""
+    """Both pieces as one line."""
     lengths = [line.baseline[-1][0] - line.baseline[0][0] + 1.0 for line in (left, right)]
 
     def mean(a: float, b: float) -> float:
@@ -127,13 +127,13 @@ def _ink_columns(ink: NDArray[np.bool_], line: FoundLine, scale: float) -> tuple
 
 
 def _widest_gap(ink: NDArray[np.bool_], line: FoundLine, scale: float) -> float:
-    """Columns between two words."""
+    """The widest gap between two words, in columns."""
     _, filled = _ink_columns(ink, line, scale)
     return float(np.diff(np.flatnonzero(filled)).max(initial=1) - 1)
 
 
 def _gap_at(ink: NDArray[np.bool_], line: FoundLine, scale: float, x: float) -> float:
-    """Columns without ink around the pixel `x` of the page."""
+    """Columns without ink around `x` (page pixels); infinity if there is ink on one side only."""
     first, filled = _ink_columns(ink, line, scale)
     at = np.flatnonzero(filled) + first
     place = int(np.searchsorted(at, x * scale + 1))

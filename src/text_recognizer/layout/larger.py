@@ -1,7 +1,7 @@
-"""Large writing beside small: headings and numbers several times as large as the text, which the finder passes over.
+"""Large writing beside small: headings and numbers several times as large as the text, which the finder misses.
 
-The finder looks at a page at the scale of its usual writing. Where ink of larger letters is left that no line covers,
-it looks again, at a scale at which these have the size that it knows.
+The finder works at the scale of a page's usual writing. If ink of larger letters remains that no line covers, it runs
+again, at a scale where these letters have the size that it expects.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from text_recognizer.layout.trace import Trace
 
 Gray = NDArray[np.uint8]
 
-# Times the usual x-height: of the letters that are looked for, and the least that is larger.
+# Times the usual x-height: the size that the second pass is scaled for, and the least size that counts as larger.
 WANTED, LARGER = 2.2, 1.35
-WORK_X_HEIGHT = 7.0  # pixels; left ink is looked for on a page of this size
-LETTER = (1.8, 9.0)  # usual x-heights that a letter of theirs is high
-ELONGATED = 8.0  # times as wide as high, or as high as wide: a rule or an edge
+WORK_X_HEIGHT = 7.0  # pixels; uncovered ink is looked for on a page scaled down to this x-height
+LETTER = (1.8, 9.0)  # range of a large letter's height, in usual x-heights
+ELONGATED = 8.0  # aspect ratio from which a stroke is a rule or an edge
 INK = 150  # grey of flattened paper
-COVERED = 0.25  # share of a line that others may cover
+COVERED = 0.25  # largest share of a new line that known lines cover
 
 
 def larger_lines(image: Gray, lines: Sequence[FoundLine], finder: LineFinder) -> list[FoundLine]:
-    """Lines of larger writing on a page of which `lines` are known; none where no ink is left.
+    """Lines of larger writing on a page where `lines` are known; empty if no large ink is left.
 
     Args:
         image: (H, W) uint8, dark ink on light paper.
@@ -55,7 +55,7 @@ def larger_lines(image: Gray, lines: Sequence[FoundLine], finder: LineFinder) ->
         cv2.fillPoly(taken, [outline.round().astype(np.int32)], 1)
         if ((outline > 0) & (outline < part.shape[::-1])).all(1).any():
             known.append(Trace(np.asarray(line.baseline, np.float32) - corner, line.x_height, line.confidence))
-    # Outlines are drawn together: ink beside a known line stays that line's.
+    # Outline all lines together, so that ink next to a known line stays with that line.
     found = lines_from_traces(part, [*known, *large])
     return [
         _moved(line, left, top) for line in found if line.x_height > LARGER * usual and _share(taken, line) < COVERED
@@ -63,13 +63,13 @@ def larger_lines(image: Gray, lines: Sequence[FoundLine], finder: LineFinder) ->
 
 
 def _share(taken: Gray, line: FoundLine) -> float:
-    """Share of a line's polygon that is taken."""
+    """Share of a line's polygon that is already taken."""
     mask = covered_by([line], taken.shape, 1.0)
     return float(taken[mask > 0].mean()) if mask.any() else 1.0
 
 
 def _area_left(image: Gray, lines: Sequence[FoundLine], usual: float) -> tuple[int, int, int, int] | None:
-    """Around all strokes as large as a large letter that lie outside of the lines: left, top, right, bottom, pixels."""
+    """Box around all uncovered strokes of a large letter's size: left, top, right, bottom, pixels; None if none."""
     scale = min(1.0, WORK_X_HEIGHT / usual)
     ink = (flatten_paper(shrink(image, scale)) < INK).astype(np.uint8)
     ink[covered_by(lines, ink.shape, scale) > 0] = 0

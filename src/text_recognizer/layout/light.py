@@ -1,6 +1,6 @@
-"""Even out the light on a page: shadows with sharp edges, the dark fold of a book.
+"""Even out the lighting of a page: shadows with sharp edges, the dark fold of a book.
 
-A line is normalised as a whole before it is read, so a shadow that falls across it would hide the writing in it.
+A line is normalised as a whole before it is read, so a shadow across part of it would hide the writing there.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from text_recognizer.framing import shrink
 
 Gray = NDArray[np.uint8]
 
-SIDE = 400  # pixels of the longer side of the image in which paper is looked for
+SIDE = 400  # longer side, in pixels, of the image in which the paper tone is measured
 WIDEST = 0.08  # of that side: the widest stroke
-UNEVEN = 0.8  # of the brightness of light paper, below which there is a shadow, …
-SHARE = 0.03  # … on at least such a part of the page
-STEP, STEPS = 0.12, 0.012  # logarithm from a pixel to the next, and share of the page: photographs have more edges
-EDGE, FULL = 4, 0.85  # pixels from the edge of that image; share of its rectangle that a sheet fills
-GAIN = 6.0  # by which shadows are made lighter, at most: what is darker is no paper
+UNEVEN = 0.8  # of the brightness of light paper: darker paper is in shadow …
+SHARE = 0.03  # … if it covers at least this share of the page
+STEP, STEPS = 0.12, 0.012  # edge: difference of neighbouring logarithms; share of edges above which it is a photograph
+EDGE, FULL = 4, 0.85  # pixels from the edge of that image; least share of its bounding rectangle that a sheet fills
+GAIN = 6.0  # largest factor by which shadows are lightened: anything darker is not paper
 
 
 def even_light(gray: Gray) -> Gray:
-    """The page as if its paper were equally light everywhere; `gray` itself where it is.
+    """The page as if its paper were evenly lit; `gray` itself if it is, or for a sheet on a desk or a photograph.
 
     Args:
         gray: (H, W) uint8, dark ink on light paper.
@@ -31,7 +31,7 @@ def even_light(gray: Gray) -> Gray:
     scale = min(1.0, SIDE / max(gray.shape))
     small = shrink(gray, scale, exact=True)
     size = 2 * round(WIDEST * max(small.shape) / 2) + 1
-    # Closed: no stroke is so wide, and the edges of shadows stay where they are.
+    # Closing removes strokes, which are all narrower, and keeps the edges of shadows in place.
     paper = cv2.morphologyEx(cv2.medianBlur(small, 3), cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
     light = float(np.percentile(paper, 75))
     if float((paper < UNEVEN * light).mean()) < SHARE:
@@ -49,9 +49,9 @@ def even_light(gray: Gray) -> Gray:
 
 
 def _is_on_desk(bright: NDArray[np.bool_]) -> bool:
-    """Whether the bright part of a picture (H, W) is a whole sheet, so that the rest is a desk and not in a shadow.
+    """Whether the bright part of a picture (H, W) is a whole sheet, so that the rest is a desk and not in shadow.
 
-    A sheet is a rectangle that touches one edge of the picture at most. The light that a shadow leaves touches more.
+    A sheet is a rectangle that touches at most one edge of the picture. The lit part of a shaded page touches more.
     """
     height, width = bright.shape
     contours, _ = cv2.findContours(bright.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)

@@ -1,7 +1,7 @@
-"""Find the lines of a page; where the recogniser is in doubt, look again and keep the look of which it is surest.
+"""Find the lines of a page. If the recogniser is unsure, try other views of the page and keep the one that reads best.
 
-A look is the page turned, enlarged, given a margin or stretched. The usual page needs one: the others are taken only
-where the longest lines read badly.
+A look is one view of the page, rotated, enlarged, padded or stretched, with the lines found in it. A usual page needs
+one look; others are tried only if its longest lines read badly.
 """
 
 from __future__ import annotations
@@ -32,47 +32,47 @@ from text_recognizer.page import Point, orientation_of
 Gray = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Judge = Callable[[Sequence[Gray]], Floats]
-"""Probability, 0…1, of each character that the recogniser sees in line crops: (n,), empty where it sees none."""
+"""Probability, 0…1, of each character that the recogniser sees in line crops: (n,), empty if it sees none."""
 
-# Confidence from which on a page is not tried upside down: print reaches 0.84 that way, hands 0.75.
+# Confidence from which a page is not tried upside down. Upside down, print reaches 0.84 and handwriting 0.75.
 CERTAIN = 0.92
 COMPARED = 8  # lines by which looks are compared
-ENOUGH, MOST = 15, 30  # heights of a line that the compared ones must be long in all, and lines at most
-# What the characters of another look must be worth more: each counts by how far its probability is above EVEN.
+ENOUGH, MOST = 15, 30  # least total length of the compared lines, in line heights; most lines
+# A character is worth its probability minus EVEN. A better look must be worth GAIN times as much, and LEAST more.
 EVEN, GAIN, LEAST = 0.5, 1.1, 1.0
-MANY, HOPELESS = 30, 0.4  # lines, mean probability: a page of more lines and less is a texture, whatever way it is seen
-LONE_CERTAIN = 0.9  # of a character with nothing else on the page: many a photograph shows one that is less sure
-STRAY_CERTAIN = 0.6  # of lone characters, which the finder passed over
-LARGE_CERTAIN = 0.6  # mean probability of lines of larger writing, which others did not lead to
-SHORT = 6.0  # heights of a line: longer ones run across the page as it is
-SIDES = (256, 512)  # pixels of the longer side of pages whose writing is large
-ROOM = 0.25  # of the longer side, as a margin around writing that fills its page
-CLOSE = 8_000_000  # pixels of a page that is looked at once more; with more, it only costs more
-SMALL_SHEET = 0.15  # of the picture: it is looked at by itself, unless there is writing beside it
-STRETCHED = 2.0  # faxes have half as many dots on a side as on the other
+MANY, HOPELESS = 30, 0.4  # lines, mean probability: a page with more lines and less probability is a texture
+LONE_CERTAIN = 0.9  # of the only character on a page: many photographs show one with a lower probability
+STRAY_CERTAIN = 0.6  # mean probability of lone characters that the finder missed
+LARGE_CERTAIN = 0.6  # mean probability of lines of larger writing, which are found in a pass of their own
+SHORT = 6.0  # line heights: a page with a longer line does not lie on its side
+SIDES = (256, 512)  # longer side, in pixels, of the network's page for large writing
+ROOM = 0.25  # of the longer side: margin around writing that fills its page
+CLOSE = 8_000_000  # pixels that a page is reduced to for other looks; more would only take longer
+SMALL_SHEET = 0.15  # of the picture: a smaller sheet is processed alone, unless there is writing beside it
+STRETCHED = 2.0  # faxes have half as many pixels along one side
 
 
 @dataclass(frozen=True)
 class Look:
-    """A page as it was looked at, `image` (H, W) uint8, and `back` (2, 3), the affine map to pixels of the page."""
+    """One view of a page, `image` (H, W) uint8, with its lines; `back` (2, 3) is the affine map to page pixels."""
 
     image: Gray
     back: NDArray[np.float64]
     page: tuple[int, int]  # (height, width) of the page
     lines: Sequence[FoundLine]
     height: int  # of crops
-    _cut: dict[FoundLine, Gray] = field(default_factory=dict, repr=False)  # crops so far
+    _cut: dict[FoundLine, Gray] = field(default_factory=dict, repr=False)  # crops made so far
 
     def places(self) -> list[Place]:
-        """The lines in pixels of the page."""
+        """The lines in page pixels."""
         return [(self._move(line.polygon), self._move(line.baseline)) for line in self.lines]
 
     def crops(self) -> list[Gray]:
-        """The lines (height, W), dark on light, straightened."""
+        """Straightened crops of the lines (height, W), dark on light."""
         return [self.crop(line) for line in self.lines]
 
     def longest(self, count: int) -> list[Gray]:
-        """The crops of the longest lines: `count` of them, and more where they hold lone words or characters."""
+        """The crops of the longest lines: `count` of them, or more if they are single words or characters."""
         order = sorted(self.lines, key=lambda line: -float(np.ptp(np.asarray(line.polygon), axis=0).max()))
         crops: list[Gray] = []
         for line in order[:MOST]:
@@ -82,7 +82,7 @@ class Look:
         return crops
 
     def crop(self, line: FoundLine) -> Gray:
-        """A line of the look as `crops` gives it; the same array each time."""
+        """The crop of one line, as in `crops`; the same array each time."""
         if line not in self._cut:
             self._cut[line] = crop_line(self.image, line.polygon, line.baseline, self.height)
         return self._cut[line]
@@ -98,7 +98,7 @@ class _Looks:
         self._gray, self._finder, self._height = gray, finder, line_height
 
     def turned(self, quarters: int, *, brief: bool = False) -> Look:
-        """The page after quarter turns counter-clockwise. `brief`: as for `LineFinder.find`."""
+        """The page after `quarters` quarter turns counter-clockwise. `brief`: as for `LineFinder.find`."""
         height, width = self._gray.shape
         back = {
             0: [[1, 0, 0], [0, 1, 0]],
@@ -113,17 +113,17 @@ class _Looks:
         return lies_on_side(self._gray)
 
     def may_lie(self, level: Look) -> bool:
-        """Whether the page, of which `level` is the look as it is, may lie on its side (even so, pieces read well)."""
+        """Whether the page may lie on its side; `level` is its unrotated look. Even then, pieces may read well."""
         return all(crop.shape[1] < SHORT * self._height for crop in level.longest(1)) and self.lies_on_side
 
     def steep(self) -> Look | None:
-        """The page levelled, if it is skewed by more than a usual page."""
+        """The page deskewed, if it is skewed by more than a usual page; else None."""
         if abs(skew_angle(self._gray, STEEP)) <= LIMIT:
             return None
         return self._look(self._gray, np.eye(2, 3), steepest=STEEP)
 
     def others(self) -> Iterator[Look]:
-        """What may be wrong with the page, most likely first: large writing, skew, dots that are not square."""
+        """Looks for possible faults of the page, most likely first: large writing, skew, pixels that are not square."""
         yield from (self._small(side) for side in SIDES)
         if (steep := self.steep()) is not None:
             yield steep
@@ -133,7 +133,7 @@ class _Looks:
             yield self._look(np.asarray(image, np.uint8), [[x / fx, 0, 0], [0, y / fy, 0]])
 
     def _small(self, side: int) -> Look:
-        """The page with a margin of paper, looked at where large writing has the size that the finder knows."""
+        """The page with a margin of paper, at a scale where large writing has the size that the finder expects."""
         gray, x, y = self._close
         room = round(ROOM * max(gray.shape))
         paper = int(self._paper)
@@ -142,7 +142,7 @@ class _Looks:
 
     @cached_property
     def _close(self) -> tuple[Gray, float, float]:
-        """The page with at most `CLOSE` pixels, and how wide and high each is, in pixels of the page."""
+        """The page reduced to at most `CLOSE` pixels, and the width and height of its pixels, in page pixels."""
         small = shrink(self._gray, min(1.0, (CLOSE / self._gray.size) ** 0.5), exact=True)
         return small, self._gray.shape[1] / small.shape[1], self._gray.shape[0] / small.shape[0]
 
@@ -158,13 +158,13 @@ class _Looks:
 
 
 def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -> list[tuple[Place, Gray]]:
-    """Lines of a page with their crops (line_height, W), dark on light, straightened.
+    """Lines of a page with their straightened crops (line_height, W), dark on light.
 
-    They are in reading order, but for those of larger writing, which follow.
+    They are in reading order, except for larger writing, lone characters and rotated notes, which come last.
 
     Args:
         gray: (H, W) uint8, dark ink on light paper.
-        judge: the recogniser's, as `Recognizer.ctc_probabilities` returns it.
+        judge: `Recognizer.ctc_probabilities`.
         line_height: of line crops, pixels.
     """
     box = sheet_box(gray)
@@ -178,7 +178,7 @@ def find_lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
 
 
 def _beside(lines: Sequence[FoundLine], box: Box) -> list[FoundLine]:
-    """The lines whose middle lies outside a part of the page."""
+    """The lines whose centre lies outside `box`."""
     left, top, right, bottom = box
 
     def is_inside(line: FoundLine) -> bool:
@@ -189,7 +189,7 @@ def _beside(lines: Sequence[FoundLine], box: Box) -> list[FoundLine]:
 
 
 def _on_sheet(gray: Gray, box: Box, finder: LineFinder, judge: Judge, line_height: int) -> list[tuple[Place, Gray]]:
-    """The lines in a part of a page, in pixels of the page."""
+    """The lines inside `box`, in pixels of the whole page."""
     left, top, right, bottom = box
     lines = _lines(np.ascontiguousarray(gray[top:bottom, left:right]), finder, judge, line_height)
 
@@ -200,7 +200,7 @@ def _on_sheet(gray: Gray, box: Box, finder: LineFinder, judge: Judge, line_heigh
 
 
 def _lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -> list[tuple[Place, Gray]]:
-    """`find_lines` of a page that is not much smaller than its picture."""
+    """`find_lines` for a page that is not much smaller than its picture."""
     look = _best_look(gray, finder, judge, line_height)
     if is_sloping(look.lines):
         level = replace(look, lines=level_lines(look.image, look.lines, finder))
@@ -234,12 +234,12 @@ def _lines(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -> li
 
 
 def _best_look(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -> Look:
-    """The look at a page in which its lines read best."""
+    """The look in which the lines of a page read best."""
     looks = _Looks(gray, finder, line_height)
     level = looks.turned(0)
     if not level.lines and not looks.lies_on_side and (steep := looks.steep()) is not None and steep.lines:
         return steep
-    best, confidence = _upright(level, looks, judge)  # the lines of a page on its side may be found only on the other
+    best, confidence = _upright(level, looks, judge)  # a page on its side may show its lines only when rotated
     if confidence >= UPRIGHT or not best.lines:
         return best
     probabilities = judge(best.longest(COMPARED))
@@ -258,7 +258,7 @@ def _best_look(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
 
 
 def _upright(level: Look, looks: _Looks, judge: Judge) -> tuple[Look, float]:
-    """The look in the orientation that reads best, and the confidence, 0…1, in its longest lines."""
+    """The look in the best orientation, and the confidence, 0…1, in its longest lines."""
     quarters, look, confidence = _turn(level, looks, judge)
     return (look if quarters < 2 else looks.turned(quarters)), confidence
 
@@ -266,8 +266,8 @@ def _upright(level: Look, looks: _Looks, judge: Judge) -> tuple[Look, float]:
 def quarters_upright(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -> tuple[int, list[Gray]] | None:
     """How many quarter turns counter-clockwise make a page upright, and crops of its longest lines after them.
 
-    It finds no line that is not needed for that; arguments as of `find_lines`. None where the page reads badly: then
-    all of its looks count.
+    It detects only the lines needed for that; arguments as for `find_lines`. None if the page reads badly: then all
+    looks must be compared.
     """
     looks = _Looks(gray, finder, line_height)
     quarters, look, confidence = _turn(looks.turned(0, brief=True), looks, judge, brief=True)
@@ -280,7 +280,7 @@ def quarters_upright(gray: Gray, finder: LineFinder, judge: Judge, line_height: 
 def _turn(level: Look, looks: _Looks, judge: Judge, *, brief: bool = False) -> tuple[int, Look, float]:
     """The quarter turns counter-clockwise after which a page reads best, and the confidence, 0…1, in its longest lines.
 
-    Returns the look along these lines too, in which those of two or three turns are upside down.
+    The look returned with them runs along these lines; for two or three turns, the lines in it are upside down.
     """
     as_is, upside_down = _both_ways(level, judge)
     lying = looks.may_lie(level)
@@ -300,7 +300,7 @@ def _turn(level: Look, looks: _Looks, judge: Judge, *, brief: bool = False) -> t
 
 
 def _both_ways(look: Look, judge: Judge) -> tuple[float, float]:
-    """Confidence of the longest lines as they are, and of the same lines upside down."""
+    """Confidence in the longest lines as found, and in the same lines upside down."""
     crops = look.longest(TRIED)
     if not crops:
         return 0.0, 0.0

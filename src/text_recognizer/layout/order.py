@@ -1,8 +1,8 @@
-"""The order in which people read the lines of a page: columns one after the other, tables and forms row by row.
+"""The reading order of the lines of a page: columns one after the other, tables and forms row by row.
 
-A page is cut at gutters into columns, and columns into columns (Nagy and Seth's X-Y cut, 1984), with two exceptions. A
-line may reach across a gutter, where it goes on with the column that it begins in; any other line across it ends the
-columns. And what stands side by side is read row by row where it shares baselines and looks like cells.
+A page is split at gutters into columns, and each column again (Nagy and Seth's X-Y cut, 1984), with two exceptions. A
+line may extend across a gutter if it continues the column that it begins in; any other line across a gutter ends the
+columns. Lines side by side are read row by row if they share baselines and look like cells.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from typing import Literal
 import numpy as np
 
 # Lengths in x-heights.
-PIECES = 1.6  # between pieces of one written line
-SAME_BASELINE = 0.6  # between the baselines of pieces of one line
-LEVEL = 1.5  # between the middles of lines that stand beside each other
-COLLIDE = 1.2  # between the middles of lines that run into each other
-TOUCH = 0.3  # that a line may reach over a gutter and still not cross it
-# Between the middles of cells in a row: in x-heights; of the distance of rows, where that is less; and of the distance
-# of rows far apart, where print stands beside a hand with an x-height of its own.
+PIECES = 1.6  # largest gap between pieces of one written line
+SAME_BASELINE = 0.6  # largest offset between the baselines of pieces of one line
+LEVEL = 1.5  # largest offset between the middles of lines that are beside each other
+COLLIDE = 1.2  # lines that overlap horizontally run into each other if their middles are closer than this
+TOUCH = 0.3  # how far a line may extend over a gutter without crossing it
+# Largest offset between the middles of cells in a row: in x-heights; in row spacings, where that is less; and in row
+# spacings where rows are far apart, because print beside handwriting has an x-height of its own.
 CELLS = (0.6, 0.25, 0.13)
 
-OVERHANG = 0.2  # of a line's length that may reach into the next column
-GOES_ON = 1.6  # times the usual distance of baselines over which a column goes on
+OVERHANG = 0.2  # share of a line's length that may extend into the next column
+GOES_ON = 1.6  # times the usual line spacing: largest gap over which a column continues
 REGULAR = 1.35  # the same, between neighbours in a paragraph
-CROSSING, OUTSIDE = 2.0, 0.25  # lines that a line across a gutter weighs against it; beyond its columns
-MOST_ACROSS = 0.5  # of a column's lines that may reach across the gutter
-NOTE_GAP = 6.0  # x-heights between the baselines of two notes
+CROSSING, OUTSIDE = 2.0, 0.25  # penalty, in lines, for a line across a gutter: between its columns; above or below them
+MOST_ACROSS = 0.5  # of a column's own lines: the most lines that may extend across the gutter
+NOTE_GAP = 6.0  # x-heights: a larger distance between baselines separates two notes
 NARROW = 0.4  # of a column's width: notes in its margin are narrower
-# Of the distance of rows, by which all cells of a column may stand higher or lower than those beside them: a hand that
-# writes above the line, beside print. Then there must be as much more evidence as level cells would be.
+# SHIFT: row spacings by which all cells of a column may be higher or lower than those beside them, as in handwriting
+# above the line beside print. Such a table needs LEVELLED more evidence, as much as level cells contribute.
 SHIFT, LEVELLED = 0.25, 1.0
-TABLE = 2.5  # evidence from which what stands side by side is a table
+TABLE = 2.5  # evidence from which lines side by side are a table
 
 PartKind = Literal["text", "table", "columns", "margin"]
 
 
 @dataclass(frozen=True, slots=True)
 class LineBox:
-    """Where a line's letters stand on a levelled page, in pixels: its ends, its middle height, its x-height.
+    """The position of a line's letters on a deskewed page, in pixels: its ends, its middle height, its x-height.
 
-    `slope`: pixels that its middle falls a pixel to the right. `text`: what it says, where that is known.
+    `slope`: pixels by which its middle falls per pixel to the right. `text`: its text, if known.
     """
 
     left: float
@@ -63,9 +63,9 @@ class LineBox:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a page in the order of reading: `rows` of indices of boxes from the top, or `columns` of such parts.
+    """A part of a page in reading order: `rows` of box indices from the top, or `columns` of such parts.
 
-    A row holds the pieces of one line, or in a table the cells of a row, from left to right.
+    A row holds the pieces of one line or, in a table, the cells of a row, from left to right.
     """
 
     kind: PartKind
@@ -73,19 +73,19 @@ class Part:
     columns: tuple[tuple[Part, ...], ...] = ()
 
     def indices(self) -> list[int]:
-        """All boxes of the part in the order of reading."""
+        """Indices of all boxes of the part in reading order."""
         if self.kind == "columns":
             return [i for column in self.columns for part in column for i in part.indices()]
         return [i for row in self.rows for i in row]
 
 
 def reading_order(boxes: Sequence[LineBox]) -> list[int]:
-    """Indices of `boxes` in the order of reading."""
+    """Indices of `boxes` in reading order."""
     return [i for part in find_parts(boxes) for i in part.indices()]
 
 
 def find_parts(boxes: Sequence[LineBox]) -> list[Part]:
-    """The parts of a page in the order of reading; together they hold each box once."""
+    """The parts of a page in reading order; together they hold each box once."""
     return _joined(_parts(_lines_of_pieces(boxes))) if boxes else []
 
 
@@ -122,12 +122,12 @@ class _Line:
 
     @cached_property
     def lean(self) -> float:
-        """Pixels from `middle` within which each piece leads to whatever stands on its baseline."""
+        """This line's share of the bound, in pixels, on how far `middle` is from that of a line on its baseline."""
         return max(abs(box.middle - self.middle) for box in self.boxes) + _lean(self.boxes)
 
 
 def _lean(boxes: Iterable[LineBox]) -> float:
-    """Pixels that the levels of two boxes may differ from their middles, as `_aligned` compares them: one's share."""
+    """Bound, in pixels, on how far the levels that `_aligned` compares differ from the middles: one box's share."""
     return max(1.5 * abs(box.slope) * (box.right - box.left) for box in boxes)
 
 
@@ -136,8 +136,8 @@ def _middle(line: _Line | LineBox) -> float:
 
 
 def _within(lines: list[_Line], middle: float, reach: float) -> slice:
-    """Where those of `lines`, which come from the top, stand whose middles are at most `reach` from `middle`."""
-    reach += 1e-6 * (1 + abs(middle) + reach)  # rounding loses none
+    """The slice of `lines`, sorted from the top, whose middles are at most `reach` from `middle`."""
+    reach += 1e-6 * (1 + abs(middle) + reach)  # so that rounding loses no line
     return slice(*(bisect(lines, at, key=_middle) for bisect, at in _ends(middle, reach)))
 
 
@@ -146,17 +146,17 @@ def _ends(middle: float, reach: float) -> tuple[tuple[Callable[..., int], float]
 
 
 def _aligned(a: LineBox, b: LineBox) -> float:
-    """Pixels between the middle heights of two boxes where they face each other."""
+    """Vertical offset, in pixels, between the middles of two boxes where they face each other."""
     if a.left > b.left:
         a, b = b, a
-    # The slope of the longer one leads from one to the other, as far as it is long: farther it is a guess.
+    # Extend the slope of the longer box to the other, but no farther than its own length: beyond that it is a guess.
     longer = max(a, b, key=lambda box: box.right - box.left)
     slope = longer.slope * min(1.0, (longer.right - longer.left) / max(b.left - a.right, 1e-6))
     return abs(b.level(b.left) - a.level(a.right) - slope * (b.left - a.right))
 
 
 def _lines_of_pieces(boxes: Sequence[LineBox]) -> list[_Line]:
-    """Lines, from the top; one that was found in several pieces, close to each other on one baseline, is one."""
+    """Lines, sorted from the top. Pieces that are close to each other on one baseline form one line."""
     following: dict[int, int] = {}
     taken: set[int] = set()
     pairs = []
@@ -193,7 +193,7 @@ def _lines_of_pieces(boxes: Sequence[LineBox]) -> list[_Line]:
 
 @dataclass
 class _Band:
-    """The lines between two that end the columns: those left of the gutter and those right of it, from the top."""
+    """The lines between two lines that end the columns: left and right of the gutter, from the top."""
 
     left: list[_Line] = field(default_factory=list)
     right: list[_Line] = field(default_factory=list)
@@ -204,7 +204,7 @@ class _Band:
 
 
 def _parts(lines: list[_Line]) -> list[Part]:
-    """Parts of `lines`, which come from the top."""
+    """Parts of `lines`, which are sorted from the top."""
     unit = float(np.median([line.x_height for line in lines]))
     gutter = _best_gutter(lines, unit) if len(lines) >= 4 else None
     if gutter is None:
@@ -229,7 +229,7 @@ def _parts(lines: list[_Line]) -> list[Part]:
 
 
 def _best_gutter(lines: list[_Line], unit: float) -> float | None:
-    """The x that has most lines in columns on its sides and fewest across it; None when there is no such x."""
+    """The x with the most lines in columns on its sides and the fewest across it; None if there is no gutter."""
     best, best_score = None, 0.0
     tried: list[float] = []
     for at in sorted(line.left - TOUCH * unit for line in lines):
@@ -243,7 +243,7 @@ def _best_gutter(lines: list[_Line], unit: float) -> float | None:
         score = 0.0
         for number, band in enumerate(bands):
             if not isinstance(band, _Band):
-                # Text above and below all columns says little.
+                # Text above or below all columns is weak evidence.
                 score -= CROSSING if beside[0] < number < beside[-1] else OUTSIDE
             elif number in beside:
                 score += len(band.left) + len(band.right)
@@ -254,13 +254,13 @@ def _best_gutter(lines: list[_Line], unit: float) -> float | None:
 
 
 def _bands(lines: list[_Line], gutter: float, unit: float) -> list[_Band | _Line]:
-    """Parts of the page from the top: lines that end the columns, and the columns between them.
+    """The page from the top: lines that end the columns, and the columns between these lines.
 
     `unit`: median x-height of `lines`.
     """
     left = [line for line in lines if line.right <= gutter + TOUCH * unit]
     right = [line for line in lines if line.left >= gutter - TOUCH * unit]
-    # What is so narrow that it touches the gutter from both sides stands on one of them.
+    # A line so narrow that it touches the gutter from both sides is assigned to one side.
     on_left = {id(line) for line in left}
     beyond = {id(line) for line in right if id(line) not in on_left or line.left + line.right >= 2 * gutter}
     left = [line for line in left if id(line) not in beyond]
@@ -288,7 +288,7 @@ def _bands(lines: list[_Line], gutter: float, unit: float) -> list[_Band | _Line
                 across[side].append(line)
                 insort(columns[side], line, key=_middle)
         ends = rest
-    # A text of such lines is no column's: a letter goes on below the columns of its head.
+    # Many such lines are running text, not part of a column: a letter continues below the columns of its head.
     for side, column in enumerate(columns):
         if len(across[side]) > MOST_ACROSS * own[side]:
             ends += across[side]
@@ -310,7 +310,7 @@ def _bands(lines: list[_Line], gutter: float, unit: float) -> list[_Band | _Line
 def _hardly_crosses(
     line: _Line, gutter: float, left: list[_Line], right: list[_Line], pitch: Callable[[int], float]
 ) -> int | None:
-    """The column, 0 or 1 for `left` or `right`, that a line across the gutter hardly leaves; None if there is none."""
+    """The column, 0 for `left` or 1 for `right`, that a line across the gutter hardly leaves; None if there is none."""
     steps = _distances(line, left), _distances(line, right)
     for side, other, over in ((0, right, line.right - gutter), (1, left, gutter - line.left)):
         if over > OVERHANG * line.width:
@@ -326,16 +326,16 @@ def _hardly_crosses(
 def _goes_on(
     line: _Line, gutter: float, left: list[_Line], right: list[_Line], pitch: Callable[[int], float]
 ) -> int | None:
-    """0 where a line across the gutter goes on with the left column, else None.
+    """0 if a line across the gutter continues the left column, else None.
 
-    It does where it follows the lines of that column closely and the right one has none near. And so does what was
-    found as one line and is two, one of each column: it stands in both as regularly as all others.
+    It does if it follows the lines of that column closely and the right column has no line near. It also does if it is
+    really two lines, one of each column, detected as one: then it fits the line spacing of both columns.
     """
     if gutter - line.left <= max(3 * line.x_height, OVERHANG * line.width):
         return None
     (up, down), (other_up, other_down) = _distances(line, left), _distances(line, right)
     near = max(GOES_ON * pitch(0), 3.5 * line.x_height)
-    # A footer follows one column closely too, but nothing of the column follows it.
+    # A footer also follows one column closely, but no line of the column follows the footer.
     if up <= near and np.isfinite(down) and other_up > GOES_ON * up and other_down > GOES_ON * min(down, up):
         return 0
     regular = up / pitch(0), down / pitch(0), other_up / pitch(1), other_down / pitch(1)
@@ -348,7 +348,7 @@ def _collide(line: _Line, other: _Line) -> bool:
 
 
 def _distances(line: _Line, column: list[_Line]) -> tuple[float, float]:
-    """Pixels from a line up and down to the next lines of a column, which are not that line; infinity without one."""
+    """Pixels from a line up and down to the next lines of a column, excluding itself; infinity if there is none."""
     at = bisect_right(column, line.middle, key=_middle)
     return (
         line.middle - column[at - 1].middle if at else np.inf,
@@ -357,20 +357,20 @@ def _distances(line: _Line, column: list[_Line]) -> tuple[float, float]:
 
 
 def _pitch(column: list[_Line]) -> float:
-    """Usual pixels between the baselines of a column."""
+    """Usual distance between the baselines of a column, pixels."""
     steps = [b.middle - a.middle for a, b in pairwise(column)]
     steps = [step for line, step in zip(column, steps, strict=False) if step > 0.5 * line.x_height]
     return float(np.median(steps)) if steps else 3 * max((line.x_height for line in column), default=np.inf)
 
 
 def _side_by_side(band: _Band) -> bool:
-    """Whether both sides hold two lines or more that share a stretch of the page's height."""
+    """Whether both sides hold two or more lines over a shared range of heights, many of them level with each other."""
     if len(band.left) < 2 or len(band.right) < 2:
         return False
     left, right = _beside(band)
     if min(len(left), len(right)) < 2:
         return False
-    # Headings and the indented lines below them stand at heights of their own, lines of columns overlap.
+    # Headings and the indented lines below them are at different heights; lines of columns overlap in height.
     level = [
         sum(
             any(_overlap(line, one) for one in other[_within(other, line.middle, LEVEL * line.x_height)])
@@ -395,7 +395,7 @@ def _beside(band: _Band) -> tuple[list[_Line], list[_Line]]:
 
 
 def _columns(left: list[Part], right: list[Part]) -> Part:
-    """Two columns, or more where one of them is nothing but columns."""
+    """Two columns, or more if a side consists only of columns."""
     columns: list[tuple[Part, ...]] = []
     for side in (left, right):
         if len(side) == 1 and side[0].kind == "columns":
@@ -406,16 +406,16 @@ def _columns(left: list[Part], right: list[Part]) -> Part:
 
 
 def _is_margin(note: list[_Line], main: list[_Line]) -> bool:
-    """Whether `note` is written beside some of the lines of `main`, and narrower than they are."""
+    """Whether `note` is beside some of the lines of `main` and narrower than they are."""
     width, own = (float(np.median([line.width for line in lines])) for lines in (main, note))
     inside = note[0].middle >= main[0].middle - _pitch(main) and note[-1].middle <= main[-1].middle + _pitch(main)
     return inside and len(note) <= 0.5 * len(main) and own < NARROW * width
 
 
 def _with_note(main: list[_Line], note: list[_Line]) -> list[Part]:
-    """`main` with each note in its margin read before the line beside which it begins.
+    """`main` with each note of its margin placed before the line beside which the note begins.
 
-    A line that stands alone there, level with one of `main`, is the beginning or the end of that line.
+    A single line in the margin that is level with a line of `main` is the beginning or the end of that line.
     """
     pitch = _pitch(main)
     notes = []
@@ -437,7 +437,7 @@ def _with_note(main: list[_Line], note: list[_Line]) -> list[Part]:
 
 
 def _runs(note: list[_Line]) -> list[list[_Line]]:
-    """Notes in a margin: lines that follow each other closely."""
+    """Notes in a margin: runs of lines that follow each other closely."""
     runs = [note[:1]]
     for line, following in pairwise(note):
         if following.middle - line.middle > NOTE_GAP * max(line.x_height, following.x_height):
@@ -451,7 +451,7 @@ def _text(lines: list[_Line]) -> Part:
 
 
 def _ordered(lines: list[_Line]) -> list[_Line]:
-    """From the top down; what stands on one height and not over one another from left to right."""
+    """Lines from the top down; lines at one height that do not overlap horizontally go from left to right."""
     rows: list[list[_Line]] = []
     for line in lines:
         if rows:
@@ -466,7 +466,7 @@ def _ordered(lines: list[_Line]) -> list[_Line]:
 
 
 def _joined(parts: list[Part]) -> list[Part]:
-    """`parts` with texts that follow each other as one."""
+    """`parts` with consecutive texts merged."""
     out: list[Part] = []
     for part in parts:
         if out and out[-1].kind == part.kind == "text":
@@ -482,7 +482,7 @@ def _joined(parts: list[Part]) -> list[Part]:
 def _cell_rows(band: _Band) -> list[tuple[_Line, _Line]]:
     """Pairs of a line left of the gutter and one right of it on one baseline, the nearest of each row.
 
-    None if not nearly all of the lines beside each other have a partner.
+    Empty unless nearly all of the lines beside each other have a partner.
     """
     pitch = min(_pitch(band.left), _pitch(band.right))
     pairs: list[tuple[_Line, _Line]] = []
@@ -491,7 +491,7 @@ def _cell_rows(band: _Band) -> list[tuple[_Line, _Line]]:
         mates = [other for other in band.right[level_with(line, band.right)] if _in_row(line, other, pitch)]
         if mates:
             pairs.append((line, min(mates, key=lambda other: other.left)))
-    # A row of several cells left of the gutter is one row.
+    # Several cells left of the gutter may share a row: keep the nearest.
     nearest: dict[tuple[int, ...], tuple[_Line, _Line]] = {}
     for line, mate in pairs:
         known = nearest.get(mate.pieces)
@@ -509,7 +509,7 @@ def _cell_rows(band: _Band) -> list[tuple[_Line, _Line]]:
 
 
 def _levelled(band: _Band) -> _Band | None:
-    """The band with its right side at the heights of its left one; None if it is not off by the same everywhere."""
+    """The band with its right side shifted to the heights of the left; None unless one small shift fits all lines."""
     pitch = min(_pitch(band.left), _pitch(band.right))
     near = [_distances(line, band.right) for line in band.left]
     steps = [-up if up <= down else down for up, down in near]
@@ -522,7 +522,7 @@ def _levelled(band: _Band) -> _Band | None:
 
 
 def _rows_of(band: _Band, pitch: float) -> Callable[[_Line, list[_Line]], slice]:
-    """What finds where those of some lines of a band, from the top, stand that alone may be `_in_row` with a line."""
+    """A function that narrows lines of a band, sorted from the top, to the slice that may be `_in_row` with a line."""
     lean = max(line.lean for line in (*band.left, *band.right))
     return lambda line, lines: _within(lines, line.middle, CELLS[1] * pitch + line.lean + lean)
 
@@ -537,7 +537,7 @@ def _in_row(line: _Line, other: _Line, pitch: float) -> bool:
 
 
 def _evidence(band: _Band, rows: list[tuple[_Line, _Line]]) -> float:
-    """How much speaks for cells in rows and against two columns of prose."""
+    """Evidence for cells in rows and against two columns of prose."""
     pitch = min(_pitch(band.left), _pitch(band.right))
     steps = [_aligned(a.boxes[-1], b.boxes[0]) / pitch for a, b in rows]
     share = np.median([a.width / max(1.0, b.left - a.left) for a, b in rows])
@@ -562,7 +562,7 @@ def _evidence(band: _Band, rows: list[tuple[_Line, _Line]]) -> float:
 
 
 def _is_number(text: str) -> bool:
-    """Whether at least half of the letters and digits are digits."""
+    """Whether at least half of the letters and digits in `text` are digits."""
     known = re.findall(r"\w", text)
     return bool(known) and 2 * sum(char.isdigit() for char in known) >= len(known)
 
@@ -572,7 +572,7 @@ def _mean(values: Iterable[bool]) -> float:
 
 
 def _table(band: _Band, rows: list[tuple[_Line, _Line]]) -> list[Part]:
-    """The rows of a table, and what stands above and below it."""
+    """The table, and the parts above and below it."""
     pitch = min(_pitch(band.left), _pitch(band.right))
     found: list[list[_Line]] = []
     placed: list[_Line] = []  # from the top, and the row of each

@@ -14,15 +14,15 @@ Gray = NDArray[np.uint8]
 Place = tuple[Polygon, Polyline | None]
 """Polygon and baseline of a line, in pixels of the page."""
 
-# How many lines the orientation is judged by, and the confidence, 0…1, above which no other orientation is tried.
-# Pages of held-out hands: 0.85–0.95 as they are, 0.66–0.79 upside down, 0.3–0.66 on a side.
+# Number of lines that decide the orientation; the confidence, 0…1, from which a page counts as upright, and below which
+# it is also tried sideways. Pages by held-out writers: 0.85–0.95 upright, 0.66–0.79 upside down, 0.3–0.66 sideways.
 TRIED, UPRIGHT, SIDEWAYS = 3, 0.82, 0.7
-MARGIN = 0.05  # by which another orientation must be more confident
+MARGIN = 0.05  # by which the confidence in another orientation must be higher
 
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """`degrees` clockwise (0, 90, 180 or 270) by which a page must be rotated to make its writing upright.
+    """`degrees` clockwise (0, 90, 180 or 270) by which a page must be rotated to be upright.
 
     `confidence`: how much more confident, -1…1, the recogniser is about the longest lines than about the same lines
     upside down.
@@ -33,7 +33,7 @@ class Orientation:
 
 
 def upright_margin(crops: Sequence[Gray], confidence: Callable[[Sequence[Gray]], float]) -> float:
-    """The `confidence` of `Orientation`, for the line crops of a page as they are read; 0 where there are none."""
+    """The `confidence` of `Orientation`, from the line crops of a page in reading direction; 0 without crops."""
     longest = sorted(crops, key=lambda crop: -crop.shape[1])[:TRIED]
     return confidence(longest) - confidence([rotate(crop, 2) for crop in longest]) if longest else 0.0
 
@@ -44,9 +44,9 @@ def rotate(gray: Gray, quarters: int) -> Gray:
 
 
 def rotate_back(points: Sequence[Point], quarters: int, height: int, width: int) -> tuple[Point, ...]:
-    """Points on the page that `rotate` returned, in pixels of the page (`height`, `width`) before it was rotated.
+    """Map points on a page from `rotate` back to the page (`height`, `width`) before rotation, in its pixels.
 
-    Their order stays: a baseline still runs the way its line is read.
+    The order of the points does not change: a baseline still runs in reading direction.
     """
     match quarters % 4:
         case 1:

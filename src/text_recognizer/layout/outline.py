@@ -1,4 +1,4 @@
-"""Polygons of text lines: each line gets the ink that belongs to it, and as little as may be of its neighbours'."""
+"""Polygons of text lines: each line gets its own ink, and as little as possible of its neighbours' ink."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from text_recognizer.layout.trace import Trace
 Gray = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-WORK_X_HEIGHT = 14.0  # pixels; ink is looked at on a page of this size
+WORK_X_HEIGHT = 14.0  # pixels; ink is analysed on a page scaled down to this x-height
 
 
 @dataclass(frozen=True, slots=True)
 class OutlineSettings:
     """Lengths in x-heights, from the baseline up (above) and down (below)."""
 
-    above: float = 1.6  # taken where there is no ink of a neighbour
+    above: float = 1.6  # included where there is no ink of a neighbour
     below: float = 0.65
-    min_above: float = 1.15  # taken always
+    min_above: float = 1.15  # always included
     min_below: float = 0.3
-    max_above: float = 2.7  # own ink is followed so far
+    max_above: float = 2.7  # own ink is followed up to here
     max_below: float = 1.6
     margin: float = 0.12  # of paper around the ink
-    end_reach: float = 1.2  # that a line's ink may go on past the ends of its baseline
-    window: float = 0.6  # half of the width over which the ink's extent is taken
-    loop_length: float = 8.0  # a line so short may be the tails of another's letters
-    lone_length: float = 1.6  # a line so short is a character that stands alone, and gets more paper around it
+    end_reach: float = 1.2  # how far a line's ink may extend beyond the ends of its baseline
+    window: float = 0.6  # half the width over which the ink's extent is taken
+    loop_length: float = 8.0  # a shorter line may be ascenders or descenders of another line
+    lone_length: float = 1.6  # a line of at most this length is a lone character and gets more paper around it
     lone_margins: tuple[float, float] = (0.5, 0.3)  # left and right, above and below
 
 
@@ -45,9 +45,9 @@ class Outline:
 
 
 def outline_lines(gray: Gray, traces: Sequence[Trace], settings: OutlineSettings | None = None) -> list[Outline | None]:
-    """An outline for each of `traces`, None for one without ink, and for one that is but a part of another's letters.
+    """An outline for each of `traces`; None for a trace without ink, or on ink that belongs to another line.
 
-    A character that stands alone gets its baseline from its ink, since the network is not sure of it.
+    The baseline of a lone character comes from its ink, because the network locates it poorly.
 
     Args:
         gray: (H, W) uint8 page.
@@ -91,7 +91,7 @@ class _Line:
     def __init__(self, points: Floats, x_height: float) -> None:
         self.x, self.y = points[:, 0].astype(np.float64), points[:, 1].astype(np.float64)
         self.x_height = x_height
-        # The ends go on with the slope of their last few x-heights.
+        # Beyond its ends, the line continues with the slope of its last few x-heights.
         self.slopes = (
             self._slope(self.x <= self.x[0] + 5 * x_height),
             self._slope(self.x >= self.x[-1] - 5 * x_height),
@@ -112,7 +112,7 @@ class _Line:
         return np.asarray(inside + left + right)
 
     def core(self) -> NDArray[np.int32]:
-        """Polygon of the letters' bodies, a little thinner than they are."""
+        """Polygon of the letters' bodies, slightly lower than they are."""
         up = 0.9 * self.x_height
         top = np.stack([self.x, self.y - up], axis=1)
         base = np.stack([self.x, self.y - 0.05 * self.x_height], axis=1)[::-1]
@@ -120,20 +120,20 @@ class _Line:
 
 
 def _ink(gray: Gray, lines: Sequence[_Line]) -> NDArray[np.bool_]:
-    """Ink of a page, ruling taken off."""
+    """Ink of a page, without ruling."""
     flat = flatten_paper(gray)
     bodies = np.zeros(gray.shape, np.uint8)
     for line in lines:
         cv2.fillPoly(bodies, [line.core()], 255)
     inside = flat[bodies > 0]
-    # Half-way between paper and ink, where lines are: the rest of a page may be anything.
+    # The threshold lies about half-way between paper and ink inside the lines: the rest of a page may be anything.
     threshold = 200.0
     if inside.size > 50:
         dark = float(np.percentile(inside, 3))
         paper = float(np.percentile(inside, 90))
         threshold = float(np.clip(paper - 0.42 * (paper - dark), 60, 235))
     ink = (flat < threshold).astype(np.uint8)
-    # Rules run on straight for longer than any stroke, and are thin.
+    # Rules are thin, straight and longer than any stroke.
     x_height = float(np.median([line.x_height for line in lines]))
     long, thick = max(15, round(7 * x_height)), max(3, round(0.35 * x_height))
     for axis in (0, 1):
@@ -150,9 +150,9 @@ def _ink(gray: Gray, lines: Sequence[_Line]) -> NDArray[np.bool_]:
 
 
 def _loops_of_others(parts: NDArray[np.int32], lines: Sequence[_Line], settings: OutlineSettings) -> set[int]:
-    """Indices of short lines that are the descenders of a longer line above, or ascenders of one below.
+    """Indices of short lines that are in fact descenders of a longer line above, or ascenders of one below.
 
-    Their ink belongs to strokes a good part of which lies elsewhere, in a line at least twice as long.
+    Most of their ink belongs to strokes that lie largely elsewhere, in a line more than twice as long.
 
     Args:
         parts: number of each pixel's connected stroke, 0 for paper.
@@ -163,13 +163,13 @@ def _loops_of_others(parts: NDArray[np.int32], lines: Sequence[_Line], settings:
     if not short or len(short) == len(lines):
         return set()
     sizes = np.bincount(parts.ravel())
-    core_of: list[NDArray[np.int64]] = []  # for each line the ink of each stroke inside its core
+    core_of: list[NDArray[np.int64]] = []  # for each line, the pixels of each stroke inside its core
     for line in lines:
         x, y, w, h = cv2.boundingRect(line.core())
         left, top = max(0, x), max(0, y)
         window = parts[top : max(top, y + h), left : max(left, x + w)]
         mask = np.zeros(window.shape, np.uint8)
-        if mask.size:  # else the line lies outside of the page, or only its ends reach into it
+        if mask.size:  # empty if the line lies outside the page or only its ends reach into it
             cv2.fillPoly(mask, [line.core() - np.array([left, top])], 1)
         core_of.append(np.bincount(window[mask > 0], minlength=len(sizes)))
     loops = set()
@@ -189,7 +189,7 @@ def _loops_of_others(parts: NDArray[np.int32], lines: Sequence[_Line], settings:
 def _doubles(
     parts: NDArray[np.int32], lines: Sequence[_Line], confidences: Sequence[float], settings: OutlineSettings
 ) -> set[int]:
-    """Indices of lone characters that are the same stroke as another, of which the finder is surer."""
+    """Indices of lone characters on the same stroke as another one with higher confidence."""
     known: set[int] = set()
     doubles: set[int] = set()
     for index in sorted(range(len(lines)), key=lambda index: -confidences[index]):
@@ -222,7 +222,7 @@ def _owners(parts: NDArray[np.int32], lines: Sequence[_Line]) -> NDArray[np.int3
     table = np.zeros(int(nearest_pixel.max()) + 1, np.int32)
     inside = cores > 0
     table[nearest_pixel[inside]] = cores[inside]
-    # A stroke that touches the core of one line only is that line's, however far it reaches.
+    # A stroke that touches the core of only one line belongs to that line, however far it extends.
     stroke, core = parts[ink], cores[ink]
     touched = np.unique((stroke.astype(np.int64) * (len(lines) + 1) + core)[core > 0])
     part, line_number = touched // (len(lines) + 1), touched % (len(lines) + 1)
@@ -277,7 +277,7 @@ def _outline(owner: NDArray[np.int32], number: int, line: _Line, settings: Outli
     is_lone = np.ptp(line.x) <= settings.lone_length * xh
     margin = (settings.lone_margins[1] if is_lone else settings.margin) * xh
     top, bottom = widest(top) + margin, widest(bottom) + margin
-    # Up to the neighbour's ink, but never into one's own.
+    # Extend up to the neighbour's ink, but never cut the line's own ink.
     room_above = np.clip(nearest(ceiling) - 1, settings.min_above * xh, settings.above * xh)
     room_below = np.clip(nearest(floor) - 1, settings.min_below * xh, settings.below * xh)
     top = np.clip(np.maximum(top, room_above), 0, up)

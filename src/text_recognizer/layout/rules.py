@@ -1,8 +1,8 @@
-"""Take the printed rules off lined and graph paper: dark ones would be read as strokes, and lead lines astray.
+"""Remove the printed rules of lined and graph paper: dark rules would be read as strokes and mislead the line finder.
 
-Rules cross the page at one distance from each other; no writing does. In narrow strips across them, the median of
-each row shows rules alone, since writing covers less than half of any row. What is darker than a rule, and what goes
-on beyond it on both sides, stays.
+Rules cross the page at regular distances; writing never does. The page is divided into narrow strips across the rules.
+In a strip, the median of each row shows only rules, because writing covers less than half of any row. Ink that is
+darker than a rule stays, and so do strokes that continue on both sides of it.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ Gray = NDArray[np.uint8]
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int_]
 
-STRIP, COLUMNS = 24, 12  # pixels that a strip is wide, and columns of it that are looked at
-CONTRAST = 10.0  # grey values between a rule and the paper around it
-THICKEST = 6  # pixels of that image
-SPREAD = 1.5  # rows
+STRIP, COLUMNS = 24, 12  # width of a strip, pixels, and number of its columns that are sampled
+CONTRAST = 10.0  # least difference in grey values between a rule and the paper around it
+THICKEST = 6  # pixels of the small image
+SPREAD = 1.5  # rows: standard deviation of the smoothing across rules
 DRIFT = 2  # pixels by which a rule may rise or fall from strip to strip
-TURN = 6  # strips along which it keeps its direction
-GAP = 2  # strips in which a rule may be hidden
-LONG = 0.5  # of the strips in which a rule must be seen
-FEWEST = 5  # rules of a page
-EVEN, REGULAR = 0.15, 0.7  # of the usual distance by which others may differ, and share of those that do not
-SEEN = 0.8  # of the rules found, that the page itself must show
-FAINTEST = 0.2  # of the depth of a rule, that its edges have
-HALO = 1  # pixels beside a rule that slopes, which may have some of its tone
+TURN = 6  # strips from which its direction is estimated
+GAP = 2  # most consecutive strips in which a rule may be hidden
+LONG = 0.5  # share of the strips in which a rule must be visible
+FEWEST = 5  # fewest rules on a page
+EVEN, REGULAR = 0.15, 0.7  # tolerance of a distance, relative to the usual one; share of distances within it
+SEEN = 0.8  # share of the rules found that must be visible at full resolution
+FAINTEST = 0.2  # of a rule's depth: rows at least this dark belong to it
+HALO = 1  # pixels beside a sloping rule that may have some of its tone
 DARKER = 20  # grey values by which ink is darker than the rule it lies on
-SLANTS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)  # pixels along a rule, a pixel across it, of strokes that cross
+SLANTS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)  # of crossing strokes: pixels along a rule per pixel across it
 
 
 @dataclass
 class _Rule:
-    """Where a rule runs, in pixels of the small image: its rows at some strips."""
+    """The course of a rule, in pixels of the small image: its row at some strips."""
 
     strips: list[int]
     rows: list[float]
-    last: int  # strip in which it may have been
+    last: int  # latest strip in which it may be present
     thickness: float = 1.0
 
     def row_at(self, strip: int, back: bool = False) -> float:
-        """Where it is expected at a strip further on, or `back`."""
+        """The expected row at a later strip, or at an earlier one if `back`."""
         strips, rows = (self.strips[::-1], self.rows[::-1]) if back else (self.strips, self.rows)
         first = max(0, len(rows) - 1 - TURN)
         run = strips[-1] - strips[first]
@@ -55,11 +55,11 @@ class _Rule:
 
 
 def without_rules(gray: Gray, small: Gray | None = None) -> Gray:
-    """The page without the printed rules of lined or graph paper; `gray` itself where there are none.
+    """The page without the printed rules of lined or graph paper; `gray` itself if there are none.
 
     Args:
-        gray: (H, W) uint8, dark ink on light paper, turned by no more than a few degrees.
-        small: `prepare.shrunk_for_prints` of it, where that is at hand.
+        gray: (H, W) uint8, dark ink on light paper, skewed by no more than a few degrees.
+        small: `prepare.shrunk_for_prints(gray)`, if it is already computed.
     """
     scale = scale_for_prints(gray)
     small = shrunk_for_prints(gray) if small is None else small
@@ -71,7 +71,7 @@ def without_rules(gray: Gray, small: Gray | None = None) -> Gray:
     clean = gray.copy()
     for image, rules in ((clean, level), (clean.T, upright)):
         seen = [one for rule in rules if (one := _seen(image, rule, scale)) is not None]
-        # Dense lines of small letters are no rules, though they look like them in the small image.
+        # Dense lines of small letters look like rules in the small image, but not at full resolution.
         if len(seen) >= SEEN * len(rules):
             for one in seen:
                 _take_off(image, one)
@@ -79,7 +79,7 @@ def without_rules(gray: Gray, small: Gray | None = None) -> Gray:
 
 
 def _rules(small: Gray) -> list[_Rule]:
-    """The level rules of a page; none where they do not come at one distance."""
+    """The level rules of a page; empty if they are not evenly spaced."""
     height, width = small.shape
     small = np.ascontiguousarray(small)
     around = cv2.blur(small, (1, 8 * THICKEST + 1), borderType=cv2.BORDER_REPLICATE)
@@ -88,7 +88,7 @@ def _rules(small: Gray) -> list[_Rule]:
     step = STRIP // COLUMNS
     columns = [np.ascontiguousarray(depth[:, k * step : count * STRIP : STRIP]) for k in range(COLUMNS)]
     profile = _median(columns).astype(np.float32)  # (H, strips)
-    smooth = cv2.GaussianBlur(profile, (1, 2 * THICKEST + 1), 0, sigmaY=SPREAD)  # a rule of a few rows has one peak
+    smooth = cv2.GaussianBlur(profile, (1, 2 * THICKEST + 1), 0, sigmaY=SPREAD)  # one peak per rule
     is_peak = profile >= CONTRAST
     is_peak[1:-1] &= (smooth[1:-1] >= smooth[:-2]) & (smooth[1:-1] > smooth[2:])
     if is_peak.sum() < FEWEST * LONG * count:
@@ -99,7 +99,7 @@ def _rules(small: Gray) -> list[_Rule]:
         rows = np.flatnonzero(is_peak[:, strip])
         taken = np.zeros(len(rows), bool)
         still = []
-        enough = LONG * count - (count - strip)  # strips so far, of a rule that can still be long
+        enough = LONG * count - (count - strip)  # fewest strips so far of a rule that can still reach LONG
         for rule in going:
             if len(rule.strips) < enough:
                 continue
@@ -116,7 +116,7 @@ def _rules(small: Gray) -> list[_Rule]:
                 rule.rows.append(float(rows[best]))
                 rule.last = strip
             elif 0 <= round(row) < height and profile[round(row), strip] >= CONTRAST:
-                rule.last = strip  # among letters, it is no peak
+                rule.last = strip  # among letters it is not a peak
             elif strip - rule.last > GAP:
                 ended.append(rule)
                 continue
@@ -130,10 +130,10 @@ def _rules(small: Gray) -> list[_Rule]:
 
 
 def _median(images: list[Gray]) -> Gray:
-    """The median of images at each pixel, the upper one of an even number.
+    """The median of images at each pixel; the upper one for an even number.
 
-    By exchanges of whole images, as many as a selection sort has up to the middle: a tenth of the time of numpy's
-    sorting, which is made for long rows.
+    Sorts whole images pixel by pixel, as a selection sort does, and stops at the middle. It takes a tenth of the time
+    of numpy's sort, which is made for long rows.
     """
     left = list(images)
     for index in range(len(left) // 2 + 1):
@@ -144,7 +144,7 @@ def _median(images: list[Gray]) -> Gray:
 
 
 def _thickness(rule: _Rule, profile: Floats) -> float:
-    """Rows, of the small image, that a rule is thick."""
+    """Thickness of a rule, in rows of the small image."""
     rows = np.asarray(rule.rows).astype(int)[:, None] + np.arange(-THICKEST, THICKEST + 1)
     seen = profile[rows.clip(0, len(profile) - 1), np.asarray(rule.strips)[:, None]]  # (strips, 2 THICKEST + 1)
     across = np.median(seen, axis=0)
@@ -163,16 +163,16 @@ def _is_regular(rules: list[_Rule]) -> bool:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A rule on the page itself, of W columns."""
+    """A rule at full resolution, on a page of W columns."""
 
     middle: Ints  # (W,) rows
     paper: Floats  # (W,) tone
     depth: float  # by which the rule is darker than the paper
-    dark: Ints  # rows from the middle in which it is
+    dark: Ints  # rows that it darkens, relative to the middle
 
 
 def _seen(gray: Gray, rule: _Rule, scale: float) -> _Seen | None:
-    """Where exactly a level rule lies on the page `gray`, and how dark it is; None where there is none to be seen."""
+    """The exact position and darkness of a level rule on the page `gray`; None if it is not visible."""
     height, width = gray.shape
     x = np.arange(width)
     strips = np.array([0, *rule.strips, x[-1] * scale / STRIP])
@@ -191,7 +191,7 @@ def _seen(gray: Gray, rule: _Rule, scale: float) -> _Seen | None:
 
 
 def _take_off(gray: Gray, rule: _Seen) -> None:
-    """Paint a level rule of the page `gray`, which is changed, over with what is above and below it."""
+    """Paint over a level rule of `gray`, in place, with the tones above and below it."""
     height, width = gray.shape
     x = np.arange(width)
     middle, paper, depth, dark = rule.middle, rule.paper, rule.depth, rule.dark

@@ -1,7 +1,7 @@
 """Find the skew of a page, and rotate the page until its lines are level.
 
-Reference: Postl, "Detection of linear oblique structures and skew scan in digitized documents", ICPR 1986: where lines
-are level, the ink of a page falls into few rows.
+Reference: Postl, "Detection of linear oblique structures and skew scan in digitized documents", ICPR 1986: if the lines
+are level, the ink of a page is concentrated in few rows.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from text_recognizer.page import Point
 Gray = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
-SIDE = 900  # pixels of the longer side of the image that is analysed
-LIMIT, STEEP = 15.0, 48.0  # degrees to either side of a usual page, and of one that does not lie on its side
-# The rows at the best angle must be sharper than those of the page as it stands by this factor, and those at a steep
-# angle than at any other.
+SIDE = 900  # longer side, in pixels, of the image that is analysed
+LIMIT, STEEP = 15.0, 48.0  # largest skew, degrees, of a usual page, and of one that does not lie on its side
+# Rows at the best angle must be sharper than those of the unrotated page by this factor, and rows at a steep angle
+# sharper than at any usual angle.
 GAIN = 1.15
-LEAST = 200  # pixels of ink
-SAMPLE, ROUGH = 40_000, 10_000  # pixels of ink, and how many of them give the whole degrees
+LEAST = 200  # fewest pixels of ink
+SAMPLE, ROUGH = 40_000, 10_000  # pixels of ink that are sampled, and how many of them determine the whole degrees
 
 
 def skew_angle(gray: Gray, limit: float = LIMIT) -> float:
-    """Degrees by which the lines of a page fall to the right (rise if negative), 0 where they cannot be determined.
+    """Degrees by which the lines of a page fall to the right (rise if negative); 0 if they cannot be determined.
 
-    Angles above `limit` must be clear, and none is above `STEEP`: such a page lies on its side.
+    Angles above `limit` need clear evidence. Angles above `STEEP` are not returned: such a page lies on its side.
 
     Args:
         gray: (H, W) uint8, dark ink on light paper.
@@ -59,22 +59,22 @@ def lies_on_side(gray: Gray) -> bool:
 
 
 def _angles(points: Points, limit: float) -> tuple[float, float | None]:
-    """The whole degrees at which the rows are sharpest up to `limit`, and those above, if they are clearly sharper."""
+    """The sharpest angle up to `limit`, in whole degrees, and the sharpest one above it if it is clearly sharper."""
     some = points[:: max(1, len(points) // ROUGH)]
     angles = np.arange(-90.0, 90.0)
     sharpness = np.array([_sharpness(some, float(a)) for a in angles])
     usual = np.where(np.abs(angles) <= limit, sharpness, 0)
     best, steep = int(usual.argmax()), int(sharpness.argmax())
-    # Much sharper, or sharper still from the last usual angle on.
+    # Either much sharper, or the sharpness is still rising at the last usual angle.
     is_steep = abs(angles[steep]) > limit and (abs(angles[best]) == limit or sharpness[steep] > GAIN * sharpness[best])
     return float(angles[best]), float(angles[steep]) if is_steep else None
 
 
 def _ink(gray: Gray) -> Points | None:
-    """Points (n, 2), row and column, of a sample of the ink that may be writing; None where there is next to none."""
+    """Points (n, 2), row and column, sampled from ink that may be writing; None if there is almost none."""
     scale = min(1.0, SIDE / max(gray.shape))
     ink = flatten_paper(shrink(gray, scale)) < 128
-    # Edges of the paper, rules of a margin and pictures are large; letters are not.
+    # Paper edges, margin rules and pictures are large; letters are not.
     _, parts, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     large = max(12, round(0.25 * max(gray.shape) * scale))
     keep = (stats[:, cv2.CC_STAT_WIDTH] < large) & (stats[:, cv2.CC_STAT_HEIGHT] < large)
@@ -87,13 +87,13 @@ def _ink(gray: Gray) -> Points | None:
         pick = chance.choice(len(y), SAMPLE, replace=False)
         y, x = y[pick], x[pick]
     points = np.stack([y, x], axis=1).astype(np.float32)
-    # Anywhere in their pixels: rows of their middles would be sharp at 45 degrees, whatever is on the page.
+    # Move each point to a random place in its pixel: rows of pixel centres would be sharp at 45 degrees on any page.
     points += chance.uniform(-0.5, 0.5, points.shape).astype(np.float32)
     return points
 
 
 def _sharpness(points: Points, degrees: float) -> float:
-    """Sum of squares of the rows' ink when the page is turned back by `degrees`."""
+    """Sum of the squared ink counts of the rows when the page is rotated back by `degrees`."""
     radians = np.radians(degrees)
     rows = (points @ np.array([np.cos(radians), -np.sin(radians)], np.float32)).astype(np.int32)
     counts = np.bincount(rows - rows.min()).astype(np.float64)
@@ -101,7 +101,7 @@ def _sharpness(points: Points, degrees: float) -> float:
 
 
 def turn_back(gray: Gray, degrees: float) -> tuple[Gray, NDArray[np.float64]]:
-    """The page turned so that lines that fall by `degrees` are level, on a sheet that holds all of it.
+    """The page rotated so that lines that fall by `degrees` become level, on a canvas that holds all of it.
 
     Returns:
         (H', W') uint8 and the (2, 3) affine map from its pixels back to those of `gray`.
@@ -119,7 +119,7 @@ def turn_back(gray: Gray, degrees: float) -> tuple[Gray, NDArray[np.float64]]:
 def move_points(
     points: Sequence[Point], to: NDArray[np.float64], limit: tuple[float, float]
 ) -> tuple[tuple[float, float], ...]:
-    """Points taken by the affine map `to` (2, 3), such as that of `turn_back`, into the page from (0, 0) to `limit`."""
+    """Map points by the affine `to` (2, 3), such as that of `turn_back`, and clip them to (0, 0) … `limit`."""
     moved = np.asarray(points, np.float64) @ to[:, :2].T + to[:, 2]
     moved = np.clip(moved, 0, limit)
     return tuple((float(x), float(y)) for x, y in moved)

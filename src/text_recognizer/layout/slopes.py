@@ -1,8 +1,8 @@
-"""Lines that slope, each block of a board by its own angle, or that are bent as in a book: level them, and look again.
+"""Level sloping and curved lines, such as blocks on a board at different angles or an open book, and detect them again.
 
-The network knows lines that are nearly level. Where they rise steeply, it takes the end of one line for that of its
-neighbour, though it sees well enough which way they run. So the directions of the lines found become a field over the
-page, and along the curves that follow it the page is made level for another look.
+The network expects nearly level lines. If lines rise steeply, it confuses the end of one line with that of its
+neighbour, although it sees their direction well. So the directions of the detected lines are extended to a field over
+the page. The page is levelled along the curves that follow this field, and the finder runs again.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from text_recognizer.layout.trace import Trace
 Gray = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-STEEP = 0.05  # pixels that a line falls or rises a pixel more than most of the page, which is levelled as a whole
-SHARE = 0.15  # of the written length that must be steeper
-STRAIGHT = 8.0  # x-heights of a piece of a line by which it is told whether the page needs this
-LONG = 4.0  # x-heights that a piece must be long to have a direction
-REACH = (10.0, 5.0)  # x-heights across and down, over which lines have one direction
+STEEP = 0.05  # slope relative to most of the page, which is deskewed as a whole
+SHARE = 0.15  # share of the written length that must be steeper
+STRAIGHT = 8.0  # x-heights: length of the pieces of lines that decide whether the page needs levelling
+LONG = 4.0  # x-heights: length of the pieces whose directions make the field
+REACH = (10.0, 5.0)  # x-heights across and down over which lines share a direction
 STEPS = 48  # columns of the field
-LOOKS = 2  # each begins with the directions that the one before has found
+LOOKS = 2  # passes; each starts from the directions that the one before found
 
 
 def is_sloping(lines: Sequence[FoundLine]) -> bool:
-    """Whether a good part of a page's lines is steeper than the others, and than the network knows them."""
+    """Whether a good part of a page's lines is steeper than the rest, and so steeper than the network expects."""
     pieces = [piece for line in lines for piece in _pieces(line, STRAIGHT)]
     if not pieces:
         return False
@@ -42,11 +42,11 @@ def is_sloping(lines: Sequence[FoundLine]) -> bool:
 
 
 def level_lines(image: Gray, lines: Sequence[FoundLine], finder: LineFinder) -> list[FoundLine]:
-    """The lines of a page, in reading order, as they are found when the directions of `lines` are made level.
+    """The lines of a page, in reading order, detected after the page is levelled along the directions of `lines`.
 
     Args:
         image: (H, W) uint8, dark ink on light paper.
-        lines: what was found on it so far, at least one.
+        lines: the lines detected so far, at least one.
     """
     found = list(lines)
     for _ in range(LOOKS):
@@ -72,7 +72,7 @@ def level_lines(image: Gray, lines: Sequence[FoundLine], finder: LineFinder) -> 
 
 
 def _pieces(line: FoundLine, length: float) -> list[NDArray[np.float64]]:
-    """The baseline in pieces (n, 2), each of `length` x-heights or up to twice that; none of a shorter line."""
+    """The baseline in pieces (n, 2), each one to two times `length` x-heights long; empty for a shorter line."""
     points = np.asarray(line.baseline, np.float64)
     x = np.maximum.accumulate(points[:, 0])
     count = int((x[-1] - x[0]) / (length * line.x_height))
@@ -93,7 +93,7 @@ def _slope(piece: NDArray[np.float64]) -> float:
 def _level_curves(shape: tuple[int, ...], lines: Sequence[FoundLine], factor: Floats, x_height: float) -> Floats:
     """For each pixel of the levelled page, the row of the page (H, W) that it shows: (H, W).
 
-    Along a row, it follows the direction of the lines; in the middle column it is the row itself.
+    Along a row, this source row follows the direction of the lines; in the middle column it is the row itself.
     """
     height, width = shape
     slopes, weights, ends = [], [], []
@@ -110,7 +110,7 @@ def _level_curves(shape: tuple[int, ...], lines: Sequence[FoundLine], factor: Fl
     mean = float(np.average(slope, weights=weight))
 
     def direction(x: float, y: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Of the lines around the points (x, y): (n,) for (n,)."""
+        """Slope of the lines around the points (x, y): (n,) for (n,)."""
         beside = np.maximum(0, np.maximum(left - x, x - right)) / (REACH[0] * x_height)  # (lines,)
         above = (y[:, None] - start - slope * np.clip(x, left, right)) / (REACH[1] * x_height)  # (n, lines)
         near = weight * np.exp(-(beside**2) - above**2)
@@ -131,7 +131,7 @@ def _level_curves(shape: tuple[int, ...], lines: Sequence[FoundLine], factor: Fl
 
 
 def _moved(points: Floats, rows: Floats) -> Floats:
-    """Points (n, 2) of the levelled page on the page."""
+    """Points (n, 2) of the levelled page, mapped back to the page."""
     height, width = rows.shape
     x = np.clip(points[:, 0].round().astype(int), 0, width - 1)
     y = np.clip(points[:, 1], 0, height - 1)

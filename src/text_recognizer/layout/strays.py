@@ -1,8 +1,8 @@
-"""Lone characters on a page with next to nothing on it, or with nothing but cells: ink is what tells where they are.
+"""Lone characters on an almost empty page, or on a page of nothing but cells: locate them by their ink.
 
-The line finder knows lines; a single digit on a blank sheet is none to it, nor always one in a table. Where few strokes
-are left outside of the lines, those that stand together are offered as lines, and the recogniser says whether they are
-writing.
+The line finder is made for lines. It misses a single digit on a blank sheet, and some digits in tables. If few strokes
+are left outside the lines, groups of neighbouring strokes are offered as lines, and the recogniser decides whether they
+are writing.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from text_recognizer.layout.prepare import flatten_paper
 
 Gray = NDArray[np.uint8]
 
-SIDE = 1024  # pixels of the longer side of the page on which ink is looked for
+SIDE = 1024  # longer side, in pixels, of the image in which ink is looked for
 INK = 150  # grey of flattened paper
-MOST_LINES = 3  # a page of more has writing that the finder knows, unless its lines are as short as cells
-SHORT = 6.0  # x-heights that half of the lines are long at most where they are cells
-CELL = (0.6, 3.2)  # x-heights that a group is high among cells
-MOST_STROKES, MOST = 60, 12  # connected strokes of a page, and groups of them: a page of more is a texture or a drawing
-SPECK = 5  # pixels at that size: smaller strokes are dirt, unless they stand by a letter
-HEIGHT = (12, 0.7)  # pixels at that size, and share of the page's height: of a group
-# Times as wide as high, and as high as wide: a single stroke of more is a rule or an edge. A thin 1 is very narrow.
+MOST_LINES = 3  # a page with more lines has writing that the finder detects, unless its lines are as short as cells
+SHORT = 6.0  # x-heights: lines are cells if their median length is at most this
+CELL = (0.6, 3.2)  # x-heights: range of a group's height among cells
+MOST_STROKES, MOST = 60, 12  # most connected strokes, most groups: a page with more is a texture or a drawing
+SPECK = 5  # pixels at that size: smaller strokes are dirt, or small marks next to a letter
+HEIGHT = (12, 0.7)  # of a group: least in pixels at that size, largest as a share of the page's height
+# Largest ratio of width to height, and of height to width: other strokes are rules or edges. A thin 1 is very narrow.
 ELONGATED = (9.0, 24.0)
-BESIDE, ABOVE = 0.8, 0.5  # heights of the larger one that strokes of a word are apart at most
+BESIDE, ABOVE = 0.8, 0.5  # largest gaps between strokes of a word, in heights of the larger stroke
 BESIDE_IT, ABOVE_IT, BELOW_IT = (
     0.75,
     0.2,
     0.5,
-)  # of a group's height, around it: with less, a thin 1 is an edge to the recogniser
-COVERED = 0.3  # share of a group that lines may cover
-CAPITAL = 1.7  # height of digits and capitals in x-heights
+)  # of a group's height: margins around it; with less, the recogniser sees a thin 1 as an edge
+COVERED = 0.3  # largest share of a group that lines cover
+CAPITAL = 1.7  # height of digits and capitals, in x-heights
 
 
 def stray_lines(image: Gray, lines: Sequence[FoundLine]) -> list[FoundLine]:
-    """Groups of strokes outside of `lines` on a page (H, W), dark on light, from the top; none on a full page."""
+    """Groups of strokes outside `lines` on a page (H, W), dark on light, from the top; empty for a full page."""
     usual = 0.0
     if len(lines) > MOST_LINES:
         if np.median([np.ptp(line.ends()) / line.x_height for line in lines]) > SHORT:
@@ -79,11 +79,11 @@ def stray_lines(image: Gray, lines: Sequence[FoundLine]) -> list[FoundLine]:
 
 
 def _together(boxes: NDArray[np.int32]) -> list[NDArray[np.intp]]:
-    """Which of the strokes with these boxes (n, 4) make a character or a word: groups of their indices."""
+    """Group strokes, given by their boxes (n, 4), into characters and words: the indices of each group."""
     left, top, right, bottom = boxes.T.astype(np.float64)
     tall = np.maximum(bottom - top, right - left)
     larger = np.maximum(tall[:, None], tall[None])
-    # Gaps between their boxes, below zero where they meet.
+    # Gaps between their boxes, negative where they overlap.
     across = np.maximum(left[:, None], left[None]) - np.minimum(right[:, None], right[None])
     down = np.maximum(top[:, None], top[None]) - np.minimum(bottom[:, None], bottom[None])
     near = ((across < BESIDE * larger) & (down < 0)) | ((down < ABOVE * larger) & (across < 0))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-STRIDE = 4  # pixels of the network's page a pixel of its maps stands for
+STRIDE = 4  # pixels of the network's page per pixel of its maps
 X_HEIGHT_UNIT = 10.0  # the height map holds ln(x-height / 10 pixels of the network's page)
 
 
@@ -25,32 +25,32 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class TraceSettings:
-    """Chosen on rendered pages of held-out writers."""
+    """Tuned on rendered pages by held-out writers."""
 
     ridge: float = 0.3  # least height of a ridge
-    end_weight: float = 0.5  # how far the mark of a line's end lowers the ridge, so that columns come apart
-    join_gap: float = 1.5  # x-heights that pieces of a line may lie apart
-    join_gap_seen: float = 6.0  # the same where the map shows a trace of a baseline between them
-    seen: float = 0.1
-    join_step: float = 0.5  # x-heights that they may lie above one another
-    barrier: float = 0.5  # height of an end mark that is not crossed
+    end_weight: float = 0.5  # how much an end mark lowers the ridge, so that columns are separated
+    join_gap: float = 1.5  # x-heights: largest gap between pieces of a line
+    join_gap_seen: float = 6.0  # the same if the map shows a trace of a baseline in the gap …
+    seen: float = 0.1  # … of at least this mean height
+    join_step: float = 0.5  # x-heights: largest vertical offset between the pieces
+    barrier: float = 0.5  # height above which an end mark keeps pieces apart
     min_length: float = 1.0  # x-heights
     min_confidence: float = 0.45
-    short: float = 8.0  # x-heights; what is shorter is a word, or a flourish, a tick, the bar of a t
+    short: float = 8.0  # x-heights; a shorter piece is a word, or a flourish, a tick, the bar of a t
     short_confidence: float = 0.65
-    shadow: tuple[float, float] = (-1.2, 1.5)  # x-heights over a longer line's baseline: its own loops and bars
+    shadow: tuple[float, float] = (-1.2, 1.5)  # x-heights above a longer line's baseline: its loops and bars
     shadow_confidence: float = 0.75
 
 
 SETTINGS = TraceSettings()
-# Lone digits and letters are marked faintly, as training shows few; on a page of them little else is found.
+# The network marks lone digits and letters faintly, because training shows few. A page of them holds little else.
 LONE = TraceSettings(min_length=0.4, min_confidence=0.3, short_confidence=0.35)
-LONE_LENGTH = 3.0  # x-heights; a page whose usual line is shorter holds lone words and characters
+LONE_LENGTH = 3.0  # x-heights; a page with a shorter median line holds lone words and characters
 
 
 @dataclass(slots=True)
 class _Piece:
-    """A run of ridge, map pixels; one point a column, columns may be missing."""
+    """A run along a ridge, in map pixels: at most one point per column."""
 
     x: NDArray[np.int32]
     y: Floats
@@ -58,7 +58,7 @@ class _Piece:
     x_height: float  # map pixels
 
     def direction(self, at_end: bool) -> tuple[float, float]:
-        """Mean height and slope over about four x-heights at an end."""
+        """Height and slope at an end, fitted over about four x-heights."""
         reach = max(4, int(4 * self.x_height))
         part = slice(-reach, None) if at_end else slice(None, reach)
         x, y = self.x[part].astype(np.float64), self.y[part].astype(np.float64)
@@ -71,7 +71,7 @@ class _Piece:
 def trace_baselines(maps: Floats, settings: TraceSettings | None = None) -> list[Trace]:
     """Baselines in the network's `maps`, (4, h, w): probabilities of baseline, core, line end; ln x-height.
 
-    `settings`: None for the usual ones, and those of lone characters on a page of them.
+    `settings`: None for the defaults, which include those for lone characters on a page of them.
     """
     pieces = _follow(maps, settings or SETTINGS)
     pieces = _without_doubles(_join(_without_doubles(pieces), maps, settings or SETTINGS))
@@ -86,12 +86,12 @@ def _confidence(piece: _Piece) -> float:
 
 
 def _length(piece: _Piece) -> float:
-    """In x-heights."""
+    """Length in x-heights."""
     return float(np.ptp(piece.x) + 1) / piece.x_height
 
 
 def _is_line(piece: _Piece, pieces: list[_Piece], settings: TraceSettings) -> bool:
-    """Whether a piece is a line of its own, and no mark and no part of a letter of another line."""
+    """Whether a piece is a line of its own, not a stray mark or part of a letter of another line."""
     length, confidence = _length(piece), _confidence(piece)
     if length < settings.min_length or confidence < settings.min_confidence:
         return False
@@ -114,21 +114,21 @@ def _is_line(piece: _Piece, pieces: list[_Piece], settings: TraceSettings) -> bo
 
 
 def _ridges(maps: Floats, settings: TraceSettings) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats, Floats]:
-    """Tops of the baseline map along each column: columns, rows, rows to a fraction of a pixel, heights."""
+    """Maxima of the baseline map along each column: columns, rows, rows to a fraction of a pixel, heights."""
     heat = maps[0] - settings.end_weight * maps[2]
     padded = np.pad(maps[0], ((1, 1), (0, 0)), constant_values=-1.0)
     middle, above, below = padded[1:-1], padded[:-2], padded[2:]
     top = (heat > settings.ridge) & (middle >= above) & (middle > below)
     columns, rows = np.nonzero(top.T)  # sorted by column
     a, m, b = above[rows, columns], middle[rows, columns], below[rows, columns]
-    # Apex of the parabola through three heights.
+    # Apex of the parabola through the three heights.
     curve = np.minimum(a - 2 * m + b, -1e-6)
     shift = np.clip(0.5 * (a - b) / curve, -0.5, 0.5)
     return columns, rows, (rows + shift).astype(np.float32), m.astype(np.float32)
 
 
 def _follow(maps: Floats, settings: TraceSettings) -> list[_Piece]:
-    """Runs of ridge tops from column to column."""
+    """Link ridge tops from column to column to pieces."""
     columns, _, exact, heights = _ridges(maps, settings)
     done: list[list[int]] = []
     active: list[list[int]] = []  # indices of tops
@@ -164,7 +164,7 @@ def _follow(maps: Floats, settings: TraceSettings) -> list[_Piece]:
 
 
 def _x_height(maps: Floats, x: NDArray[np.int32], y: Floats) -> float:
-    """Median x-height in map pixels, looked up in the middle of the core over the points."""
+    """Median x-height in map pixels, looked up in the middle of the core above the points."""
     rows = maps.shape[1]
     value = X_HEIGHT_UNIT / STRIDE
     for _ in range(2):
@@ -174,7 +174,7 @@ def _x_height(maps: Floats, x: NDArray[np.int32], y: Floats) -> float:
 
 
 def _without_doubles(pieces: list[_Piece]) -> list[_Piece]:
-    """Drop the weaker of two pieces that run along each other on the same letters."""
+    """Discard the weaker of two pieces that run side by side on the same letters."""
     order = sorted(pieces, key=lambda p: -float(p.height.sum()))
     spans = np.array([[p.x[0], p.x[-1], p.y.min(), p.y.max(), p.x_height] for p in order]).reshape(-1, 5)
     kept: list[int] = []
@@ -206,7 +206,7 @@ def _join(pieces: list[_Piece], maps: Floats, settings: TraceSettings) -> list[_
         keys = list(alive)
         spans = np.array([[p.x[0], p.x[-1], p.y[0], p.y[-1], p.x_height] for p in alive.values()]).reshape(-1, 5)
         reach = settings.join_gap_seen * np.maximum(spans[:, 4], piece.x_height)
-        # Steep enough for any line that the pieces' own slopes could lead to.
+        # Generous enough for any line that the pieces' own slopes could lead to.
         rise = 0.5 * reach + 2 * piece.x_height
         after = (np.abs(spans[:, 0] - piece.x[-1]) < reach) & (np.abs(spans[:, 2] - piece.y[-1]) < rise)
         before = (np.abs(piece.x[0] - spans[:, 1]) < reach) & (np.abs(piece.y[0] - spans[:, 3]) < rise)
@@ -241,14 +241,14 @@ def _join(pieces: list[_Piece], maps: Floats, settings: TraceSettings) -> list[_
 
 
 def _cost(a: _Piece, b: _Piece, maps: Floats, settings: TraceSettings) -> float | None:
-    """How badly `b` goes on where `a` ends; None when it does not."""
+    """The cost of continuing `a` with `b`; None if `b` does not continue it."""
     x_height = max(a.x_height, b.x_height)
     gap = (int(b.x[0]) - int(a.x[-1])) / x_height
     if gap < -1.5 or gap > settings.join_gap_seen or x_height > 1.7 * min(a.x_height, b.x_height):
         return None
     y_a, slope_a = a.direction(at_end=True)
     y_b, slope_b = b.direction(at_end=False)
-    # Each carries half of the way, and less the farther it is.
+    # Extend each piece half of the way to the other.
     half = 0.5 * gap * x_height
     step = abs((y_b - slope_b * half) - (y_a + slope_a * half)) / x_height
     if step > settings.join_step:
@@ -274,12 +274,12 @@ def _smooth(piece: _Piece, confidence: float) -> Trace:
     reach = max(1, round(1.5 * piece.x_height))
     if len(xs) > 2:
         reach = min(reach, (len(xs) - 1) // 2)
-        # Mirrored about its end points, a line keeps its slope at the ends.
+        # Mirroring a line about its end points keeps its slope there.
         padded = np.concatenate([2 * ys[0] - ys[reach:0:-1], ys, 2 * ys[-1] - ys[-2 : -2 - reach : -1]])
         ys = np.convolve(padded, np.full(2 * reach + 1, 1 / (2 * reach + 1)), mode="valid")
     count = max(2, round((xs[-1] - xs[0]) / max(1.0, piece.x_height)) + 1)
     at = np.linspace(float(xs[0]), max(float(xs[-1]), float(xs[0]) + 0.5), count)
     y = np.interp(at, xs, ys)
-    # Middle of a map pixel to pixels of the page.
+    # From the centres of map pixels to pixels of the network's page.
     points = (np.stack([at, y], axis=1) + 0.5) * STRIDE
     return Trace(points.astype(np.float32), piece.x_height * STRIDE, confidence)

@@ -1,4 +1,4 @@
-"""Notes written up or down the margin: tall ink that no line covers is looked at again, turned, and becomes lines."""
+"""Notes written up or down the margin: rotate tall ink that no line covers, and detect lines in it."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from text_recognizer.layout.prepare import flatten_paper
 
 Gray = NDArray[np.uint8]
 
-FEWEST = 4  # letters under each other that may be a line on its side
-NARROW = 1.3  # of its height: a letter that was taken for a line is not wider
-REACH = 4.0  # widths by which the note may go on above and below the letters found
-LEAD = 0.12  # by which the confidence of the turned line must exceed that of what was found, 0…1
-CONFIDENT = 0.8  # the confidence that it needs in any case
-SIDE = 700  # pixels of the page's longer side on which ink is looked for that no line covers
-TALL = 4.0  # of its width: what may be a line on its side
-MOST = 4  # such places of a page that are looked at
+FEWEST = 4  # fewest letters below each other that may be a line on its side
+NARROW = 1.3  # of its height: largest width of a letter that was detected as a line
+REACH = 4.0  # widths by which the note may extend above and below the letters found
+LEAD = 0.12  # by which the confidence in the rotated lines must exceed that in the upright ones, 0…1
+CONFIDENT = 0.8  # least confidence in the rotated lines in any case
+SIDE = 700  # longer side, in pixels, of the image in which uncovered ink is looked for
+TALL = 4.0  # of its width: least height of a line on its side
+MOST = 4  # most such areas of a page that are examined
 
 
 def turn_notes(
     gray: Gray, places: Sequence[Place], finder: LineFinder, confidence: Callable[[Sequence[Gray]], float], height: int
 ) -> list[Place]:
-    """`places` with lines on their side in the place of the columns of letters that they were found as.
+    """`places` with the notes on their side, which replace the columns of letters that they were detected as.
 
-    Digits under each other stay as they are: the recogniser must be more confident in the turned line.
+    Digits below each other stay as they are: the recogniser must be more confident in the rotated lines.
 
     Args:
         gray: (H, W) uint8, dark ink on light paper.
-        places: lines of the page in reading order; only pages whose lines run from left to right are looked at.
-        confidence: of the text in line crops, 0…1, as `Recognizer.ctc_confidence` returns it.
+        places: lines of the page in reading order; most of them must run from left to right.
+        confidence: in the text of line crops, 0…1, as `Recognizer.ctc_confidence` returns it.
         height: of those crops, pixels.
     """
     kept = list(places)
@@ -63,7 +63,7 @@ def turn_notes(
         as_found = confidence(upright) if len(upright) >= FEWEST else 0.0
         if found is not None and found[0] > max(CONFIDENT, as_found + LEAD):
             left, top, right, bottom = area
-            # A letter or two of the note may have been taken for lines.
+            # A letter or two of the note may have been detected as lines.
             kept = [
                 place
                 for place in kept
@@ -74,9 +74,9 @@ def turn_notes(
 
 
 def _uncovered(gray: Gray, places: Sequence[Place]) -> list[tuple[int, int, int, int]]:
-    """Areas of ink, far taller than wide, that no line of the page covers, the tallest first; whole pixels.
+    """Areas of ink, far taller than wide, that no line of the page covers, tallest first; whole pixels.
 
-    Nothing of a page without lines: what stands alone on it is no note in a margin.
+    Empty for a page without lines: ink that stands alone is not a note in a margin.
     """
     if not places:
         return []
@@ -90,7 +90,7 @@ def _uncovered(gray: Gray, places: Sequence[Place]) -> list[tuple[int, int, int,
         if box[2] - box[0] > NARROW * (box[3] - box[1]):
             cv2.fillPoly(ink, [outline.round().astype(np.int32)], 0)
     line = max(3.0, float(np.median(heights)))
-    # Letters of a line on its side join to one column; rules and edges are thin, and shapes are wide.
+    # Closing joins the letters of a line on its side to one column. Rules and edges are thin, and shapes are wide.
     joined = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((2 * round(0.4 * line) + 1, 3), np.uint8))
     _, _, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     x, y, width, tall, _ = stats[1:].T
@@ -106,7 +106,7 @@ def _uncovered(gray: Gray, places: Sequence[Place]) -> list[tuple[int, int, int,
 
 
 def _stacked(gray: Gray, area: tuple[int, int, int, int]) -> list[Place]:
-    """What stands under each other in `area` as a line each: rows of ink with white between."""
+    """One line for each row of ink in `area`; rows are separated by white."""
     left, top, right, bottom = area
     ink = flatten_paper(np.ascontiguousarray(gray[top:bottom, left:right])) < 128
     rows = np.concatenate([[False], ink.any(axis=1), [False]])
@@ -133,7 +133,7 @@ def _box(place: Place) -> Box:
 
 
 def _columns(boxes: Sequence[Box]) -> list[list[int]]:
-    """Runs of narrow boxes, each close under the one before and in line with it."""
+    """Runs of narrow boxes, each close below the one before and aligned with it."""
     narrow = [n for n, (left, top, right, bottom) in enumerate(boxes) if right - left < NARROW * (bottom - top)]
     narrow.sort(key=lambda n: boxes[n][1])
     columns: list[list[int]] = []
@@ -152,7 +152,7 @@ def _columns(boxes: Sequence[Box]) -> list[list[int]]:
 
 
 def _area(column: Sequence[int], boxes: Sequence[Box], size: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Around the letters and what the note may hold beside them, up to the lines next to it; whole pixels."""
+    """Box around the letters and the possible rest of the note, up to the neighbouring lines; whole pixels."""
     found = np.array([boxes[n] for n in column])
     left, top, right, bottom = found[:, 0].min(), found[:, 1].min(), found[:, 2].max(), found[:, 3].max()
     width = right - left
@@ -171,7 +171,7 @@ def _turned(
     confidence: Callable[[Sequence[Gray]], float],
     height: int,
 ) -> tuple[float, list[Place]] | None:
-    """The lines in a part of the page when it is turned a quarter, with their confidence, the better way round."""
+    """The lines in a part of the page after a quarter turn, with the confidence in them, for the better direction."""
     left, top, right, bottom = area
     part = gray[top:bottom, left:right]
     if min(part.shape) < 4:
