@@ -1,6 +1,6 @@
-"""The web page where people read, correct and flag: knows the service by HTTP alone.
+"""The web page where people read, correct and flag pages. It uses the service only over HTTP.
 
-Gradio draws it; what it shows and does is in `browser/`. The page asks the service's own addresses (/v1/…), as any
-client does: mounted in the service they are beside it (`mounted.py`), standing alone the requests are passed on
-(`forward.py`). Pictures and texts stay in the browser: the server stores nothing between two requests.
+Gradio draws the frame; `browser/` holds what the page shows and does. Like any client, the page calls the service's
+addresses (/v1/…). `mounted.py` serves the page together with the service; `forward.py` serves it alone and forwards
+its requests. Pictures and texts stay in the browser: the server stores nothing between two requests.
 """

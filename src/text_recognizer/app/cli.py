@@ -18,11 +18,11 @@ HOSTS = "TEXT_RECOGNIZER_HOSTS"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serve the page until it is stopped; then this process ends. Raises `UsageError`."""
+    """Serve the page until it is stopped; then exit this process. Raises `UsageError`."""
     options = _parser().parse_args(argv)
     address = _address(options.model_url)
     key = _key(options.api_key_file)
-    if find_spec("gradio") is None:  # now, not when somebody first looks at the page
+    if find_spec("gradio") is None:  # fail now rather than when somebody first opens the page
         raise ModuleNotFoundError("gradio", name="gradio")
 
     import uvicorn
@@ -31,13 +31,13 @@ def main(argv: Sequence[str]) -> int:
     from text_recognizer.service.listening import OPTIONS, leave, listening, logging, raise_limit_of_files, run
 
     if options.share:
-        tunnel_command(options.share, options.port)  # an error now, not after the page is there
+        tunnel_command(options.share, options.port)  # fail now rather than after the page has started
     raise_limit_of_files()
     with listening(options.host, options.port) as sock, ExitStack() as stack:
         if options.share:
             stack.enter_context(sharing(options.share, sock.getsockname()[1], key is not None))
         _tell_whether_it_is_there(address, key)
-        # The name of a tunnel is not known before; who finds it may use the page anyway.
+        # The host name of a tunnel is not known in advance, and everybody who knows it may use the page anyway.
         hosts = None if options.share else tuple(name for part in options.hosts.split(",") if (name := part.strip()))
         application = create_app(address, key, hosts)
         config = uvicorn.Config(application, log_config=logging(), timeout_graceful_shutdown=35, **OPTIONS)
@@ -110,5 +110,5 @@ def _tell_whether_it_is_there(address: str, key: str | None) -> None:
         with Client(address, api_key=key, timeout=5, retries=0) as client:
             client.models()
     except TextRecognizerError as error:
-        # It may come up later, and visitors may have keys.
+        # Not fatal: the service may come up later, and visitors may have keys.
         say(f"text-recognizer: {address}: {error}")

@@ -1,4 +1,4 @@
-"""Documents of strangers, decoded by `leaves` in processes of their own."""
+"""Untrusted documents, decoded by `leaves` in separate processes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from text_recognizer.service.problems import DeadlineExceeded, Overloaded
 from text_recognizer.service.turns import Client
 
 AT_ONCE = 2
-WAITING = 16  # documents that may wait for their turn
-SECONDS = 180.0  # for the whole document, also where the client takes its pages slowly
-LOOKS = 0.5  # seconds between looks for such a client
+WAITING = 16  # most documents that wait for their turn
+SECONDS = 180.0  # for the whole document, even if the client takes its pages slowly
+LOOKS = 0.5  # seconds between checks for a slow client
 _PART = 2**16  # bytes
 
 
 class _Client(Client):
-    """Takes the pages that `process` writes."""
+    """A client that takes the pages `process` writes."""
 
     def __init__(self, process: Process) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class _Client(Client):
         self.ended = False
 
     async def end(self) -> None:
-        """End the process, and take what it has written: it counts as running as long as that waits in its pipe."""
+        """Kill the process and drain its pipe: the process counts as running as long as output waits there."""
         self.ended = True
         _kill(self.process)
         if self.is_waited_for:
@@ -41,7 +41,7 @@ class _Client(Client):
 
 
 class Decoder:
-    """At most `AT_ONCE` documents at the same time; `max_pixels`: of each page.
+    """Decodes at most `AT_ONCE` documents at the same time. `max_pixels`: limit for each page.
 
     A client that is slow to take its pages keeps its turn only until another document waits for it.
     """
@@ -51,10 +51,10 @@ class Decoder:
         self._free = asyncio.Semaphore(AT_ONCE)
         self._inside = 0
         self._beside: set[asyncio.Task[None]] = set()
-        self._clients: dict[Process, _Client] = {}  # of documents whose pages are being sent
+        self._clients: dict[Process, _Client] = {}  # clients whose pages are being sent
 
     async def open(self, content: bytes, deadline: float) -> tuple[int, AsyncIterator[bytes]]:
-        """The number of pages of a document, by `deadline` in time.monotonic(), and these, as `leaves` writes them.
+        """The number of pages of a document, by `deadline` in time.monotonic(), and the stream that `leaves` writes.
 
         Raises `ImageRejected`, `Overloaded`, `DeadlineExceeded`.
         """
@@ -99,13 +99,13 @@ class Decoder:
         return process
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let `work` go on beside, whoever is cancelled."""
+        """Run `work` in the background, even if the caller is cancelled."""
         task = asyncio.create_task(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
 
     async def _watch(self, process: Process) -> None:
-        """Its turn is over when the process ends, and it ends in time."""
+        """Wait for the process, kill it after `SECONDS`, and then release its turn."""
         try:
             async with asyncio.timeout(SECONDS):
                 await process.wait()
@@ -119,7 +119,7 @@ class Decoder:
             self._left()
 
     async def _make_room(self) -> None:
-        """End the document of the slowest client, again and again, as long as another waits."""
+        """End the document of the slowest client, repeatedly, as long as another document waits."""
         while True:
             await asyncio.sleep(LOOKS)
             slowest = max(self._clients.values(), key=lambda client: client.seconds, default=None)
@@ -148,7 +148,7 @@ class Decoder:
 
 async def _count(process: Process, content: bytes) -> int:
     assert process.stdin is not None and process.stdout is not None
-    with suppress(ConnectionError):  # it ended early, and says why
+    with suppress(ConnectionError):  # the process ended early; its output says why
         process.stdin.write(content)
         await process.stdin.drain()
         process.stdin.close()

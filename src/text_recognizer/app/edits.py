@@ -1,4 +1,4 @@
-"""A page with the corrections of a person: the texts of its lines."""
+"""A page with a person's corrections to the text of its lines."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from text_recognizer.layout.crops import line_axes, word_polygon
 from text_recognizer.page import Line, Page, Polyline, Word
 
 CERTAIN = 1.0  # confidence of what a person wrote
-WORK = 500_000  # words times points of their outline; a page needs some 100,000, and lines beyond it get no words
+WORK = 500_000  # words times points of their outline. A page needs about 100,000; lines beyond the limit get no words
 
 
 def corrected(page: Page, texts: Sequence[str]) -> Page:
-    """`page` with these texts, one for each of its lines; lines whose text is empty are not on the paper and go.
+    """Replace the texts of the lines of `page`, one text for each line. A line with an empty text is removed.
 
-    Words at both ends that stayed keep their place and confidence, those between share the place of what they replace.
-    What was read becomes the first alternative. Raises ValueError where there are more or fewer texts than lines.
+    Unchanged words at both ends keep their place and confidence; those between share the place of those they replace.
+    The recognised text becomes the first alternative. Raises ValueError if the numbers of texts and lines differ.
     """
     work = [WORK]
     lines = [_line(line, " ".join(text.split()), work) for line, text in zip(page.lines, texts, strict=True)]
@@ -32,7 +32,7 @@ def _line(line: Line, text: str, work: list[int]) -> Line:
     texts = text.split()
     work[0] -= len(texts) * len(line.polygon)
     words = tuple(_words(line, texts)) if line.polygon and text and work[0] > 0 else ()
-    # A line that a person added was not read.
+    # A line that a person added has no recognised text.
     read = (line.text,) if line.text else ()
     alternatives = (*read, *(other for other in line.alternatives if other != text))
     return replace(line, text=text, confidence=CERTAIN, words=words, alternatives=alternatives)
@@ -45,7 +45,7 @@ def _words(line: Line, texts: list[str]) -> Iterator[Word]:
         return
     first = _alike(zip(old, texts, strict=False))
     last = _alike(zip(old[first:][::-1], texts[first:][::-1], strict=False))
-    # What was put between two words has no place yet: it shares that of a neighbour.
+    # A word inserted between two others has no place of its own: it shares the place of a neighbour.
     if first + last == len(old):
         first, last = (first - 1, last) if first else (first, last - 1)
     end, end_new = len(old) - last, len(texts) - last
@@ -63,7 +63,7 @@ def _alike(pairs: Iterator[tuple[Word, str]]) -> int:
 
 
 def _sharing(line: Line, old: Sequence[Word], texts: Sequence[str]) -> Iterator[Word]:
-    """Words side by side where `old` stood, each as wide as it has characters."""
+    """Place new words side by side where `old` stood, with widths in proportion to their characters."""
     outline = np.asarray(line.polygon, np.float32).reshape(-1, 2)
     along, _ = line_axes(outline, _ends(line))
     u = outline @ along
@@ -73,7 +73,7 @@ def _sharing(line: Line, old: Sequence[Word], texts: Sequence[str]) -> Iterator[
 
 
 def _side_by_side(line: Line, left: float, right: float, texts: Sequence[str]) -> Iterator[Word]:
-    """Words that fill the line from `left` to `right`, shares of its length."""
+    """Words that fill the line from `left` to `right`, both as shares of its length."""
     ends = _ends(line)
     character = (right - left) / (sum(map(len, texts)) + len(texts) - 1)
     for text in texts:
@@ -83,5 +83,5 @@ def _side_by_side(line: Line, left: float, right: float, texts: Sequence[str]) -
 
 
 def _ends(line: Line) -> Polyline | None:
-    """The ends of the baseline: all that gives the direction."""
+    """The ends of the baseline, which are enough to give its direction."""
     return (line.baseline[0], line.baseline[-1]) if line.baseline else None

@@ -1,6 +1,6 @@
-"""Requests of the page passed on to a service elsewhere, and its answers passed back, as they come.
+"""Forwards the page's requests to a service elsewhere, and streams the answers back.
 
-Only what the page asks for is passed on, so that this machine is no way into the network that the service is in.
+Only the requests that the page makes are forwarded, so this machine gives no access to the service's network.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _ANSWERED = (
     "x-request-id", "x-failed-pages", "x-model", "server-timing",
 )  # fmt: skip
 CONNECT_SECONDS = 10.0
-ANSWER_SECONDS = 120.0  # without any byte; the service has a deadline of its own, and tells of it
+ANSWER_SECONDS = 120.0  # without any byte; the service has its own deadline and reports it
 
 
 def create_app(address: str, api_key: str | None = None, hosts: tuple[str, ...] | None = ()) -> ASGIApp:
-    """The page at `/`, and the addresses of the service at `address` behind it.
+    """The page at `/`, together with the forwarded addresses of the service at `address`.
 
     `api_key`: sent with each request; default: each visitor's own key is passed on. `hosts`: as for `origins.check`.
     """
@@ -87,13 +87,13 @@ class Forward:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
-        loading = asyncio.ensure_future(self._page.load())  # showing the page is all that this server is for
+        loading = asyncio.ensure_future(self._page.load())  # at once: this server only shows the page
         await receive()
         await asyncio.gather(loading, self._http.aclose())
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _admit(self, request: Request) -> Response | None:
-        """Who may ask the service may have pages written here: the service itself is asked."""
+        """Admit whoever the service admits, by asking the service; otherwise return its answer."""
         self._check_origin(request)
         try:
             answer = await self._http.get("/v1/models", headers=self._headers(request, ("authorization", "x-api-key")))
@@ -104,7 +104,7 @@ class Forward:
         return Response(answer.content, answer.status_code, _chosen(answer.headers, _ANSWERED))
 
     def _check_origin(self, request: Request) -> None:
-        # Here: to the service the request comes from this server, not from a browser.
+        # Checked here, because the service sees a request from this server and not from a browser.
         origins.check(request.method, request.headers, hosts=self._hosts)
 
     async def _passed_on(self, request: Request) -> Response:
@@ -116,7 +116,7 @@ class Forward:
             sent.set()
 
         async def gone() -> None:
-            """Returns when nobody waits for the answer any more."""
+            """Return when nobody waits for the answer any more."""
             await sent.wait()
             while (await request.receive())["type"] != "http.disconnect":
                 pass
@@ -150,7 +150,7 @@ class Forward:
             headers.pop("x-api-key", None)
             headers["authorization"] = f"Bearer {self._key}"
         if request.client:
-            # The service believes it where TRUSTED_PROXIES names this server; then its rate limit tells visitors apart.
+            # If TRUSTED_PROXIES names this server, the service trusts the header and limits each visitor's rate.
             headers["x-forwarded-for"] = request.client.host
         headers["accept-encoding"] = "identity"
         return headers

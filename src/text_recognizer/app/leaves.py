@@ -1,10 +1,10 @@
-"""`python -m text_recognizer.app.leaves PIXELS`: the pages of a document from standard input, as JPEGs, one by one.
+"""`python -m text_recognizer.app.leaves PIXELS`: write the pages of a document on standard input as JPEGs.
 
-Decoders of PDFs are large programs written in C++, and what a stranger sends may keep them busy or break them. So they
-run in a process of their own, which has little time and memory and is killed when nobody waits for it any more.
+PDF decoders are large C++ libraries, and an untrusted document may keep them busy or crash them. So they run in a
+separate process with little time and memory, which is killed when nobody waits for it any more.
 
-Standard output: the number of pages, then for each its length and its JPEG, length 0 where it cannot be decoded. No
-pages: the reason follows, as text. Numbers are big-endian, of four bytes.
+Standard output: the number of pages, then for each page the length of its JPEG and the JPEG itself. The length is 0 if
+the page cannot be decoded. If there are no pages, the reason follows as text. Numbers are four bytes, big-endian.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main(max_pixels: int) -> None:
     cv2.setNumThreads(1)
     try:
         pages = _found(sys.stdin.buffer.read())
-        # A picture that cannot be decoded is refused; of several pages only the bad ones are missing.
+        # A single picture that cannot be decoded is refused; a document only loses its bad pages.
         first = _picture(pages[0], max_pixels) if len(pages) == 1 else _decoded(pages[0], max_pixels)
     except ImageRejected as error:
         _put(0)

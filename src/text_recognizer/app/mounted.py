@@ -1,4 +1,4 @@
-"""The service with the page at its root: what `text-recognizer serve` runs where Gradio is installed.
+"""The service with the page at its root. `text-recognizer serve` runs this if Gradio is installed.
 
 The page's scripts call the service at its own addresses, so API keys and rate limits apply to each visitor.
 """
@@ -16,13 +16,13 @@ from text_recognizer.service.settings import Settings
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
-    """See `service.app.create_app`; without the page where the settings say so."""
+    """See `service.app.create_app`. The page is left out if the settings say so."""
     settings = settings or Settings.from_environment()
     return create_service(settings, Mounted if settings.page else None)
 
 
 class Mounted:
-    """Serves requests for the page, and passes all others to the service."""
+    """Serves requests for the page, and passes all other requests to the service."""
 
     def __init__(self, service: ASGIApp, context: Context) -> None:
         async def admit(request: Request) -> Response | None:

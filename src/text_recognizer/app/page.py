@@ -1,7 +1,7 @@
-"""The page as an ASGI application: what Gradio shows and no more of Gradio, and the few addresses of its own.
+"""The page as an ASGI application: the document that Gradio draws, and a few addresses of its own.
 
-Gradio's server offers uploads, files by their path, a proxy, a queue. The page needs none of them, so none of them is
-let through: of Gradio only the document and its scripts and styles can be had.
+Gradio's server also offers uploads, files by path, a proxy and a queue. The page needs none of them, so they are all
+blocked: only Gradio's document with its scripts and styles is served.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from text_recognizer.service.problems import MEDIA_TYPE, Overloaded, RequestErro
 from text_recognizer.service.workers import Workers, while_client_waits
 
 Admit = Callable[[Request], Awaitable[Response | None]]
-"""Whether this request may be served: None, or the answer that refuses it."""
+"""Decides whether a request may be served: returns None, or the answer that refuses it."""
 
 EXAMPLES = Path(__file__).parent / "examples"
 GRADIO = ("/theme.css", "/assets/", "/static/")
@@ -42,20 +42,20 @@ OWN = "/page/"
 ICON = "/favicon.ico"
 ADDRESSES = ("browser", "examples", "pages", "written")  # below OWN
 
-MAX_IMAGE = 20 * 2**20  # bytes of a document whose pages are shown, and of a picture
-MAX_PAGE = 8 * 2**20  # bytes of a page to be written
+MAX_IMAGE = 20 * 2**20  # bytes of a document whose pages are shown, or of a picture
+MAX_PAGE = 8 * 2**20  # bytes of a page to be exported
 MAX_VALUES = 300_000  # in its JSON: two for each point
-MAX_CELLS = 20_000  # of a table: rows of different lengths are filled up to the longest
-MAX_HELD = 128 * 2**20  # bytes of all of them at once
-LONGEST = 200  # characters of an address of Gradio's
-PATIENCE = 30.0  # seconds for a body to arrive and to be answered
-AT_ONCE = 2  # pages written at the same time
+MAX_CELLS = 20_000  # in a table: rows are padded to the length of the longest
+MAX_HELD = 128 * 2**20  # bytes of all bodies held at once
+LONGEST = 200  # characters in an address of Gradio's
+PATIENCE = 30.0  # seconds for a body to arrive and be answered
+AT_ONCE = 2  # pages exported at the same time
 
-# Gradio starts itself by inline scripts; nothing may come from elsewhere, or go there.
+# Gradio needs inline scripts to start; nothing may be loaded from or sent to other origins.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'none'; "
-    "frame-ancestors 'self'"  # and what `Page` gets: a page of another site could have visitors click blindly
+    "frame-ancestors 'self'"  # and the `frames` of `Page`; other sites could trick visitors into blind clicks
 )
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -64,11 +64,12 @@ HEADERS = (
 
 
 class Page:
-    """The page at `/`. Gradio is loaded when somebody first looks at it.
+    """The page at `/`. Gradio is loaded when somebody first opens it.
 
-    `admit`: who may have pictures decoded and pages written here. `max_image`, `max_pixels`: of such a picture.
-    `frames`: origins whose pages may show this one in a frame, as a notebook does. `own`: serves the addresses that are
-    not Gradio's.
+    `admit`: decides who may decode pictures and export pages here. `max_image`, `max_pixels`: limits of such a picture
+    in bytes and pixels.
+    `frames`: origins whose pages may show this one in a frame, such as a notebook's. `own`: serves the addresses that
+    are not Gradio's.
     """
 
     def __init__(
@@ -92,11 +93,11 @@ class Page:
             ],
             exception_handlers={TextRecognizerError: _refused, HTTPException: _nowhere, ClientDisconnect: _gone},
         )
-        self.own.router.redirect_slashes = False  # a redirect would lead to whatever `Host` says
+        self.own.router.redirect_slashes = False  # a redirect would go wherever `Host` says
 
     @staticmethod
     def serves(scope: Scope) -> bool:
-        """Whether the request is for the page, by its address and method."""
+        """Whether the address and method of the request belong to the page."""
         if scope["type"] != "http":
             return False
         path = _path(scope)
@@ -112,11 +113,11 @@ class Page:
         if path.startswith(OWN) or path == ICON:
             await self.own(scope, receive, send)
             return
-        if len(path) > LONGEST or not path.isprintable():  # no name of a file: Gradio would look for it
+        if len(path) > LONGEST or not path.isprintable():  # not a file name, but Gradio would look for it
             await unserved(HTTPException(404), scope["state"]["id"])(scope, receive, send)
             return
         if path == "/":
-            scope = {**scope, "query_string": b""}  # Gradio would take names of saved states from it
+            scope = {**scope, "query_string": b""}  # Gradio would read names of saved states from it
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -126,7 +127,7 @@ class Page:
         await (await self.load())(scope, receive, guarded)
 
     async def load(self) -> ASGIApp:
-        """What Gradio serves, made the first time."""
+        """Return Gradio's application; the first call creates it."""
         async with self._loading:
             if self._gradio is None:
                 options = {**written_formats(), "examples": sorted(path.name for path in EXAMPLES.glob("*.jpg"))}
@@ -146,7 +147,7 @@ class Page:
         return FileResponse(known[name], headers={"Cache-Control": "max-age=3600"})
 
     async def _pages(self, request: Request) -> Response:
-        """The pages of a document, or of a picture that browsers cannot show, as JPEGs: see `leaves`."""
+        """The pages of a document, or a picture that browsers cannot show, as JPEGs: see `leaves`."""
         if (refusal := await self._admit(request)) is not None:
             return refusal
         deadline = time.monotonic() + PATIENCE
@@ -159,9 +160,9 @@ class Page:
         return StreamingResponse(pages, media_type="application/octet-stream", headers=headers)
 
     async def _written(self, request: Request) -> Response:
-        """A page as JSON, with `texts` for its lines where a person corrected them, written down in a format.
+        """Export a page in a format. The page is JSON, with `texts` for its lines if a person corrected them.
 
-        In a form it is the field `page`, beside the file `image` for formats that show the picture.
+        In a form, the JSON is the field `page`, next to the file `image` for formats that show the picture.
         """
         if (refusal := await self._admit(request)) is not None:
             return refusal
@@ -183,7 +184,7 @@ class Page:
         return Response(written, media_type=media_type, headers={"Cache-Control": "no-store"})
 
     async def _body(self, request: Request, most: int, deadline: float) -> bytes:
-        """The whole body; the caller subtracts its length from `_held` afterwards."""
+        """Read the whole body; the caller subtracts its length from `_held` afterwards."""
         check_encoding(request)
         parts: list[bytes] = []
         size = 0
@@ -206,7 +207,7 @@ class Page:
 
 
 class _Scripts(StaticFiles):
-    """The files of `browser/`; browsers ask each time whether they changed, so that modules fit each other."""
+    """The files of `browser/`. Browsers check each time whether they changed, so that the modules fit together."""
 
     def file_response(self, *given: Any, **named: Any) -> Response:
         response = super().file_response(*given, **named)
@@ -216,7 +217,7 @@ class _Scripts(StaticFiles):
 
 
 def _with_problems(scope: Scope, send: Send) -> Send:
-    """`send` for parts of other libraries, whose errors have another form than those of the service."""
+    """Wrap `send` for parts of other libraries, so that their errors become the service's problem documents."""
     replaced = False
 
     async def sending(message: Message) -> None:
@@ -260,7 +261,7 @@ async def _nowhere(request: Request, error: Exception) -> Response:
 
 
 async def _gone(request: Request, error: Exception) -> Response:
-    return Response(status_code=499)  # the client does not wait for an answer
+    return Response(status_code=499)  # the client no longer waits for an answer
 
 
 def _written(content: bytes, image: bytes, name: str, max_pixels: int) -> tuple[bytes, str]:

@@ -1,6 +1,6 @@
-"""A public address for the web page, by a tunnel of the user's choice: `text-recognizer app --share cloudflared`.
+"""A public address for the web page, through a tunnel of the user's choice: `text-recognizer app --share cloudflared`.
 
-The tunnel is a program of its own that is started beside the page and ended with it. It prints its public address.
+The tunnel is a separate program that starts and ends with the page. It prints its public address.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TextIO
 
 from text_recognizer.errors import UsageError
 
-# Name: the command, and how it prints its address; they print addresses of their documentation too.
+# Name: the command, and the pattern of its public address. Tunnels also print addresses of their documentation.
 TUNNELS = {
     "cloudflared": (
         "cloudflared tunnel --no-autoupdate --url http://127.0.0.1:{port}",
@@ -26,11 +26,11 @@ TUNNELS = {
     "ngrok": ("ngrok http {port} --log stdout --log-format logfmt", r"(?<=url=)https://\S+"),
 }
 _ADDRESS = r"https://[^\s\"'<>|]+"
-_ENDS_WITHIN = 10.0  # seconds that a tunnel has to end by itself
+_ENDS_WITHIN = 10.0  # seconds that a tunnel gets to end by itself
 
 
 def tunnel_command(given: str, port: int) -> tuple[list[str], re.Pattern[str]]:
-    """The command of a tunnel by its name in TUNNELS or as a template with `{port}`, and where its address is.
+    """The command of a tunnel, and the pattern of its address. `given`: a name in TUNNELS, or a template with `{port}`.
 
     Raises UsageError for a template without `{port}`, and for a program that is not installed.
     """
@@ -51,9 +51,9 @@ def tunnel_command(given: str, port: int) -> tuple[list[str], re.Pattern[str]]:
 
 @contextmanager
 def sharing(given: str, port: int, key_is_sent: bool) -> Iterator[None]:
-    """Run the tunnel `given` to `port` of this machine; its public address is printed with a warning.
+    """Run the tunnel `given` to `port` of this machine, and print its public address with a warning.
 
-    `key_is_sent`: the service's key goes along for every visitor. A tunnel that ends is reported, and the page stays.
+    `key_is_sent`: every visitor uses the service's key. If the tunnel ends, that is reported and the page stays up.
     """
     command, address = tunnel_command(given, port)
     ending = threading.Event()
@@ -75,14 +75,14 @@ def sharing(given: str, port: int, key_is_sent: bool) -> Iterator[None]:
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print `text` and its end of line as one write, so that lines of other threads don't come between."""
+    """Print `text` and its line end in one write, so that lines of other threads do not get in between."""
     print(f"{text}\n", end="", flush=True, file=stream)
 
 
 def _listen(
     process: subprocess.Popen[str], address: re.Pattern[str], key_is_sent: bool, ending: threading.Event
 ) -> None:
-    """Print the address that the tunnel prints, and what it printed last if it ends too early."""
+    """Print the tunnel's public address, and its last output if it ends too early."""
     assert process.stdout is not None
     shared, last = False, ""
     for line in process.stdout:  # to the end: a full pipe would stop the tunnel

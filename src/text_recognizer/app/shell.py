@@ -1,6 +1,6 @@
-"""What Gradio draws: an empty frame, into which the modules of `browser/` put the page.
+"""The frame that Gradio draws. It is empty; the modules of `browser/` put the page into it.
 
-Gradio's own component for HTML makes functions of texts; a frame and modules need no `unsafe-eval`.
+Gradio's own HTML component compiles functions from strings; a frame and modules do not need `unsafe-eval`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ TITLE = "Text Recognizer"
 
 
 def gradio_application(options: dict[str, Any]) -> ASGIApp:
-    """Gradio with the page at its root; the scripts get `options`. Importing Gradio takes seconds."""
-    # Before it is imported: it would ask its makers for news.
+    """Gradio with the page at its root. The scripts receive `options`. Importing Gradio takes seconds."""
+    # Set before the import: Gradio would otherwise contact its makers.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import gradio
@@ -48,18 +48,18 @@ def gradio_application(options: dict[str, Any]) -> ASGIApp:
 
 
 def written_formats() -> dict[str, Any]:
-    """Formats that are written here, each with the ending of its files, and those that show the picture."""
+    """The export formats with their file suffixes, and those that show the picture."""
     known = [formats.get_format(name) for name in formats.NAMES]
     shared = Counter(one.suffix for one in known)
     return {
-        # ALTO and PAGE are both .xml: their name keeps them apart.
+        # ALTO and PAGE are both .xml, so their names tell them apart.
         "suffixes": {one.name: one.suffix if shared[one.suffix] == 1 else f".{one.name}{one.suffix}" for one in known},
         "illustrated": [one.name for one in known if one.needs_picture],
     }
 
 
 def _head(options: dict[str, Any]) -> str:
-    # In JSON "<" can be escaped, so no value can end the element.
+    # "<" is escaped in JSON, so no value can end the element.
     written = json.dumps(options).replace("<", "\\u003c")
     return (
         '<meta name="description" content="Reads pages of handwriting.">'

@@ -1,13 +1,13 @@
-/** What the page says: one alert, which goes when what it speaks of is over, and a line of status. */
+/** The page's messages: one alert, which disappears when its cause is gone, and a status line. */
 
 import { find } from "./dom.js";
 
 let spoken = ""; // the code of the alert that is shown
 
 /**
- * @param {string} words "": nothing
- * @param {{code?: string, retry?: (() => void) | null, label?: string, mild?: boolean}} [about] what it speaks of, for `over`;
- *   what its button does, and what stands on it; `mild`: it is no error
+ * @param {string} words "": hide the alert
+ * @param {{code?: string, retry?: (() => void) | null, label?: string, mild?: boolean}} [about] `code`: its cause, for `over`;
+ *   `retry`, `label`: the action and the label of its button; `mild`: it is not an error
  */
 export function tell(words, { code = "", retry = null, label = "Try again", mild = false } = {}) {
   const alert = find("#tr-alert");
@@ -24,17 +24,17 @@ export function tell(words, { code = "", retry = null, label = "Try again", mild
   };
 }
 
-/** What was spoken of is over. @param {string[]} codes */
+/** Hide the alert if its cause is one of `codes`. @param {string[]} codes */
 export function over(...codes) {
   if (codes.includes(spoken)) tell("");
 }
 
-/** Whether an alert speaks of `code` now. @param {string} code */
+/** Whether an alert with the cause `code` is shown. @param {string} code */
 export function speaksOf(code) {
   return spoken === code;
 }
 
-/** @param {string} words @param {number} [done] @param {number} [all] of them, while a page is read */
+/** @param {string} words @param {number} [done] @param {number} [all] lines, while a page is being read */
 export function status(words, done = 0, all = 0) {
   find("#tr-status").textContent = words;
   const bar = find("#tr-progress");

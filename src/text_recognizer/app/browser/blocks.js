@@ -1,18 +1,18 @@
 /**
- * The blocks of a page: lines that belong together. Each line carries the path of blocks that it is in, the outermost
- * first, so blocks follow whatever is done with lines.
+ * The blocks of a page: lines that belong together. Each line stores the path of its blocks, the outermost first, so that
+ * blocks follow every change of the lines.
  *
  * @typedef {{id: number, kind: string}} Place a block in such a path
- * @typedef {{kind: string, start: number, stop: number, blocks?: Block[]}} Block `lines[start:stop]`, as the service answers it
+ * @typedef {{kind: string, start: number, stop: number, blocks?: Block[]}} Block `lines[start:stop]`, as in the service's answer
  * @typedef {import("./document.js").Line} Line
  */
 
 import { span } from "./geometry.js";
 
-/** What a person can call the block of a line. @type {Record<string, string>} */
+/** The kinds that a person can give to the block of a line. @type {Record<string, string>} */
 export const KINDS = { paragraph: "Paragraph", heading: "Heading", margin: "Note beside", row: "Row of cells", table: "Table" };
 
-let last = Math.floor(Math.random() * 2 ** 40); // two tabs number their blocks apart
+let last = Math.floor(Math.random() * 2 ** 40); // random, so that two tabs use different numbers
 
 /** @param {string} kind @returns {Place} */
 const made = (kind) => ({ id: ++last, kind });
@@ -50,7 +50,7 @@ export function blocksOf(lines) {
   return lines.some(({ block }) => block.length) ? walk(0, lines.length, 0) : [];
 }
 
-/** The innermost block around the line at `index`, as the numbers of its first line and of the one behind it. @param {Line[]} lines @param {number} index */
+/** The innermost block around the line at `index`: the index of its first line, and one past its last. @param {Line[]} lines @param {number} index */
 export function around(lines, index) {
   const id = lines[index]?.block.at(-1)?.id;
   let [start, stop] = [index, index + 1];
@@ -59,7 +59,7 @@ export function around(lines, index) {
   return { start, stop };
 }
 
-/** The points of the lines of each innermost block, where there are several blocks. @param {Line[]} lines */
+/** The points of the lines of each innermost block, if there are several blocks. @param {Line[]} lines */
 export function shapes(lines) {
   const found = [];
   for (let at = 0; at < lines.length; ) {
@@ -73,23 +73,23 @@ export function shapes(lines) {
 /** @param {Line[]} lines @param {number} start @param {number} stop @param {Place[]} block @returns {Line[]} */
 const put = (lines, start, stop, block) => lines.map((line, n) => (n >= start && n < stop ? { ...line, block } : line));
 
-/** The table that a path leads through. @param {Place[]} block */
+/** The table in a path. @param {Place[]} block */
 const tableOf = (block) => block.find(({ kind }) => kind === "table");
 
-/** Of what kind the block of a line is: a row of a table is its table. @param {Line | undefined} line */
+/** The kind of a line's block; for a row of a table, the kind is `table`. @param {Line | undefined} line */
 export function kindOf(line) {
   const kind = line && tableOf(line.block) ? "table" : line?.block.at(-1)?.kind ?? "paragraph";
   return kind in KINDS ? kind : "paragraph";
 }
 
-/** The cells that stand side by side with the line at `index`, itself one of them: the first, and how many. @param {Line[]} lines @param {number} index */
+/** The cells in the same row as the line at `index`, including itself: the index of the first, and their number. @param {Line[]} lines @param {number} index */
 export function cellsOf(lines, index) {
   if (lines[index]?.block.at(-1)?.kind !== "row") return { start: index, count: 1 };
   const { start, stop } = around(lines, index);
   return { start, count: stop - start };
 }
 
-/** The line beneath the one at `index`, `step` -1: above it; of a cell, that in the next row. @param {Line[]} lines @param {number} index @param {number} step */
+/** The line below the one at `index`, or above it if `step` is -1; for a cell, the cell in the next row. @param {Line[]} lines @param {number} index @param {number} step */
 export function beneath(lines, index, step) {
   const { start, count } = cellsOf(lines, index);
   const next = step > 0 ? start + count : start - 1;
@@ -97,7 +97,7 @@ export function beneath(lines, index, step) {
   return other.count > 1 && count > 1 ? other.start + Math.min(index - start, other.count - 1) : next;
 }
 
-/** What the line at `index` begins, "" where it begins nothing. @param {Line[]} lines @param {number} index */
+/** The name of what begins at the line at `index`; "" for nothing, or for a plain paragraph. @param {Line[]} lines @param {number} index */
 export function begins(lines, index) {
   const [before, { block }] = [lines[index - 1]?.block ?? [], lines[index]];
   const place = block.at(-1);
@@ -107,7 +107,7 @@ export function begins(lines, index) {
   return tableOf(before)?.id === table.id ? "Row" : "Table";
 }
 
-/** The block of the line at `index` is of another kind; a row that gets one leaves its table. @param {Line[]} lines @param {number} index @param {string} kind */
+/** Give the block of the line at `index` another kind; a row that gets one leaves its table. @param {Line[]} lines @param {number} index @param {string} kind */
 export function named(lines, index, kind) {
   const { block } = lines[index];
   if (kind === "table") return tableOf(block) ? lines : tabled(lines, index);
@@ -116,8 +116,8 @@ export function named(lines, index, kind) {
 }
 
 /**
- * The block of the line at `index` is a table: lines side by side are a row of it. Rows of cells before and behind it belong
- * to it, and a table right before it goes on. @param {Line[]} lines @param {number} index
+ * Make the block of the line at `index` a table: lines side by side become its rows. Rows of cells before and after it join
+ * it, and a table right before it continues. @param {Line[]} lines @param {number} index
  */
 function tabled(lines, index) {
   let { start, stop } = around(lines, index);
@@ -140,7 +140,7 @@ function tabled(lines, index) {
   return [...lines.slice(0, start), ...rows, ...lines.slice(stop)];
 }
 
-/** Lines that stand side by side, from top to bottom and each row from left to right. @param {Line[]} lines @returns {Line[][]} */
+/** Group lines that stand side by side into rows, from top to bottom; each row runs from left to right. @param {Line[]} lines @returns {Line[][]} */
 function rowsOf(lines) {
   if (lines.some(({ read }) => !read.polygon.length)) return lines.map((line) => [line]);
   const places = lines.map((line) => ({ line, ...span(line.read.polygon) }));
@@ -156,16 +156,16 @@ function rowsOf(lines) {
   return rows.map((row) => row.toSorted((one, other) => one.left - other.left).map(({ line }) => line));
 }
 
-/** The path of a new block beside that of `block`, of its kind. @param {Place[]} block @returns {Place[]} */
+/** The path of a new sibling of `block`, of the same kind. @param {Place[]} block @returns {Place[]} */
 export const another = (block) => [...block.slice(0, -1), made(block.at(-1)?.kind ?? "paragraph")];
 
-/** A new block begins at `index`. @param {Line[]} lines @param {number} index */
+/** Begin a new block at `index`. @param {Line[]} lines @param {number} index */
 export function begun(lines, index) {
   const { stop } = around(lines, index);
   return put(lines, index, stop, another(lines[index].block));
 }
 
-/** The block of the line at `index` and the next one are one. @param {Line[]} lines @param {number} index */
+/** Join the block of the line at `index` with the next one. @param {Line[]} lines @param {number} index */
 export function joined(lines, index) {
   const { stop } = around(lines, index);
   if (stop === lines.length) return lines;
@@ -174,7 +174,7 @@ export function joined(lines, index) {
   return put(lines, start, around(lines, stop).stop, block);
 }
 
-/** The block of the line at `index` stands before the block before it, or behind the next one. @param {Line[]} lines @param {number} index @param {number} step 1 or -1 */
+/** Move the block of the line at `index` before the previous block, or behind the next one. @param {Line[]} lines @param {number} index @param {number} step 1 or -1 */
 export function moved(lines, index, step) {
   const here = around(lines, index);
   const other = step < 0 ? around(lines, here.start - 1) : around(lines, here.stop);

@@ -6,7 +6,7 @@ import { brush, byTouch, find } from "./dom.js";
 export function connectCamera(take, tell) {
   const camera = find("#tr-camera");
   find("#tr-photo").addEventListener("click", async () => {
-    // Telephones and tablets have a better way than we could make.
+    // Phones and tablets have a better camera dialog than we could make.
     if (byTouch()) return find("#tr-capture").click();
     if (!navigator.mediaDevices?.getUserMedia) {
       return tell("This browser gives no camera to this page. Take the photo with another program and choose the file.");

@@ -1,8 +1,8 @@
 /**
- * The document: a page as a person corrects it, its lines and how its picture lies. Every view edits it, and every file is
- * written from it.
+ * The document: a page that a person corrects, with its lines and the position of its picture. Every view edits it, and
+ * every export is made from it.
  *
- * A line is frozen and a change replaces the list of lines, so undo is a list of states.
+ * Lines are frozen and each change replaces the list of lines, so undo is a list of states.
  *
  * @typedef {[number, number]} Point pixels of the upright image, y down
  * @typedef {{text: string, confidence: number, polygon: Point[]}} Word
@@ -10,15 +10,15 @@
  * @typedef {{width: number, height: number, lines: ReadLine[], blocks?: import("./blocks.js").Block[], request_id: string, language?: string, timings?: {total: number}}} Reading
  * @typedef {object} Line
  * @property {number} id
- * @property {string} text as it is now
- * @property {ReadLine} read what the service read at this place; its text is empty where a person added the line
- * @property {import("./blocks.js").Place[]} block the blocks that it is in, the outermost first
+ * @property {string} text the current text
+ * @property {ReadLine} read what the service read at this place; its text is empty if a person added the line
+ * @property {import("./blocks.js").Place[]} block the blocks around it, the outermost first
  * @property {number | null} origin its number in the reading; null: added, split or joined by a person
  * @typedef {object} State
- * @property {Reading | null} reading as the service answered
- * @property {import("./sheet.js").Sheet} asRead how the picture lay when it was read
- * @property {import("./sheet.js").Sheet} sheet how it lies now
- * @property {number} width of the picture as it lies, in pixels
+ * @property {Reading | null} reading the service's answer
+ * @property {import("./sheet.js").Sheet} asRead the sheet at the time of reading
+ * @property {import("./sheet.js").Sheet} sheet the current sheet
+ * @property {number} width of the picture on the sheet, in pixels
  * @property {number} height
  * @property {Line[]} lines
  * @typedef {{state: State, past: State[], future: State[]}} Saved
@@ -30,7 +30,7 @@ import { merged, pairs } from "./merging.js";
 import { WHOLE, cropped, quarter } from "./sheet.js";
 
 const MOST_STEPS = 300;
-const TYPING = 1500; // milliseconds: changes of one text within them are one step of undo
+const TYPING = 1500; // milliseconds: changes to one text within this time are one undo step
 
 export class PageDocument {
   /** @type {State} */
@@ -41,7 +41,7 @@ export class PageDocument {
   #future = [];
   #last = { key: "", time: 0 };
 
-  /** @param {() => void} changed is called after each change */
+  /** @param {() => void} changed called after each change */
   constructor(changed) {
     this.changed = changed;
   }
@@ -50,12 +50,12 @@ export class PageDocument {
     return this.#state.reading;
   }
 
-  /** How the picture lies. */
+  /** How the picture is turned and cropped. */
   get sheet() {
     return this.#state.sheet;
   }
 
-  /** How it lay when it was read. */
+  /** How it was turned and cropped when it was read. */
   get asRead() {
     return this.#state.asRead;
   }
@@ -77,7 +77,7 @@ export class PageDocument {
     return this.lines.map((line) => line.text);
   }
 
-  /** The plain text. An emptied line goes; an empty line that a person added stays. The cells of a row are one line. */
+  /** The plain text. An emptied line is left out; an empty line that a person added stays. The cells of a row are one line. */
   get text() {
     const shown = this.lines.filter((line) => line.text || !line.read.text);
     return shown.reduce((text, line, index) => {
@@ -100,21 +100,21 @@ export class PageDocument {
     return reading !== null && (lines.length !== reading.lines.length || lines.some((line, index) => line.origin !== index || line.text !== line.read.text));
   }
 
-  /** Whether the picture was cropped after it was read: then the lines of the reading are no longer those of the picture. */
+  /** Whether the picture was cropped after it was read. If so, the lines of the reading no longer match the picture. */
   get croppedSince() {
     /** @param {import("./sheet.js").Sheet} sheet */
     const size = ({ box: [left, top, right, bottom] }) => (right - left) * (bottom - top);
     return Math.abs(size(this.sheet) - size(this.asRead)) > 1e-9;
   }
 
-  /** The page for `POST /page/written/FORMAT`: its lines in their order now, and the text of each. */
+  /** The page for `POST /page/written/FORMAT`: its lines in their current order, and the text of each. */
   get written() {
     const { width, height } = this;
     const page = { ...this.reading, width, height, lines: this.lines.map((line) => line.read), blocks: blocks.blocksOf(this.lines) };
     return { page, texts: this.texts };
   }
 
-  /** The texts of the lines that were read, empty where one was deleted; null where lines were added, split, joined or moved. */
+  /** The current texts of the lines that were read, "" for a deleted line; null if lines were added, split, joined or moved. */
   get byLine() {
     let before = -1;
     const texts = (this.reading?.lines ?? []).map(() => "");
@@ -126,7 +126,7 @@ export class PageDocument {
     return texts;
   }
 
-  /** A new reading of the page as it lies; undo leads back to the one before. @param {Reading} reading */
+  /** Load a new reading of the page; undo returns to the one before. @param {Reading} reading */
   load(reading) {
     const { sheet } = this;
     const paths = blocks.paths(reading.blocks ?? [], reading.lines.length);
@@ -134,7 +134,7 @@ export class PageDocument {
     this.#put({ reading, asRead: sheet, sheet, width: reading.width, height: reading.height, lines });
   }
 
-  /** What `restore` takes, to be stored: the page with all steps of undo. @returns {Saved} */
+  /** The state to store, for `restore`: the page with all undo steps. @returns {Saved} */
   get saved() {
     return { state: this.#state, past: this.#past, future: this.#future };
   }
@@ -147,8 +147,8 @@ export class PageDocument {
   }
 
   /**
-   * Take over what another tab made of `base`; undo leads back over the changes of this tab alone.
-   * @param {State | null} base @param {State} theirs @returns {boolean} whether this document now has more than theirs
+   * Merge what another tab made of `base`; undo only reverts the changes of this tab.
+   * @param {State | null} base @param {State} theirs @returns {boolean} whether this document now contains more than theirs
    */
   adopt(base, theirs) {
     const mine = this.#state;
@@ -169,14 +169,14 @@ export class PageDocument {
     if (this.lines.some((line) => line.id === id && line.text !== text)) this.#lines(this.lines.map((line) => (line.id === id ? { ...line, text } : line)), `text ${id}`);
   }
 
-  /** Add a line before `index`; its place is between its neighbours until it is drawn. @param {number} index @returns {number} its id */
+  /** Add a line before `index`, placed between its neighbours until somebody draws its box. @param {number} index @returns {number} its id */
   insert(index, text = "") {
     const line = this.#added(text, this.lines[index - 1], this.lines[index]);
     this.#lines(this.lines.toSpliced(index, 0, line));
     return line.id;
   }
 
-  /** Add a block of one line behind the block around `index`, of its kind: a row behind a row of a table. @param {number} index @returns {number} where the line is */
+  /** Add a block of one line behind the block around `index`, of the same kind; for a table, a row. @param {number} index @returns {number} the line's index */
   insertBlock(index) {
     const { start, stop } = blocks.around(this.lines, index);
     const above = this.lines[start];
@@ -191,7 +191,7 @@ export class PageDocument {
     this.#lines(this.lines.toSpliced(index, 1));
   }
 
-  /** Two lines of the line at `index`, the second from character `at` on. @param {number} index @param {number} at */
+  /** Split the line at `index` in two; the second begins at character `at`. @param {number} index @param {number} at */
   split(index, at) {
     const { text } = this.lines[index];
     const parts = [text.slice(0, at).trimEnd(), text.slice(at).trimStart()];
@@ -204,12 +204,12 @@ export class PageDocument {
     if (second) this.#lines(this.lines.toSpliced(index, 2, joined(first, second, [first.text, second.text].filter(Boolean).join(" "))));
   }
 
-  /** Move the line at `index` to the place `to`. @param {number} index @param {number} to */
+  /** Move the line at `index` to the index `to`. @param {number} index @param {number} to */
   move(index, to) {
     if (to < 0 || to >= this.lines.length) return;
     const others = this.lines.toSpliced(index, 1);
     const [before, after] = [others[to - 1]?.block, others[to]?.block];
-    // Between two lines of one block it belongs to that block.
+    // Between two lines of the same block, it joins that block.
     const block = before && before.at(-1)?.id === after?.at(-1)?.id ? before : this.lines[index].block;
     this.#lines(others.toSpliced(to, 0, { ...this.lines[index], block }));
   }
@@ -222,20 +222,20 @@ export class PageDocument {
     if (lines !== this.lines) this.#lines(lines);
   }
 
-  /** Delete the block around the line at `index`. @param {number} index @returns {number} where it began */
+  /** Delete the block around the line at `index`. @param {number} index @returns {number} the index where it began */
   removeBlock(index) {
     const { start, stop } = blocks.around(this.lines, index);
     this.#lines(this.lines.toSpliced(start, stop - start));
     return start;
   }
 
-  /** Where the line at `index` stands on the picture. @param {number} index @param {import("./geometry.js").Box} box in pixels */
+  /** Place the line at `index` on the picture. @param {number} index @param {import("./geometry.js").Box} box in pixels */
   draw(index, box) {
     const line = this.lines[index];
     this.#lines(this.lines.with(index, { ...line, read: { ...line.read, ...drawn(box), words: [] } }));
   }
 
-  /** Turn the picture by a quarter, clockwise, with its lines. @param {number} width of the picture as it lies @param {number} height */
+  /** Turn the picture and its lines clockwise by 90 degrees. @param {number} width of the picture before @param {number} height */
   turn(width, height) {
     const across = this.width || width;
     const tall = this.height || height;
@@ -243,7 +243,7 @@ export class PageDocument {
     this.#put({ ...this.#state, sheet: quarter(this.sheet), width: tall, height: across, lines });
   }
 
-  /** Crop the picture; lines outside go. @param {import("./geometry.js").Box} part in shares of what is seen @param {number} width @param {number} height */
+  /** Crop the picture; lines outside are deleted. @param {import("./geometry.js").Box} part as shares of the visible picture @param {number} width @param {number} height */
   crop(part, width, height) {
     const [across, tall] = [this.width || width, this.height || height];
     const [left, top, right, bottom] = [part[0] * across, part[1] * tall, part[2] * across, part[3] * tall];
@@ -260,7 +260,7 @@ export class PageDocument {
     this.#put({ ...this.#state, sheet: cropped(this.sheet, part), width: right - left, height: bottom - top, lines });
   }
 
-  /** The lines of a whole text: each keeps its place where its text stayed, changed, was split or was joined. @param {string[]} texts */
+  /** Replace all texts. A line keeps its place if its text is unchanged, changed, split or joined. @param {string[]} texts */
   setTexts(texts) {
     const old = this.lines;
     const most = Math.min(old.length, texts.length);
@@ -275,7 +275,7 @@ export class PageDocument {
     this.#lines([...old.slice(0, first), ...middle, ...old.slice(old.length - last)], "whole text");
   }
 
-  /** Change texts; one step of undo. @param {(text: string, index: number) => string} replace @returns {number} of changed lines */
+  /** Change texts in one undo step. @param {(text: string, index: number) => string} replace @returns {number} how many lines changed */
   replace(replace) {
     let count = 0;
     const lines = this.lines.map((line, index) => {
@@ -349,7 +349,7 @@ export class PageDocument {
 
 /** @param {string} text @param {ReadLine} read @param {import("./blocks.js").Place[]} block @param {number | null} [origin] @returns {Line} */
 function made(text, read, block, origin = null) {
-  // Two tabs number their lines apart.
+  // Random, so that two tabs use different ids.
   const [high, low] = crypto.getRandomValues(new Uint32Array(2));
   return Object.freeze({ id: (high % 2 ** 20) * 2 ** 32 + low + 1, text, read, block, origin });
 }

@@ -14,17 +14,17 @@ export function reader() {
   return /** @type {HTMLElement} */ (document.querySelector("#reader"));
 }
 
-/** What draws on a canvas. @param {HTMLCanvasElement} canvas @returns {CanvasRenderingContext2D} */
+/** The drawing context of a canvas. @param {HTMLCanvasElement} canvas @returns {CanvasRenderingContext2D} */
 export function brush(canvas) {
   return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
 }
 
-/** How to scroll: without motion where the visitor asks for less of it. */
+/** How to scroll: without animation if the visitor prefers reduced motion. */
 export function gently() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
 }
 
-/** Whether the visitor points by a finger: then there is no keyboard to speak of. */
+/** Whether the visitor uses a touch screen, where there is usually no keyboard. */
 export function byTouch() {
   return matchMedia("(pointer: coarse)").matches;
 }

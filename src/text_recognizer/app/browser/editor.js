@@ -1,4 +1,4 @@
-/** Correcting: shows the page as its document is, in every view, and changes the document by buttons and keys. */
+/** Correcting: keeps every view in step with the document, and changes the document by buttons and keys. */
 
 import { status } from "./alerts.js";
 import { KINDS, kindOf, shapes } from "./blocks.js";
@@ -17,11 +17,11 @@ export class Editor {
   constructor(pages) {
     this.pages = pages;
     this.root = reader();
-    this.at = -1; // the line that is looked at
-    this.sheet = ""; // how the picture that is shown lies
+    this.at = -1; // the current line
+    this.sheet = ""; // the sheet that is shown
     /** @type {object | null} */
-    this.state = null; // of the document that is shown
-    this.address = ""; // of that picture, in this tab
+    this.state = null; // of the document on screen
+    this.address = ""; // blob URL of the picture on screen
     this.picture = new Picture({ chosen: (index) => this.choose(index), pointed: (index) => this.lines.point(index), entered: (index, at) => this.#enterAt(index, at) });
     this.lines = new Lines({
       chosen: (index) => this.choose(index), pointed: (index) => this.picture.point(index),
@@ -34,7 +34,7 @@ export class Editor {
     this.#buttons();
     this.#tabs();
     find("#tr-whole").addEventListener("input", () => this.document.setTexts(find("#tr-whole").value ? find("#tr-whole").value.split("\n") : []));
-    // Entering the field does not move a cursor that stood in it already.
+    // Focus alone does not move a cursor that is in the field already.
     find("#tr-whole").addEventListener("focus", () => this.#chooseInWhole());
     document.addEventListener("selectionchange", () => {
       if (document.activeElement === find("#tr-whole")) this.#chooseInWhole();
@@ -51,13 +51,13 @@ export class Editor {
     return this.pages.current?.status === "reading" || this.pages.current?.status === "waiting";
   }
 
-  /** Look at the line in which the cursor stands in the whole text. */
+  /** Make the line at the cursor in the whole text the current one. */
   #chooseInWhole() {
     const { value, selectionStart } = find("#tr-whole");
     this.choose(Math.min(value.slice(0, selectionStart).split("\n").length, this.document.lines.length) - 1);
   }
 
-  /** Show the word on the picture in which the cursor stands, or the search, which leaves its place selected. */
+  /** Highlight the word at the cursor on the picture, or at the search's selection. */
   #lookAtWord() {
     const field = document.activeElement;
     const inText = field === find("#tr-whole") || field === this.lines.items[this.at]?.field || field?.closest("#tr-search");
@@ -66,7 +66,7 @@ export class Editor {
     this.picture.look(line ? wordAt(line, this.#cursor()) : []);
   }
 
-  /** Put the cursor behind the word that stands at this place of the picture, or behind the line. @param {number} index @param {import("./geometry.js").Point} [at] */
+  /** Put the cursor behind the word at this point of the picture, or at the end of the line. @param {number} index @param {import("./geometry.js").Point} [at] */
   #enterAt(index, at) {
     const line = this.document.lines[index];
     if (!line) return;
@@ -98,7 +98,7 @@ export class Editor {
     this.picture.open();
     const reset = () => ["#tr-view", ".side"].forEach((pane) => find(pane).scrollTo({ left: 0, top: 0, behavior: "instant" }));
     reset();
-    requestAnimationFrame(reset); // the page before may still have been scrolling
+    requestAnimationFrame(reset); // the previous page may still have been scrolling
   }
 
   #hidePicture() {
@@ -107,7 +107,7 @@ export class Editor {
     find("#tr-image").removeAttribute("src");
   }
 
-  /** Show the picture as it lies. */
+  /** Show the picture as it is turned and cropped. */
   async #showPicture() {
     const { shown: current } = this.pages;
     const sheet = JSON.stringify([current.id, this.document.sheet]);
@@ -119,7 +119,7 @@ export class Editor {
     if (picture) find("#tr-image").src = this.address = URL.createObjectURL(picture);
   }
 
-  /** Show the current page as it is now: every view, and what its buttons can do. */
+  /** Update every view of the current page, and enable the buttons that apply. */
   render() {
     const { current } = this.pages;
     this.lines.match(-1);
@@ -127,7 +127,7 @@ export class Editor {
     const { document: page, partial } = current;
     const { busy } = this;
     const { state } = page.saved;
-    if (state !== this.state && !busy) status(current.words); // what was said of the state before is over
+    if (state !== this.state && !busy) status(current.words); // the message was about the previous state
     this.state = state;
     const loaded = page.reading !== null;
     this.#showPicture();
@@ -150,7 +150,7 @@ export class Editor {
     this.#offer(page, busy, loaded);
   }
 
-  /** What can be done now. @param {import("./document.js").PageDocument} page @param {boolean} busy @param {boolean} loaded */
+  /** Enable the actions that are possible now. @param {import("./document.js").PageDocument} page @param {boolean} busy @param {boolean} loaded */
   #offer(page, busy, loaded) {
     find("#tr-stop").hidden = !busy;
     find("#tr-progress").hidden = this.pages.shown.status !== "reading";
@@ -173,7 +173,7 @@ export class Editor {
     this.root.setAttribute("aria-busy", String(this.pages.shown.status === "reading"));
   }
 
-  /** A line of the page that is being read has come. @param {import("./pages.js").Entry} entry */
+  /** Show the lines of a page while it is being read. @param {import("./pages.js").Entry} entry */
   partly({ partial }) {
     if (!partial) return;
     const line = partial.lines.at(-1);
@@ -182,7 +182,7 @@ export class Editor {
     if (line.origin !== null && line.origin >= 0) this.picture.tell(line.origin, line.read);
   }
 
-  /** Look at a line. @param {number} index */
+  /** Make a line the current one. @param {number} index */
   choose(index) {
     if (this.at === index) return;
     this.at = index;
@@ -196,12 +196,12 @@ export class Editor {
     find("#tr-kind").value = kindOf(this.document.lines[this.at]);
   }
 
-  /** Put the cursor into a line, in the view that is shown. @param {number} index */
+  /** Put the cursor into a line, in the current view. @param {number} index */
   enter(index, start = Infinity, end = start) {
     const whole = find("#tr-whole");
     if (find("#tr-panel-whole").hidden) {
       this.lines.enter(index, start, end);
-      if (this.lines.items[index]) this.choose(index); // a field that has the cursor already is not told of
+      if (this.lines.items[index]) this.choose(index); // a field that already has the cursor gets no focus event
       return;
     }
     const { texts } = this.document;
@@ -214,7 +214,7 @@ export class Editor {
   }
 
   /**
-   * What can be done with the line at `index`; the cursor is at `place` of its text.
+   * The actions on the line at `index`; the cursor is at `place` in its text.
    * @type {Record<"add" | "split" | "join" | "up" | "down" | "delete" | "draw", (index: number, place?: number) => void>}
    */
   #actions = {
@@ -251,7 +251,7 @@ export class Editor {
   };
 
   /**
-   * What can be done with the block around the line at `index`.
+   * The actions on the block around the line at `index`.
    * @type {Record<"add" | "begin" | "join" | "up" | "down" | "delete", (index: number) => void>}
    */
   #blockActions = {
@@ -298,7 +298,7 @@ export class Editor {
     const { document: page } = this;
     const [width, height] = [page.width || image.naturalWidth, page.height || image.naturalHeight];
     const { scale } = this.picture;
-    this.picture.fit(true); // the box is of the whole page
+    this.picture.fit(true); // the box may be anywhere on the page
     const box = await this.picture.draw([0.1 * width, 0.1 * height, 0.9 * width, 0.9 * height], "Draw a box around what stays");
     this.picture.zoom(box ? 1 : scale);
     find("#tr-crop").focus();
@@ -318,7 +318,7 @@ export class Editor {
   #buttons() {
     for (const [name, act] of Object.entries(this.#actions)) {
       const button = find(`#tr-${name}`);
-      button.addEventListener("pointerdown", (/** @type {Event} */ event) => event.preventDefault()); // the cursor stays in the line
+      button.addEventListener("pointerdown", (/** @type {Event} */ event) => event.preventDefault()); // keep the cursor in the line
       button.addEventListener("click", () => act(this.at < 0 ? this.document.lines.length - 1 : this.at, this.#cursor()));
     }
     for (const [name, act] of Object.entries(this.#blockActions)) {
@@ -332,7 +332,7 @@ export class Editor {
       const { id } = this.document.lines[this.at];
       const kind = find("#tr-kind").value;
       this.document.block(this.at, "named", kind);
-      this.choose(this.document.lines.findIndex((line) => line.id === id)); // the cells of a table are put in order
+      this.choose(this.document.lines.findIndex((line) => line.id === id)); // by id, because the cells of a table were reordered
       status(`The block is: ${KINDS[kind]}`);
     });
     find("#tr-doubt").addEventListener("click", () => this.#nextDoubt());
@@ -345,7 +345,7 @@ export class Editor {
     find("#tr-help-close").addEventListener("click", () => find("#tr-help").close());
   }
 
-  /** Where the cursor is in the text of the current line. */
+  /** The position of the cursor in the text of the current line. */
   #cursor() {
     const whole = find("#tr-whole");
     if (find("#tr-panel-whole").hidden) return this.lines.items[this.at]?.field.selectionStart ?? 0;
@@ -385,7 +385,7 @@ export class Editor {
     const elsewhere = /** @type {HTMLElement} */ (event.target).matches("#tr-form *, #tr-search *, #tr-key");
     if (loaded && key === "f8") return () => this.#nextDoubt(shiftKey ? -1 : 1);
     if (loaded && control && key === "f" && !shiftKey) return () => this.search.open();
-    // Fields outside of the document have an undo of their own.
+    // Fields outside the document have their own undo.
     if (control && (key === "z" || key === "y") && !elsewhere && !this.busy) return () => this.#undo(key === "y" || shiftKey);
     if (!altKey || ctrlKey || metaKey) return undefined;
     const block = this.#blockAct(shiftKey, code);
@@ -398,7 +398,7 @@ export class Editor {
     }[code];
     if (view || !loaded || this.busy) return view;
     const focused = this.lines.items.findIndex(({ field }) => field === document.activeElement);
-    const at = focused < 0 ? this.at : focused; // a window that is not in front is not told of its focus
+    const at = focused < 0 ? this.at : focused; // a window in the background gets no focus event
     const actions = this.#actions;
     if (key === "enter") return () => actions.add(at < 0 ? this.document.lines.length - 1 : at);
     if (at < 0) return undefined;
@@ -421,7 +421,7 @@ export class Editor {
     return code === "KeyK" ? () => this.menu.open(find("#tr-kind")) : undefined;
   }
 
-  /** Put the cursor on the next word in doubt, `step` -1: on the one before. */
+  /** Put the cursor on the next doubtful word, or on the previous one if `step` is -1. */
   #nextDoubt(step = 1) {
     const all = this.document.lines.flatMap((line, index) => doubts(line).map(([start, end]) => ({ index, start, end })));
     if (!all.length) return;

@@ -1,4 +1,4 @@
-/** What people take with them: the text in the clipboard, and files. */
+/** Exports: the text on the clipboard, and files. */
 
 import { over, status, tell } from "./alerts.js";
 import { find } from "./dom.js";
@@ -10,11 +10,11 @@ const NAMES = {
   tsv: "Table (TSV)", tables: "Tables of the page (CSV)", docx: "Word (DOCX)", md: "Markdown",
 };
 
-/** @typedef {{suffixes: Record<string, string>, illustrated: string[]}} Options of the formats that are written from the corrected page */
+/** @typedef {{suffixes: Record<string, string>, illustrated: string[]}} Options about the formats that the corrected page can be exported to */
 
 /** @param {import("./pages.js").Pages} pages @param {Options} options */
 export function connectExports(pages, options) {
-  offerFormats(["text"]); // which needs no service
+  offerFormats(["text"]); // plain text needs no service
   find("#tr-copy").addEventListener("click", () => copy(pages.shown.document.text));
   find("#tr-download").addEventListener("click", async () => {
     const format = find("#tr-format").value;
@@ -47,7 +47,7 @@ async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Over plain HTTP there is no clipboard to write to; the old way works.
+    // Over plain HTTP there is no clipboard API, but the old way works.
     const field = document.createElement("textarea");
     field.value = text;
     document.body.append(field);
@@ -61,7 +61,7 @@ async function copy(text) {
 
 /**
  * @param {import("./pages.js").Pages} pages @param {Options} options @param {string} format
- * @returns {Promise<[Blob, string]>} the file, and words about it
+ * @returns {Promise<[Blob, string]>} the file, and a message about it
  */
 async function written(pages, options, format) {
   const { document: page, name, readMode } = pages.shown;
@@ -72,7 +72,7 @@ async function written(pages, options, format) {
     const request = options.illustrated.includes(format) ? asForm({ page: JSON.stringify(content), image: picture }) : asJson(content);
     return [await (await ask(`page/written/${format}`, request)).blob(), "File saved"];
   }
-  // Only the service can write it, and it writes what it reads.
+  // Only the service can write this format, and only by reading the picture again.
   status("The service writes the file…");
   const blob = await (await ask(`v1/read?mode=${readMode}&format=${format}`, asForm({ image: picture }))).blob();
   return [blob, page.edited ? "File saved, as the page was read: this format takes no corrections here" : "File saved"];

@@ -1,13 +1,13 @@
-// Feedback on a reading: corrections, a flag, a comment; and deleting it.
+// Feedback on a reading: send corrections, a flag or a comment, and delete them.
 
 import { find } from "./dom.js";
 import { asForm, asJson, ask } from "./service.js";
 
 export class Feedback {
   /**
-   * @param {() => import("./pages.js").Entry} page the one that is shown
-   * @param {(sheet: import("./sheet.js").Sheet) => Promise<File | null>} picture of it, as it lay
-   * @param {() => void} changed is called when something changed that should be stored
+   * @param {() => import("./pages.js").Entry} page the current page
+   * @param {(sheet: import("./sheet.js").Sheet) => Promise<File | null>} picture of the page, turned and cropped as in `sheet`
+   * @param {() => void} changed called after a change that should be stored
    */
   constructor(page, picture, changed) {
     this.page = page;
@@ -24,7 +24,7 @@ export class Feedback {
     this.stored = this.tried = this.number = "";
   }
 
-  /** What a person wrote of the page that is shown, and what of it is stored; null: nothing yet. */
+  /** What a person wrote about the current page, and how much of it is stored; null: nothing yet. */
   get state() {
     const { stored, tried, number: sent } = this;
     return {
@@ -45,7 +45,7 @@ export class Feedback {
     this.form.elements["tr-flag"].value = state.flag;
   }
 
-  // What there is to send, or null.
+  // The feedback to send, or null.
   #content() {
     const { edited, text, byLine } = this.page().document;
     const [lines, whole] = byLine ? [byLine, null] : [null, text];
@@ -72,7 +72,7 @@ export class Feedback {
       this.#tell("There is nothing to send yet: correct a line, tick the box, choose a flag or write a comment.");
       return;
     }
-    // The same number for the same words: sent twice, it is kept once.
+    // The same content gets the same id, so feedback sent twice is stored once.
     const words = JSON.stringify(content);
     if (words !== this.tried) this.number = number();
     this.tried = words;
@@ -83,7 +83,7 @@ export class Feedback {
       try {
         stored = await (await ask("v1/feedback", asJson({ ...feedback, page: null }))).json();
       } catch (error) {
-        // The service has forgotten the reading: then it gets the page and the picture once more.
+        // If the service has forgotten the reading, send the page and the picture again.
         if (error.code !== "unknown-request") throw error;
         const whole = JSON.stringify({ ...feedback, page: reading });
         stored = await (await ask("v1/feedback", asForm({ feedback: whole, image: await this.picture(asRead) }))).json();
@@ -128,12 +128,12 @@ export class Feedback {
   }
 }
 
-// For `crypto.randomUUID` a page must come over HTTPS.
+// `crypto.randomUUID` only exists over HTTPS.
 function number() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** @param {any} content of the feedback @param {any} stored of it, as the service answers */
+/** @param {any} content of the feedback @param {any} stored the service's answer */
 function thanks(content, stored) {
   const parts = [];
   if (content.text !== null) parts.push("the whole text");

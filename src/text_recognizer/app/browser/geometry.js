@@ -13,13 +13,13 @@ export function span(polygon) {
   return { left: Math.min(...xs), right: Math.max(...xs), top: Math.min(...ys), bottom: Math.max(...ys) };
 }
 
-/** A line whose points are mapped. @param {ReadLine} read @param {(point: Point) => Point} to @returns {ReadLine} */
+/** Map the points of a line. @param {ReadLine} read @param {(point: Point) => Point} to @returns {ReadLine} */
 export function mapped(read, to) {
   const words = read.words.map((word) => ({ ...word, polygon: word.polygon.map(to) }));
   return { ...read, polygon: read.polygon.map(to), baseline: read.baseline.map(to), words };
 }
 
-/** A place for a line between two others. @param {ReadLine | undefined} before @param {ReadLine | undefined} after @param {number} width @param {number} height @returns {{polygon: Point[], baseline: Point[]}} */
+/** A place for a new line between two others. @param {ReadLine | undefined} before @param {ReadLine | undefined} after @param {number} width @param {number} height @returns {{polygon: Point[], baseline: Point[]}} */
 export function between(before, after, width, height) {
   /** @param {ReadLine | undefined} line */
   const place = (line) => (line?.polygon.length ? span(line.polygon) : null);
@@ -32,7 +32,7 @@ export function between(before, after, width, height) {
   return drawn([model.left, top, model.right, top + tall]);
 }
 
-/** A place for a cell behind another one, before the one that follows in its row. @param {ReadLine} before @param {ReadLine | null} after @param {number} width @returns {{polygon: Point[], baseline: Point[]}} */
+/** A place for a new cell between a cell and the next one in its row. @param {ReadLine} before @param {ReadLine | null} after @param {number} width @returns {{polygon: Point[], baseline: Point[]}} */
 export function behind(before, after, width) {
   if (!before.polygon.length) return { polygon: [], baseline: [] };
   const { left, right, top, bottom } = span(before.polygon);
@@ -48,7 +48,7 @@ export function drawn([left, top, right, bottom]) {
   return { polygon: [[left, top], [right, top], [right, bottom], [left, bottom]], baseline: [[left, foot], [right, foot]] };
 }
 
-/** What was read in the two parts of a line. @param {import("./document.js").Line} line @param {string[]} texts @returns {ReadLine[]} */
+/** Split what was read in a line into two parts. @param {import("./document.js").Line} line @param {string[]} texts @returns {ReadLine[]} */
 export function cut({ read, text }, texts) {
   const along = direction(read);
   /** @param {Point} point */
@@ -86,7 +86,7 @@ function clip(points, inside, closed) {
   return kept;
 }
 
-/** What was read in two lines that are one. @param {ReadLine} first @param {ReadLine} second @returns {ReadLine} */
+/** Join what was read in two lines. @param {ReadLine} first @param {ReadLine} second @returns {ReadLine} */
 export function together(first, second) {
   const along = direction(first);
   /** @param {Point} point */
@@ -104,10 +104,10 @@ export function together(first, second) {
 }
 
 /**
- * The frame of a line: the box around its outline that lies along its baseline.
+ * The frame of a line: the box around its outline, aligned with its baseline.
  * @param {ReadLine} read
  * @returns {{along: Point, left: number, right: number, top: number, bottom: number}} the direction of the line; its ends along
- *   it, and its edges across it, from above to below
+ *   that direction, and its edges across it, from top to bottom
  */
 export function frame(read) {
   const [x, y] = direction(read);
@@ -115,9 +115,9 @@ export function frame(read) {
 }
 
 /**
- * Where a line begins: the middle of its outline there.
+ * Where a line begins: the middle of that end of its outline.
  * @param {ReadLine} read
- * @returns {{at: Point, way: number}} which way it runs from there: 0 to the right, 1 down, 2 to the left, 3 up
+ * @returns {{at: Point, way: number}} `way`: its direction: 0 right, 1 down, 2 left, 3 up
  */
 export function beginning(read) {
   const { along: [x, y], left, right } = frame(read);
@@ -128,7 +128,7 @@ export function beginning(read) {
 }
 
 /**
- * The outline of the word at character `at` of a line; empty where the word is not one that was read.
+ * The outline of the word at character `at` of a line; empty if it cannot be matched to a word that was read.
  * @param {import("./document.js").Line} line @param {number} at @returns {Point[]}
  */
 export function wordAt({ read, text }, at) {
@@ -138,7 +138,7 @@ export function wordAt({ read, text }, at) {
   /** @param {number} n @param {number} m */
   const same = (n, m) => words[n]?.[0] === read.words[m]?.text;
   const shift = read.words.length - words.length;
-  // Words before it, or behind it, tell which one it is where others were corrected.
+  // If all words before it, or all after it, are unchanged, its number identifies it.
   const from = words.slice(0, number).every((_, n) => same(n, n));
   const to = words.slice(number + 1).every((_, n) => same(number + 1 + n, number + 1 + n + shift));
   const found = from && (shift === 0 || same(number, number)) ? number : to && (shift === 0 || same(number, number + shift)) ? number + shift : -1;

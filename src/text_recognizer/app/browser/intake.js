@@ -1,4 +1,4 @@
-/** Pictures come in: chosen, dropped, pasted, photographed, behind a link, or as the pages of a document. */
+/** Where pictures come from: files, drag and drop, the clipboard, the camera, a link, or the pages of a document. */
 
 import { over, tell } from "./alerts.js";
 import { connectCamera } from "./camera.js";
@@ -7,7 +7,7 @@ import { address, ask, behindLink, pagesOf } from "./service.js";
 
 /** @type {Record<string, string>} */
 const EXAMPLES = { "letter-1905.jpg": "A letter of 1905", "page.jpg": "A page of notes" };
-const MOST_TOLD = 5; // messages about files that were given together
+const MOST_TOLD = 5; // most messages about files added together
 
 export class Intake {
   /** @param {import("./pages.js").Pages} pages @param {import("./queue.js").Queue} queue @param {string[]} examples */
@@ -21,11 +21,11 @@ export class Intake {
     connectCamera((photo, name) => this.take([photo], name), tell);
   }
 
-  /** Take files: each picture and each page of a document becomes a page, the first is shown. @param {Iterable<Blob>} given */
+  /** Add files: each picture and each page of a document becomes a page; the first one is shown. @param {Iterable<Blob>} given */
   async take(given, name = "") {
     over("intake");
     let shown = false;
-    /** @type {string[]} what was wrong, of all of them */
+    /** @type {string[]} all error messages */
     const wrong = [];
     /** @type {File[]} */
     const again = [];
@@ -60,7 +60,7 @@ export class Intake {
     }
   }
 
-  /** @param {File} file @param {import("./pages.js").Entry["leaf"]} leaf @param {string} name @param {boolean} shown whether one of them is */
+  /** @param {File} file @param {import("./pages.js").Entry["leaf"]} leaf @param {string} name @param {boolean} shown whether one of the new pages is shown already */
   #add(file, leaf, name, shown) {
     const [first] = this.pages.add([{ file, leaf, name, ...this.queue.wanted }]);
     if (!shown) this.pages.open(first);
@@ -69,7 +69,7 @@ export class Intake {
   }
 
   /**
-   * The pages of what the browser cannot show by itself, one after the other.
+   * The pages of a file that the browser cannot show by itself, one by one.
    * @param {File} file @param {string} name @param {(words: string) => void} report
    */
   async *#leaves(file, name, report) {
@@ -141,7 +141,7 @@ export class Intake {
       dragged = 0;
       root.classList.remove("dropping");
       const given = [...(event.dataTransfer?.files ?? [])];
-      // RFC 2483: lines that begin with # are comments.
+      // RFC 2483: lines beginning with # are comments.
       const link = (event.dataTransfer?.getData("text/uri-list") ?? "").split(/\r?\n/).find((line) => isLink(line));
       if (given.length) this.take(given);
       else if (link) this.#link(link);
@@ -177,10 +177,10 @@ function isLink(text) {
   return /^https?:\/\/\S+$/i.test(text);
 }
 
-/** Whether the browser itself can show a file, as one picture. @param {File} file */
+/** Whether the browser can show the file by itself, as one picture. @param {File} file */
 async function isPicture(file) {
   const head = new TextDecoder("latin1").decode(await file.slice(0, 5).arrayBuffer());
-  if (head === "%PDF-" || /^(II\*\0|MM\0\*|II\+\0|MM\0\+)/.test(head)) return false; // some browsers show the first page of a TIFF
+  if (head === "%PDF-" || /^(II\*\0|MM\0\*|II\+\0|MM\0\+)/.test(head)) return false; // some browsers show only the first page of a TIFF
   try {
     (await createImageBitmap(file, { resizeWidth: 8 })).close();
     return true;

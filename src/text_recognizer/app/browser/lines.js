@@ -1,4 +1,4 @@
-// The lines of the document as fields to correct, one beneath the other.
+// The lines of the document as editable fields, one below the other.
 
 import { begins, beneath, cellsOf } from "./blocks.js";
 import { frame } from "./geometry.js";
@@ -10,7 +10,7 @@ import { DOUBTED_WORD, LEVEL_WORDS, level, percent } from "./picture.js";
  * @typedef {ReturnType<Lines["made"]>} Item a line with its elements
  */
 
-/** Where the words in doubt stand in a text, as pairs of start and end. @param {Line} line @returns {[number, number][]} */
+/** The positions of doubtful words in a text, as pairs of start and end. @param {Line} line @returns {[number, number][]} */
 export function doubts({ read, text }) {
   const left = read.words.filter((word) => word.confidence < DOUBTED_WORD).map((word) => word.text);
   /** @type {[number, number][]} */
@@ -24,26 +24,26 @@ export function doubts({ read, text }) {
   return found;
 }
 
-const MOST_CELLS = 4; // side by side; further ones of a row stand below
-const FAINT = 0.3; // what the strip of a line shows of its neighbours
+const MOST_CELLS = 4; // side by side; more cells of a row go below
+const FAINT = 0.3; // opacity of the neighbours in the strip of a line
 
 export class Lines {
   /**
    * @param {object} on
-   * @param {(index: number) => void} on.chosen the cursor is in a line
-   * @param {(index: number) => void} on.pointed the pointer is over it, -1: over none
+   * @param {(index: number) => void} on.chosen the cursor entered a line
+   * @param {(index: number) => void} on.pointed the pointer is over this line; -1: over none
    * @param {(id: number, text: string) => void} on.typed
-   * @param {(index: number, event: KeyboardEvent) => boolean} on.key a key in a line; true: it was for an action
+   * @param {(index: number, event: KeyboardEvent) => boolean} on.key a key was pressed in a line; returns true if it triggered an action
    */
   constructor(on) {
     this.on = on;
     this.list = find("#tr-lines");
-    this.width = 0; // pixels of the image that the polygons belong to
+    this.width = 0; // of the image that the polygons refer to, in pixels
     /** @type {Item[]} */
     this.items = [];
     this.image = find("#tr-image");
-    this.strip = find("#tr-strip"); // of the current line, in the view of the whole text
-    // The list is narrower or wider: texts wrap otherwise.
+    this.strip = find("#tr-strip"); // of the current line, in the whole-text view
+    // A change of the list's width changes how texts wrap.
     new ResizeObserver(() => this.items.forEach((item) => this.#fit(item))).observe(this.list);
     this.image.addEventListener("load", () => {
       this.items.forEach((item) => {
@@ -54,7 +54,7 @@ export class Lines {
     });
   }
 
-  /** Show these lines; fields of lines that stay are the same elements, so the cursor stays. @param {Line[]} lines @param {number} width @param {boolean} locked */
+  /** Show these lines. Lines that stay keep their elements, so the cursor stays too. @param {Line[]} lines @param {number} width @param {boolean} locked */
   render(lines, width, locked) {
     this.width = width;
     const old = new Map(this.items.map((item) => [item.line.id, item]));
@@ -62,7 +62,7 @@ export class Lines {
     const kept = new Set(this.items);
     for (const item of old.values()) if (!kept.has(item)) item.row.remove();
     this.items.forEach((item, index) => {
-      // Moving an element takes the cursor from it: only those out of place are moved.
+      // An element loses the cursor when it is moved, so move only those out of place.
       if (this.list.children[index] !== item.row) this.list.insertBefore(item.row, this.list.children[index] ?? null);
       item.field.readOnly = locked;
       const line = lines[index];
@@ -75,7 +75,7 @@ export class Lines {
       const { start, count } = cellsOf(lines, index);
       item.row.classList.toggle("cell", count > 1);
       item.row.style.setProperty("--cells", String(Math.min(count, MOST_CELLS)));
-      item.row.style.setProperty("--narrow", count === 3 ? "3" : "2"); // on a phone: four are two by two
+      item.row.style.setProperty("--narrow", count === 3 ? "3" : "2"); // on a phone, four cells go two by two
       item.kind.textContent = begins(lines, index);
       item.row.classList.toggle("named", !["", "Row"].includes(begins(lines, start)));
       if (item.number !== index + 1) this.#number(item, index + 1);
@@ -137,7 +137,7 @@ export class Lines {
     this.items.forEach(({ row }, i) => row.classList.toggle("pointed", i === index));
   }
 
-  /** Put the cursor into a line, from `start` to `end`; default: behind its text. @param {number} index */
+  /** Put the cursor into a line, selecting from `start` to `end`; default: at the end of its text. @param {number} index */
   enter(index, start = Infinity, end = start) {
     const item = this.items[index];
     if (!item) return;
@@ -157,7 +157,7 @@ export class Lines {
     this.on.typed(item.line.id, item.field.value);
   }
 
-  /** Show what was found in a line, where its field has no cursor to select it; -1: nothing. @param {number} index */
+  /** Highlight a match in a line whose field does not have the cursor, so cannot show a selection; -1: none. @param {number} index */
   match(index, start = 0, end = 0) {
     this.list.querySelector(".match")?.remove();
     const item = this.items[index];
@@ -185,7 +185,7 @@ export class Lines {
     this.#fit(item);
   }
 
-  /** Behind the field stands the same text, with a wavy line beneath words in doubt. @param {Item} item */
+  /** Put the same text behind the field, with a wavy underline for doubtful words. @param {Item} item */
   #mark({ line, mirror, doubts: words }) {
     const places = doubts(line);
     const parts = [];
@@ -228,7 +228,7 @@ export class Lines {
     item.others.hidden = !open;
     item.other.setAttribute("aria-expanded", String(open));
     if (!open) return;
-    this.on.chosen(this.items.indexOf(item)); // what it offers is compared with the picture
+    this.on.chosen(this.items.indexOf(item)); // so that people can compare the alternatives with the picture
     item.others.querySelector("button")?.focus();
   }
 
@@ -258,7 +258,7 @@ export class Lines {
     const { selectionStart: at, selectionEnd: end } = field;
     let to;
     if (event.key === "Enter" && !event.isComposing && !event.ctrlKey && !event.altKey) to = index + (event.shiftKey ? -1 : 1);
-    // Within a text of several rows the arrows move as they always do.
+    // Within a text of several rows, the arrow keys work as usual.
     else if (event.key === "ArrowDown" && !event.altKey && !event.shiftKey && at === end && (this.#isOneRow(field) || at === field.value.length)) to = beneath(this.#lines, index, 1);
     else if (event.key === "ArrowUp" && !event.altKey && !event.shiftKey && at === end && (this.#isOneRow(field) || at === 0)) to = beneath(this.#lines, index, -1);
     else if (event.key === "ArrowDown" && event.altKey && !this.items[index].other.hidden) {
@@ -291,7 +291,7 @@ export class Lines {
   }
 
   /**
-   * The line cut out of the picture, levelled, its neighbours faint, for narrow windows where the picture is far from the text.
+   * Crop a line from the picture and level it, with its neighbours faint, for narrow windows where the picture is far away.
    * @param {HTMLCanvasElement} strip @param {Line} line @returns {boolean} whether there is something to see
    */
   #cut(strip, line) {
@@ -316,14 +316,14 @@ export class Lines {
   }
 }
 
-/** Another text in a field; the cursor stays where it was. @param {HTMLTextAreaElement} field @param {string} text */
+/** Put another text into a field; the cursor keeps its position. @param {HTMLTextAreaElement} field @param {string} text */
 function put(field, text) {
   const { selectionStart, selectionEnd } = field;
   field.value = text;
   if (field === document.activeElement) field.setSelectionRange(Math.min(selectionStart, text.length), Math.min(selectionEnd, text.length));
 }
 
-/** How sure a line is: "sure", "doubt", "weak", or "edited". @param {Line} line */
+/** The state of a line: "sure", "doubt", "weak" or "edited". @param {Line} line */
 export function stateOf({ text, read }) {
   return text !== read.text || !read.text ? "edited" : level(read.confidence);
 }

@@ -1,4 +1,4 @@
-/** The list of the pages of this browser, as thumbnails, and the way from one to the next. */
+/** The thumbnails of this browser's pages, and the buttons to move between them. */
 
 import { find } from "./dom.js";
 

@@ -1,4 +1,4 @@
-// The page: from pictures to their texts and the corrections of them. All of it stays in this browser.
+// The entry point of the page: reads pictures and lets people correct the text. All data stays in this browser.
 
 import { over, speaksOf, tell } from "./alerts.js";
 import { find, reader } from "./dom.js";
@@ -14,9 +14,9 @@ import { ask } from "./service.js";
 import * as storage from "./storage.js";
 
 const STORED_HERE = storage.lasting ? " Pages stay in this browser until you forget them." : " This browser stores no pages: they are lost when the tab closes.";
-const AGAIN = 4000; // milliseconds between two looks for a service that is away
+const AGAIN = 4000; // milliseconds between two attempts to reach a service that is away
 
-const earlier = await storage.all(); // before the page is drawn: from its first moment on, it takes pictures
+const earlier = await storage.all(); // before the page is drawn, because it accepts pictures at once
 const root = await mounted();
 const options = JSON.parse(document.querySelector("#tr-options")?.textContent ?? "");
 const pages = new Pages();
@@ -49,7 +49,7 @@ find("#tr-key").addEventListener("change", () => {
 });
 find("#tr-key-box").addEventListener("submit", (/** @type {SubmitEvent} */ event) => event.preventDefault());
 
-/** Learn what the service offers; `quietly`: without a word where it is away. */
+/** Ask the service what it offers; `quietly`: without a message if it is away. */
 async function meet(quietly = false) {
   let known;
   try {
@@ -66,7 +66,7 @@ async function meet(quietly = false) {
   queue.resume();
 }
 
-/** @param {string[]} tags of the languages that the service tells apart */
+/** @param {string[]} tags of the service's languages */
 function offerLanguages(tags) {
   const select = find("#tr-language");
   const names = new Intl.DisplayNames("en", { type: "language" });
@@ -76,7 +76,7 @@ function offerLanguages(tags) {
   find("#tr-language-box").hidden = tags.length < 2;
 }
 
-/** @param {any} known of the service, as `GET /v1/models` answers it */
+/** @param {any} known the answer of `GET /v1/models` */
 function whatIsStored({ feedback: sendable, stored }) {
   const readings = stored?.share || 0;
   const share = readings >= 1 ? "every reading" : `a sample of the readings (${percent(readings)})`;
@@ -89,7 +89,7 @@ function whatIsStored({ feedback: sendable, stored }) {
   return always ? `${always} ${sent}` : `Nothing is stored unless you send feedback. ${sent}`;
 }
 
-// A message that the service is away goes once it is back, and what it could not read is read then.
+// When the service is back, hide the message that it is away, and read the pages that could not be read.
 setInterval(() => {
   if (speaksOf("service-away") || queue.missed.length) meet(true);
 }, AGAIN);
@@ -98,7 +98,7 @@ pages.restore(earlier);
 new Intake(pages, queue, options.examples);
 meet();
 
-/** Put the page into the frame that Gradio draws; resolves when it stands there. */
+/** Put the page into the frame that Gradio draws; resolves when it is there. */
 async function mounted() {
   const html = await fetch(new URL("page.html", import.meta.url));
   const frame = await drawn("#tr-frame");

@@ -1,7 +1,7 @@
-/** A button that opens further controls below it. They close on Escape, and as soon as something else is used. */
+/** A button that opens further controls below it. They close on Escape, or when anything else is used. */
 
 export class Menu {
-  #before = /** @type {HTMLElement | null} */ (null); // had the focus when it was opened
+  #before = /** @type {HTMLElement | null} */ (null); // had the focus before it was opened
 
   /** @param {HTMLElement} button @param {HTMLElement} sheet its controls */
   constructor(button, sheet) {

@@ -1,18 +1,18 @@
 /**
- * Two versions of a document become one: the texts of a view that does not know lines, and the changes of two tabs.
+ * Merges versions of a document: the whole text with the lines, and the changes of two tabs.
  *
  * @typedef {import("./document.js").Line} Line
  * @typedef {import("./document.js").State} State
  */
 
-/** For each new text the number of the old one that it replaces, or null; as alike as possible, in order. @param {string[]} old @param {string[]} texts @returns {(number | null)[]} */
+/** For each new text, the index of the old text that it replaces, or null. The pairs are in order and as similar as possible. @param {string[]} old @param {string[]} texts @returns {(number | null)[]} */
 export function pairs(old, texts) {
   if (old.length === texts.length) return texts.map((_, index) => index);
   const best = Array.from({ length: old.length + 1 }, () => new Float64Array(texts.length + 1));
   /** @param {number} i @param {number} j */
   const alike = (i, j) => {
     const share = likeness(old[i], texts[j]);
-    return share < 0.4 ? 0 : share; // less alike is another line
+    return share < 0.4 ? 0 : share; // less similar texts are different lines
   };
   for (let i = old.length - 1; i >= 0; i--) {
     for (let j = texts.length - 1; j >= 0; j--) best[i][j] = Math.max(best[i + 1][j], best[i][j + 1], best[i + 1][j + 1] + alike(i, j));
@@ -27,7 +27,7 @@ export function pairs(old, texts) {
   return found;
 }
 
-/** Dice's coefficient of the pairs of characters, 0…1. @param {string} one @param {string} other */
+/** Dice's coefficient of the character bigrams, 0…1. @param {string} one @param {string} other */
 function likeness(one, other) {
   /** @param {string} text */
   const grams = (text) => Array.from({ length: Math.max(0, text.length - 1) }, (_, i) => text.slice(i, i + 2));
@@ -49,8 +49,8 @@ function likeness(one, other) {
 const same = (one, other) => one === other || JSON.stringify(one) === JSON.stringify(other);
 
 /**
- * What `mine` and `theirs` made of `base`; null where they cannot be one: both read the page again, or moved its picture.
- * Where both changed the text of a line, mine stays and theirs becomes another reading of it.
+ * Merge two versions of `base`; null if that is impossible because either has a new reading, or another position of the
+ * picture. If both changed the text of a line, mine stays and theirs becomes an alternative.
  * @param {State | null} base @param {State} mine @param {State} theirs @returns {State | null}
  */
 export function merged(base, mine, theirs) {
@@ -62,7 +62,7 @@ export function merged(base, mine, theirs) {
   const [was, here, there] = [base, mine, theirs].map(({ lines }) => new Map(lines.map((line) => [line.id, line])));
   /** @param {Line[]} lines @param {Map<number, Line>} other */
   const order = (lines, other) => lines.filter(({ id }) => was.has(id) && other.has(id)).map(({ id }) => id);
-  // Whoever moved lines gives the order; what the other one added goes behind the line that it followed.
+  // The version that moved lines sets the order. Lines that the other one added stay behind the line that they followed.
   const theyMoved = !same(order(base.lines, there), order(theirs.lines, there));
   const [first, second] = theyMoved ? [theirs, mine] : [mine, theirs];
   /** @param {Line | undefined} line */
@@ -71,7 +71,7 @@ export function merged(base, mine, theirs) {
   const lines = [];
   for (const { id } of first.lines) {
     const [one, other] = [here.get(id), there.get(id)];
-    // Deleted in one tab and untouched in the other.
+    // Deleted in one tab and unchanged in the other.
     if (was.has(id) && !(one && other) && !edited(one ?? other)) continue;
     const line = one && other ? both(was.get(id), one, other) : one ?? other;
     if (line) lines.push(line);

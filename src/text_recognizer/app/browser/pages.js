@@ -1,4 +1,4 @@
-/** The pages of this browser: which there are, which one is shown, and what of them is stored. */
+/** The pages of this browser: their list, the current page, and their storage. */
 
 import { over, tell } from "./alerts.js";
 import { brush } from "./dom.js";
@@ -7,27 +7,27 @@ import { rendered } from "./sheet.js";
 import * as storage from "./storage.js";
 
 /**
- * A picture and what was made of it.
+ * A picture with its document.
  * @typedef {object} Entry
  * @property {string} id
  * @property {string} name
- * @property {File | null} file as it was given; null: not loaded, or no longer in this browser
+ * @property {File | null} file the original; null: not loaded, or no longer in this browser
  * @property {PageDocument} document
- * @property {string} mode in which it is to be read
- * @property {string} readMode in which it was read
- * @property {string} language in which it is to be read, as BCP 47; "": whichever the service finds
+ * @property {string} mode for the next reading
+ * @property {string} readMode of the latest reading
+ * @property {string} language for the next reading, as BCP 47; "": the service chooses it
  * @property {"waiting" | "reading" | "read" | "stopped" | "failed"} status
- * @property {string} words about its status
+ * @property {string} words the status message
  * @property {string} error
  * @property {string} code of the error
- * @property {{width: number, height: number, polygons: import("./document.js").Point[][], lines: import("./document.js").Line[]} | null} partial while it is read
+ * @property {{width: number, height: number, polygons: import("./document.js").Point[][], lines: import("./document.js").Line[]} | null} partial while it is being read
  * @property {string} thumb
- * @property {number} time when it was given, in milliseconds
- * @property {{of: string, number: number, count: number} | null} leaf where it is a page of a document
- * @property {any} feedback what a person wrote of it, as `Feedback.state`
- * @property {Promise<void> | null} ready once its file and document are loaded
+ * @property {number} time when it was added, in milliseconds
+ * @property {{of: string, number: number, count: number} | null} leaf if it is a page of a document
+ * @property {any} feedback what a person wrote about it, as `Feedback.state`
+ * @property {Promise<void> | null} ready resolves when its file and document are loaded
  * @property {boolean} loaded
- * @property {boolean} unstored whether there was no room for it
+ * @property {boolean} unstored whether there was no room to store it
  * @property {string} revision of its stored document
  * @property {import("./document.js").State | null} base the state that tabs share
  */
@@ -36,7 +36,7 @@ export function number() {
   return [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Tells of "list": a page came, went or has another status; "opened": another page is shown; "changed": the shown one did. */
+/** Events: "list": a page was added, was removed or changed its status; "opened": another page is shown; "changed": the current page changed. */
 export class Pages extends EventTarget {
   /** @type {Entry[]} */
   entries = [];
@@ -44,18 +44,18 @@ export class Pages extends EventTarget {
   current = null;
   /** @type {Map<string, {again: boolean, file: boolean}>} */
   #saving = new Map();
-  #quiet = false; // the change is stored already
+  #quiet = false; // the change is already stored
 
   constructor() {
     super();
-    // The tab's own name, so that a queue goes on after a reload, and in no other tab.
+    // The name of this tab, so that a queue continues here after a reload and not in another tab.
     this.tab = storage.remembered("tr-tab") || number();
     storage.remember("tr-tab", this.tab);
     addEventListener("popstate", () => this.#openNamed());
     storage.listen((id) => this.#storedElsewhere(id));
   }
 
-  /** The page that is shown, where only buttons of a shown page ask for it. @returns {Entry} */
+  /** The current page, for code that runs only while there is one. @returns {Entry} */
   get shown() {
     return /** @type {Entry} */ (this.current);
   }
@@ -65,7 +65,7 @@ export class Pages extends EventTarget {
     this.dispatchEvent(new Event(name));
   }
 
-  /** New pages, not read yet. @param {{name: string, file: File, mode: string, language: string, leaf?: Entry["leaf"]}[]} given @returns {Entry[]} */
+  /** Add new pages, which are not read yet. @param {{name: string, file: File, mode: string, language: string, leaf?: Entry["leaf"]}[]} given @returns {Entry[]} */
   add(given) {
     const made = given.map((one) => this.#entry({ ...one, id: number(), time: Date.now(), ready: Promise.resolve(), loaded: true }));
     this.entries.push(...made);
@@ -77,7 +77,7 @@ export class Pages extends EventTarget {
     return made;
   }
 
-  /** @param {any} values some of an entry, or of its summary @returns {Entry} */
+  /** @param {any} values fields of an entry or of its summary @returns {Entry} */
   #entry(values) {
     /** @type {Entry} */
     const entry = {
@@ -103,7 +103,7 @@ export class Pages extends EventTarget {
     return entry.ready;
   }
 
-  /** The picture of a page as it lies. @param {Entry} entry */
+  /** The picture of a page, turned and cropped as in `sheet`. @param {Entry} entry */
   async picture(entry, sheet = entry.document.sheet) {
     await this.ready(entry);
     return entry.file && rendered(entry.file, sheet);
@@ -118,24 +118,24 @@ export class Pages extends EventTarget {
     if (entry === this.current) this.#tell("opened");
   }
 
-  /** Show the page `step` places further in the list. @param {number} step */
+  /** Show the page `step` positions further in the list. @param {number} step */
   leaf(step) {
     const next = this.current && this.entries[this.entries.indexOf(this.current) + step];
     if (next) this.open(next);
   }
 
-  /** Show the page that the address names. */
+  /** Show the page named in the address. */
   async #openNamed() {
     const entry = this.entries.find(({ id }) => location.hash === `#page-${id}`) ?? null;
     if (entry !== this.current) await this.open(entry);
   }
 
-  /** Delete pages in this browser; until the message goes, it can be undone. @param {Entry[]} gone */
+  /** Delete pages from this browser; this can be undone while the message is shown. @param {Entry[]} gone */
   async forget(gone) {
     await Promise.all(gone.map((entry) => this.ready(entry)));
     for (const entry of gone) this.#drop(entry);
     await storage.forget(gone.map((entry) => entry.id));
-    await Promise.all(this.entries.filter(({ unstored }) => unstored).map((entry) => this.save(entry))); // now there may be room
+    await Promise.all(this.entries.filter(({ unstored }) => unstored).map((entry) => this.save(entry))); // there may be room now
     const what = gone.length === 1 ? gone[0].name : `${gone.length} pages`;
     tell(`This browser has forgotten ${what}.`, { code: "forgotten", retry: () => this.#recall(gone), label: "Undo", mild: true });
   }
@@ -169,11 +169,11 @@ export class Pages extends EventTarget {
       this.save(entry);
       this.#tell("list");
     } catch {
-      // the browser cannot show it; the name stands there
+      // the browser cannot show it, so the list shows its name
     }
   }
 
-  /** What of a page changed that the list shows. @param {Entry} entry @param {Partial<Entry>} values */
+  /** Change fields of a page that the list shows. @param {Entry} entry @param {Partial<Entry>} values */
   update(entry, values) {
     Object.assign(entry, values);
     this.save(entry);
@@ -181,7 +181,7 @@ export class Pages extends EventTarget {
     if (entry === this.current) this.#tell("changed");
   }
 
-  /** Store a page; while it is being stored, the newest state waits. @param {Entry} entry */
+  /** Store a page; if it is being stored already, only its newest state is stored next. @param {Entry} entry */
   async save(entry, withFile = false) {
     const busy = this.#saving.get(entry.id);
     if (busy) {
@@ -220,7 +220,7 @@ export class Pages extends EventTarget {
     else if (doc) [entry.revision, entry.base] = [next, saved.state];
   }
 
-  /** Take over what another tab stored. @param {Entry} entry @param {storage.Stored} stored @returns {boolean} whether there is more to store */
+  /** Merge what another tab stored. @param {Entry} entry @param {storage.Stored} stored @returns {boolean} whether the result has more to store */
   #adopt(entry, stored) {
     const { base } = entry;
     [entry.revision, entry.base] = [stored.revision, stored.state];

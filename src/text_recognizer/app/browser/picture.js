@@ -1,4 +1,4 @@
-// The picture with the outlines of its lines. Texts of lines reach the document as text, never as markup.
+// The picture with the outlines of its lines. The texts of lines enter the DOM as text, never as markup.
 
 import { beginning, span } from "./geometry.js";
 import { status } from "./alerts.js";
@@ -6,7 +6,7 @@ import { byTouch, find, gently } from "./dom.js";
 
 /**
  * @typedef {import("./document.js").Point} Point
- * @typedef {import("./document.js").ReadLine & {edited?: boolean}} Shown a line with its text as it is now
+ * @typedef {import("./document.js").ReadLine & {edited?: boolean}} Shown a line with its current text
  * @typedef {{group: SVGGElement, words: SVGGElement, tag: HTMLElement, polygon: Point[], line?: Shown}} Outline
  */
 
@@ -17,10 +17,10 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 const SIGNS = { doubt: " ?", weak: " ??", edited: " ✓" };
 const SURE = 0.9;
 const WEAK = 0.75;
-const LEAST_HEIGHT = 90; // pixels of a picture at first
-export const DOUBTED_WORD = 0.7; // below it a word is marked
+const LEAST_HEIGHT = 90; // pixels, at least, of a picture when it opens
+export const DOUBTED_WORD = 0.7; // words with less confidence are marked
 
-/** How sure a reading is. @param {number} confidence 0…1 */
+/** The level of confidence. @param {number} confidence 0…1 */
 export function level(confidence) {
   return confidence >= SURE ? "sure" : confidence >= WEAK ? "doubt" : "weak";
 }
@@ -40,10 +40,10 @@ function points(polygon) {
 
 export class Picture {
   /**
-   * @param {object} on what happens to a line
-   * @param {(index: number) => void} on.chosen it is looked at
-   * @param {(index: number) => void} on.pointed the pointer is over it, -1: over none
-   * @param {(index: number, at?: Point) => void} on.entered its text is wanted, at this place of the picture
+   * @param {object} on callbacks
+   * @param {(index: number) => void} on.chosen a line was chosen
+   * @param {(index: number) => void} on.pointed the pointer is over this line; -1: over none
+   * @param {(index: number, at?: Point) => void} on.entered go to the text of this line, at this point of the picture
    */
   constructor({ chosen, pointed, entered }) {
     this.chosen = chosen;
@@ -55,15 +55,15 @@ export class Picture {
     this.bubble = find("#tr-bubble");
     this.view = find("#tr-view");
     this.paper = find("#tr-paper");
-    this.word = document.createElementNS(SVG, "polygon"); // in which the cursor is
+    this.word = document.createElementNS(SVG, "polygon"); // the word at the cursor
     this.word.setAttribute("class", "word");
     /** @type {Outline[]} */
     this.outlines = [];
     this.active = -1;
-    this.width = this.height = 0; // of the picture that the outlines belong to
+    this.width = this.height = 0; // of the picture that the outlines refer to
     this.scale = 1;
-    this.opened = false; // the picture has not been seen yet
-    /** @type {((done: boolean) => void) | null} ends the box that is drawn */
+    this.opened = false; // whether a new picture has yet to be fitted
+    /** @type {((done: boolean) => void) | null} ends the drawing of a box */
     this.box = null;
     this.svg.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event));
     find("#tr-smaller").addEventListener("click", () => this.zoom(this.scale / 1.3));
@@ -72,7 +72,7 @@ export class Picture {
     find("#tr-fit-page").addEventListener("click", () => this.fit(true));
     this.image.addEventListener("load", () => {
       this.#size();
-      // A strip of one line is too small to read where all of it is seen.
+      // A strip with a single line would be too small to read at full width.
       if (this.opened) this.zoom(Math.max(1, LEAST_HEIGHT / Math.max(1, this.paper.clientHeight)));
       this.opened = false;
     });
@@ -85,7 +85,7 @@ export class Picture {
     }, { passive: false });
   }
 
-  /** Show the picture `scale` times as wide as its frame; the point of the window (x, y) stays where it is. @param {number} scale */
+  /** Show the picture `scale` times as wide as its frame; the point (x, y) of the window stays in place. @param {number} scale */
   zoom(scale, x = NaN, y = NaN) {
     const before = this.paper.getBoundingClientRect();
     const old = this.scale;
@@ -97,13 +97,13 @@ export class Picture {
     } else if (this.active >= 0) this.#scrollTo(this.word.getAttribute("points") ? this.word : this.outlines[this.active].group);
   }
 
-  /** Another picture will be loaded. */
+  /** Prepare for another picture. */
   open() {
     this.opened = true;
     this.zoom(1);
   }
 
-  /** Fit the picture to the width of its frame, or `whole` into it. */
+  /** Fit the picture to the width of its frame, or fit all of it into the frame if `whole`. */
   fit(whole = false) {
     this.zoom(whole ? this.#wholePage() : 1);
   }
@@ -113,7 +113,7 @@ export class Picture {
     return width ? height / width : this.width ? this.height / this.width : 1;
   }
 
-  /** The scale at which the whole page is seen. */
+  /** The scale at which the whole page is visible. */
   #wholePage() {
     const room = this.#room();
     return room > 0 ? Math.min(1, this.view.clientHeight / (room * this.#ratio())) : 1;
@@ -129,7 +129,7 @@ export class Picture {
     Object.assign(this.paper.style, { width: `${across}px`, height: `${across * this.#ratio()}px` });
   }
 
-  /** The mouse moves the paper, two fingers zoom; one finger scrolls by itself. */
+  /** The mouse drags the paper and two fingers zoom it; the browser itself handles scrolling with one finger. */
   #drag() {
     const { view } = this;
     /** @type {Map<number, PointerEvent>} */
@@ -168,25 +168,25 @@ export class Picture {
         view.classList.remove("dragging");
       });
     }
-    // The end of a drag is no click on a line.
+    // The end of a drag is not a click on a line.
     view.addEventListener("click", (/** @type {MouseEvent} */ event) => moved && event.stopPropagation(), { capture: true });
   }
 
-  /** Where on the picture an event of the pointer is. @param {MouseEvent} event @returns {Point} */
+  /** The point of the picture under a pointer event. @param {MouseEvent} event @returns {Point} */
   #point({ clientX, clientY }) {
     const at = new DOMPoint(clientX, clientY).matrixTransform(this.svg.getScreenCTM().inverse());
     return [Math.min(this.width, Math.max(0, at.x)), Math.min(this.height, Math.max(0, at.y))];
   }
 
-  /** Where line `index` stands, as a box. @param {number} index @returns {import("./geometry.js").Box} */
+  /** The bounding box of line `index`. @param {number} index @returns {import("./geometry.js").Box} */
   boxOf(index) {
     const { left, top, right, bottom } = span(this.outlines[index].polygon);
     return [left, top, right, bottom];
   }
 
   /**
-   * Have a box drawn, by the pointer, or by arrow keys, Enter and Escape. It begins as `box`, in pixels of the picture.
-   * @param {import("./geometry.js").Box} box @param {string} words what to do @returns {Promise<import("./geometry.js").Box | null>} null: given up
+   * Let the visitor draw a box with the pointer, or with arrow keys, Enter and Escape. It starts as `box`, in picture pixels.
+   * @param {import("./geometry.js").Box} box @param {string} words the instruction to show @returns {Promise<import("./geometry.js").Box | null>} null: cancelled
    */
   draw(box, words) {
     const rect = document.createElementNS(SVG, "rect");
@@ -267,7 +267,7 @@ export class Picture {
     if (!same) this.show(this.active);
   }
 
-  /** Show where blocks of several lines stand. @param {import("./document.js").Point[][]} shapes the points of each block's lines */
+  /** Show the outlines of blocks of several lines. @param {import("./document.js").Point[][]} shapes the points of each block's lines */
   showBlocks(shapes) {
     this.svg.querySelectorAll(".block").forEach((/** @type {Element} */ old) => old.remove());
     const room = this.width / 200;
@@ -280,7 +280,7 @@ export class Picture {
     }
   }
 
-  /** Where lines were found on an image of this size. @param {number} width @param {number} height @param {Point[][]} polygons */
+  /** Show where lines were found on an image of this size. @param {number} width @param {number} height @param {Point[][]} polygons */
   layOut(width, height, polygons) {
     this.clear();
     this.width = width;
@@ -289,7 +289,7 @@ export class Picture {
     polygons.forEach((polygon) => this.#add(polygon));
   }
 
-  /** What stands in line `index`. @param {number} index @param {Shown} line */
+  /** Show the text of line `index`. @param {number} index @param {Shown} line */
   tell(index, line) {
     const outline = this.outlines[index];
     outline.line = line;
@@ -305,7 +305,7 @@ export class Picture {
     outline.tag.className = `tag ${kind}`;
   }
 
-  /** Show the line that is being looked at, -1: none. @param {number} index */
+  /** Highlight the current line; -1: none. @param {number} index */
   show(index) {
     const before = this.outlines[this.active];
     if (before) {
@@ -322,7 +322,7 @@ export class Picture {
     this.#scrollTo(outline.group);
   }
 
-  /** Mark the words in doubt of the line that is looked at. @param {Outline} outline */
+  /** Mark the doubtful words of the current line. @param {Outline} outline */
   #doubted({ line, words }) {
     words.replaceChildren();
     if (!line || line.edited) return;
@@ -334,7 +334,7 @@ export class Picture {
     }
   }
 
-  /** Show where the word stands in which the cursor is; empty: nowhere. @param {Point[]} polygon */
+  /** Highlight the word at the cursor; empty: none. @param {Point[]} polygon */
   look(polygon) {
     this.word.setAttribute("points", points(polygon));
     if (!polygon.length) return;
@@ -383,7 +383,7 @@ export class Picture {
     group.addEventListener("click", (event) => this.entered(index, this.#point(event)));
   }
 
-  /** The number of a line stands before its beginning. @param {HTMLElement} tag @param {{at: Point, way: number}} beginning */
+  /** Place the number of a line before its beginning. @param {HTMLElement} tag @param {{at: Point, way: number}} beginning */
   #tag(tag, { at: [x, y], way }) {
     tag.dataset.way = String(way);
     tag.style.setProperty("--x", `${(100 * x) / this.width}%`);
@@ -417,7 +417,7 @@ export class Picture {
     }
   }
 
-  /** Into view inside its own frame; the page itself stays where it is. @param {SVGElement} shape */
+  /** Scroll `shape` into view inside its frame; the page itself does not scroll. @param {SVGElement} shape */
   #scrollTo(shape) {
     const place = shape.getBoundingClientRect();
     const view = this.view.getBoundingClientRect();
@@ -425,7 +425,7 @@ export class Picture {
     if (place.top < view.top + 20 || place.bottom > view.bottom - 20) {
       this.view.scrollBy({ top: (place.top + place.bottom - view.top - view.bottom) / 2, behavior: gently() });
     }
-    // A line that is wider than its frame may stand anywhere in it: the word in hand decides.
+    // A line wider than its frame never fits, so leave it as it is while enough of it is visible.
     const wide = place.width > view.width && place.right > view.left + 50 && place.left < view.right - 50;
     if (!wide && (place.left < view.left || place.right > view.right)) {
       this.view.scrollBy({ left: place.left - view.left - 50, behavior: gently() });

@@ -1,4 +1,4 @@
-/** Reading: the pages that wait are read one after the other, the one that is shown first. */
+/** The queue: reads the waiting pages one by one, the current page first. */
 
 import { over, status, tell } from "./alerts.js";
 import { find } from "./dom.js";
@@ -6,16 +6,16 @@ import { reading } from "./service.js";
 
 /** @typedef {import("./pages.js").Entry} Entry */
 
-const ATTEMPTS = 4; // where the service is busy
+const ATTEMPTS = 4; // if the service is busy
 const BUSY = ["overloaded", "rate-limited", "not-ready"];
-const HOPELESS = ["image-rejected", "too-large", "unsupported-media-type"]; // the same picture will not be another one
+const HOPELESS = ["image-rejected", "too-large", "unsupported-media-type"]; // trying the same picture again cannot help
 
 export class Queue {
   /** @type {{entry: Entry, controller: AbortController} | null} */
   #running = null;
-  #complaint = ""; // the code of what was said last
+  #complaint = ""; // the code of the latest error message
 
-  /** @param {import("./pages.js").Pages} pages @param {(entry: Entry) => void} partly is called for each line of the shown page */
+  /** @param {import("./pages.js").Pages} pages @param {(entry: Entry) => void} partly called for each line of the current page */
   constructor(pages, partly) {
     this.pages = pages;
     this.partly = partly;
@@ -26,12 +26,12 @@ export class Queue {
     find("#tr-stop").addEventListener("click", () => this.#stop());
   }
 
-  /** How the next page is to be read. */
+  /** The mode and language for new pages. */
   get wanted() {
     return { mode: find('input[name="tr-mode"]:checked').value, language: find("#tr-language").value };
   }
 
-  /** Read the pages that wait. */
+  /** Read the waiting pages. */
   async work() {
     if (this.#running) return;
     const { current, entries } = this.pages;
@@ -41,19 +41,19 @@ export class Queue {
     this.work();
   }
 
-  /** Read a page once more, as it lies. @param {Entry} entry */
+  /** Read a page again, as it is turned and cropped now. @param {Entry} entry */
   again(entry) {
     tell("");
     this.pages.update(entry, { ...this.wanted, status: "waiting", partial: null });
     this.work();
   }
 
-  /** The pages that could not be read because the service was away. */
+  /** The pages that failed because the service was away. */
   get missed() {
     return this.pages.entries.filter(({ status: state, code }) => state === "failed" && code === "service-away");
   }
 
-  /** The service answers: read what it could not while it was away, or would not without a key. */
+  /** Call it when the service answers: read the pages that failed while it was away or for lack of a key. */
   resume() {
     const refused = this.pages.entries.filter(({ status: state, code }) => state === "failed" && code === "unauthorized");
     for (const entry of [...this.missed, ...refused]) this.pages.update(entry, { status: "waiting", error: "", code: "" });
@@ -82,7 +82,7 @@ export class Queue {
           await this.#once(entry, picture, controller.signal);
           break;
         } catch (error) {
-          if (error.code === "unauthorized" && key !== find("#tr-key").value) continue; // it was corrected meanwhile
+          if (error.code === "unauthorized" && key !== find("#tr-key").value) continue; // the key was corrected meanwhile
           if (!BUSY.includes(error.code) || attempt === ATTEMPTS) throw error;
           const seconds = Math.min(20, error.again || 2);
           this.#progress(entry, "reading", `The service is busy; trying again in ${seconds} s…`);
@@ -104,7 +104,7 @@ export class Queue {
     }
   }
 
-  /** Say why a page could not be read, and no longer why another one could not. @param {Entry} entry */
+  /** Show why a page could not be read, in place of such a message about another page. @param {Entry} entry */
   complain(entry) {
     over(this.#complaint);
     if (entry.status !== "failed" || !entry.error) return;

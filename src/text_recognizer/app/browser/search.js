@@ -5,8 +5,8 @@ import { find } from "./dom.js";
 export class Search {
   /**
    * @param {() => import("./document.js").PageDocument} page
-   * @param {(index: number, start: number, end: number) => void} show a match
-   * @param {(index: number, start?: number, end?: number) => void} mark it while the cursor stays in the search; -1: none
+   * @param {(index: number, start: number, end: number) => void} show show a match
+   * @param {(index: number, start?: number, end?: number) => void} mark mark it while the cursor stays in the search; -1: none
    * @param {() => void} leave
    */
   constructor(page, show, mark, leave) {
@@ -57,7 +57,7 @@ export class Search {
     return this.page().texts.flatMap((text, index) => [...text.matchAll(pattern)].map((match) => ({ index, start: match.index, end: match.index + match[0].length })));
   }
 
-  /** Count anew: another page is shown, or something else is searched. */
+  /** Count the matches again, after a change of page or search text. */
   count() {
     this.at = -1;
     this.mark(-1);
@@ -69,7 +69,7 @@ export class Search {
     find("#tr-matches").textContent = !this.query.value ? "" : !count ? "Not found" : this.at < 0 ? `${count} found` : `${this.at + 1} of ${count}`;
   }
 
-  /** Select the next match, -1: the one before; `stay`: the cursor stays in the search. @param {number} step */
+  /** Select the next match, or the previous one if `step` is -1; `stay`: leave the cursor in the search. @param {number} step */
   #go(step, stay = false) {
     const matches = this.#matches();
     if (matches.length) {
@@ -89,7 +89,7 @@ export class Search {
     /** @type {HTMLElement} */ (field).focus();
   }
 
-  /** Replace the match that is selected, and select the next one. */
+  /** Replace the selected match, and select the next one. */
   #replaceOne(stay = false) {
     const matches = this.#matches();
     const match = matches[this.at];

@@ -1,14 +1,14 @@
-// Requests to the service: each function returns the answer, or throws a ServiceError with words for people.
+// Requests to the service: each function returns the answer, or throws a ServiceError with a message for people.
 
 import { over } from "./alerts.js";
 import { find } from "./dom.js";
 
 export class ServiceError extends Error {
-  /** @param {string} words for people */
+  /** @param {string} words a message for people */
   constructor(words, code = "error", again = 0) {
     super(words);
     this.code = code;
-    this.again = again; // seconds after which it may be tried again, 0: not by itself
+    this.again = again; // seconds until an automatic retry; 0: none
   }
 }
 
@@ -49,7 +49,7 @@ async function refusal(answer) {
   try {
     problem = await answer.json();
   } catch {
-    // an answer of something between us and the service
+    // the answer came from something between the page and the service
   }
   const code = problem.code || (answer.status === 413 ? "too-large" : answer.status >= 502 ? "service-away" : "error");
   return refused(code, problem.detail, Number(answer.headers.get("Retry-After")) || 0);
@@ -93,13 +93,13 @@ export function asForm(fields) {
   return { method: "POST", body: form };
 }
 
-/** The bytes behind a link, fetched by the service. @param {string} url */
+/** Let the service fetch the bytes behind a link. @param {string} url */
 export async function behindLink(url) {
   return (await ask("v1/image", asJson({ image_url: url }))).blob();
 }
 
 /**
- * The pages of a document as pictures, as they come: each is preceded by its length; none: it is damaged.
+ * Stream the pages of a document as pictures. Each is preceded by its length; without a picture, the page is damaged.
  * @param {Blob} file @returns {AsyncGenerator<{picture: Blob | null, count: number}>}
  */
 export async function* pagesOf(file) {
@@ -129,7 +129,7 @@ export async function* pagesOf(file) {
 }
 
 /**
- * Server-sent events of one reading, as pairs of a name and data. A break in between is a refusal.
+ * The server-sent events of one reading, as pairs of name and data. A broken connection throws like a refusal.
  * @param {File} picture @param {string} mode @param {string} language @param {AbortSignal} signal
  * @returns {AsyncGenerator<[string, any]>}
  */

@@ -1,8 +1,8 @@
 /**
- * The sheet: the picture of a page as it lies, turned by quarters and cropped. The picture itself is never changed.
+ * The sheet: how the picture of a page is turned (by 90 degrees at a time) and cropped. The picture itself never changes.
  *
  * @typedef {import("./geometry.js").Box} Box
- * @typedef {{turned: number, box: Box}} Sheet quarters clockwise; shares of the turned picture
+ * @typedef {{turned: number, box: Box}} Sheet `turned`: quarter turns clockwise; `box`: shares of the turned picture
  */
 
 import { brush } from "./dom.js";
@@ -10,12 +10,12 @@ import { brush } from "./dom.js";
 /** @type {Sheet} */
 export const WHOLE = { turned: 0, box: [0, 0, 1, 1] };
 
-/** One quarter further, clockwise. @param {Sheet} sheet @returns {Sheet} */
+/** Turn a sheet clockwise by 90 degrees. @param {Sheet} sheet @returns {Sheet} */
 export function quarter({ turned, box: [left, top, right, bottom] }) {
   return { turned: (turned + 1) % 4, box: [1 - bottom, left, 1 - top, right] };
 }
 
-/** The part `[left, top, right, bottom]`, in shares of what is seen. @param {Sheet} sheet @param {Box} part @returns {Sheet} */
+/** Crop a sheet to `[left, top, right, bottom]`, as shares of its visible part. @param {Sheet} sheet @param {Box} part @returns {Sheet} */
 export function cropped({ turned, box }, part) {
   /** @param {number} share */
   const across = (share) => box[0] + share * (box[2] - box[0]);
@@ -24,7 +24,7 @@ export function cropped({ turned, box }, part) {
   return { turned, box: [across(part[0]), down(part[1]), across(part[2]), down(part[3])] };
 }
 
-/** The picture as it lies. @param {File} file @param {Sheet} sheet @returns {Promise<File>} */
+/** The picture, turned and cropped. @param {File} file @param {Sheet} sheet @returns {Promise<File>} */
 export async function rendered(file, sheet) {
   if (JSON.stringify(sheet) === JSON.stringify(WHOLE)) return file;
   const bitmap = await createImageBitmap(file);

@@ -1,21 +1,21 @@
 /**
- * The pages of this browser, in its own database (IndexedDB): they survive a reload, and a service that dies.
- * Nothing of it is sent anywhere. Without the database (private windows of some browsers) pages live in the tab alone.
+ * Stores the pages in the browser's own database (IndexedDB), where they survive a reload and a crash of the service.
+ * Nothing here is sent anywhere. Without the database (private windows of some browsers) pages exist only in the tab.
  *
- * @typedef {object} Summary what the list of pages shows
+ * @typedef {object} Summary a page as the list shows it
  * @property {string} id
  * @property {string} name
- * @property {number} time when it was given, in milliseconds
- * @property {string} mode in which it is to be read
- * @property {string} readMode in which it was read
- * @property {string} language in which it is to be read; "": whichever the service finds
+ * @property {number} time when it was added, in milliseconds
+ * @property {string} mode for the next reading
+ * @property {string} readMode of the latest reading
+ * @property {string} language for the next reading; "": the service chooses it
  * @property {string} status
- * @property {string} words about its status
+ * @property {string} words the status message
  * @property {string} error
  * @property {string} code of the error
  * @property {string} thumb
  * @property {string} tab the tab that reads it
- * @property {{of: string, number: number, count: number} | null} leaf where it is a page of a document
+ * @property {{of: string, number: number, count: number} | null} leaf if it is a page of a document
  * @property {object | null} feedback
  *
  * @typedef {import("./document.js").Saved & {revision: string}} Stored
@@ -35,11 +35,11 @@ function opened() {
         for (const name of ["documents", "pictures"]) request.result.createObjectStore(name);
       };
       request.onsuccess = () => {
-        // A newer page in another tab wants to change the database.
+        // A newer version of this page in another tab wants to upgrade the database.
         request.result.onversionchange = () => request.result.close();
         resolve(request.result);
       };
-      request.onerror = request.onblocked = () => resolve(null); // blocked: by an older page in another tab
+      request.onerror = request.onblocked = () => resolve(null); // blocked by an older version in another tab
     } catch {
       resolve(null);
     }
@@ -52,7 +52,7 @@ const database = await opened();
 export const lasting = database !== null;
 
 /**
- * One transaction; `work` makes its requests and returns the one whose result is wanted.
+ * Run one transaction; `work` makes its requests and returns the one whose result `transact` returns.
  * @param {string[]} stores @param {IDBTransactionMode} mode @param {(transaction: IDBTransaction) => IDBRequest | void} work
  * @returns {Promise<any>}
  */
@@ -90,8 +90,8 @@ export function document(id) {
 }
 
 /**
- * Store a page, unless another tab has stored a revision of its document since `revision`: then return that one, and
- * store nothing of the document.
+ * Store a page. If another tab has stored a newer document than `revision`, return that document instead of storing
+ * this one.
  * @param {Summary} summary @param {{saved: import("./document.js").Saved, revision: string, next: string} | null} doc
  * @param {Blob} [file] @returns {Promise<Stored | null>}
  */
@@ -102,7 +102,7 @@ export async function store(summary, doc, file) {
     const [pages, documents] = [transaction.objectStore("pages"), transaction.objectStore("documents")];
     const there = pages.getKey(summary.id);
     there.onsuccess = () => {
-      if (!there.result && !file) return; // another tab forgot it
+      if (!there.result && !file) return; // another tab deleted it
       if (file) transaction.objectStore("pictures").put(file, summary.id);
       pages.put(summary);
       if (!doc) return;
@@ -125,12 +125,12 @@ export async function forget(ids) {
   for (const id of ids) channel?.postMessage(id);
 }
 
-/** @param {(id: string) => void} changed is called when another tab stored or forgot a page */
+/** @param {(id: string) => void} changed called when another tab stored or deleted a page */
 export function listen(changed) {
   if (channel) channel.onmessage = ({ data }) => changed(data);
 }
 
-/** What this tab remembers until it is closed; "": nothing, or the browser forbids it. @param {string} name */
+/** A value that this tab remembers until it is closed; "": none, or the browser forbids it. @param {string} name */
 export function remembered(name) {
   try {
     return sessionStorage.getItem(name) ?? "";
@@ -144,6 +144,6 @@ export function remember(name, value) {
   try {
     sessionStorage.setItem(name, value);
   } catch {
-    // the browser forbids it: it is forgotten when the page is loaded again
+    // the browser forbids it, so the value is lost on reload
   }
 }
