@@ -1,4 +1,4 @@
-"""`Client` and `AsyncClient`: when a request is sent, sent again, and given up."""
+"""`Client` and `AsyncClient`: when a request is sent, retried and given up."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ RETRIED = (429, 502, 503, 504)
 LONGEST_PAUSE = 60.0  # seconds between two attempts
 
 Flow = Generator[httpx.Request | float, httpx.Response, T]
-"""Requests to send and seconds to pause, one after the other; receives the answers to the requests."""
+"""Yields requests to send and seconds to pause; receives the answers to the requests."""
 
 
 class _Flows:
-    """What both clients do, as flows that do no input or output: `Client` and `AsyncClient` run them."""
+    """Shared by both clients, as flows without input or output: `Client` and `AsyncClient` run them."""
 
     _http: httpx.Client | httpx.AsyncClient
 
@@ -58,7 +58,7 @@ class _Flows:
         }
 
     def _answer_flow(self, method: str, path: str, **options: Any) -> Flow[httpx.Response]:
-        """The first answer of success. Raises the error of the last attempt."""
+        """Return the first successful answer. Raises the error of the last attempt."""
         attempt = 0
         while True:
             try:
@@ -89,21 +89,21 @@ class _Flows:
         return models
 
     def _pause(self, attempt: int, result: httpx.Response | httpx.TransportError) -> float:
-        """Seconds until the next attempt. Raises the error of `result` where there is none."""
+        """Seconds until the next attempt. Raises the error of `result` if there is no further attempt."""
         answer = result if isinstance(result, httpx.Response) else None
         if attempt >= self._retries or (answer is not None and answer.status_code not in RETRIED):
             raise unreachable(result) if isinstance(result, httpx.TransportError) else refusal(result)
         after = answer.headers.get("retry-after", "") if answer is not None else ""
         seconds = float(after) if after.isdigit() else 0.5 * 2**attempt
-        # Clients that were refused at the same time should not all return at the same time.
+        # Clients that were refused at the same time should not all retry at the same time.
         return min(LONGEST_PAUSE, seconds) * random.uniform(1.0, 1.25)
 
 
 class Client(_Flows):
-    """Sends requests to a service. Safe to share between threads; `close` it, or use it in `with`.
+    """Sends requests to a service. Threads may share it; `close` it, or use it in `with`.
 
-    `timeout`: seconds without any byte of an answer. `retries`: further attempts where the service is overloaded, not
-    ready or not reachable, each after the time in its `Retry-After`.
+    `timeout`: seconds without any byte of an answer. `retries`: further attempts if the service is overloaded, not
+    ready or not reachable, each after the time in `Retry-After`.
     """
 
     _http: httpx.Client
@@ -122,7 +122,7 @@ class Client(_Flows):
     def read(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> Page:
         """The page in `image`: a path, an http(s) URL that the service fetches, bytes, or a binary file.
 
-        Raises `ImageRejected` where the image cannot be read, `ServiceError` where the service does not answer.
+        Raises `ImageRejected` if the image cannot be read, `ServiceError` for any other refusal or failure.
         """
         return self.read_answer(image, mode, language).page
 
@@ -135,7 +135,7 @@ class Client(_Flows):
         return self._run(self._page_flow(image, mode=mode, format=format, language=language)).content
 
     def stream(self, image: Source, mode: Mode = "accurate", language: str | None = None) -> Iterator[Line]:
-        """The lines of the page as they are read. Raises as `read` does; after the first line nothing is retried."""
+        """Yield the lines of the page as they are read. Raises as `read` does; no retries after the first line."""
         return self._parsed(read_request(image, mode=mode, stream="true", language=language), Events)
 
     def read_pages(
@@ -148,11 +148,11 @@ class Client(_Flows):
         password: str | None = None,
         embedded_text: bool = False,
     ) -> Iterator[PageResult]:
-        """The pages of a PDF, TIFF or ZIP, each as soon as it is read; `pages`: such as "1-3,7,10-".
+        """Yield the pages of a PDF, TIFF or ZIP, each as soon as it is read. `pages`: a selection such as "1-3,7,10-".
 
-        `embedded_text`: take the text that a page of a PDF holds already, instead of reading its picture.
-        A page that cannot be read comes with its `error`, and the others are still read. After the first page nothing
-        is retried. Raises as `read` does where the document cannot be read, or the connection breaks.
+        `embedded_text`: use the text that a PDF page already contains, instead of reading its picture.
+        A page that cannot be read is returned with its `error`, and the others are still read. There are no retries
+        after the first page. Raises as `read` does if the document cannot be read or the connection breaks.
         """
         return self._parsed(document_request(document, mode, language, pages, password, embedded_text), Lines)
 
@@ -171,21 +171,21 @@ class Client(_Flows):
     ) -> Stored:
         """Submit feedback on a reading; `reading`: the result of `read_answer`, or its request id.
 
-        `lines`: a text for each line of the page, in order, empty where the paper has no line. `text`: the whole text,
-        where it does not follow those lines. `checked`: a person checked all lines. `image`: the image that was read;
-        it is sent, with the page, if the service no longer remembers the request, as is usual after some minutes. `id`:
-        feedback sent twice under one id is stored once; by default one is made for all attempts of this call.
+        `lines`: a text for each line of the page, in order; empty if the paper has no such line. `text`: the whole
+        text, if it does not follow those lines. `checked`: a person checked all lines. `image`: the image that was
+        read; it is sent, with the page, if the service no longer remembers the request, usually after some minutes.
+        `id`: feedback sent twice with the same id is stored once; by default all attempts of this call share a new id.
         Raises `ServiceError`: `unknown-request`, `feedback-rejected`, `feedback-off`, `feedback-unavailable`.
         """
         feedback = feedback_body(reading, flag, comment, lines, text, checked, mode, id)
         return self._run(self._feedback_flow(feedback, reading, image))
 
     def delete_feedback(self, reading: Answer | str) -> None:
-        """Delete all that the service stores of a reading. Raises `ServiceError`: `unknown-request` and others."""
+        """Delete everything stored about a reading. Raises `ServiceError`: `unknown-request` and others."""
         self._run(self._answer_flow("DELETE", f"/v1/feedback/{request_id_of(reading)}"))
 
     def models(self) -> dict[str, Any]:
-        """The model that reads, and the formats that the service writes."""
+        """The service's model, and the formats that it can write."""
         return self._run(self._models_flow())
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ Source = str | Path | bytes | BinaryIO
 
 
 class ServiceError(TextRecognizerError):
-    """The service refused, or is not reachable. `code`, `status` and `request_id` are those of its answer."""
+    """The service refused, or is not reachable. `code`, `status` and `request_id` come from its answer."""
 
     def __init__(
         self, message: str, status: int | None = None, code: str = "unreachable", request_id: str = ""
@@ -35,7 +35,7 @@ class ServiceError(TextRecognizerError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A page with the id of its request, which feedback refers to, and `timings` in seconds."""
+    """A page with its request id, for feedback, and its `timings` in seconds."""
 
     page: Page
     request_id: str
@@ -44,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class PageResult:
-    """A page of a document: its number from 1, the number of pages, and the answer, or the error in its place."""
+    """A page of a document: its number from 1, the number of pages, and either the answer or the error."""
 
     number: int
     count: int
@@ -54,7 +54,7 @@ class PageResult:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the service stored of some feedback. `outside_alphabet`: characters that are not in the model's alphabet."""
+    """What the service stored for a piece of feedback. `outside_alphabet`: characters that the model does not know."""
 
     id: str
     request_id: str
@@ -64,13 +64,13 @@ class Stored:
 
 
 def read_request(image: Source, **params: str | None) -> dict[str, Any]:
-    """A request to read `image`. All attempts have one id: a service that stores readings stores this one once."""
+    """A request to read `image`. All attempts share one id, so a service that stores readings stores this one once."""
     given = {name: value for name, value in params.items() if value is not None}
     return {"params": given, "headers": {"X-Request-ID": uuid.uuid4().hex}, **_body(image)}
 
 
 def _body(image: Source) -> dict[str, Any]:
-    """The body, in memory so that it can be sent again."""
+    """The body of the request, in memory so that it can be sent again."""
     if isinstance(image, str) and image.startswith(("http://", "https://")):
         return {"json": {"image_url": image}}
     if isinstance(image, str) and image.startswith("data:"):
@@ -144,7 +144,7 @@ def feedback_body(
 def with_image(
     error: ServiceError, feedback: dict[str, Any], reading: Answer | str, image: Source | None
 ) -> dict[str, Any]:
-    """The body with image and page, where `error` asks for them and they are known; raises `error` otherwise."""
+    """The body with image and page, if `error` asks for them and they are known; otherwise raises `error`."""
     content = _body(image) if image is not None and error.code == "unknown-request" else {}
     if isinstance(reading, str) or "files" not in content:
         raise error
@@ -186,20 +186,20 @@ def _error(problem: dict[str, Any]) -> TextRecognizerError:
 
 
 class Parser(ABC, Generic[T]):
-    """Reads the lines of a streamed answer; once it has `begun`, nothing is retried."""
+    """Parses the lines of a streamed answer; once it has `begun`, nothing is retried."""
 
     begun = False
 
     @abstractmethod
     def parse(self, text: str) -> T | None:
-        """The result in a line of the stream, if it holds one. Raises the error that it describes."""
+        """The result in a line of the stream, if there is one. Raises the error that the line describes."""
 
     def check_end(self) -> None:
         """Raise `ServiceError` if the stream ended early."""
 
 
 class Events(Parser[Line]):
-    """Server-sent events of one line of data each."""
+    """Server-sent events with one line of data each."""
 
     def __init__(self) -> None:
         self._name = ""
@@ -222,7 +222,7 @@ class Events(Parser[Line]):
 
 
 class Lines(Parser[PageResult]):
-    """The answer to a document, a line of JSON for each page; to an image, its page alone."""
+    """The answer to a document, which has a line of JSON for each page; the answer to an image has only its page."""
 
     def parse(self, text: str) -> PageResult:
         content = json.loads(text)
