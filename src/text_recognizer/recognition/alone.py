@@ -1,7 +1,6 @@
-"""Digits and letters of one shape, where they stand alone: among numbers a lone O is a 0 and a lone l is a 1.
+"""Digits and letters of the same shape that stand alone: among numbers, a lone O is a 0 and a lone l is a 1.
 
-In running text the language model decides. For characters that stand alone, in a table or a grid, the neighbouring
-cells decide.
+In running text the language model decides. For a lone character in a table or a grid, the neighbouring cells decide.
 """
 
 from __future__ import annotations
@@ -9,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 DIGIT_OF = str.maketrans("OoIl|ZzASsbBgq", "00111224556899")
-"""The digit that a letter may be."""
+"""Maps each letter to the digit of the same shape."""
 
-LONGEST = 4  # characters of a text that is no word
-FEWEST, SHARE = 3, 3  # numbers among the short texts of a page; so many for one that is a word
+LONGEST = 4  # most characters of a text that is not a word
+FEWEST, SHARE = 3, 3  # fewest numbers among the short texts of a page, and for each word among them
 _MARKS = frozenset("0123456789.,:-+%$€£/()")
 
 
 def numbers_of(texts: Sequence[str], spans: Sequence[tuple[float, float]] = ()) -> list[str]:
-    """`texts`, those of the lines or cells of a page, with the letters in their numbers as digits.
+    """`texts`, the lines or cells of a page, with the letters in their numbers replaced by digits.
 
-    Texts change only on a page whose short texts are nearly all numbers, and in a column of numbers.
+    Texts change only on a page whose short texts are nearly all numbers, or in a column of numbers.
 
     Args:
-        spans: left and right end of each text, where columns count as well.
+        spans: left and right end of each text, to find columns; without them only the page counts.
     """
     if _are_numbers([text for text in texts if len(text) <= LONGEST], FEWEST):
         return [_as_number(text) for text in texts]
@@ -41,7 +40,7 @@ def numbers_of(texts: Sequence[str], spans: Sequence[tuple[float, float]] = ()) 
 
 
 def _are_numbers(texts: Sequence[str], fewest: int, heads: int = 0) -> bool:
-    """Whether nearly all of `texts` are numbers, at least `fewest`, but for the words at the head of a column."""
+    """Whether nearly all of `texts`, and at least `fewest`, are numbers; `heads` words may be column headings."""
     numbers = [text for text in texts if set(text) <= _MARKS and set(text) & set("2345678")]
     words = [text for text in texts if not _may_be_number(text)]
     return len(numbers) >= max(fewest, SHARE * (len(words) - heads))
@@ -52,5 +51,5 @@ def _as_number(text: str) -> str:
 
 
 def _may_be_number(text: str) -> bool:
-    """Whether a text is a digit or may be one, or holds a digit and else what may be digits."""
+    """Whether a text may be a number: one possible digit, or a digit with nothing but possible digits and marks."""
     return set(text.translate(DIGIT_OF)) <= _MARKS and (len(text) == 1 or bool(set(text) & set("0123456789")))

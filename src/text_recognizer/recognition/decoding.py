@@ -24,18 +24,18 @@ BOS = 1
 EOS = 2
 UNKNOWN = 3
 FIRST_CHARACTER = 4
-REPLACEMENT = "\ufffd"  # what an unknown character is written as
+REPLACEMENT = "\ufffd"  # stands for an unknown character
 
 NEGATIVE = np.float32(-1e30)
 
-# A long text repeats itself only when the decoder has lost its place: period up to this many characters.
+# If a text repeats itself this often, with a period of up to this many characters, the decoder has lost its place.
 REPEAT_PERIOD, REPEAT_TIMES = 8, 5
 
 Scores = NDArray[np.float32]
 
 
 def to_text(ids: Sequence[int], alphabet: str) -> str:
-    """The characters of token ids, without blanks and marks of beginning and end."""
+    """The text of token ids, without blanks and the marks of beginning and end."""
     return "".join(
         alphabet[i - FIRST_CHARACTER] if i >= FIRST_CHARACTER else REPLACEMENT if i == UNKNOWN else "" for i in ids
     )
@@ -55,7 +55,7 @@ def best_path(log_probs: Scores) -> list[int]:
 
 
 class NextScores(Protocol):
-    """What a language model tells a search."""
+    """The interface that a search needs of a language model."""
 
     def next(self, before: Sequence[int]) -> Scores:
         """Log-probability (V,) of each id after the ids `before` of a line; EOS ends it."""
@@ -63,13 +63,13 @@ class NextScores(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Prefix:
-    """A beginning of a text. Each prefix is one object, so that growing it never hashes or copies the text."""
+    """The beginning of a text. Each prefix is a single object, so that extending it never hashes or copies the text."""
 
     ids: tuple[int, ...]
-    last: int  # of the ids, BLANK where there is none
+    last: int  # the last id; BLANK for the empty prefix
     language: float  # weighted score of the language model and of the length
-    after: Scores | None = None  # (V,) log-probability of each next id, once it was needed
-    longer: dict[int, _Prefix] = field(default_factory=dict)  # by the id that was added
+    after: Scores | None = None  # (V,) log-probability of each next id, computed when needed
+    longer: dict[int, _Prefix] = field(default_factory=dict)  # prefixes that are longer by one id, by that id
 
 
 def prefix_beam(
@@ -82,8 +82,8 @@ def prefix_beam(
 ) -> list[tuple[list[int], float]]:
     """Most likely texts of `log_probs` (T, V) as (ids, CTC log-probability), best first.
 
-    Symbols whose log-probability at a step is below `cutoff` are not followed there. With a language model the order,
-    and what remains on the way, is by CTC + `language_weight` × language model + `length_bonus` × length.
+    Symbols whose log-probability at a step is below `cutoff` are skipped there. With a language model, texts are pruned
+    and ranked by CTC + `language_weight` × language model + `length_bonus` × length.
     """
     weighted = language is not None and language_weight > 0
     probabilities = np.exp(log_probs.astype(np.float64))
@@ -110,7 +110,7 @@ def prefix_beam(
                 if weighted and prefix.after is None and language is not None:
                     prefix.after = language.next(prefix.ids)
                 for symbol, probability in symbols:
-                    # The same symbol again needs a blank between; without one it is the same letter going on.
+                    # A repeated symbol needs a blank in between; without one, the same letter continues.
                     mass = probability * (b if symbol == last else both)
                     at = place.get(prefix.longer.get(symbol))
                     if at is not None:
@@ -152,17 +152,17 @@ def _log(p: float) -> float:
     return math.log(p) if p > 0 else -math.inf
 
 
-# Log-probability of a blank above which a step holds nothing else: every beam goes on alike.
+# Log-probability of a blank above which a step holds nothing else: the ranking of the beams does not change.
 _ONLY_BLANK = -0.0005
-# Relative probabilities are scaled up again below this, and exact CTC scores after so many steps.
+# Relative probabilities are rescaled below this value; exact CTC scores are rescaled every so many steps.
 _SMALL, _RESCALED = 1e-100, 8
 
 
 def ctc_scores(log_probs: Scores, texts: Sequence[Sequence[int]]) -> Scores:
     """Exact log-probability of each of `texts` (N lists of ids) under `log_probs` (T, V): (N,).
 
-    The forward algorithm over all texts at once, in scaled probabilities. `NEGATIVE` where the text does
-    not fit into T steps, or is less likely than float64 holds.
+    Runs the forward algorithm over all texts at once, in scaled probabilities. `NEGATIVE` for a text that does not fit
+    into T steps, or that is less likely than float64 can represent.
     """
     if not texts:
         return np.zeros(0, np.float32)
@@ -170,13 +170,13 @@ def ctc_scores(log_probs: Scores, texts: Sequence[Sequence[int]]) -> Scores:
     labels = np.full((longest, n), BLANK, np.int64)
     for column, text in enumerate(texts):
         labels[: len(text), column] = text
-    # A symbol may be entered straight from the symbol before if the two differ.
+    # A path may go straight from one symbol to the next if the two differ.
     skip = np.concatenate([np.zeros((1, n)), labels[1:] != labels[:-1]])  # (L, N)
-    # Relative to the likeliest symbol of each step: the rest decays slowly.
+    # Relative to the likeliest symbol of each step, so that products decay slowly.
     top = log_probs.max(-1)
     probabilities = np.exp((log_probs - top[:, None]).astype(np.float64))
     scale = np.full(n, top.sum(dtype=np.float64))
-    # Paths that end before the symbol k (blank), and on it: (L + 1, N), (L, N). They begin with a blank or a symbol.
+    # Paths that end on the blank before symbol k, and on symbol k: (L + 1, N), (L, N). They start with either.
     blank, symbol = np.zeros((longest + 1, n)), np.zeros((longest, n))
     blank[0], symbol[0] = probabilities[0, BLANK], probabilities[0, labels[0]]
     for begin in range(1, len(probabilities), _RESCALED):
@@ -214,7 +214,7 @@ def align(log_probs: Scores, text: Sequence[int]) -> tuple[list[tuple[int, int]]
     skip = np.full(states, NEGATIVE, np.float32)
     skip[3::2] = np.where(labels[3::2] != labels[1:-2:2], 0, NEGATIVE)
     emitted = log_probs[:, labels]  # (T, S)
-    # Two states that no path reaches stand before the first, so that a shift is a view.
+    # Two unreachable states precede the first one, so that a shift is a view.
     padded = np.full(states + 2, NEGATIVE, np.float32)
     score, before, two_before = padded[2:], padded[1:-1], padded[:-2]
     score[:2] = emitted[0, :2]

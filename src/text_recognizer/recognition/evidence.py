@@ -1,7 +1,7 @@
-"""Whether what was taken for a line is writing, by what the CTC head sees in it.
+"""Decide whether a detected line is writing, from what the CTC head sees in it.
 
-On dot grids, wood, leaves or faces the head sees characters too, but with low confidence. So the mean probability of
-the characters decides, and the fewer there are, the higher it must be: one alone is often seen by chance.
+The head also sees characters in dot grids, wood, leaves or faces, but with low confidence. So the mean probability of
+the characters decides. The fewer there are, the higher it must be, because a single one is often seen by chance.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 from text_recognizer.recognition.decoding import BLANK, FIRST_CHARACTER, Scores
 
-# Deviation of a character's probability on what is no writing, with room to spare: chosen on procedural textures.
+# Deviation of a character's probability where there is no writing, with a margin; tuned on procedural textures.
 SPREAD = 0.4
-# The same on a page of cells: at least so many lines of so few characters, and such a share of all lines, are writing.
+# The same on a page of cells: at least CELLS lines, and MOSTLY of all, are writing, with CELL characters at the median.
 AMONG_CELLS, CELLS, CELL, MOSTLY = 0.2, 6, 5, 0.6
-# A few characters are none if most of their ink is thicker than a pen of half an x-height: punch holes, dots, blots.
-FEW, THICK, SOLID = 3, (9, 11), 0.5  # characters, (width, height) of normalised pixels, share of the ink
-# Few characters of one shape cannot be told apart, such as 0 and O: what is sure is that one of them is there.
+# A few characters are not writing if most of their ink is thicker than half an x-height: punch holes, dots, blots.
+FEW, THICK, SOLID = 3, (9, 11), 0.5  # characters, (width, height) in normalised pixels, share of the ink
+# A few characters lack the context to distinguish equal shapes, such as 0 and O: only the shape is certain.
 ALIKE = ("0Oo", "1Il|i", "2Zz", "4A", "5Ss", "9gq", "6b", "Cc", "Jj", "Kk", "Mm", "Pp", "Uu", "Vv", "Ww", "Xx", "Yy")
 
 
 class Evidence:
-    """Judges lines of a recogniser with characters `alphabet`."""
+    """Judges lines for a recogniser with the characters `alphabet`."""
 
     def __init__(self, alphabet: str) -> None:
         size = FIRST_CHARACTER + len(alphabet)
@@ -36,9 +36,9 @@ class Evidence:
         self._space = FIRST_CHARACTER + alphabet.find(" ")
 
     def are_writing(self, lines: Sequence[tuple[Scores, NDArray[np.uint8]]], least: float) -> list[bool]:
-        """Which of a page's lines are writing: their CTC scores (T, V) and normalised images (H, W).
+        """Which of a page's lines are writing, given their CTC scores (T, V) and normalised images (H, W).
 
-        Among cells, a lone character need not be as sure as where it stands by itself.
+        On a page of cells, a lone character needs less confidence than elsewhere.
 
         Args:
             least: mean probability, 0…1, that the characters of a long line must have.
@@ -56,7 +56,8 @@ class Evidence:
     def probabilities(self, log_probs: Scores) -> NDArray[np.float32]:
         """Probability, 0…1, of each character on the best path of `log_probs` (T, V), blanks left out: (n,).
 
-        Of a few characters, it is that of their shape.
+        If there are only a few characters, it is the probability of their shapes: the sum over characters that look
+        alike.
         """
         path, best = log_probs.argmax(-1), log_probs.max(-1)
         edges = np.flatnonzero(path[1:] != path[:-1]) + 1

@@ -1,4 +1,4 @@
-"""Which language a page is written in, from what a first look reads there: naive Bayes over character trigrams.
+"""Identify the language of a page from a first, fast reading of some lines: naive Bayes over character trigrams.
 
 Reference: Dunning, "Statistical identification of language", New Mexico State University, 1994.
 """
@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from text_recognizer.errors import BundleInvalid
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzàáâãäåæçèéêëìíîïñòóôõöøùúûüßÿœ¿¡"
-CLASSES = len(LETTERS) + 1  # class 0: all that is no letter
+CLASSES = len(LETTERS) + 1  # class 0: anything that is not a letter
 # Probabilities are stored as -log p in steps of 1/20: 255 steps reach down to e^-12.75.
 STEP = 0.05
-# Weight of the shorter context, in characters seen: Witten-Bell's idea with a constant.
+# Weight of the shorter context, in characters seen: Witten-Bell smoothing with a constant weight.
 BACKOFF = 8.0
-# Log-likelihood by which another language must be ahead of the first one.
+# Lead in log-likelihood that another language needs over the first one.
 AHEAD = 4.0
 
 _CLASS = {letter: index + 1 for index, letter in enumerate(LETTERS)}
 
 
 class LanguageTable:
-    """Trigram probabilities of several languages; the first is the one that is taken where little is read.
+    """Trigram probabilities of several languages; the first one is chosen if the evidence is weak.
 
     Args:
         file: written by `write_table`; nothing in it is unpickled.
@@ -54,20 +54,20 @@ class LanguageTable:
         return total
 
     def choose(self, texts: Iterable[str]) -> str:
-        """The language of `texts`; the first one where the others are not clearly ahead."""
+        """The language of `texts`; the first one unless another is clearly ahead."""
         likely = self.log_likelihoods(texts)
         best = int(likely.argmax())
         return self.languages[best if likely[best] > likely[0] + AHEAD else 0]
 
 
 def _classes(text: str) -> NDArray[np.intp]:
-    """Classes of the characters of `text`, between two that are no letters; runs of those count as one."""
+    """Classes of the characters of `text`, with class 0 at both ends; a run of other characters counts as one."""
     words = "".join(c if c in _CLASS else " " for c in text.lower()).split()
     return np.asarray([0, 0, *(_CLASS.get(c, 0) for c in " ".join(words)), 0], np.intp)
 
 
 def write_table(texts: Mapping[str, Sequence[str]], file: Path) -> None:
-    """Write the table of languages (BCP 47 tag: lines of text) to `file`, an .npz; the first language leads."""
+    """Write the table of languages (BCP 47 tag: lines of text) to `file`, an .npz; the first one is the default."""
     costs = np.empty((len(texts), CLASSES, CLASSES, CLASSES), np.uint8)
     for number, lines in enumerate(texts.values()):
         counts = np.zeros((CLASSES, CLASSES, CLASSES))

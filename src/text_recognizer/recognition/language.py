@@ -1,8 +1,8 @@
-"""How likely a text is before its ink is seen: an interpolated Kneser-Ney model of character n-grams. numpy only.
+"""The prior probability of a text: an interpolated Kneser-Ney model of character n-grams. numpy only.
 
 A line is a sequence of token ids that begins with BOS and ends with EOS. For each order k the file holds the contexts
-of k - 1 ids as sorted 64-bit keys, the weight with which the shorter context's distribution shows through, and the
-symbols that followed with the probability mass of their own.
+of k - 1 ids as sorted 64-bit keys, the back-off weight of the shorter context's distribution, and the symbols that
+followed with their own probability mass.
 
 References
 - Kneser, Ney, "Improved backing-off for m-gram language modeling", ICASSP 1995
@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from text_recognizer.errors import BundleInvalid
 from text_recognizer.recognition.decoding import BOS, EOS
 
-# Ids are packed into 64 bits, the latest in the lowest: n-grams of up to eight characters. A file says how many bits
-# an id has; the first ones, of alphabets below 124 characters, had seven and say nothing.
+# Ids are packed into 64 bits, the latest in the lowest: n-grams of up to eight characters. A file states how many bits
+# an id has. The first files, for alphabets below 124 characters, had seven and do not state it.
 ID_BITS = 8
 _FIRST_ID_BITS = 7
 # Probabilities are stored as -log p in steps of 1/20: 255 steps reach down to e^-12.75.
 STEP = 0.05
-# Distributions kept: a page asks for the same contexts again and again.
+# Distributions kept in memory: a page needs the same contexts again and again.
 CACHE = 10_000
 
 Scores = NDArray[np.float32]
@@ -78,12 +78,12 @@ class LanguageModel:
         return known
 
     def _mass(self, context: tuple[int, ...]) -> Scores:
-        """Probability (V,) of each id after `context`; it adds up to one only nearly, masses are stored in steps."""
+        """Probability (V,) of each id after `context`. The sum is only nearly one, because masses are quantised."""
         if not context:
             return self._unigrams
         p = self._masses.get(context)
         if p is None:
-            p = self._mass(context[1:])  # mostly known: contexts share their ends
+            p = self._mass(context[1:])  # usually cached: contexts share their ends
             keys, backoffs, starts, symbols, masses = self._contexts[len(context) - 1]
             key = np.uint64(pack(context, self.id_bits))
             at = int(keys.searchsorted(key))
@@ -104,8 +104,8 @@ class LanguageModel:
     def likelihoods(self, lines: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """Log-probability of each id of `lines` after those before it in its line, each line's end included.
 
-        All at once and without the memory of `next`: for measuring a text that is there already. (N,), N the number of
-        ids and of lines together.
+        Computed all at once and without the cache of `next`, to measure an existing text. (N,), where N is the number
+        of ids plus the number of lines.
         """
         symbols = np.asarray([i for line in lines for i in (*line, EOS)], np.int64)
         if not len(symbols):
@@ -124,25 +124,25 @@ class LanguageModel:
             live, at = live[known], at[known]
             if not len(live):
                 break
-            # Contexts come again and again in a text, and the short ones have a hundred followers each.
+            # Contexts repeat in a text, and the short ones have a hundred followers each: look each up once.
             distinct, which = np.unique(at, return_inverse=True)
             lengths = starts[distinct + 1] - starts[distinct]
             first = np.cumsum(lengths) - lengths
             entry = np.arange(lengths.sum()) + np.repeat(starts[distinct] - first, lengths)
             mass = masses[entry].astype(np.float64)
-            # Of each context the followers are sorted, so these numbers are too.
+            # The followers of each context are sorted, so these numbers are too.
             followed = np.repeat(np.arange(len(distinct)) * len(self._unigrams), lengths) + followers[entry]
             wanted = which * len(self._unigrams) + symbols[live]
             place = np.minimum(np.searchsorted(followed, wanted), len(followed) - 1)
             own = np.where(followed[place] == wanted, mass[place], 0.0)
             p[live] = p[live] * backoffs[at] + own
-            # Masses are stored in steps, so they add up to one only nearly.
+            # Masses are quantised, so their sum is only nearly one.
             whole[live] = whole[live] * backoffs[at] + np.add.reduceat(mass, first)[which]
         return np.asarray(np.log(p / whole), np.float64)
 
 
 def pack(ids: Sequence[int], bits: int = ID_BITS) -> int:
-    """One integer of a few ids of `bits` bits, the latest in the lowest."""
+    """Pack a few ids of `bits` bits into one integer, the latest in the lowest bits."""
     key = 0
     for i in ids:
         key = key << bits | i

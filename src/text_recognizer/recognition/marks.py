@@ -1,4 +1,4 @@
-"""Whether a line is printed or handwritten, and which of its words are struck out, by a small network of the bundle."""
+"""Classify lines as printed or handwritten, and detect struck-out words, with a small network of the bundle."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from text_recognizer.page import Script
 
 STRIDE = 8  # pixels of a normalised line for each step of the network
-# Most lines of most pages are handwriting, and next to none of it looks printed.
+# Most lines of most pages are handwritten, and almost no handwriting looks printed.
 PRINTED = 0.3  # probability from which a line is printed
-THRESHOLD = 0.9  # probability from which a step is struck out: a word that is left out wrongly is lost
+THRESHOLD = 0.9  # probability above which a step is struck out: a word that is left out wrongly is lost
 SHARE = 0.5  # of a word's width that must be struck out
 
 
 @dataclass(frozen=True, slots=True)
 class LineMarks:
-    """What a line image shows besides its text. `struck` (T,): probability for each 8 pixels of its width."""
+    """Features of a line image besides its text. `struck` (T,): probability of a strike-out per 8 pixels of width."""
 
     script: Script
     struck: NDArray[np.float32]
@@ -34,7 +34,7 @@ class LineMarks:
 def read_marks(graph: Any, images: NDArray[np.uint8], widths: NDArray[np.int64]) -> list[LineMarks]:
     """The marks of normalised lines.
 
-    `images` (B, 1, H, W), W a multiple of 8, at least 48 pixels of blank behind each; `widths` (B,) without it.
+    `images` (B, 1, H, W), W a multiple of 8, at least 48 blank columns after each line; `widths` (B,) without them.
     """
     printed, struck = graph.run(["printed", "struck"], {"images": images, "widths": widths})
     return [

@@ -1,6 +1,6 @@
-"""How likely a whole line is by a small Transformer of characters, for readings that the other models rank closely.
+"""The probability of a whole line, from a small character Transformer, for readings that other models rank closely.
 
-The network sees each character and what n-grams end with it, so that few layers suffice.
+The network sees each character together with the n-grams that end with it, so that few layers suffice.
 
 References
 - Al-Rfou et al., "Character-level language modeling with deeper self-attention", AAAI 2019
@@ -21,7 +21,7 @@ from text_recognizer.recognition.decoding import BLANK, EOS
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-# Lengths of the n-grams that have embeddings of their own, and how many each length has: they share them by a hash.
+# Lengths of the n-grams that have embeddings, and number of embeddings for each length, which n-grams share by hash.
 ORDERS = (2, 3, 4, 6)
 BUCKETS = 2**15
 _FACTOR, _PRIME = 1_000_003, 2**31 - 1
@@ -30,7 +30,7 @@ Ids = NDArray[np.int64]
 
 
 def gram_buckets(ids: Ids) -> Ids:
-    """The embedding of each n-gram that ends at each of `ids` (N, L): (N, L, len(ORDERS)), 0…BUCKETS - 1."""
+    """Index of the embedding of each n-gram that ends at each of `ids` (N, L): (N, L, len(ORDERS)), 0…BUCKETS - 1."""
     found = []
     for order in ORDERS:
         hashed = np.zeros_like(ids)
@@ -53,7 +53,7 @@ class NeuralLanguageModel:
         self.vocabulary = int(session.get_outputs()[0].shape[-1])  # token ids that it knows
 
     def scores(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        """Log-probability (N,) of each of `texts`, lists of token ids, as a line with its end."""
+        """Log-probability (N,) of each of `texts`, lists of token ids, as a complete line, its end included."""
         ids = np.full((len(texts), 1 + max(map(len, texts))), BLANK, np.int64)
         ids[:, 0] = EOS  # of the line before
         following = np.full_like(ids, BLANK)

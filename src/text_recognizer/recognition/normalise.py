@@ -1,4 +1,4 @@
-"""Contrast normalisation of a line image: the one thing that training and reading must do alike."""
+"""Normalise the contrast and size of a line image, in the same way for training and reading."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# Below this range of grey values a crop holds paper and noise, no ink: it must not be stretched into marks.
+# Below this range of grey values a crop holds only paper and noise, which must not be stretched into marks.
 MIN_CONTRAST = 24
 
 
@@ -15,7 +15,7 @@ WIDTH_SCALE = 0.72
 
 
 def normalise_line(gray: NDArray[np.uint8], height: int, width_scale: float = WIDTH_SCALE) -> NDArray[np.uint8]:
-    """Grey line image (H, W), dark on light, to ink (height, W') uint8: 0 paper, 255 the darkest ink.
+    """Convert a grey line image (H, W), dark on light, to ink (height, W') uint8: 0 paper, 255 the darkest ink.
 
     W' = W · height / H · width_scale.
     """

@@ -1,8 +1,8 @@
-"""A whole paragraph without a line finder: the network itself says where its lines are, and encodes them all at once.
+"""Encode a whole paragraph without a line finder: the network itself locates the lines and encodes them all at once.
 
-The convolutions of the line recogniser slide down the paragraph. Each row of features has a share of a line, and where
-the shares add up to a whole number, the next line begins (`training.models.paragraph`). How tall the lines of a picture
-are is not known, so it is looked at in several sizes, and the one of whose characters the CTC head is surest is kept.
+The convolutions of the line recogniser slide down the paragraph. Each row of features has a share of a line; where the
+shares add up to a whole number, the next line begins (`training.models.paragraph`). The line height of a picture is
+unknown, so the network tries several sizes and keeps the one whose characters the CTC head is most confident of.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from text_recognizer.recognition.normalise import normalise_line
 Gray = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-ROW = 16  # pixels of height between two rows
-HEIGHT_STEP, WIDTH_STEP = 48, 64  # the network's sides are multiples of them
-PITCH = 52  # pixels from line to line, about the middle of what training shows
-SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 17, 20, 23, 26, 30)  # lines that a picture may have
-STEPS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # lines, from the best of them to others
-# Columns from the left in which the sizes are compared, and in the end those near the best.
+ROW = 16  # pixels of height between two rows of features
+HEIGHT_STEP, WIDTH_STEP = 48, 64  # the sides of the network's input are multiples of these
+PITCH = 52  # pixels from line to line, about the middle of the range in training
+SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 17, 20, 23, 26, 30)  # numbers of lines that are tried
+STEPS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # lines: sizes around the best one that are tried next
+# Columns from the left that are used to compare all sizes, and then those around the best.
 BEGINNING, TRIED = 400, 1000
-SURE = 40  # characters from which on a look counts in full
-LARGEST = 8_000_000  # pixels of a paragraph as the network sees it
+SURE = 40  # steps with a character from which a confidence counts in full
+LARGEST = 8_000_000  # most pixels of a paragraph at the network's input
 
 
 @dataclass(frozen=True, slots=True)
 class ParagraphLines:
-    """The lines of a paragraph, as the graphs give them, N of them.
+    """The N lines of a paragraph, as the graphs return them.
 
-    `edges` (N + 1,) are fractions of the picture's height between which each lies; `width` that of the normalised
-    picture, pixels. `log_probs` (N, T, V), `line` (layers, 2, N, heads, T_padded, d_head) and `mask`
-    (N, 1, 1, T_padded) are as those of `EncodedLine`.
+    `edges` (N + 1,): fractions of the picture's height between which the lines lie. `width`: of the normalised picture,
+    pixels. `log_probs` (N, T, V), `line` (layers, 2, N, heads, T_padded, d_head) and `mask` (N, 1, 1, T_padded) are as
+    in `EncodedLine`.
     """
 
     edges: Floats
@@ -48,14 +48,14 @@ class ParagraphLines:
 
 
 class ParagraphEncoder:
-    """Runs the two graphs: rows of features with the share of a line that each holds; rows to lines."""
+    """Runs the two graphs: one computes rows of features and each row's share of a line; the other, lines from rows."""
 
     def __init__(self, rows: Any, lines: Any, width_scale: float, stride: int) -> None:
         self._rows, self._lines = rows, lines
         self._width_scale, self._stride = width_scale, stride
 
     def encode(self, gray: Gray) -> ParagraphLines | None:
-        """The lines of a picture (H, W) uint8, dark on light, cut to its writing; None if it shows none."""
+        """The lines of a picture (H, W) uint8, dark on light, cropped to its writing; None if it shows none."""
 
         height, width = gray.shape
         most = (LARGEST * height / (width * self._width_scale)) ** 0.5  # pixels of height
@@ -67,13 +67,13 @@ class ParagraphEncoder:
         def surest(sizes: Sequence[float], columns: int) -> float:
             return max(sizes, key=lambda lines: _confidence(look(lines, columns).log_probs))
 
-        # Most sizes are told by the beginning of the lines.
+        # The beginnings of the lines are enough to compare all sizes.
         lines = surest([size for size in SIZES if size == 1 or PITCH * size <= most], BEGINNING)
         found = look(surest([lines + step for step in STEPS if lines + step > 0.5], TRIED))
         return found if _confidence(found.log_probs) > 0 else None
 
     def encode_at(self, ink: Gray) -> ParagraphLines:
-        """The lines of a normalised picture (H, W) uint8, 255 the darkest ink, as tall as it is."""
+        """The lines of a normalised picture (H, W) uint8, 255 the darkest ink, without scaling it."""
         height, width = ink.shape
         image = np.zeros((1, 1, _padded(height, HEIGHT_STEP), _padded(width, WIDTH_STEP)), np.uint8)
         image[0, 0, :height, :width] = ink
@@ -96,9 +96,9 @@ class ParagraphEncoder:
 
 
 def line_weights(shares: Floats) -> tuple[Floats, Floats]:
-    """Shares (R,) of lines to their sums (R,) from the top, scaled to a whole number N, and weights (N, R).
+    """From shares (R,) of lines: their sums (R,) from the top, scaled to a whole number N, and weights (N, R).
 
-    The weights say how much of each row lies in each line, as in `training.models.paragraph`.
+    The weights state how much of each row lies in each line, as in `training.models.paragraph`.
     """
     count = max(1, round(float(shares.sum())))
     scaled = shares * (count / max(float(shares.sum()), 1e-3))
@@ -109,7 +109,7 @@ def line_weights(shares: Floats) -> tuple[Floats, Floats]:
 
 
 def _confidence(log_probs: Scores) -> float:
-    """Mean probability, 0…1, of the steps at which the CTC head sees a character; less where it sees few."""
+    """Mean probability, 0…1, of the steps at which the CTC head sees a character; lower if it sees few."""
     written = log_probs.argmax(-1) != BLANK
     if not written.any():
         return 0.0

@@ -1,4 +1,4 @@
-"""Long lines: cut at gaps between words, so that each piece is as long as the networks know lines to be."""
+"""Split long lines at gaps between words, so that no piece is longer than the lines that the networks expect."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 Gray = NDArray[np.uint8]
 
-# Widths of normalised line images, in heights: 20 are about a hundred characters, the longest that training shows.
+# Widths of normalised line images, in heights: 20 are about a hundred characters, the longest lines in training.
 LONG, PIECE = 32.0, 20.0
-SEARCHED = 0.4  # of a piece, to either side of where it would end: the gap is looked for there
+SEARCHED = 0.4  # of a piece's length: the gap is looked for this far to either side of the piece's regular end
 GAP = 0.12  # heights; a narrower gap may lie inside a word
 
 
 def piece_edges(ink: NDArray[np.bool_]) -> list[float]:
-    """Where to cut a line image: fractions 0…1 of its width, rising, 0 and 1 among them.
+    """Where to split a line image: rising fractions 0…1 of its width, including 0 and 1.
 
     `ink` (H, W) marks the ink of the normalised line. A stretch without a gap stays in one piece.
     """

@@ -1,4 +1,4 @@
-"""Read line images: batches by width, CTC in one pass or the cached decoder beside it, words with confidences."""
+"""Read line images: batch them by width, decode with CTC or with CTC and the decoder, return words with confidences."""
 
 from __future__ import annotations
 
@@ -48,28 +48,28 @@ from text_recognizer.recognition.paragraph import ParagraphEncoder
 from text_recognizer.recognition.pieces import LONG, piece_edges
 from text_recognizer.recognition.recombine import apart, applied, differences
 
-# Widths are padded to these multiples and batches bounded by their area: few shapes keep memory flat.
+# Widths are padded to multiples of this, and the area of a batch is bounded: few shapes keep memory flat.
 WIDTH_STEP = 128
-# Blank columns that the convolutions see behind every line (half their field of view): with less, a line would read
-# differently beside a wider one.
+# Blank columns after every line, half the field of view of the convolutions: with fewer, a line would read differently
+# beside a wider one.
 MARGIN = 48
 BATCH_AREA = 16 * 1024
-# Columns of padding for which the encoder is not called once more: a call costs about as much.
+# Columns of padding that are accepted to save a call of the encoder: a call costs about as much.
 SPARE = 192
-# Of the darkest-to-lightest range, what counts as a mark, and how many pixels of it make a line worth reading.
+# Level of normalised ink, 0…255, above which a pixel is a mark; number of such pixels that make a line worth reading.
 INK_LEVEL, INK_PIXELS = 110, 6
 # Log-probability of the CTC head's best path above which no other text is searched for.
 CERTAIN = -0.1
-STEPS = 2  # that a character is seen at, or more
-ALTERNATIVES = 3  # returned with a line, at most
-# Readings at most so far behind the best one's log-probability, and how many at most: those that the decoder is asked
-# about, by all other scores, and those between which the neural language model judges. Others hardly ever win.
+STEPS = 2  # fewest steps at which a character is seen
+ALTERNATIVES = 3  # most alternatives returned with a line
+# Readings that are scored further: largest lag behind the best log-probability, and largest number. First those for the
+# decoder, chosen by all other scores; then those for the neural language model. Others hardly ever win.
 PROMISING, CLOSE = (6.0, 12), (5.0, 8)
-RECOMBINED = 16  # texts put together from others, at most
-CASE = 2.0  # nats
-# Heights of the squeezed line from character to character of one word, at most: digits of a number touch or nearly so.
+RECOMBINED = 16  # most texts combined from others
+CASE = 2.0  # nats that the case of a line's first letter counts at most
+# Largest distance between characters of one word, in heights of the squeezed line: digits of a number nearly touch.
 DIGITS_APART, LETTERS_APART = 0.62, 2.0
-IDENTIFIED = 4  # lines of a page by which its language is identified
+IDENTIFIED = 4  # lines of a page from which its language is identified
 
 Gray = NDArray[np.uint8]
 
@@ -86,9 +86,9 @@ class WordReading:
 
 @dataclass(frozen=True, slots=True)
 class LineReading:
-    """The text of a line image, empty where it is blank. `alternatives` are other readings, best first.
+    """The text of a line image, empty if it is blank. `alternatives` are other readings, best first.
 
-    `script`: None where the bundle does not tell. `struck`: words that are struck out, left out of all the others.
+    `script`: None if the bundle has no model for it. `struck`: words that are struck out; no other field contains them.
     """
 
     text: str
@@ -118,15 +118,15 @@ class EncodedLine:
     log_probs: Scores  # (T, V) of the CTC head, T only over the image, not over padding
     line: NDArray[np.float32]  # (L, 2, 1, heads, T_padded, d_head) keys and values for the decoder
     mask: NDArray[np.float32]  # (1, 1, 1, T_padded), added to the decoder's attention
-    is_crop: bool = True  # else of a paragraph as a whole: a crop of its line shows less than the network saw
+    is_crop: bool = True  # False for a line of a whole paragraph: its crop shows less than the network saw
 
 
 class Recognizer:
     """Reads line images with the encoder and decoder of a bundle. Safe to share between threads; can be pickled.
 
     `threads`: processor threads, None for all cores. `decoding` and `calibration` override those of the bundle;
-    an empty `calibration` returns raw confidences. `device` as for `Reader`. It reads the bundle's usual language;
-    `in_language` gives others.
+    an empty `calibration` returns raw confidences. `device` as for `Reader`. It reads the bundle's default language;
+    `in_language` returns recognisers for others.
     """
 
     def __init__(
@@ -153,14 +153,14 @@ class Recognizer:
         self._graphs.siblings[self.language_tag] = self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Sessions cannot be pickled: they are loaded anew.
+        # Sessions cannot be pickled: they are loaded again.
         arguments = (self.bundle, self.threads, self.decoding, self.calibration, self.device)
         return _in_language, (Recognizer, arguments, self.language_tag)
 
     def in_language(self, language: str | None) -> Recognizer:
-        """This recogniser with the language model of `language`, a BCP 47 tag; None for the usual one.
+        """This recogniser with the language model of `language`, a BCP 47 tag; None for the default.
 
-        The networks are shared. "pt-BR" is read as "pt" where the bundle names no regions. Raises UsageError.
+        The networks are shared. "pt-BR" means "pt" if the bundle does not distinguish regions. Raises UsageError.
         """
         tag = language or self.languages[0]
         if tag not in self.languages:
@@ -192,9 +192,8 @@ class Recognizer:
     ) -> list[LineReading]:
         """Read grey line images (H, W) uint8, dark on light; one reading each, in the order of `crops`.
 
-        "fast" and "accurate" as in `_read_fast` and `_read_accurate`. `only_writing`: for lines that a line finder
-        found; those that are not writing, by the evidence of the CTC head, get an empty text. Raises ValueError for
-        other modes.
+        "fast" and "accurate" as in `_read_fast` and `_read_accurate`. `only_writing`: for lines from a line finder;
+        those that are not writing, judged by the CTC head, get an empty text. Raises ValueError for other modes.
         """
         if mode not in get_args(Mode):
             raise ValueError(f"mode is {mode!r}: use {' or '.join(map(repr, get_args(Mode)))}.")
@@ -208,7 +207,7 @@ class Recognizer:
         return readings
 
     def _pieces(self, crop: Gray) -> tuple[list[Gray], list[float]]:
-        """A long line in pieces, and the fractions of its width where they begin and end; others as they are."""
+        """A long line in pieces, and the fractions of its width where they begin and end; other lines in one piece."""
         if crop.shape[1] * self._width_scale <= LONG * crop.shape[0]:
             return [crop], [0.0, 1.0]
         edges = piece_edges(normalise_line(crop, self.line_height, self._width_scale) > INK_LEVEL)
@@ -237,19 +236,19 @@ class Recognizer:
         return readings
 
     def _encode_new(self, crops: Sequence[Gray], images: Sequence[Gray]) -> list[EncodedLine]:
-        """The normalised `images` of `crops` encoded, but for those that were seen while their page was laid out."""
+        """Encode the normalised `images` of `crops`, except those that were encoded during layout."""
         lines = [self._graphs.seen.take(crop) for crop in crops]
         new = iter(self.encode([image for image, line in zip(images, lines, strict=True) if line is None]))
         return [next(new) if line is None else line for line in lines]
 
     def _marks(self, images: Sequence[Gray]) -> Sequence[LineMarks | None]:
-        """Script and struck-out parts of normalised images of similar width; None where the bundle does not tell."""
+        """Script and struck-out parts of normalised images of similar width; None if the bundle lacks the model."""
         if self._graphs.marks is None or not images:
             return [None] * len(images)
         return read_marks(self._graphs.marks, *self._batch(images))
 
     def _read_fast(self, encoded: Sequence[EncodedLine]) -> list[LineReading]:
-        """One pass: the CTC head, searched with the language model; its best path where the bundle has none."""
+        """One pass of the CTC head, with a language model search; only its best path if there is no language model."""
         readings = []
         for line in encoded:
             texts = [best_path(line.log_probs)] if self.language is None else self.search(line.log_probs)
@@ -258,9 +257,9 @@ class Recognizer:
         return readings
 
     def _read_accurate(self, encoded: Sequence[EncodedLine], crops: Sequence[Gray]) -> list[LineReading]:
-        """Texts of the CTC head from several views of the line and the decoder's own, ranked by all models.
+        """Texts from the CTC head, for several views of the line, and from the decoder, ranked by all models.
 
-        `crops` are the encoded lines before they were normalised: each view squeezes them to another width.
+        `crops` are the encoded lines before normalisation: each view squeezes them to another width.
         """
         if not encoded:
             return []
@@ -280,8 +279,8 @@ class Recognizer:
     def ctc_probabilities(self, crops: Sequence[Gray]) -> NDArray[np.float32]:
         """Probability, 0…1, of each step at which the CTC head sees a character in `crops`: (n,).
 
-        Cheap, and low for lines that are upside down, cut to pieces or not writing: it decides how a page is looked at.
-        Of a few characters it is that of their shape, as `Evidence.probabilities` gives it.
+        It is cheap, and low for lines that are upside down, cut into pieces or not writing. So layout uses it to choose
+        between views of a page. For a few characters it is the probability of their shapes (`Evidence.probabilities`).
         """
         found = [np.zeros(0, np.float32)]
         for log_probs in self._ctc(crops):
@@ -291,12 +290,12 @@ class Recognizer:
         return np.asarray(np.concatenate(found), np.float32)
 
     def ctc_confidence(self, crops: Sequence[Gray]) -> float:
-        """Mean of `ctc_probabilities`, 0…1; 0 where it sees no character."""
+        """Mean of `ctc_probabilities`, 0…1; 0 if there are no characters."""
         found = self.ctc_probabilities(crops)
         return float(found.mean()) if len(found) else 0.0
 
     def _ctc(self, crops: Sequence[Gray]) -> list[Scores]:
-        """The CTC head's log-probabilities (T, V) of each crop. They are kept for the reading of the same crops."""
+        """The CTC head's log-probabilities (T, V) of each crop. The encoded lines are kept to read the same crops."""
         seen = self._graphs.seen
         lines = [seen.get(crop) for crop in crops]
         new = [i for i, line in enumerate(lines) if line is None]
@@ -313,10 +312,10 @@ class Recognizer:
         return self._graphs.paragraph is not None
 
     def paragraph_lines(self, gray: Gray, crop: Callable[[float, float], Gray]) -> list[tuple[float, float, Gray]]:
-        """Lines that the network sees in the picture of a paragraph (H, W) uint8, dark on light, cut to its writing.
+        """Lines that the network finds in the picture of a paragraph (H, W) uint8, dark on light, cropped to its text.
 
-        `crop`: gives the crop of the line between two fractions of the height. What the network saw of the line is kept
-        for the reading of that crop.
+        `crop`: returns the crop of the line between two fractions of the height. The encoding of the line is kept to
+        read that crop.
 
         Returns:
             for each line the fractions of the height where it begins and ends, and its crop.
@@ -335,7 +334,7 @@ class Recognizer:
         return lines
 
     def normalise(self, crops: Sequence[Gray], stretch: float = 1.0) -> list[Gray]:
-        """Crops as the encoder takes them, `stretch` times as wide."""
+        """Crops normalised for the encoder, `stretch` times as wide."""
         return [normalise_line(crop, self.line_height, self._width_scale * stretch) for crop in crops]
 
     def encode(self, images: Sequence[Gray]) -> list[EncodedLine]:
@@ -355,7 +354,7 @@ class Recognizer:
         return [line for line in lines if line is not None]
 
     def _batch(self, images: Sequence[Gray]) -> tuple[Gray, NDArray[np.int64]]:
-        """Normalised images as one batch (B, 1, H, W) with blank behind each, and their widths (B,)."""
+        """Normalised images as one batch (B, 1, H, W), with blank columns after each, and their widths (B,)."""
         width = _padded(max(image.shape[1] for image in images))
         batch = np.zeros((len(images), 1, self.line_height, width), np.uint8)
         for row, image in enumerate(images):
@@ -365,7 +364,7 @@ class Recognizer:
     def search(self, log_probs: Scores) -> list[list[int]]:
         """Texts of the CTC scores (T, V) and the language model, as token ids, best first."""
         best = best_path(log_probs)
-        # Of a character that stands alone, such as a digit in a table, running text knows nothing.
+        # A language model of running text knows nothing about a lone character, such as a digit in a table.
         if float(log_probs.max(-1).sum()) > CERTAIN or len(best) == 1:
             return [best]
         found = prefix_beam(
@@ -382,7 +381,7 @@ class Recognizer:
         return min(self._max_tokens - 1, 8 + width // 2)
 
     def decode_greedy(self, lines: Sequence[EncodedLine], *, stop_repeats: bool = True) -> list[list[int]]:
-        """Token ids of the decoder's most likely next tokens, with cached keys and values.
+        """Token ids from taking the decoder's most likely token at each step, with cached keys and values.
 
         Finished lines leave the batch. `stop_repeats`: end a line that repeats itself; without it, this is plain greedy
         decoding.
@@ -415,7 +414,7 @@ class Recognizer:
         return texts
 
     def decoder_scores(self, line: EncodedLine, texts: Sequence[Sequence[int]]) -> list[Scores]:
-        """Decoder log-probability of each token of each text and of its end, one pass for all: N × (len + 1,)."""
+        """Decoder log-probability of each token of each text and of its end, in one pass: N × (len + 1,)."""
         n, longest = len(texts), max(len(text) for text in texts)
         tokens = np.zeros((n, longest + 1), np.int64)
         tokens[:, 0] = BOS
@@ -433,9 +432,9 @@ class Recognizer:
         return [log_probs[row, np.arange(len(text) + 1), [*text, EOS]] for row, text in enumerate(texts)]
 
     def candidates(self, looks: Sequence[Scores], greedy: list[int]) -> list[list[int]]:
-        """Different texts, as token ids, of the CTC scores `looks` of each view and of the decoder (`greedy`).
+        """Distinct texts, as token ids, from the CTC scores `looks` of each view and from the decoder (`greedy`).
 
-        The decoder's text counts only where it came to its end: one that was cut off would win by what it leaves out.
+        The decoder's text counts only if it is complete: a truncated text would win by what it omits.
         """
         found = [text for look in looks for text in (*self.search(look), best_path(look))]
         if len(greedy) < self._max_tokens - 1:
@@ -443,10 +442,10 @@ class Recognizer:
         return [list(text) for text in dict.fromkeys(map(tuple, found))]
 
     def rank(self, line: EncodedLine, looks: Sequence[Scores], greedy: list[int]) -> tuple[list[list[int]], Scores]:
-        """Candidates, and what is put together from them, best first by both heads and the language models.
+        """Rank the candidates, and texts combined from them, by both heads and the language models.
 
         Returns:
-            texts as token ids that had a chance, and the probability (len,) 0…1 of each token of the best one.
+            the promising texts as token ids, best first, and the probability (len,) 0…1 of each token of the best one.
         """
         found = self.candidates(looks, greedy)
         first = self._judged(line, looks, found)
@@ -464,7 +463,7 @@ class Recognizer:
         return [*second.texts, *rest], second.probabilities
 
     def _judged(self, line: EncodedLine, looks: Sequence[Scores], texts: Sequence[list[int]]) -> _Judged:
-        """Those of `texts` that have a chance, best first by both heads and the language models."""
+        """The promising ones of `texts`, best first, ranked by both heads and the language models."""
         weights = self.decoding
         ctc = np.mean([ctc_scores(look, texts) for look in looks], axis=0)
         language = np.zeros(len(texts))
@@ -473,12 +472,12 @@ class Recognizer:
             language = np.asarray([self.language.score(text) for text in texts])
             language = self.case_capped(texts, language)
             length = weights.length_bonus * np.asarray([len(text) for text in texts])
-        # The decoder takes the longest: it only sees what has a chance.
+        # The decoder is the slowest, so it only scores promising texts.
         first = _leading(ctc + weights.language_weight * language + length, *PROMISING)
         texts, ctc, language, length = [texts[i] for i in first], ctc[first], language[first], length[first]
         if max(map(len, texts)) < self._max_tokens:
             decoder = self.decoder_scores(line, texts)
-        else:  # more characters than the decoder has places for: it has no say
+        else:  # more characters than the decoder has positions: it has no say
             decoder = [np.zeros(len(text) + 1, np.float32) for text in texts]
         joint = weights.ctc_weight * ctc + (1 - weights.ctc_weight) * np.asarray([d.sum() for d in decoder])
         joint += weights.language_weight * language + length
@@ -492,7 +491,7 @@ class Recognizer:
         return _Judged([texts[i] for i in order], np.exp(decoder[order[0]][:-1]))
 
     def case_capped(self, texts: Sequence[list[int]], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scores (N,) of a language model, in which the case of the first letter counts no more than `CASE`.
+        """Scores (N,) of a language model, changed so that the case of the first letter counts at most `CASE`.
 
         A language model cannot know whether a line continues a sentence or begins a note.
         """
@@ -510,13 +509,13 @@ class Recognizer:
 
     @cached_property
     def language(self) -> LanguageModel | None:
-        """The language model of this language; None where there is none or its weight is 0."""
+        """The language model of this language; None if there is none or its weight is 0."""
         file = self.bundle.description.languages[self.language_tag]
         return None if file is None or self.decoding.language_weight <= 0 else LanguageModel(self.bundle.path / file)
 
     @property
     def neural(self) -> NeuralLanguageModel | None:
-        """The neural language model of all languages; None where the bundle has none, or no use for it."""
+        """The neural language model for all languages; None if the bundle has none or its weight is 0."""
         return self._graphs.neural if self.decoding.neural_share > 0 else None
 
     def _no_past(self, n: int) -> NDArray[np.float32]:
@@ -555,20 +554,20 @@ class Recognizer:
         return LineReading(stripped, confidence, tuple(words), tuple(others)[:ALTERNATIVES])
 
     def _apart(self, text: str, spans: list[tuple[int, int]], position: int) -> bool:
-        """Whether the characters at `position` and before it stand too far apart for one word, as in a row of cells."""
+        """Whether the characters at `position` and before it are too far apart for one word, as in a row of cells."""
         digits = text[position].isdigit() and text[position - 1].isdigit()
         step = (sum(spans[position]) - sum(spans[position - 1])) / 2 * self._stride
         return step > (DIGITS_APART if digits else LETTERS_APART) * self.line_height
 
     def _calibrated(self, raw: float, mode: Mode) -> float:
-        """Share of words with this raw confidence that were right on held-out lines (isotonic table)."""
+        """Share of words with this raw confidence that were correct on held-out lines (isotonic table)."""
         table = self.calibration.get(mode)
         value = float(np.interp(raw, table.raw, table.right)) if table else raw
         return round(min(1.0, max(0.0, value)), 4)
 
 
 class _Graphs:
-    """What recognisers of one bundle share, whatever the language; loaded when first needed."""
+    """Models and caches that the recognisers of one bundle share across languages; models are loaded when needed."""
 
     def __init__(self, bundle: Bundle, threads: int | None, device: str) -> None:
         self._bundle, self._threads, self._device = bundle, threads, device
@@ -591,14 +590,14 @@ class _Graphs:
 
     @cached_property
     def marks(self) -> Any:
-        """The graph of `recognition.marks`; None where the bundle has none."""
+        """The graph of `recognition.marks`; None if the bundle has none."""
         if not self._bundle.has(LINE_MARKS):
             return None
         return self._bundle.session(LINE_MARKS, self._threads, self._device)
 
     @cached_property
     def paragraph(self) -> ParagraphEncoder | None:
-        """The graphs of `recognition.paragraph`; None where the bundle has none."""
+        """The graphs of `recognition.paragraph`; None if the bundle has none."""
         if not self._bundle.has(PARAGRAPH_ROWS):
             return None
         rows, lines = (
@@ -613,7 +612,7 @@ class _Graphs:
 
 
 class _Seen:
-    """Encoded lines whose crops still exist: what was seen to lay a page out need not be encoded again to be read."""
+    """Encoded lines whose crops still exist, so that lines encoded during layout are not encoded again for reading."""
 
     def __init__(self) -> None:
         self._lines: dict[int, tuple[weakref.ref[Gray], EncodedLine]] = {}
@@ -627,7 +626,7 @@ class _Seen:
         return line if of is not None and of() is crop else None
 
     def take(self, crop: Gray) -> EncodedLine | None:
-        """`get` for the last time."""
+        """`get`, then forget the line."""
         line = self.get(crop)
         self._lines.pop(id(crop), None)
         return line
@@ -638,7 +637,7 @@ def _in_language(kind: type[Recognizer], arguments: tuple[Any, ...], language: s
 
 
 def _joined(readings: Sequence[LineReading], edges: Sequence[float]) -> LineReading:
-    """One reading of a line from those of its pieces, which lie between the fractions `edges` of its width."""
+    """Join the readings of a line's pieces, which lie between the fractions `edges` of its width."""
     if len(readings) == 1:
         return readings[0]
 
@@ -671,14 +670,14 @@ def _marked(reading: LineReading, marks: LineMarks) -> LineReading:
     return LineReading(
         text=" ".join(word.text for word in words),
         confidence=float(np.mean([word.confidence for word in words])) if words else 1.0,
-        words=words,  # no alternatives: they have the struck words in them
+        words=words,  # no alternatives: they contain the struck words
         script=marks.script,
         struck=tuple(word for word, out in zip(reading.words, gone, strict=True) if out),
     )
 
 
 def _leading(scores: NDArray[np.floating], behind: float, most: int) -> NDArray[np.intp]:
-    """Places of the `most` best of `scores` that are at most so far behind the first, best first."""
+    """Indices of at most `most` of the best `scores`, none more than `behind` below the first; best first."""
     order = np.argsort(-scores)[:most]
     return np.asarray(order[scores[order] >= scores[order[0]] - behind], np.intp)
 
@@ -695,12 +694,12 @@ def _padded(width: int) -> int:
 
 
 def width_batches(widths: Sequence[int], spare: int = BATCH_AREA) -> list[list[int]]:
-    """Indices grouped so that neighbours in width share a batch of bounded area.
+    """Group indices so that lines of similar width share a batch of bounded area.
 
-    `spare`: columns by which lines of a batch may be padded more than they would be alone.
+    `spare`: most columns of padding in a batch beyond those that its lines would have alone.
     """
     groups: list[list[int]] = []
-    alone = 0  # columns of the last group's lines, each padded for itself
+    alone = 0  # columns of the last group's lines, each padded separately
     for index in sorted(range(len(widths)), key=lambda i: widths[i]):
         width = _padded(widths[index])
         area = width * (len(groups[-1]) + 1) if groups else BATCH_AREA + 1

@@ -1,7 +1,7 @@
 """Combine parts of several texts into new ones: no beam holds every combination of the doubtful words.
 
-Where a line has several doubtful words, the n best texts of a beam differ in one or two of them. Each difference from
-the best text is an edit; an edit alone, or all that help together, may be a text that no beam holds.
+If a line has several doubtful words, the n best texts of a beam differ in one or two of them. Each difference from the
+best text is an edit. A single edit, or all helpful edits together, may give a text that no beam holds.
 
 References
 - Mangu, Brill, Stolcke, "Finding consensus in speech recognition: word error minimization and other applications of
@@ -17,7 +17,7 @@ from difflib import SequenceMatcher
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """`ids` in place of those from `start` up to `end` of a text."""
+    """Replaces the ids of a text from `start` up to `end` by `ids`."""
 
     start: int
     end: int
