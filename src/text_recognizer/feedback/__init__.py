@@ -1,1 +1,1 @@
-"""Readings, flags and corrections: stored, reviewed, and exported as training data."""
+"""Readings, flags and corrections: store them, review them, and export them as training data."""

@@ -1,6 +1,6 @@
 """Export readings for annotation: JSON for Label Studio, ALTO or PAGE for other programs.
 
-The text that was read is exported as a first draft. `annotation_import` stores what people make of it.
+The recognised text is exported as a first draft. `annotation_import` stores the result of people's work on it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Target = Literal["label-studio", "alto", "page"]
 TARGETS: tuple[str, ...] = get_args(Target)
 TASKS, CONFIG, IMAGES = "tasks.json", "labels.xml", "images"
 LOCAL_FILES = "/data/local-files/?d=images/"
-"""The address under which Label Studio serves files of a local storage."""
+"""The address at which Label Studio serves the files of a local storage."""
 SIMPLER = 0.04
-"""Share of a line's height by which the outlines for Label Studio may be off: fewer corners are easier to drag."""
+"""Tolerance of the outlines for Label Studio, as a share of the line height: fewer corners are easier to drag."""
 
 LABELING = """\
 <View>
@@ -47,7 +47,7 @@ LABELING = """\
             rows="2" displayMode="region-list" placeholder="What this line says"/>
 </View>
 """
-"""Label Studio's labeling configuration: its OCR template with lines alone, as polygons or rectangles."""
+"""Label Studio's labeling configuration: its OCR template with only lines, as polygons or rectangles."""
 
 
 @dataclass
@@ -61,9 +61,9 @@ class Annotated:
 def annotate(store: Store, records: Iterable[Record], folder: Path, to: Target, prefix: str | None = None) -> Annotated:
     """Write images and first drafts of `records` to `folder`, which must be new or empty.
 
-    `to` Label Studio: `tasks.json` and `labels.xml`; images are inside the tasks, or with `prefix` in the folder
-    `images`, and tasks refer to them by that prefix. ALTO or PAGE: an image and an XML file for each page.
-    Raises `DataInvalid` where there is nothing to annotate, `UsageError` where the folder holds something,
+    For Label Studio, it writes `tasks.json` and `labels.xml`. Images are inside the tasks; with `prefix` they are in
+    the folder `images`, and tasks refer to them by that prefix. For ALTO or PAGE, each page gets an image and an XML
+    file. Raises `DataInvalid` if there is nothing to annotate, `UsageError` if the folder is not empty,
     `OutputFailed`, `FeedbackUnavailable`.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
@@ -108,7 +108,7 @@ def _put(target: Path, data: bytes) -> None:
 
 
 def _draft(record: Record) -> Page:
-    """The best known version of the page: as read, or as somebody corrected it."""
+    """The best known version of the page: the correction if there is one, otherwise the reading."""
     read, correction = record.reading.page, record.correction
     if read is None:
         raise DataInvalid("its page was not stored")
@@ -120,7 +120,7 @@ def _draft(record: Record) -> Page:
 
 
 def with_text(line: Line, text: str) -> Line:
-    """`line` with the text that a person gave it; if that differs, its words are dropped."""
+    """`line` with a person's text; if the text differs, the words are dropped."""
     if text == line.text:
         return line
     return Line(text=text, polygon=line.polygon, baseline=line.baseline, confidence=1.0, words=())
@@ -144,7 +144,7 @@ def _task(record: Record, page: Page, image: str) -> dict[str, Any]:
 
 
 def _results(line: Line, number: int, page: Page) -> list[dict[str, Any]]:
-    """A line as two results of one region: its outline and its text."""
+    """A line as two results for one region: its outline and its text."""
     points = [[100 * x / page.width, 100 * y / page.height] for x, y in simpler(line.polygon)]
     common = {
         "id": f"line{number}",
@@ -162,7 +162,7 @@ def _results(line: Line, number: int, page: Page) -> list[dict[str, Any]]:
 
 
 def simpler(polygon: Polygon) -> Polygon:
-    """`polygon` with few corners, so that people can move them; off by some hundredths of its height at most."""
+    """`polygon` with few corners, so that people can move them; off by at most a few hundredths of its height."""
     corners = np.asarray(polygon, np.float32)
     if len(corners) <= 4:
         return polygon

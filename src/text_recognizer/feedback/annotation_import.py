@@ -1,7 +1,7 @@
-"""Import annotations, from Label Studio's JSON, ALTO or PAGE.
+"""Import annotations from Label Studio's JSON, ALTO or PAGE.
 
-An import is a correction of the reading: line by line where the lines are those that were found, otherwise as a whole
-page. Its id is a hash of its content, so a file that is imported twice is stored once.
+An import is a correction of the reading: line by line if its lines match the found lines, otherwise as a whole page.
+Its id is a hash of its content, so a file imported twice is stored once.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from text_recognizer.page import Line, Page, Polygon, Polyline
 
 MAX_TEXT = 20_000  # characters of a page, as over HTTP
 SAME = 2.0
-"""Pixels by which unmoved corners of an outline may differ: some programs round."""
+"""Pixels by which unmoved corners of an outline may differ, because some programs round them."""
 
 
 @dataclass
 class Imported:
-    """The result of an import: pages stored now, stored before, tasks without annotation, and problems."""
+    """The result of an import: newly stored pages, pages stored before, tasks without annotation, and problems."""
 
     stored: int = 0
     known: int = 0
@@ -53,7 +53,7 @@ class AnnotatedLine:
 
 @dataclass(frozen=True, slots=True)
 class _Annotation:
-    """A page as a person left it. `version` distinguishes equal contents; `in_order`: lines are in reading order."""
+    """A page as a person left it. `version` tells equal contents apart; `in_order`: lines are in reading order."""
 
     request_id: str
     lines: tuple[AnnotatedLine, ...]
@@ -64,7 +64,7 @@ class _Annotation:
 def import_annotations(store: Store, path: Path) -> Imported:
     """Store the annotations in a file, or in all `.json` and `.xml` files below a folder, as corrections.
 
-    Unusable annotations are listed in `problems`, the others are stored. Raises `DataInvalid` if there is no file,
+    Unusable annotations are listed in `problems`; the others are stored. Raises `DataInvalid` if there is no file,
     `FeedbackUnavailable`.
     """
     if path.is_dir():
@@ -99,7 +99,7 @@ def import_annotations(store: Store, path: Path) -> Imported:
 
 
 def _store(store: Store, done: Imported, name: str, read: Any) -> None:
-    """Store what `read` returns: a record and its annotation, or None where nobody annotated."""
+    """Store what `read` returns: a record and its annotation, or None if there is no annotation."""
     try:
         found = read()
         if found is None:
@@ -134,7 +134,7 @@ def _record(store: Store, request_id: str) -> Record:
 
 def _of_xml(store: Store, file: Path, data: bytes) -> tuple[Record, _Annotation]:
     written = read_page(data)
-    # Programs keep the image's name, some with a number before it; the XML file may have another.
+    # Programs keep the image's name, some with a number in front; the XML file may have another name.
     stems = [Path(written.image).stem, file.stem]
     names = [*stems, *(re.sub(r"^\d+[_-]", "", stem) for stem in stems)]
     known = next((name for name in names if name and store.get(name) is not None), stems[0] or file.stem)
@@ -158,7 +158,7 @@ def _of_written(line: WrittenLine) -> AnnotatedLine:
 
 
 def _of_task(store: Store, task: Any) -> tuple[Record, _Annotation] | None:
-    """The annotation of a task in Label Studio's JSON or JSON-MIN; None where there is none."""
+    """The annotation of a task in Label Studio's JSON or JSON-MIN; None if there is none."""
     if not isinstance(task, dict):
         raise DataInvalid("not a task")
     minimal = "data" not in task
@@ -181,7 +181,7 @@ def _of_task(store: Store, task: Any) -> tuple[Record, _Annotation] | None:
 
 
 def _minimal_results(task: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """JSON-MIN has outlines and texts in separate lists: they match where both are equally long."""
+    """The results of a JSON-MIN task. Its outlines and texts are in separate lists, which match if equally long."""
     shapes = [shape for value in task.values() if isinstance(value, list) for shape in value if isinstance(shape, dict)]
     texts = task.get("transcription", [])
     texts = [texts] if isinstance(texts, str) else texts
@@ -207,7 +207,7 @@ def _regions(results: Iterable[Mapping[str, Any]], page: Page) -> list[Annotated
 
 
 def _outline(value: Mapping[str, Any], page: Page) -> Polygon:
-    """A polygon, or a rectangle that may be rotated about its top left, from percent to pixels."""
+    """Convert a polygon, or a rectangle that may be rotated about its top left, from percent to pixels."""
     if "points" in value:
         points = [(float(x) * page.width / 100, float(y) * page.height / 100) for x, y in value["points"]]
     else:
@@ -223,7 +223,7 @@ def _outline(value: Mapping[str, Any], page: Page) -> Polygon:
 
 
 def correction(record: Record, annotation: _Annotation) -> Feedback:
-    """An annotation as feedback on a reading whose page was stored. Raises DataInvalid for unusable texts."""
+    """An annotation as feedback on a reading with a stored page. Raises DataInvalid for unusable texts."""
     assert record.reading.page is not None
     page = from_dict(record.reading.page)
     lines = [replace(line, text=_clean(line.text)) for line in annotation.lines]
@@ -283,7 +283,7 @@ def _same(ours: Sequence[tuple[int, int]], theirs: Sequence[tuple[int, int]]) ->
 
 
 def _in_reading_order(lines: Sequence[Line]) -> list[Line]:
-    """Sort lines, since people add lines at the end; on a page that is rotated by 90 degrees the order stays."""
+    """Sort lines, since people add lines at the end. On a page rotated by 90 degrees the order stays as it is."""
     upright = all(abs(b[-1][1] - b[0][1]) < abs(b[-1][0] - b[0][0]) for b in (line.baseline for line in lines) if b)
     if not upright:
         return list(lines)

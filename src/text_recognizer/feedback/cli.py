@@ -1,4 +1,4 @@
-"""`text-recognizer feedback`: list, show, delete and export what people reported."""
+"""`text-recognizer feedback`: list, show, delete and export people's feedback."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def add_command(
 
 
 def open_store(options: argparse.Namespace) -> Store:
-    """The store that the arguments name, or the environment. Raises `UsageError`."""
+    """Open the store named by the arguments or by the environment. Raises `UsageError`."""
     return Store.from_environment(options.store, options.images)
 
 
@@ -283,7 +283,7 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def count(text: str) -> int:
-    """A number of an argument, 0 or more."""
+    """Parse a number, 0 or more, from an argument."""
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError("give 0 or more")
@@ -291,7 +291,7 @@ def count(text: str) -> int:
 
 
 def _plain(text: str) -> str:
-    """Printable text: what people wrote may hold control characters of the terminal."""
+    """Printable text: what people wrote may contain terminal control characters."""
     return "".join(character if character.isprintable() else "�" for character in text)
 
 

@@ -24,7 +24,7 @@ from text_recognizer.feedback.failures import unavailable
 from text_recognizer.feedback.tables import METADATA, SCHEMA, VERSION
 
 BUSY_SECONDS = 5.0
-"""How long to wait for a lock that another program holds, or for a server that does not answer."""
+"""How long to wait for a lock held by another program, or for a server that does not answer."""
 
 
 class Database:
@@ -43,7 +43,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection | None]:
-        """A connection for one consistent snapshot; None where nothing was ever written."""
+        """A connection for one consistent snapshot; None if nothing was ever written."""
         with self._errors():
             if not self._is_there():
                 yield None
@@ -72,18 +72,18 @@ class Database:
     def insert_new(
         self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], unique: str
     ) -> None:
-        """Insert the rows whose column `unique` holds a new value."""
+        """Insert the rows whose value in column `unique` is new."""
         raise NotImplementedError
 
     def lock(self, connection: sa.Connection, what: str) -> None:
-        """Hold the lock called `what` until the end of the transaction."""
+        """Hold the lock named `what` until the end of the transaction."""
 
     def size(self) -> int:
         """Bytes of the database."""
         raise NotImplementedError
 
     def forget_deleted(self) -> None:
-        """Remove what remains of deleted rows on the disk."""
+        """Remove the remains of deleted rows from the disk."""
 
     def _turn(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -100,7 +100,7 @@ class Database:
                 if connection.scalar(sa.select(sa.func.count()).select_from(SCHEMA)) == 0:
                     connection.execute(sa.insert(SCHEMA), {"version": VERSION})
                 self._check_version(connection)
-        self._checked = True  # now that other threads see the tables
+        self._checked = True  # only now, when other threads can see the tables
 
     def _check_version(self, connection: sa.Connection) -> None:
         version = connection.scalar(sa.select(sa.func.max(SCHEMA.c.version)))
@@ -128,7 +128,7 @@ class Sqlite(Database):
         address = f"file:{quote(str(self._path))}?mode=rw"
 
         def connect() -> sqlite3.Connection:
-            # Python begins no transactions of its own.
+            # With isolation_level=None, Python begins no transactions by itself.
             return sqlite3.connect(
                 address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
             )
@@ -145,7 +145,7 @@ class Sqlite(Database):
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Threads of a process queue here: SQLite's own lock is not fair, and a thread may never get it."""
+        """Make the threads of a process queue: SQLite's own lock is not fair, so a thread might never get it."""
         if not self._writer.acquire(timeout=BUSY_SECONDS):
             raise OSError("other threads have been writing for too long")
         try:
@@ -157,7 +157,7 @@ class Sqlite(Database):
         return self._path.stat().st_size if self._is_there() else 0
 
     def forget_deleted(self) -> None:
-        # Deleted rows are still in the write-ahead log. An active reader delays this until the next time.
+        # Deleted rows remain in the write-ahead log. If a reader is active, they stay until the next checkpoint.
         with suppress(exc.DBAPIError, exc.TimeoutError), self.engine.connect() as connection:
             assert connection.connection.dbapi_connection is not None
             connection.connection.dbapi_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -175,7 +175,7 @@ class Sqlite(Database):
         # Handwriting is private: no other user of the machine may read it.
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path.touch(mode=0o600)
-        # SQLite does not wait here while another process creates the same file.
+        # SQLite itself does not wait while another process creates the same file.
         until = time.monotonic() + BUSY_SECONDS
         while True:
             try:
@@ -207,12 +207,12 @@ class Sqlite(Database):
 
 def _begin(connection: sa.Connection) -> None:
     writing = connection.get_execution_options().get("writing")
-    # A transaction that reads and then writes would fail if another one wrote in between.
+    # Lock at once: a transaction that reads and then writes would fail if another one wrote in between.
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
 class Postgres(Database):
-    """A database of a PostgreSQL server. Raises `UsageError` for another address, `ExtraMissing` without psycopg."""
+    """A database on a PostgreSQL server. Raises `UsageError` for any other address, `ExtraMissing` without psycopg."""
 
     def __init__(self, address: str) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Corrections as training data: a folder that `finetune` and `evaluate` read, with a manifest of its sources.
 
-`lines.jsonl` has one text line a line, with its position on the image; `pages/` has transcripts of pages whose text
-does not follow the lines that were found. The same store yields the same bytes.
+`lines.jsonl` has one record for each text line, with its position on the image. `pages/` has transcripts of pages whose
+text does not follow the found lines. The same store always yields the same bytes.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from text_recognizer.images import FORMATS, load_image
 
 MANIFEST, LINES, TRANSCRIPTS = "export.json", "lines.jsonl", "transcripts.json"
 IMAGES, PAGES = "images", "pages"
-# Formats that evaluation sets can hold; other images become PNG.
+# Formats that evaluation sets support; other images become PNG.
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif", "WEBP": ".webp", "BMP": ".bmp"}
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which corrections are exported. `model`: only its readings, NAME or NAME@VERSION; `writer`: the writer of all."""
+    """Which corrections to export. `model`: only readings by this NAME or NAME@VERSION; `writer`: set for all lines."""
 
     since: datetime | None = None
     model: str | None = None
@@ -43,7 +43,7 @@ class Selection:
 
 @dataclass
 class Exported:
-    """The result of an export; `skipped`: request id and reason."""
+    """The result of an export; `skipped` has request ids and reasons."""
 
     request_ids: list[str] = field(default_factory=list)
     corrected: int = 0
@@ -64,11 +64,11 @@ class _Skipped(Exception):
 
 
 def export(store: Store, folder: Path, selection: Selection) -> Exported:
-    """Write all corrections in `store` to `folder`, or nothing; an earlier export there is replaced.
+    """Write all corrections in `store` to `folder`, or nothing. An earlier export there is replaced.
 
-    Of a page that was corrected line by line, the changed lines are exported, and the others if somebody checked them
-    all; lines that are not on the paper are left out. Of several corrections of an image the latest counts.
-    Raises `DataInvalid` where there is nothing to export, `UsageError` where the folder holds something else,
+    From a page corrected line by line, the changed lines are exported; the others are too if somebody checked them all.
+    Lines that are not on the paper are left out. If an image has several corrections, the latest one counts.
+    Raises `DataInvalid` if there is nothing to export, `UsageError` if the folder contains anything else,
     `OutputFailed`, `FeedbackUnavailable`.
     """
     if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))):
@@ -126,7 +126,7 @@ def _write(store: Store, folder: Path, selection: Selection) -> Exported:
 
 
 def _latest(store: Store, selection: Selection, exported: Exported) -> list[Record]:
-    """The records to export in the order of their readings, one an image."""
+    """The records to export, one for each image, in the order of their readings."""
     latest: dict[str, tuple[datetime, str, Record]] = {}
     for record in store.records(since=selection.since, with_feedback=True):
         reading, verdict = record.reading, _verdict(record)
@@ -147,13 +147,13 @@ def _latest(store: Store, selection: Selection, exported: Exported) -> list[Reco
 
 
 def _verdict(record: Record) -> Feedback | None:
-    """The feedback that counts: the latest correction, or else the latest that found the page right as it was read."""
+    """The feedback that counts: the latest correction, or else the latest that confirmed the page as it was read."""
     right = (one for one in reversed(record.feedback) if one.checked)
     return record.correction or next(right, None)
 
 
 def _corrected(record: Record) -> tuple[list[tuple[dict[str, Any], str]], str | None]:
-    """Lines of the page with their text, or a text that does not follow them."""
+    """The lines of the page with their texts, or a text that does not follow the lines."""
     verdict, page = _verdict(record), record.reading.page
     assert verdict is not None
     if verdict.page is not None:
@@ -179,7 +179,7 @@ def _corrected(record: Record) -> tuple[list[tuple[dict[str, Any], str]], str | 
 
 
 def _annotated(page: dict[str, Any], read: dict[str, Any] | None) -> list[tuple[dict[str, Any], str]]:
-    """Lines that somebody outlined: each as it was read, if it was, and its text; otherwise as a new line."""
+    """Lines that somebody outlined, with their texts: the line as it was read if it exists, otherwise a new line."""
     texts = {_key(line): line["text"] for line in (read or {"lines": []})["lines"]}
     return [({**line, "text": texts.get(_key(line), "")}, " ".join(line["text"].split())) for line in page["lines"]]
 
@@ -192,7 +192,7 @@ def _rows(
     record: Record, texts: list[tuple[dict[str, Any], str]], image: str, selection: Selection, exported: Exported
 ) -> list[str]:
     verdict = _verdict(record)
-    # Somebody who corrects first and then confirms the rest means the lines of the correction.
+    # Somebody who first corrects and later confirms the rest means the corrected lines.
     checked = any(one.checked for one in record.feedback if verdict is not None and one.at >= verdict.at)
     rows = []
     counts: Counter[str] = Counter()
@@ -222,7 +222,7 @@ def _rows(
 
 
 def _image(store: Store, record: Record) -> tuple[str, bytes]:
-    """A name for its image, and its bytes in a format that evaluation sets can hold."""
+    """A name for the record's image, and its bytes in a format that evaluation sets support."""
     data = store.image(record.reading)
     name = record.reading.image_sha256[:16]
     with Image.open(BytesIO(data), formats=FORMATS) as image:
@@ -284,5 +284,5 @@ def _replace(folder: Path, incoming: Path) -> None:
 
 
 def reasons(skipped: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """How many were skipped for each reason."""
+    """The number skipped for each reason."""
     return dict(Counter(reason for _, reason in skipped))

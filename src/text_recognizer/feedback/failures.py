@@ -1,4 +1,4 @@
-"""Failures of a database or file system as one error."""
+"""Turn failures of a database or file system into a single error type."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from text_recognizer.errors import FeedbackUnavailable, TextRecognizerError
 
 @contextmanager
 def unavailable(what: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Turn errors of `kinds` into `FeedbackUnavailable`; `what` begins its message, such as "X cannot be used"."""
+    """Turn errors of `kinds` into `FeedbackUnavailable`. Its message begins with `what`, such as "X cannot be used"."""
     try:
         yield
     except TextRecognizerError:

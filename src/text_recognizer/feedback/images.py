@@ -1,4 +1,4 @@
-"""The images of a store: files named by the sha256 of their bytes, in a folder or at any address of fsspec."""
+"""The images of a store: files named by the SHA-256 of their bytes, in a folder or at any fsspec address."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from fsspec.registry import known_implementations
 from text_recognizer.errors import ExtraMissing, UsageError
 from text_recognizer.feedback.failures import unavailable
 
-# Feedback waits for its image: an error after some seconds is better than botocore's minutes.
+# Feedback waits for its image, so fail after some seconds instead of botocore's minutes.
 _S3 = {"config_kwargs": {"connect_timeout": 3, "read_timeout": 10, "retries": {"max_attempts": 1}}}
 _PART = ".part"
-_PART_SECONDS = 3600.0  # writing one image never takes that long
+_PART_SECONDS = 3600.0  # writing an image never takes that long
 
 
 class Images:
-    """Images at `address`: a folder, or `s3://bucket/prefix` and the like. Nothing is created before the first use.
+    """Images at `address`: a folder, `s3://bucket/prefix` or the like. Nothing is created before the first use.
 
-    Raises `UsageError` for an unknown kind of address, `ExtraMissing` where its package is not installed; the methods
-    raise `FeedbackUnavailable`.
+    Raises `UsageError` for an unknown kind of address, `ExtraMissing` if its package is not installed. The methods
+    raise
+    `FeedbackUnavailable`.
     """
 
     def __init__(self, address: str) -> None:
@@ -52,7 +53,7 @@ class Images:
         with self._errors():
             fs, path = self._place(name)
             if not isinstance(fs, LocalFileSystem):
-                fs.pipe_file(path, data)  # an object appears in the store once it is complete
+                fs.pipe_file(path, data)  # an object only appears in the store when it is complete
                 return
             target = Path(path)
             # Handwriting is private: no other user of the machine may read it.
@@ -71,7 +72,7 @@ class Images:
                 raise
 
     def get(self, name: str) -> bytes | None:
-        """The data of an image; None where there is no such image."""
+        """The bytes of an image; None if there is no such image."""
         with self._errors():
             fs, path = self._place(name)
             try:
@@ -80,7 +81,7 @@ class Images:
                 return None
 
     def size(self, name: str) -> int | None:
-        """Bytes; None where there is no such image."""
+        """The size of an image in bytes; None if there is no such image."""
         with self._errors():
             fs, path = self._place(name)
             try:
@@ -108,7 +109,7 @@ class Images:
             return sorted(name for name in found if not name.endswith(_PART))
 
     def total(self) -> int:
-        """Bytes of all images together."""
+        """The size of all images together, in bytes."""
         with self._errors():
             fs, root = self._root()
             return sum(int(info["size"]) for info in fs.find(root, detail=True).values())

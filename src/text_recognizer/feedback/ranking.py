@@ -1,4 +1,4 @@
-"""Which readings people correct first: those that somebody flagged, or the most instructive ones."""
+"""Which readings people should correct first: those that somebody flagged, or the most instructive ones."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from text_recognizer.feedback.record import Record
 from text_recognizer.feedback.statistics import FEATURES
 
 POOL = 5
-"""The most different records are chosen from this many times as many of the least certain."""
+"""Diverse records are chosen from a pool of the least certain ones, which is this many times as large."""
 
 
 def flagged(records: Iterable[Record]) -> Iterator[Record]:
-    """Records that somebody flagged and nobody corrected."""
+    """Records that somebody flagged and nobody has corrected."""
     return (record for record in records if record.flags and record.correction is None)
 
 
 def ranked(records: Iterable[Record], most: int | None = None) -> list[Record]:
-    """Uncorrected records, the most instructive to correct first: uncertain, and unlike those before.
+    """Uncorrected records, the most instructive first: uncertain, and unlike those before.
 
-    The first is the least certain, by the mean confidence of its lines. Of the least certain `POOL * most`, the next
-    is the one with the largest product of doubt (1 - confidence) and distance to the nearest record before it: so one
-    bad batch of scans does not fill the list. Records without lines come last. Only one
-    reading of each image counts. Work: records times `most`.
+    The first record is the least certain, by the mean confidence of its lines. Each further record is chosen from the
+    `POOL * most` least certain ones: the one with the largest product of doubt (1 - confidence) and distance to the
+    nearest record before it. So one bad batch of scans does not fill the list. Records without lines come last. Only
+    one reading of each image counts. Work: records times `most`.
 
     References
     - Sener, Savarese, "Active learning for convolutional neural networks: a core-set approach", ICLR 2018
@@ -46,20 +46,20 @@ def ranked(records: Iterable[Record], most: int | None = None) -> list[Record]:
     nearest = np.full(len(pool), np.inf)
     while len(chosen) < count:
         nearest = np.minimum(nearest, np.sqrt(((places - places[chosen[-1]]) ** 2).sum(1)))
-        worth = doubt * (nearest / max(1e-9, float(nearest.max())) + 1e-6)  # equal pages go by their doubt
+        worth = doubt * (nearest / max(1e-9, float(nearest.max())) + 1e-6)  # equal pages are ordered by doubt
         worth[chosen] = -np.inf
         chosen.append(int(worth.argmax()))
     return [pool[number] for number in chosen]
 
 
 def _confidence(record: Record) -> float:
-    """Mean of its lines; 1 where nothing was read."""
+    """Mean confidence of the lines; 1 if nothing was read."""
     lines = record.reading.page["lines"] if record.reading.page else []
     return sum(line["confidence"] for line in lines) / len(lines) if lines else 1.0
 
 
 def _places(records: Sequence[Record]) -> NDArray[np.float64]:
-    """(records, numbers): the numbers of monitoring as ranks 0…1, so that units and outliers do not matter."""
+    """(records, numbers): the monitoring statistics as ranks 0…1, so that units and outliers do not matter."""
     values = np.asarray(
         [[record.reading.statistics.get(feature.name, np.nan) for feature in FEATURES] for record in records]
     )

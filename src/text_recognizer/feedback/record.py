@@ -1,4 +1,4 @@
-"""The records of a reading and of the feedback on it: plain data, whatever stores it."""
+"""The records of a reading and of the feedback on it: plain data, independent of the store."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A page that was read.
+    """The result of reading a page.
 
-    `at`: when, in UTC. `model`: name@version. `image_sha256`: of the encoded image as received. `page`: as
-    `formats.json_lines.to_dict` gives it, or None where only numbers are stored. `statistics`: see `statistics.py`.
-    `timings`: seconds (queued, layout, recognition, total). `image`: name of the image in the store, empty where it was
-    not stored. `owner`: names the API key of the request, empty without keys.
+    `at`: the time in UTC. `model`: name@version. `image_sha256`: SHA-256 of the encoded image as received. `page`: as
+    returned by `formats.json_lines.to_dict`, or None if only numbers are stored. `statistics`: see `statistics.py`.
+    `timings`: seconds (queued, layout, recognition, total). `image`: name of the image in the store, empty if it was
+    not stored. `owner`: identifies the API key of the request; empty without keys.
     """
 
     request_id: str
@@ -40,11 +40,10 @@ class Reading:
 class Feedback:
     """A person's feedback on a reading: a flag, a comment, a correction, or several of them.
 
-    `id`: made by the sender, so that feedback that is sent twice is stored once. `lines`: a text for each line of the
-    page, in its order, empty where the paper has no such line. `text`: the whole text, where it does not follow those
-    lines. `page`: the page as it should be, as `formats.json_lines.to_dict` gives it, where somebody added lines or
-    drew new outlines; `text` is then its text. `checked`: the person looked at all lines, so unchanged lines are
-    right too.
+    `id`: made by the sender, so that feedback sent twice is stored once. `lines`: a text for each line of the page, in
+    order; empty if the paper has no such line. `text`: the whole text, if it does not follow those lines. `page`: the
+    corrected page, as returned by `formats.json_lines.to_dict`, if somebody added lines or drew new outlines; `text` is
+    then its text. `checked`: the person looked at all lines, so unchanged lines are right too.
     """
 
     id: str
@@ -73,13 +72,13 @@ class Record:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Its flags, each once."""
+        """The flags, each once."""
         return tuple(dict.fromkeys(one.flag for one in self.feedback if one.flag))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """The outcome of a rule of monitoring: `fired` where it is an alert. `value`: None for too few readings."""
+    """The result of a monitoring rule. `fired`: whether it is an alert. `value`: None for too few readings."""
 
     at: datetime
     rule: str

@@ -1,6 +1,6 @@
-"""Numbers that tell how a page and its reading are, without the page: what monitoring compares.
+"""Numbers that describe a page and its reading without its content. Monitoring compares them.
 
-A number that a page does not have is left out: a blank page has no confidence, a page without ink no contrast.
+A number that does not apply is left out: a blank page has no confidence, and a page without ink has no contrast.
 
 References
 - Radford et al., "Robust speech recognition via large-scale weak supervision", 2022: repetition as a sign of a reader
@@ -28,18 +28,19 @@ Gray = NDArray[np.uint8]
 
 WORDS = "words.txt"  # in a bundle: frequent words of the training texts in lower case, one a line
 
-# Pixels that are looked at, whatever the size of the page: enough for a percentile, few enough for a millisecond.
+# Pixels sampled from a page of any size: enough for a percentile, few enough for a millisecond.
 SAMPLED = 200_000
-# How much darker than the paper around it a pixel must be to count as ink: of the darkest marks, and at least.
+# How much darker than the paper around it a pixel must be to count as ink: as a share of the darkest marks' contrast,
+# and at least this much.
 INK_SHARE, INK_LEAST = 0.4, 20
-INKED = 2e-4  # share of the page under which there is no writing to judge contrast and sharpness by
+INKED = 2e-4  # with a smaller share of ink, there is too little writing to measure contrast and sharpness
 DOUBTFUL = 0.8  # words less likely right than this are doubtful; calibrated confidences begin at about 0.5
-RUN = 8  # characters that are seen again where a reader repeats itself
+RUN = 8  # characters: a run this long that recurs is a sign of a model that repeats itself
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One of the numbers: what it measures, its unit, and what a change of it often means."""
+    """One of the numbers: what it measures, its unit, and what a change often means."""
 
     name: str
     title: str
@@ -65,11 +66,11 @@ FEATURES: tuple[Feature, ...] = (
     Feature("repetition", "Repetition", f"share of runs of {RUN} characters", "a reader that loops, or forms"),
     Feature("other_characters", "Neither letters nor digits", "share of characters", "formulas, noise read as signs"),
 )
-"""All numbers of a reading, in the order in which reports show them. `timings` of a reading are apart."""
+"""All numbers of a reading, in the order of reports. The `timings` of a reading are separate."""
 
 
 class Wording:
-    """What a bundle knows of language: its language model and its list of words, each where it has one."""
+    """The language resources of a bundle: its language model and its word list, if it has them."""
 
     def __init__(
         self, alphabet: str, language: LanguageModel | None = None, words: frozenset[str] = frozenset()
@@ -79,18 +80,18 @@ class Wording:
 
     @classmethod
     def of(cls, bundle: Bundle, language: LanguageModel | None) -> Wording:
-        """Of a bundle; `language` is the model that its recogniser reads with, so that it is held once."""
+        """The resources of a bundle. `language`: its recogniser's language model, so that it is loaded only once."""
         return cls(bundle.description.alphabet, language, read_words(bundle.path))
 
     def bits_per_character(self, lines: Sequence[str]) -> float | None:
-        """Cross-entropy of the lines under the language model, their ends included; None where there is no model."""
+        """Cross-entropy of the lines under the language model, including their ends; None if there is no model."""
         ids = [[self._ids.get(character, UNKNOWN) for character in line] for line in lines]
         if self._language is None or not ids:
             return None
         return float(-self._language.likelihoods(ids).mean() / np.log(2))
 
     def dictionary_words(self, text: str) -> float | None:
-        """Share of the words of two letters or more that are in the list; None where there is no list, or no word."""
+        """Share of the words of two or more letters that are in the list; None if there is no list or no word."""
         words = _WORD.findall(text.lower().replace("’", "'"))
         if not self._words or not words:
             return None
@@ -101,20 +102,20 @@ _WORD = re.compile(r"[^\W\d_]{2,}(?:'[^\W\d_]+)?")
 
 
 def read_words(folder: Path) -> frozenset[str]:
-    """The words of the bundle in `folder`; none where it has no list."""
+    """The word list of the bundle in `folder`; empty if it has none."""
     file = folder / WORDS
     return frozenset(file.read_text(encoding="utf-8").split()) if file.is_file() else frozenset()
 
 
 def image_statistics(gray: Gray) -> dict[str, float]:
-    """Of a page as `images.load_image` gives it: (H, W) uint8, dark on light."""
+    """Statistics of a page as returned by `images.load_image`: (H, W) uint8, dark on light."""
     height, width = gray.shape
     found = {"width": float(width), "height": float(height)}
     scale = min(1.0, (SAMPLED / gray.size) ** 0.5)
     small = gray
     if scale < 1:
         size = (max(8, round(width * scale)), max(8, round(height * scale)))
-        every = max(1, int(0.5 / scale))  # the rest of the way down is averaged: that costs, and two by two is enough
+        every = max(1, int(0.5 / scale))  # skip down to twice the size; averaging the rest costs more
         small = np.asarray(cv2.resize(gray[::every, ::every], size, interpolation=cv2.INTER_AREA), np.uint8)
     paper = _paper(small)
     found["brightness"] = float(np.median(paper[::4, ::4])) / 255
@@ -128,7 +129,7 @@ def image_statistics(gray: Gray) -> dict[str, float]:
         return found
     contrast = float(np.arange(least, 256) @ counts[least:]) / ink / 255
     found["contrast"] = contrast
-    # Along every nth row as it came: scaling down would sharpen what is blurred.
+    # Along every nth row at full size: scaling down would sharpen a blurred page.
     rows = gray[:: max(1, gray.size // SAMPLED)]
     steps = _histogram(np.asarray(cv2.absdiff(rows[:, 1:], rows[:, :-1]), np.uint8))
     steepest = int(np.searchsorted(np.cumsum(steps), 0.995 * steps.sum()))
@@ -137,13 +138,13 @@ def image_statistics(gray: Gray) -> dict[str, float]:
 
 
 def _histogram(values: Gray) -> NDArray[np.int64]:
-    """How often each value from 0 to 255 comes, (256,)."""
-    # At most SAMPLED values and some, which are exact in the 32 bits of OpenCV's counts.
+    """The count of each value from 0 to 255, (256,)."""
+    # About SAMPLED values at most, so OpenCV's 32-bit float counts are exact.
     return np.asarray(cv2.calcHist([values], [0], None, [256], [0, 256]).ravel(), np.int64)
 
 
 def _paper(small: Gray) -> Gray:
-    """The page without its writing, (H, W) as `small`: the median about each spot, at an eighth of its size."""
+    """The page without its writing, (H, W) like `small`: a median filter, applied at an eighth of the size."""
     height, width = small.shape
     size = (max(1, width // 8), max(1, height // 8))
     low = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
@@ -152,7 +153,7 @@ def _paper(small: Gray) -> Gray:
 
 
 def page_statistics(page: Page, wording: Wording) -> dict[str, float]:
-    """Of what was read."""
+    """Statistics of the recognised text."""
     lines = [line.text for line in page.lines]
     text = "\n".join(lines)
     signs = "".join(text.split())
@@ -176,7 +177,7 @@ def page_statistics(page: Page, wording: Wording) -> dict[str, float]:
 
 
 def _height(polygon: Polygon) -> float:
-    """How high a line stands, in pixels: the area of its outline over its longest extent."""
+    """The height of a line in pixels: the area of its outline divided by its longest extent."""
     points = np.asarray(polygon, np.float32)
     if len(points) < 3:
         return 0.0
@@ -185,5 +186,5 @@ def _height(polygon: Polygon) -> float:
 
 
 def named(statistics: Mapping[str, float]) -> dict[str, float]:
-    """Those of a reading that are `FEATURES`, in their order."""
+    """The statistics that are in `FEATURES`, in that order."""
     return {f.name: float(statistics[f.name]) for f in FEATURES if f.name in statistics}

@@ -1,7 +1,7 @@
 """Stores readings, feedback and the results of monitoring: SQLite in a folder or PostgreSQL, images by fsspec.
 
-An image is written before the row that names it, so that a crash leaves at most an image without a row, which `tidy`
-removes. It is removed under the same lock under which writers check that their image exists.
+An image is written before the row that names it, so a crash leaves at most an image without a row, which `tidy`
+removes. Images are removed under the same lock under which writers check that their image exists.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from text_recognizer.feedback.tables import (
 FILE = "feedback.db"
 OFF = "off"
 _WHERE, _IMAGES = "TEXT_RECOGNIZER_FEEDBACK", "TEXT_RECOGNIZER_FEEDBACK_IMAGES"
-_AT_ONCE = 500  # rows: few enough for a short transaction and for an IN
+_AT_ONCE = 500  # rows: few enough for a short transaction and for an IN clause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFeedback:
-    """Feedback as it is stored. `new`: it was stored now, and not by an earlier request."""
+    """Feedback as it is stored. `new`: this request stored it, not an earlier one."""
 
     feedback: Feedback
     new: bool
@@ -51,10 +51,10 @@ class StoredFeedback:
 
 
 class Store:
-    """Readings with their feedback. Safe to share between threads and between processes.
+    """Readings with their feedback. Threads and processes may share a store.
 
-    Nothing is created before the first write: a store that does not exist is empty. All methods raise
-    `FeedbackUnavailable` where the database or the images cannot be used; then the call stored nothing.
+    Nothing is created before the first write; a store that does not exist is empty. All methods raise
+    `FeedbackUnavailable` if the database or the images cannot be used; the call has then stored nothing.
     """
 
     def __init__(self, database: Database, images: Images) -> None:
@@ -62,10 +62,10 @@ class Store:
 
     @classmethod
     def open(cls, where: str | Path, images: str | Path | None = None) -> Store:
-        """The store in the folder `where`, or in the database of that URL.
+        """Open the store in the folder `where`, or in the database at that URL.
 
-        `images`: any address of fsspec; by default the folder `images` beside the SQLite file. Raises `UsageError`
-        where they do not fit, `ExtraMissing` where a package for them is not installed.
+        `images`: any fsspec address; by default the folder `images` next to the SQLite file. Raises `UsageError` if the
+        addresses are not valid, `ExtraMissing` if a package for them is not installed.
         """
         where = str(where)
         if "://" not in where:
@@ -78,7 +78,7 @@ class Store:
 
     @classmethod
     def from_environment(cls, where: str | None = None, images: str | None = None) -> Store:
-        """The store of a service with this environment; the arguments override it. Raises as `open` does."""
+        """Open the store of a service with this environment; arguments override it. Raises as `open` does."""
         where = where or os.environ.get(_WHERE, "").strip() or "feedback"
         if where == OFF:
             raise UsageError(f"{_WHERE} is off: no feedback is stored; name a store")
@@ -94,9 +94,9 @@ class Store:
     # --------------------------------------------------------------------------------------------------- writing
 
     def log(self, readings: Iterable[tuple[Reading, bytes | None]]) -> None:
-        """Store readings, each with its image if there is one: all of them or none.
+        """Store readings, each with its image if there is one; either all of them or none.
 
-        A reading whose request id is stored already is left as it is.
+        A reading whose request id is already stored is left unchanged.
         """
         batch = {reading.request_id: (reading, image) for reading, image in reversed(list(readings))}
         known = self._known(batch)
@@ -118,12 +118,12 @@ class Store:
         image: bytes | None = None,
         owner: str | None = None,
     ) -> StoredFeedback | None:
-        """Store `feedback`, with its reading and image; None where the reading is unknown.
+        """Store `feedback` with its reading and image. Returns None if the reading is unknown.
 
-        Feedback whose id is stored already changes nothing. A stored reading that lacks its page or image gets it.
-        Raises `FeedbackRejected` where the number of lines is not that of the page, where the request id is stored with
-        another image, or where the id belongs to feedback on another request. `owner`: a reading of another owner is
-        unknown, and its request id cannot be used; None ignores owners.
+        Feedback whose id is already stored changes nothing. A stored reading without its page or image receives it.
+        Raises `FeedbackRejected` if the number of lines differs from the page's, if the request id is stored with
+        another image, or if the id belongs to feedback on another request. `owner`: readings of other owners count as
+        unknown, and their request ids cannot be used; None ignores owners.
         """
         with self._database.reading() as reader:
             there = _find(reader, feedback.request_id) if reader else None
@@ -160,7 +160,7 @@ class Store:
         )
 
     def delete(self, request_id: str, owner: str | None = None) -> bool:
-        """Delete a reading with its feedback, and its image unless another reading has the same. False: not stored."""
+        """Delete a reading with its feedback, and its image unless another reading uses it. False: not stored."""
         if not self._exists():
             return False
         with self._database.writing() as connection:
@@ -170,7 +170,7 @@ class Store:
                 return False
             connection.execute(sa.delete(FEEDBACK).where(FEEDBACK.c.request_id == request_id))
             connection.execute(sa.delete(READINGS).where(READINGS.c.request_id == request_id))
-            # Before the commit: where this fails, the reading can be deleted again.
+            # Before the commit, so that the reading can be deleted again if this fails.
             if there.image:
                 self._remove_unnamed(connection, there.image)
         self._database.forget_deleted()
@@ -181,7 +181,7 @@ class Store:
         return self._database.size() + self.images.total() if self._exists() else 0
 
     def expire(self, before: datetime, with_feedback: datetime | None = None) -> int:
-        """Delete readings older than `before` without feedback, and those older than `with_feedback` with it.
+        """Delete readings without feedback older than `before`, and readings with feedback older than `with_feedback`.
 
         Their images are deleted too. Returns the number of readings.
         """
@@ -222,7 +222,7 @@ class Store:
         return total
 
     def tidy(self) -> int:
-        """Remove images without a reading, which a crash may leave; returns their number."""
+        """Remove images without a reading, which a crash may leave. Returns their number."""
         if not self._exists():
             return 0
         stored = self.images.names()
@@ -260,11 +260,11 @@ class Store:
         newest_first: bool = False,
         pages: bool = True,
     ) -> Iterator[Record]:
-        """The records from `since` up to, but without, `until`, by the time of their reading.
+        """Yield the records from `since` up to but excluding `until`, by the time of their reading.
 
-        `with_feedback`: only those with feedback, or only those without. `pages`: False is several times faster, and
-        each `page` is None. Some hundred are fetched at a time without a lock in between, so concurrent
-        changes may or may not be seen.
+        `with_feedback`: True: only records with feedback; False: only those without. `pages`: False is several times
+        faster and leaves each `page` None. A few hundred records are fetched at a time without a lock in between, so
+        concurrent changes may or may not be seen.
         """
         columns = [column for column in READINGS.c if column.name != "page"]
         chosen = sa.select(*columns, READINGS.c.page if pages else sa.null().label("page"))
@@ -287,14 +287,14 @@ class Store:
             if len(rows) < _AT_ONCE:
                 return
             last = rows[-1]
-            # Written so that the index is walked from there: an OR alone would sort what is left each time.
+            # Written so that the database walks the index from there: an OR alone would sort the rest each time.
             if newest_first:
                 due = chosen.where(at <= last["at"], sa.or_(at < last["at"], number < last["number"]))
             else:
                 due = chosen.where(at >= last["at"], sa.or_(at > last["at"], number > last["number"]))
 
     def image(self, reading: Reading) -> bytes:
-        """The encoded image of `reading`, as received. Raises `DataInvalid` where it was not stored or is missing."""
+        """The encoded image of `reading`, as received. Raises `DataInvalid` if it was not stored or is missing."""
         if not reading.image:
             raise DataInvalid(
                 f"no image of the reading {reading.request_id} is stored; set TEXT_RECOGNIZER_LOG_CONTENT=images"
@@ -338,7 +338,7 @@ class Store:
                 self.images.put(name, data)
 
     def _make_sure(self, connection: sa.Connection, images: Mapping[str, bytes]) -> None:
-        """Store images that were removed meanwhile, under the lock that removing takes."""
+        """Store images that were removed meanwhile, under the lock that also guards removal."""
         for name in sorted(images):
             self._database.lock(connection, name)
         self._put(images)
@@ -359,7 +359,7 @@ class Store:
         if row["request_id"] != feedback.request_id:
             raise FeedbackRejected(f"the id {feedback.id} belongs to feedback on another request; use a new id")
         there = _find(connection, feedback.request_id)
-        assert there is not None  # its foreign key
+        assert there is not None  # the foreign key guarantees it
         return StoredFeedback(
             feedback=feedback_from(row), new=False, image_stored=bool(there.image), page_stored=there.page is not None
         )
@@ -367,7 +367,7 @@ class Store:
     def _filled(
         self, connection: sa.Connection, there: Reading, reading: Reading | None, image: bytes | None
     ) -> Reading:
-        """`there` with the page and the image that it lacked."""
+        """Add to `there` the page and the image that it lacks."""
         if reading is None:
             return there
         if there.image_sha256 and reading.image_sha256 and there.image_sha256 != reading.image_sha256:

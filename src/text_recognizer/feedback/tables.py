@@ -1,4 +1,4 @@
-"""The tables of a store of feedback and the records of their rows, the same for SQLite and PostgreSQL."""
+"""The tables of a store of feedback, and the conversion of rows to records; the same for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ READINGS = sa.Table(
     sa.Column("model", sa.String, nullable=False),
     sa.Column("mode", sa.String, nullable=False),
     sa.Column("image_sha256", sa.String, nullable=False),
-    sa.Column("page", sa.Text),  # JSON, parsed one page at a time: hundreds at once keep the collector busy
+    sa.Column("page", sa.Text),  # JSON, parsed page by page: hundreds at once keep the garbage collector busy
     sa.Column("statistics", _JSON, nullable=False),
     sa.Column("timings", _JSON, nullable=False),
     sa.Column("image", sa.String, nullable=False, index=True),
@@ -86,7 +86,7 @@ CHECKS = sa.Table(
 
 
 def image_name(reading: Reading) -> str:
-    """Name of the image of `reading` in the store of images."""
+    """The name of the image of `reading` in the store of images."""
     return f"{reading.image_sha256[:2]}/{reading.image_sha256}"
 
 
@@ -157,7 +157,7 @@ def feedback_from(row: Mapping[Any, Any]) -> Feedback:
 
 
 def check_row(check: Check, run: str) -> dict[str, Any]:
-    """The row of `check`, one of those of `run`."""
+    """The row of `check`, which belongs to `run`."""
     return {
         "run": run,
         "at": check.at,

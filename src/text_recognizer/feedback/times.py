@@ -15,7 +15,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """The time that `text` means, see `TIMES`. Raises `UsageError`."""
+    """Parse a time, as described in `TIMES`. Raises `UsageError`."""
     if found := re.fullmatch(r"(\d{1,4})([mhdw])", text.strip()):
         return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
     try:
