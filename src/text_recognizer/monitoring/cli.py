@@ -29,7 +29,7 @@ WEBHOOK = "TEXT_RECOGNIZER_WEBHOOK"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Command line of `text-recognizer monitor`; raises `Alert` where a rule of `check` fires."""
+    """Command line of `text-recognizer monitor`. Raises `Alert` if a rule of `check` fires."""
     options = _parser().parse_args(argv)
     run: Callable[[argparse.Namespace, datetime], int] = options.run
     return run(options, datetime.now(UTC))
@@ -102,7 +102,7 @@ def _check(options: argparse.Namespace, now: datetime) -> int:
         print(_line(outcome))
     sys.stdout.flush()
     fired = [outcome for outcome in checks if outcome.fired]
-    # A failure to store or report the outcome must not hide that a rule fired.
+    # A failure to store or report the results must not hide that a rule fired.
     try:
         store.save_checks(checks)
     except TextRecognizerError as error:
@@ -142,7 +142,7 @@ def _look(options: argparse.Namespace, store: Store, now: datetime) -> tuple[Fin
     rules = read_rules(options.rules)
     logged = _logged(options)
     since, until = _times(options.since, options.until or "0m", now)
-    # Pages are large, and only needed for readings with feedback.
+    # Pages are large, and are only needed for readings with feedback.
     records = [
         *store.records(since, until, with_feedback=False, pages=False),
         *store.records(since, until, with_feedback=True),

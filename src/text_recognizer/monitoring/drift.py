@@ -1,7 +1,7 @@
-"""How far the features of one window of readings are from those of another, and whether that is only chance.
+"""How far the features of one window of readings are from another window's, and whether that may be chance.
 
-With many readings every difference is "significant", so its size decides; with few, large differences
-happen by chance. So both are required: a distance over the limit, and a p-value under it.
+With many readings, every difference is "significant", so its size matters. With few readings, large differences happen
+by chance. So drift requires both: a distance above the limit and a p-value below its limit.
 
 References
 - Kolmogorov 1933; Smirnov 1948: the largest distance between two distribution functions, its own effect size
@@ -24,17 +24,17 @@ from text_recognizer.feedback.statistics import FEATURES, Feature
 from text_recognizer.monitoring.reference import Values, Window
 
 LEAST = 30
-"""With fewer values on either side a feature is not judged."""
+"""A feature with fewer values on either side is not judged."""
 BINS = 10
 CERTAIN = 0.01
-"""P-value under which a difference is not chance."""
+"""P-value below which a difference does not count as chance."""
 LIMIT = 0.3
-"""Largest distance between the distribution functions that counts as usual; see docs/review/monitoring.md."""
+"""Largest distance between the distribution functions that counts as normal; see docs/review/monitoring.md."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The values of a feature: their number, their median, and the range of the middle 80 %."""
+    """Summary of a feature's values: their number, their median, and the range of the middle 80 %."""
 
     count: int
     median: float
@@ -44,12 +44,12 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A feature in a window, beside the reference.
+    """A feature in a window, compared with the reference.
 
     `distance`: Kolmogorov–Smirnov, 0 the same … 1 nothing in common. `p`: probability of such a distance by chance,
     corrected for the number of features. `psi`: population stability index over tenths of the reference. `moved`:
     Wasserstein distance in units of the reference's spread (its middle 80 %), with the sign of the change of the
-    median. All of these None where either side has too few values.
+    median. All of these are None if either side has too few values.
     """
 
     feature: Feature
@@ -61,12 +61,12 @@ class Drift:
     moved: float | None = None
 
     def drifted(self, limit: float = LIMIT, certain: float = CERTAIN) -> bool:
-        """Whether it is far from the reference, and not by chance."""
+        """Whether the feature is far from the reference, and not by chance."""
         return self.distance is not None and self.p is not None and self.distance > limit and self.p < certain
 
 
 def compare(window: Window, reference: Window, shares: Mapping[str, float], least: int = LEAST) -> list[Drift]:
-    """Each feature of `window` beside that of `reference`, with modes of the reference weighted by `shares`."""
+    """Compare each feature of `window` with `reference`, whose modes are weighted by `shares`."""
     found = []
     for feature in FEATURES:
         ours, theirs = window.all(feature.name), reference.of(feature.name, shares)
@@ -91,10 +91,10 @@ def _summary(values: Values) -> Summary | None:
 
 
 def _distances(ours: Values, theirs: Values) -> tuple[float, float, float, float]:
-    """Distance, p-value of this feature alone, stability index, and how far it moved, as in `Drift`."""
+    """Distance, p-value of this feature alone, stability index, and the move, as in `Drift`."""
     test = ks_2samp(ours, theirs, method="asymp")
     low, median, high = np.percentile(theirs, [10, 50, 90])
-    # A feature with the same value on nearly all pages still needs a unit to move by.
+    # A feature with the same value on nearly all pages still needs a unit for its move.
     spread = max(float(high - low), float(np.std(theirs)), 1e-3 * max(1.0, abs(float(median))))
     moved = float(wasserstein_distance(ours, theirs)) / spread
     sign = np.sign(np.median(ours) - median) or np.sign(np.mean(ours) - np.mean(theirs))
@@ -102,10 +102,10 @@ def _distances(ours: Values, theirs: Values) -> tuple[float, float, float, float
 
 
 def stability_index(ours: Values, theirs: Values, bins: int = BINS) -> float:
-    """Population stability index of `ours` over bins that hold equal shares of `theirs`, 0 for the same shares.
+    """Population stability index of `ours`, over bins with equal shares of `theirs`; 0 if the shares are equal.
 
-    Two samples of one kind have about (bins - 1) · (1/n + 1/m) by chance: 0.09 for 200 and 200 values. Empty bins count
-    as half a value.
+    Two samples of the same kind have about (bins - 1) · (1/n + 1/m) by chance: 0.09 for 200 and 200 values. Empty bins
+    count as half a value.
     """
     edges = np.unique(np.quantile(theirs, np.linspace(0, 1, bins + 1)[1:-1]))
     shares = []

@@ -1,8 +1,8 @@
 """Analyse a window of readings: drift, quality, flags and latency.
 
-Readings without feedback are stored at random (LOG_READINGS), those with feedback always. Where that share is known,
-comparisons use the same share of the readings with feedback, chosen by their id, and the number of all readings is
-estimated from it.
+A random share of readings without feedback is stored (LOG_READINGS), and all readings with feedback are. If that share
+is known, comparisons use the same share of the readings with feedback, chosen by id, and the total number of readings
+is estimated from it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from text_recognizer.monitoring.reference import Window, window_of
 
 STAGES = ("total", "queued", "layout", "recognition")
 PERCENTILES = (50, 95, 99)
-WORST = 20  # lines that a report shows
+WORST = 20  # lines in a report
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class Day:
 class Findings:
     """The analysis of a window of readings.
 
-    `logged`: share of readings that are stored without feedback, None where it is unknown. `compared`: the features of
-    the readings that are compared, only those of `model`; `shares` of their modes. `seconds`: for each mode the sorted
+    `logged`: share of readings without feedback that are stored; None if unknown. `compared`: the features of the
+    compared readings, which all come from `model`; `shares`: of their modes. `seconds`: for each mode, the sorted
     values of each stage. `flagged` and `corrected`: newest first. `notes`: what a person must know to understand the
     rest.
     """
@@ -76,7 +76,7 @@ class Findings:
 
     @property
     def all_readings(self) -> int | None:
-        """Estimated number of readings, stored or not; None where it cannot be known."""
+        """Estimated number of readings, stored or not; None if it cannot be known."""
         without = self.readings - self.with_feedback
         if self.logged is None:
             return self.readings if without else None
@@ -92,7 +92,7 @@ def look(
     reference: Window | None = None,
     logged: float | None = None,
 ) -> Findings:
-    """All findings but the checks, which `rules.check` adds."""
+    """All findings except the checks, which `rules.check` adds."""
     held = [light(record) for record in records]
     models = Counter(record.reading.model for record in held)
     modes = Counter(record.reading.mode for record in held)
@@ -128,7 +128,7 @@ def look(
 
 
 def light(record: Record) -> Record:
-    """The record without its page, unless it has feedback: otherwise only its statistics are needed."""
+    """The record without its page, unless it has feedback; without feedback, only its statistics are needed."""
     if record.feedback or record.reading.page is None:
         return record
     return replace(record, reading=replace(record.reading, page=None))
@@ -137,7 +137,7 @@ def light(record: Record) -> Record:
 def is_sampled(record: Record, logged: float | None) -> bool:
     """Whether the reading belongs to a fair sample of all readings.
 
-    All readings without feedback, and of the others as many as would have been stored without it.
+    All readings without feedback belong to it, and as many of the others as would have been stored without feedback.
     """
     if not record.feedback or logged is None or logged <= 0:
         return True
@@ -151,7 +151,7 @@ def _shares(records: Sequence[Record]) -> dict[str, float]:
 
 
 def _days(records: Sequence[Record], since: datetime, until: datetime) -> list[Day]:
-    """All days of the window, also those without readings; at most the last 92."""
+    """All days of the window, including those without readings; at most the last 92."""
     by_day: dict[str, list[Record]] = {}
     for record in records:
         by_day.setdefault(_day(record.reading.at), []).append(record)
@@ -181,7 +181,7 @@ def _seconds(records: Sequence[Record]) -> dict[str, dict[str, list[float]]]:
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """The percentile `share` (0 … 100); None without values."""
+    """The percentile at `share` (0 … 100); None without values."""
     return float(np.percentile(np.asarray(values), share)) if len(values) else None
 
 
@@ -217,5 +217,5 @@ def _notes(found: Findings, sampled: int) -> Iterable[str]:
 
 
 def text_of(reading: Reading) -> str:
-    """The text that was read, empty where it was not stored."""
+    """The recognised text; empty if it was not stored."""
     return "\n".join(str(line["text"]) for line in (reading.page or {}).get("lines", ()))

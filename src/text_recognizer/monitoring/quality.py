@@ -1,8 +1,8 @@
-"""How well pages were read, judged by corrections: character error rates and the worst lines.
+"""How well pages were read, according to corrections: character error rates and the worst lines.
 
 People correct wrong pages and skip right ones, so corrected pages are worse than the average. An unchanged line counts
-as right although nobody may have checked it, so errors on a page are too few; pages that are `checked` do not have this
-second bias. `evaluation.metrics` counts errors and computes intervals over whole pages.
+as right although perhaps nobody checked it, so the errors on a page are underestimated; `checked` pages do not have
+this second bias. `evaluation.metrics` counts errors and computes intervals over whole pages.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class CorrectedLine:
 
     @property
     def rate(self) -> float:
-        """Character error rate, 1 where something was read and there is no text."""
+        """Character error rate; 1 if something was read where there is no text."""
         length = len(_normalise(self.truth))
         return self.edits / length if length else float(self.edits > 0)
 
 
 @dataclass(frozen=True, slots=True)
 class CorrectedPage:
-    """A page that was corrected, with the edits and characters of its text."""
+    """A corrected page, with the edits and characters of its text."""
 
     record: Record
     edits: int
@@ -58,7 +58,7 @@ class Quality:
 
 
 def corrected_page(record: Record) -> CorrectedPage | None:
-    """A reading beside its latest correction; None without a correction, or where the page was not stored."""
+    """A reading compared with its latest correction; None without a correction or without a stored page."""
     correction = record.correction
     page = record.reading.page
     if correction is None or page is None:
@@ -79,12 +79,12 @@ def corrected_page(record: Record) -> CorrectedPage | None:
 
 
 def corrected_pages(records: Iterable[Record]) -> list[CorrectedPage]:
-    """Those of all records that have a correction."""
+    """The corrected pages of all records that have a correction."""
     return [page for page in map(corrected_page, records) if page is not None]
 
 
 def quality(pages: Sequence[CorrectedPage]) -> list[Quality]:
-    """Quality of each model, the one with the most pages first."""
+    """The quality of each model; the model with the most pages comes first."""
     models: dict[str, list[CorrectedPage]] = {}
     for page in pages:
         models.setdefault(page.record.reading.model, []).append(page)
@@ -100,7 +100,7 @@ def _quality(model: str, pages: Sequence[CorrectedPage]) -> Quality:
 
 
 def worst_lines(pages: Sequence[CorrectedPage], most: int) -> list[CorrectedLine]:
-    """The lines with the highest error rate; of equal ones those with more edits, then the latest."""
+    """The lines with the highest error rate; ties are broken by more edits, then by the later time."""
     wrong = [line for page in pages for line in page.lines if line.edits]
     wrong.sort(key=lambda line: (-min(line.rate, 1.0), -line.edits, -line.record.reading.at.timestamp()))
     return wrong[:most]

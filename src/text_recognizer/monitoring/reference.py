@@ -1,4 +1,4 @@
-"""The reference of a comparison: the window in a bundle, or an earlier one of the same store."""
+"""The reference of a comparison: the window in a bundle, or an earlier window of the same store."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Statistics of readings: the values of each of `FEATURES` in each mode, unordered.
+    """Statistics of readings: the unordered values of each of `FEATURES` in each mode.
 
-    `name`: for people. `model`: name@version where all readings are of one. `pages`: number of pages.
+    `name`: for people. `model`: name@version if all readings come from one model. `pages`: number of pages.
     """
 
     name: str
@@ -34,15 +34,15 @@ class Window:
     modes: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
 
     def all(self, feature: str) -> Values:
-        """Values of a feature, of all modes."""
+        """Values of a feature in all modes."""
         parts = [features[feature] for features in self.modes.values() if feature in features]
         return np.concatenate(parts) if parts else _NONE
 
     def of(self, feature: str, shares: Mapping[str, float]) -> Values:
-        """Values of a feature with modes in these shares, those of the window that it is compared with.
+        """Values of a feature, with the modes in these shares, which come from the window to compare with.
 
-        A mode that this window does not have is left out. A mode with more values than its share is represented by
-        evenly spaced quantiles.
+        A mode that this window lacks is left out. A mode with more values than its share is represented by evenly
+        spaced quantiles.
         """
         there = {mode: self.modes.get(mode, {}).get(feature, _NONE) for mode, share in shares.items() if share > 0}
         there = {mode: np.sort(values) for mode, values in there.items() if len(values)}
@@ -65,7 +65,7 @@ def _thinned(values: Values, count: int) -> Values:
 
 
 def bundle_reference(bundle: Bundle) -> Window | None:
-    """The window in a bundle, None where it has none. Raises BundleInvalid where it is damaged."""
+    """The window in a bundle; None if it has none. Raises BundleInvalid if it is damaged."""
     if REFERENCE not in bundle.description.files:
         return None
     try:

@@ -1,6 +1,6 @@
 """Findings for people (one self-contained HTML file) and for programs (JSON).
 
-Texts and comments come from strangers: the template escapes them all, and the page forbids scripts and requests.
+Texts and comments are untrusted: the template escapes them all, and the page forbids scripts and requests.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from text_recognizer.monitoring.monitor import PERCENTILES, STAGES, Findings, pe
 from text_recognizer.monitoring.quality import CorrectedLine
 
 FORMAT = 1
-"""Of the JSON; raised when a field changes its meaning or is removed. New fields may be added at any time."""
-SIDE = 420  # pixels: longer side of a page in the gallery
-CROP = (56, 900)  # pixels: height of a line's crop, and its width at most
-GALLERY = 300  # flagged readings that a report shows
+"""Version of the JSON; raised when a field changes its meaning or is removed. Fields may be added at any time."""
+SIDE = 420  # pixels: longer side of a page image in the gallery
+CROP = (56, 900)  # pixels: height and maximum width of a line's crop
+GALLERY = 300  # most flagged readings in a report
 QUOTED = 600  # characters of a text in the gallery
 BINS = 24
 
 Pictures = Callable[[Reading], bytes]
-"""Gives the encoded image of a reading; raises `TextRecognizerError` where there is none."""
+"""Returns the encoded image of a reading; raises `TextRecognizerError` if there is none."""
 
 
 def verdict(found: Findings) -> tuple[str, str]:
@@ -222,7 +222,7 @@ def _when(at: datetime) -> str:
 
 
 def histogram(found: Findings, drift: Drift) -> dict[str, Any] | None:
-    """Points of two outlines on a field of 100 × 30, and the range of the axis; None without both."""
+    """Points of two outlines in a box of 100 × 30, and the range of the axis; None unless there are both."""
     if drift.distance is None or found.reference is None:
         return None
     ours = found.compared.all(drift.feature.name)
@@ -251,7 +251,7 @@ def _outline(heights: NDArray[np.float64]) -> str:
 
 
 def _columns(found: Findings) -> list[dict[str, Any]]:
-    """The bars of each day on a field of 100 × 40: x and width, and y and height of the readings and of each flag."""
+    """The bars of each day in a box of 100 × 40: x and width, and y and height for the readings and for each flag."""
     most = max((day.readings for day in found.days), default=0) or 1
     width = 100 / max(7, len(found.days))
     columns = []
@@ -286,7 +286,7 @@ def _shown(record: Record, pictures: Pictures) -> dict[str, Any]:
 
 
 def _thumbnail(reading: Reading, pictures: Pictures) -> str | None:
-    """The page as a small JPEG in a data URL; None where its image was not stored."""
+    """The page as a small JPEG in a data URL; None if its image was not stored."""
     try:
         rgb = load_image(pictures(reading)).rgb
     except TextRecognizerError:

@@ -1,4 +1,4 @@
-"""Rules that say when somebody must look: read from a file, applied to the findings of a window.
+"""Rules that decide when somebody must look. They are read from a file and applied to the findings of a window.
 
 References
 - Wilson 1927: interval of a share
@@ -38,7 +38,7 @@ class Rule:
     do: str = ""
 
     def look(self, found: Findings) -> tuple[float | None, bool, str]:
-        """(value, whether it fires, an explanation); the value is None where there are too few readings."""
+        """(value, whether it fires, an explanation); the value is None if there are too few readings."""
         raise NotImplementedError
 
     def _too_few(self, count: int, what: str = "readings") -> tuple[None, bool, str]:
@@ -71,7 +71,7 @@ class DriftRule(Rule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FallRule(Rule):
-    """A feature's mean is lower than that of the reference by more than the limit."""
+    """A feature's mean is lower than the reference's by more than the limit."""
 
     kind = "fall"
     feature: str
@@ -91,7 +91,7 @@ class FallRule(Rule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlaggedRule(Rule):
-    """More than the limit of all readings were flagged, as `flag` or as anything."""
+    """The share of readings that were flagged, with `flag` or with any flag, is over the limit."""
 
     kind = "flagged"
     flag: str = ""
@@ -112,7 +112,7 @@ class FlaggedRule(Rule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorRule(Rule):
-    """The character error rate on pages that people corrected is over the limit; of the model that read most."""
+    """The character error rate on corrected pages of the model that read most is over the limit."""
 
     kind = "cer"
     least: int = 10
@@ -141,7 +141,7 @@ class LatencyRule(Rule):
         if len(seconds) < self.least:
             return self._too_few(len(seconds))
         value = percentile(seconds, self.percentile) or 0.0
-        # How many values may lie over the percentile by chance (binomial, 95 %).
+        # How many values may lie above the percentile by chance (binomial, 95 %).
         over = sum(second > self.limit for second in seconds)
         beyond = binomtest(over, len(seconds), 1 - self.percentile / 100, alternative="greater").pvalue < 0.025
         return value, beyond, f"{value:.2f} s {self.stage} at percentile {self.percentile:g}"
@@ -168,7 +168,7 @@ _KINDS: dict[str, type[Rule]] = {
 
 
 def read_rules(path: Path | None = None) -> list[Rule]:
-    """The rules of a file, those of the package by default. Raises UsageError, naming the line or the rule."""
+    """Read the rules of a file; default: those of the package. Raises UsageError, naming the line or the rule."""
     name = str(path) if path else DEFAULT
     try:
         text = path.read_text("utf-8") if path else (files(__package__) / DEFAULT).read_text("utf-8")
@@ -214,7 +214,7 @@ def _feature(value: Any) -> bool:
 
 
 _A_FEATURE = f"one of {', '.join(_TITLES)}"
-# What a value may be, and how messages describe that.
+# The check of a value, and how messages describe it.
 _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "limit": (_number, "a number, 0 or more"),
     "least": (lambda v: isinstance(v, int) and _number(v) and v >= 1, "a whole number, 1 or more"),
@@ -233,11 +233,11 @@ def _and(names: Mapping[str, Any]) -> str:
 
 
 def check(rules: list[Rule], found: Findings) -> list[Check]:
-    """The outcome of each rule, in order."""
+    """The result of each rule, in order."""
     checks = []
     for rule in rules:
         value, fired, words = rule.look(found)
-        value, fired = None if value is None else float(value), bool(fired)  # plain Python values instead of numpy's
+        value, fired = None if value is None else float(value), bool(fired)  # plain Python values instead of NumPy's
         message = f"{words}. {rule.do}" if fired and rule.do else words
         checks.append(
             Check(at=found.until, rule=rule.name, value=value, limit=rule.limit, fired=fired, message=message)

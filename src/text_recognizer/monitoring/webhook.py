@@ -1,4 +1,4 @@
-"""Notify a webhook of rules that fired: one JSON object whose `text` chat services show."""
+"""Notify a webhook about rules that fired: one JSON object, whose `text` chat services display."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from text_recognizer.feedback.record import Check
 from text_recognizer.monitoring.monitor import Findings
 
 FORMAT = 1
-"""Of the JSON; raised when a field changes its meaning or is removed."""
+"""Version of the JSON; raised when a field changes its meaning or is removed."""
 SECONDS = 5.0  # for one attempt
 WAITS = (1.0, 3.0)  # seconds before each further attempt
 
 
 def notify(url: str, found: Findings, fired: Sequence[Check], waits: Sequence[float] = WAITS) -> None:
-    """POST the rules that fired. Raises OutputFailed if no attempt succeeded.
+    """POST the rules that fired. Raises OutputFailed if no attempt succeeds.
 
-    Attempts are repeated while the other side is down or busy. Redirects are not followed. The address may hold a
-    secret, so messages name only its host.
+    It retries while the server is down or busy. Redirects are not followed. The address may contain a secret, so
+    messages only name its host.
     """
     host = urlsplit(url).hostname or "?"
     body = payload(found, fired)
