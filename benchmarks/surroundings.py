@@ -101,9 +101,11 @@ def ruled(page: Gray) -> Gray:
 
 def curved(page: Gray) -> Gray:
     """Photographed in an open book: lines rise by a twentieth of the width to the middle of the page and fall again."""
+    highest = round(0.05 * page.shape[1])
+    page = cv2.copyMakeBorder(page, highest, 0, 0, 0, cv2.BORDER_REPLICATE)  # or the first line would leave it
     height, width = page.shape
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    rise = np.float32(0.05 * width) * np.sin(np.pi * x / width)
+    rise = np.float32(highest) * np.sin(np.pi * x / width)
     return np.asarray(cv2.remap(page, x, y + rise, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
