@@ -23,7 +23,7 @@ from text_recognizer.page import MODES, Mode
 
 
 def main(argv: list[str]) -> int:
-    """Command line of `text-recognizer batch`; the status is that of the first page that failed."""
+    """Command line of `text-recognizer batch`. Returns the exit status of the first page that failed."""
     args = _parser().parse_args(argv)
     names = tuple(dict.fromkeys(args.format.split(",")))
     if unknown := [name for name in names if name not in formats.NAMES]:
@@ -76,7 +76,7 @@ def _read_on_ray(found: Iterator[PageReference], options: Options, output: str, 
 
 
 def _ray() -> Any:
-    # By name: no reading path imports Ray.
+    # Imported by name, because no reading path may import Ray.
     try:
         return import_module("text_recognizer.integrations.ray")
     except ModuleNotFoundError as error:
@@ -84,9 +84,10 @@ def _ray() -> Any:
 
 
 def _watched(sources: list[str], stopped: Callable[[], bool], given: dict[str, Any]) -> Iterator[PageReference | None]:
-    """Pages of files that come into the folders `sources`, each once it has not grown for a second, until stopped.
+    """Yield the pages of files that appear in the folders `sources`, until stopped.
 
-    None follows the pages of each look, since the next file may be long in coming.
+    A file is read once it has not changed for a second. A None follows the pages of each scan, since the next file may
+    take a long time to come.
     """
     for source in sources:
         if not Path(source).is_dir():
@@ -112,7 +113,7 @@ def _watched(sources: list[str], stopped: Callable[[], bool], given: dict[str, A
 
 @contextmanager
 def _progress(total: int | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A bar on standard error with pages a second and the time left, or a line a failure where nobody watches."""
+    """A progress bar on standard error with speed and time left; without a terminal, a line for each failure."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,7 +1,7 @@
-"""The journal of a batch: a JSON object for each finished page, appended line by line and safe against kills.
+"""The journal of a batch: a JSON object for each finished page, appended line by line, which survives a kill.
 
-A page is recorded after its files are in place, so a batch that was killed repeats at most the pages in progress.
-An incomplete last line is dropped when the journal is opened again.
+A page is recorded after its files are in place, so a killed batch repeats at most the pages in progress. An incomplete
+last line is dropped when the journal is opened again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from text_recognizer.errors import OutputFailed, TextRecognizerError, UsageError
 
 try:
     import fcntl
-except ModuleNotFoundError:  # Windows: two batches into one folder are not noticed there
+except ModuleNotFoundError:  # Windows: there, two batches into one folder go unnoticed
     fcntl = None  # type: ignore[assignment]
 
 JOURNAL = "batch.jsonl"
@@ -31,10 +31,10 @@ class Journal:
 
     Args:
         folder: of the output; it is created.
-        resume: continue an existing journal. Otherwise a folder with one is refused, since two batches would mix.
+        resume: continue an existing journal. Otherwise a folder with a journal is refused, since two batches would mix.
 
-    `files` are the names of all results, below `folder`.
-    Raises `UsageError`, also where another batch is writing to `folder`, and `OutputFailed`.
+    `files` has the names of all results, relative to `folder`.
+    Raises `UsageError`, also if another batch is writing to `folder`, and `OutputFailed`.
     """
 
     def __init__(self, folder: Path, resume: bool) -> None:
@@ -62,11 +62,11 @@ class Journal:
                     record = json.loads(line)
                     self._note({**record, "key": str(record["key"]), "files": [*map(str, record["files"])]})
                 except (ValueError, KeyError, TypeError, RecursionError):
-                    continue  # a line that was damaged, or of another program: its page is read again
+                    continue  # a damaged line, or one from another program: read the page again
         os.truncate(self.path, whole)
 
     def _lock(self) -> None:
-        # Held until the stream is closed, or this process ends in whatever way.
+        # The lock is held until the stream is closed or this process ends, however it ends.
         if fcntl is not None:
             try:
                 fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,7 +83,7 @@ class Journal:
         self.files.update(record["files"])
 
     def add(self, record: dict[str, Any]) -> None:
-        """Append a finished page; on disk when this returns. Raises `OutputFailed`."""
+        """Append a finished page; it is on disk when this returns. Raises `OutputFailed`."""
         try:
             self._stream.write(as_line(record))
             self._stream.flush()
@@ -93,7 +93,7 @@ class Journal:
         self._note(record)
 
     def has(self, key: str) -> bool:
-        """Whether that page was read without an error and its files still exist."""
+        """Whether the page was read without an error and its files still exist."""
         record = self.done.get(key)
         if record is None or record.get("error"):
             return False
@@ -104,7 +104,7 @@ class Journal:
         return (record for record in self.done.values() if record.get("error"))
 
     def close(self) -> None:
-        """Write the failures to `errors.jsonl` beside the journal (no file where there are none), and close."""
+        """Write the failures, if any, to `errors.jsonl` next to the journal, and close it."""
         lines = b"".join(as_line(record) for record in self.failures())
         errors = self.path.with_name(ERRORS)
         try:
@@ -126,7 +126,7 @@ class Journal:
 
 
 def as_line(record: dict[str, Any]) -> bytes:
-    """A record as a line of JSON. Bytes of file names that are not UTF-8 become escapes."""
+    """A record as a line of JSON. Bytes of file names that are not UTF-8 are escaped."""
     return json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 

@@ -24,7 +24,7 @@ from text_recognizer.formats.document import write_file
 from text_recognizer.reader import Reader
 from text_recognizer.registry import resolve
 
-FULL = 2**20  # bytes; with less on the disk of the output no further page is read
+FULL = 2**20  # bytes; with less space on the output's disk, no further page is read
 
 
 @dataclass
@@ -53,17 +53,17 @@ def read_batch(
     report: Callable[[dict[str, Any]], None] = lambda record: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Summary:
-    """Read `pages` and write their files; returns the counts.
+    """Read `pages` and write their files. Returns the counts.
 
-    A None among `pages` ends the current document, as the end of `pages` does.
-    `report` gets each page's record as it is finished (also of skipped and failed pages). `stopped` is asked between
-    pages: once it is true, pages in progress are finished and no other is started. A page that ends its process (out of
-    memory, a crash of a library) is tried again alone, then counted as failed.
-    Raises `OutputFailed` where the output folder cannot be written, `BundleInvalid`, `UsageError`.
+    A None among `pages` ends the current document, like the end of `pages`.
+    `report` receives the record of each page when it is finished, skipped or failed. `stopped` is checked between
+    pages: once it is true, pages in progress are finished and no new ones are started. A page that kills its process
+    (out of memory, a library crash) is tried again alone, and then counts as failed.
+    Raises `OutputFailed` if the output folder cannot be written, `BundleInvalid`, `UsageError`.
     """
     jobs = options.jobs or _cores()
     bundle = resolve(options.bundle)
-    reader = Reader(bundle, device=options.device)  # a damaged model, a wrong language are one error, not one a page
+    reader = Reader(bundle, device=options.device)  # report a damaged model or a wrong language once, not for each page
     reader.check_device()
     reader.recognizer.in_language(options.language)
     summary, documents, start = Summary(), Documents(), time.monotonic()
@@ -107,7 +107,7 @@ def read_batch(
                 settle(workers.submit(task))
             put_together()
         else:
-            documents.end()  # a document whose pages did not all come is left for the next run
+            documents.end()  # an incomplete document is left for the next run
         while True:
             settle(workers.finish())
             if not documents.ready:
@@ -118,7 +118,7 @@ def read_batch(
 
 
 class _Workers:
-    """Reading processes, with a short queue for each, so that none idles and memory is bounded."""
+    """Reading processes with a short queue each, so that none is idle and memory is bounded."""
 
     def __init__(self, options: Options, bundle: Path, jobs: int) -> None:
         self._options, self._bundle, self._jobs = options, bundle, jobs
@@ -138,7 +138,7 @@ class _Workers:
 
     def _start(self, task: Task, jobs: int | None = None) -> None:
         if self._pool is None:
-            # Spawned, not forked: threads of the parent's libraries do not survive a fork.
+            # Spawn, not fork: the threads of the parent's libraries do not survive a fork.
             arguments = (self._bundle, self._options)
             self._pool = ProcessPoolExecutor(
                 jobs or self._jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=arguments
@@ -163,7 +163,7 @@ class _Workers:
             yield from self._one_by_one([*broken, *self._running.values()])
 
     def _one_by_one(self, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
-        """Read unfinished pages alone after a process died, to find the page that killed it."""
+        """Read unfinished pages one at a time after a process died, to find the page that killed it."""
         self._running.clear()
         for task in tasks:
             self._close()
@@ -189,7 +189,7 @@ class _Workers:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
-            for process in active_children():  # their pages take seconds: nobody waits for them
+            for process in active_children():  # do not wait seconds for their pages
                 process.kill()
         self._close()
 
@@ -200,7 +200,7 @@ _state: dict[str, Any] = {}
 
 
 def _begin(bundle: Path, options: Options) -> None:
-    # Ctrl-C goes to the whole group of processes, as SIGTERM often does; the parent decides what is finished.
+    # Ctrl-C reaches the whole process group, and SIGTERM often does; the parent decides what is finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
@@ -209,7 +209,7 @@ def _begin(bundle: Path, options: Options) -> None:
 
 
 def _end_with_parent() -> None:
-    # A process that waits for its next page does not notice that nobody is left to give it one.
+    # A process that waits for its next page does not notice that its parent has died.
     parent = parent_process()
     if parent is not None:
         parent.join()
@@ -244,7 +244,7 @@ class Folder:
 
 
 def _do(task: Task) -> dict[str, Any]:
-    """Read a page or put a document together; the record for the journal, "again" where a second try may help."""
+    """Read a page or assemble a document. Returns the record for the journal; "again" means that a retry may help."""
     options: Options = _state["options"]
     about = {"document": True} if task.parts else {}
     try:
@@ -253,18 +253,18 @@ def _do(task: Task) -> dict[str, Any]:
         return read_page(task, _state["reader"], options, _state["place"])
     except TextRecognizerError as error:
         return {**failure(task.key, task.page, error), **about}
-    except Exception as error:  # one page must not fail the others
+    except Exception as error:  # one bad page must not fail the others
         return {**failure(task.key, task.page, error), **about, "again": True}
 
 
 def _cores() -> int:
-    """Processors that this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def stopping() -> Iterator[Callable[[], bool]]:
-    """Let SIGTERM and Ctrl-C end a batch after the current pages; a second one ends it at once."""
+    """Let SIGTERM and Ctrl-C end a batch after the current pages; a second signal ends it at once."""
     stopped = [False]
 
     def stop(number: int, frame: Any) -> None:

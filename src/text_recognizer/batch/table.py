@@ -1,4 +1,4 @@
-"""All pages of a batch in one table, for data engineers: Parquet or JSON Lines, a row a page."""
+"""All pages of a batch in one table, for data engineers: Parquet or JSON Lines, with a row for each page."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from text_recognizer.batch.work import TABLE, Place, kept_page
 from text_recognizer.errors import ExtraMissing, OutputFailed, install_hint
 
 TableKind = Literal["parquet", "jsonl"]
-ROWS = 256  # of a row group: what is in memory at once
+ROWS = 256  # in a row group, which is what is held in memory
 
 
 def check_table(kind: TableKind) -> None:
-    """Raises `ExtraMissing` where a table of that kind cannot be written."""
+    """Raises `ExtraMissing` if the package for this kind of table is not installed."""
     if kind == "parquet":
         try:
             import pyarrow.parquet  # noqa: F401
@@ -27,9 +27,9 @@ def check_table(kind: TableKind) -> None:
 
 
 def write_table(place: Place, kind: TableKind, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write `pages.parquet` or `pages.jsonl` at `place`, whole or not at all.
+    """Write `pages.parquet` or `pages.jsonl` to `place`, completely or not at all.
 
-    `records`: those of the journal of pages that were read, with `Options.table`. Raises `OutputFailed`.
+    `records`: the journal's records of pages that were read with `Options.table`. Raises `OutputFailed`.
     """
     name = f"{TABLE}.{kind}"
     target = place.folder(name) / name
@@ -45,7 +45,7 @@ def write_table(place: Place, kind: TableKind, records: Iterable[Mapping[str, An
 
 
 def _rows(place: Place, records: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """What is known of each page, with its number in its document, by documents and pages."""
+    """A row for each page, with its number in its document, ordered by document and page."""
     for record in sorted(records, key=lambda record: (record["source"], record["page"])):
         page = json.loads(place.read(kept_page(record["key"])) or b"{}")
         yield {"format": page.pop("format"), "source": page.pop("source"), "page": record["page"], **page}
@@ -78,7 +78,7 @@ def _write_parquet(path: Path, rows: Iterator[dict[str, Any]]) -> None:
         ]
     )  # fmt: skip
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        # Bytes of file names that are not UTF-8 become escapes.
+        # Bytes of file names that are not UTF-8 are escaped.
         named = ({**row, "source": row["source"].encode(errors="backslashreplace").decode()} for row in rows)
         while group := list(islice(named, ROWS)):
             writer.write_table(pa.Table.from_pylist(group, schema))

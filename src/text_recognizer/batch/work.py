@@ -1,7 +1,7 @@
-"""What a batch does with a page and with a document, in any process: read, write, join.
+"""The work of a batch on a page or a document, in any process: read, write, assemble.
 
-The results of a page that is a file of its own are written at once. Each page of a longer document is first stored as
-JSON in `PAGES`; once all are read, the document is made from these.
+The results of a single-page file are written at once. Each page of a longer document is first stored as JSON in
+`PAGES`; when all pages are read, the document is assembled from them.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from text_recognizer.reader import Reader
 from text_recognizer.sheets import about_document, make_sheet
 
 PAGES = ".pages"
-"""Folder, below the output, of pages that are read: one JSON a page, and the picture of one that came from a URL."""
+"""Subfolder of the output for pages already read: a JSON for each page, and the pictures of pages from URLs."""
 TABLE = "pages"
-"""Name, without its ending, of the table of all pages."""
+"""File name of the table of all pages, without its suffix."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How pages are read and what is written.
+    """How pages are read, and what is written.
 
     Args:
         output: folder for one file per document and format, named by its `whole`.
         formats: names of `formats.NAMES`.
         pdf_a: whether PDFs are PDF/A-2b, as for `sheets.about_document`.
-        table: whether all pages are kept in `PAGES`, from which `table.write_table` makes one table.
+        table: whether all pages are stored in `PAGES`, from which `table.write_table` makes one table.
         bundle, device: as for `Reader`.
         language: as for `Reader.read`.
         embedded_text: as for `Reader.read_reference`.
         jobs: processes with one thread each; None for one per core.
-        resume: skip pages that are in the journal of the folder, with the same content, model and options.
+        resume: skip pages that are in the folder's journal with the same content, model and options.
         retry: how often a page is tried again after an unexpected error.
     """
 
@@ -67,7 +67,7 @@ class Options:
     retry: int = 1
 
     def identity(self, bundle: Path) -> str:
-        """What the result of a page depends on besides its content; `bundle` is the folder of the model."""
+        """What the result of a page depends on apart from its content. `bundle` is the folder of the model."""
         parts = [sha256(bundle / DESCRIPTION), self.mode, self.language, sorted(self.formats), self.pdf_a]
         return json.dumps([*parts, self.embedded_text])
 
@@ -79,7 +79,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A page to read, or the document to put together from `parts`, of which `page` is the first."""
+    """A page to read, or a document to assemble from `parts`, of which `page` is the first."""
 
     key: str
     page: PageReference
@@ -88,24 +88,24 @@ class Task:
 
     @property
     def of_document(self) -> bool:
-        """Whether the page is written with others, or into the PDF that it comes from."""
+        """Whether the page is written together with others, or into the PDF that it comes from."""
         return self.page.count > 1 or self.page.kind == "pdf"
 
 
 class Place(Protocol):
-    """Where results are put, by names with forward slashes. Files appear whole."""
+    """Where results are stored, by names with forward slashes. Files only appear when they are complete."""
 
     def write(self, name: str, data: bytes) -> None:
         """Raises `OutputFailed`."""
 
     def read(self, name: str) -> bytes | None:
-        """None where there is no such file."""
+        """The content of a file; None if there is no such file."""
 
     def folder(self, name: str) -> Path:
-        """A local folder to which `name` may be written; `collect` moves what was written there."""
+        """A local folder to write `name` to; `collect` moves the files from there."""
 
     def collect(self) -> None:
-        """Bring the files of `folder` to their place. Raises `OutputFailed`."""
+        """Move the files in `folder` to their place. Raises `OutputFailed`."""
 
 
 class Documents:
@@ -114,13 +114,13 @@ class Documents:
     def __init__(self) -> None:
         self._parts: dict[int, list[Task]] = {}
         self._missing: dict[int, set[str]] = {}
-        self._fresh: set[int] = set()  # those of which a page was read just now
+        self._fresh: set[int] = set()  # documents with a page that was read in this run
         self._of: dict[str, int] = {}
-        self._number = 0  # of the document whose pages are coming
+        self._number = 0  # of the document whose pages are arriving
         self.ready: list[tuple[Task, bool]] = []
 
     def add(self, task: Task) -> None:
-        """Add a page; pages of a document follow each other."""
+        """Add a page; the pages of a document are consecutive."""
         parts = self._parts.get(self._number)
         if parts and (parts[-1].page.document, parts[-1].page.whole) != (task.page.document, task.page.whole):
             self.end()
@@ -129,12 +129,12 @@ class Documents:
         self._of[task.key] = self._number
 
     def end(self) -> None:
-        """No further page of the latest document comes."""
+        """End the latest document: it has no further pages."""
         self._number += 1
         self._look_at(self._number - 1)
 
     def settle(self, key: str, fresh: bool) -> None:
-        """A page is read, now (`fresh`) or before, or it could not be."""
+        """Mark a page as done: read now (`fresh`) or in an earlier run, or failed."""
         if (number := self._of.pop(key, None)) is not None:
             if fresh:
                 self._fresh.add(number)
@@ -153,10 +153,10 @@ class Documents:
 def tasks(
     pages: Iterable[PageReference | None], identity: str, output: Path | None = None, earlier: Container[str] = ()
 ) -> Iterator[Task | None]:
-    """Pages with their keys: hashes of the content of a page and of how it is read.
+    """Yield the pages with their keys: hashes of a page's content and of how it is read.
 
-    A page of a file below the folder `output` is left out if `earlier`, names of results below it, has that file.
-    Raises `UsageError` for another one: a result might replace it.
+    A page from a file inside `output` is left out if the file is in `earlier`, the names of its results. Any other file
+    there raises `UsageError`, because a result might replace it.
     """
     digests: dict[Any, str] = {}
     inside = output.resolve() if output is not None else None
@@ -167,7 +167,7 @@ def tasks(
         source = page.source
         where = (source.path, source.url, source.entry, source.member, id(source.data))
         if where not in digests:
-            digests.clear()  # pages of one document follow each other
+            digests.clear()  # the pages of a document are consecutive
             if inside is not None and source.path is not None and source.path.resolve().is_relative_to(inside):
                 if source.path.resolve().relative_to(inside).as_posix() in earlier:
                     continue
@@ -178,17 +178,17 @@ def tasks(
 
 
 def _digest(page: PageReference) -> str:
-    if page.source.url is not None:  # fetched once, when it is read: its address stands for it
+    if page.source.url is not None:  # fetched only once, when it is read, so its address identifies it
         return page.source.url
     try:
         opened = page.source.opened
         return sha256(opened) if isinstance(opened, Path) else hashlib.sha256(opened).hexdigest()
     except (TextRecognizerError, OSError, ValueError):
-        return ""  # reading it says what is wrong
+        return ""  # reading the page will report what is wrong
 
 
 def kept_page(key: str) -> str:
-    """The file of a page that is read, below the output folder; `key` of its record."""
+    """The file of a page already read, relative to the output folder; `key` comes from its record."""
     return f"{PAGES}/{key[:2]}/{key}.json"
 
 
@@ -197,7 +197,7 @@ def _kept_picture(key: str) -> str:
 
 
 def read_page(task: Task, reader: Reader, options: Options, place: Place) -> dict[str, Any]:
-    """Read one page and write its files; the record for the journal. Raises whatever reading and writing raise."""
+    """Read a page, write its files, return the record for the journal. Raises whatever reading and writing raise."""
     start, reference = time.monotonic(), task.page
     page, image = reader.read_reference(
         reference, options.mode, language=options.language, embedded_text=options.embedded_text
@@ -207,7 +207,7 @@ def read_page(task: Task, reader: Reader, options: Options, place: Place) -> dic
         kept = kept_page(task.key)
         place.write(kept, formats.get_format("json").write(page, reference.name))
         if reference.source.url is not None and task.of_document and options.pictured and image is not None:
-            place.write(_kept_picture(task.key), reference.picture(image).data)  # not fetched again for the document
+            place.write(_kept_picture(task.key), reference.picture(image).data)  # so as not to fetch it again
         files = [kept] if task.of_document else []
     if not task.of_document:
         for name in options.formats:
@@ -226,7 +226,7 @@ def read_page(task: Task, reader: Reader, options: Options, place: Place) -> dic
 
 
 def _file(page: PageReference, name: str, suffix: str) -> PurePosixPath:
-    """The file of a document in format `name`: a batch.pdf does not become the journal, batch.jsonl."""
+    """The file of a document in format `name`. It never collides with the journal, batch.jsonl."""
     file = page.whole.with_name(page.whole.name + suffix)
     if file.as_posix() in (JOURNAL, ERRORS, f"{TABLE}.jsonl"):
         return page.whole.with_name(f"{page.whole.name}.{name}{suffix}")
@@ -234,7 +234,7 @@ def _file(page: PageReference, name: str, suffix: str) -> PurePosixPath:
 
 
 def put_together(task: Task, options: Options, place: Place) -> dict[str, Any]:
-    """Write the document of pages that are read; the record for the journal. Raises whatever writing raises."""
+    """Assemble a document from its pages, and return the record for the journal. Raises whatever writing raises."""
     first, count = task.page, len(task.parts)
     files: list[str] = []
     with ExitStack() as writers:
@@ -242,7 +242,7 @@ def put_together(task: Task, options: Options, place: Place) -> dict[str, Any]:
         for part in task.parts:
             kept = place.read(kept_page(part.key))
             if kept is None:
-                continue  # it could not be read: its own record says why
+                continue  # it could not be read, and its own record says why
             page = from_dict(json.loads(kept))
             if not open_writers:
                 about = about_document(
