@@ -1,11 +1,11 @@
-"""Formats in which a page can be written. A new format is one file with a `FORMAT`, and its name in `_HOMES`."""
+"""Output formats for pages. A new format is one file with a `FORMAT`, and its name in `_HOMES`."""
 
 from importlib import import_module
 from typing import cast
 
 from text_recognizer.formats.format import About, Format, Sheet, Writer
 
-# Imported when used.
+# Imported on first use.
 _HOMES = {
     "text": "text",
     "json": "json_lines",

@@ -1,8 +1,8 @@
-"""ALTO 4.3, the Library of Congress's XML of a page's layout and text, for eScriptorium, kraken and libraries.
+"""ALTO 4.3, the Library of Congress's XML format for a page's layout and text, for eScriptorium, kraken and libraries.
 
-Confidences are the Strings' WC and the Page's PC; ALTO has no place for other readings of a whole line. Tags tell the
-kind of a block, the script of a line, and the words that are struck out: those are empty Strings, since all Strings of
-a line are its text, and what was read is their ALTERNATIVE.
+Confidences are in the Strings' WC and the Page's PC; ALTO has no place for alternative readings of a whole line. Tags
+mark the kind of a block, the script of a line, and struck-out words. A struck-out word is an empty String with its text
+as ALTERNATIVE, because the Strings of a line make up its text.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SCHEMA = "http://www.loc.gov/standards/alto/v4/alto-4-3.xsd"
 
 
 def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """The page as TextBlocks of lines in reading order, tagged with their kinds; columns and tables contain others."""
+    """The page as TextBlocks in reading order, tagged with their kinds; columns and tables contain other blocks."""
     root = ET.Element(
         "alto",
         {
@@ -121,7 +121,7 @@ def _box(points: Pixels) -> dict[str, object]:
 
 
 def _points(points: Pixels) -> str:
-    # Only blanks, although the standard also allows "x,y": kraken and eScriptorium read and write them.
+    # Separated by blanks, as kraken and eScriptorium read and write them, although the standard also allows "x,y".
     return " ".join(f"{x} {y}" for x, y in points)
 
 

@@ -1,4 +1,4 @@
-"""Blocks of a page as formats need them: blocks that cover all lines, their positions, and the columns of a table."""
+"""The blocks of a page for the formats: blocks that cover all lines, their positions, and the columns of a table."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator, Sequence
 from text_recognizer.formats.shapes import Pixels, outline
 from text_recognizer.page import Block, Page, Point
 
-REACH = 40  # columns that a cell may lie behind the one before it; each is looked at
+REACH = 40  # most columns from a cell to the next one; each is tried
 
 
 def blocks_of(page: Page) -> tuple[Block, ...]:
-    """The blocks of a page: a single paragraph if blocks were not looked for, none if the page is blank."""
+    """The blocks of a page: a single paragraph if blocks were not detected, none if the page is blank."""
     if page.blocks or not page.lines:
         return page.blocks
     return (Block(kind="paragraph", start=0, stop=len(page.lines)),)
 
 
 def leaves(blocks: Sequence[Block]) -> Iterator[Block]:
-    """The innermost blocks: those that hold lines."""
+    """The innermost blocks, which contain the lines."""
     for block in blocks:
         if block.blocks:
             yield from leaves(block.blocks)
@@ -32,9 +32,9 @@ def corners_of(block: Block, page: Page) -> Pixels:
 
 
 def grid(table: Block, page: Page) -> list[list[int | None]]:
-    """The rows of a table, all of one length: the number of the line in each cell, None where it is empty.
+    """The rows of a table, all of the same length: the line number in each cell, None for an empty cell.
 
-    A column is where cells of the fullest rows stand; each other cell belongs to the one that it is nearest to.
+    The cells of the fullest rows define the columns; each other cell belongs to the nearest column.
     """
     rows = [range(row.start, row.stop) for row in table.blocks]
     along = _ALONG[page.orientation]
@@ -53,7 +53,7 @@ def grid(table: Block, page: Page) -> list[list[int | None]]:
         cells: list[int | None] = [None] * widest
         at = 0
         for k, n in enumerate(row):
-            span, last = spans[n], widest - (len(row) - k)  # the cells that follow need room
+            span, last = spans[n], widest - (len(row) - k)  # leave room for the cells that follow
             within = range(at, min(last, at + REACH) + 1)
             at = min(within, key=lambda c: _distance(span, columns[c]))
             cells[at] = n
@@ -63,7 +63,7 @@ def grid(table: Block, page: Page) -> list[list[int | None]]:
 
 
 def cells_of(page: Page) -> int:
-    """Cells of the largest table of a page, the empty ones that `grid` adds included."""
+    """The number of cells in the largest table of a page, including the empty cells that `grid` adds."""
     tables = (block for block in _all(page.blocks) if block.kind == "table" and block.blocks)
     return max((len(t.blocks) * max(row.stop - row.start for row in t.blocks) for t in tables), default=0)
 
@@ -75,7 +75,7 @@ def _all(blocks: Sequence[Block]) -> Iterator[Block]:
 
 
 def _distance(cell: Point, column: Point) -> float:
-    """How far apart two spans begin, end or have their middles, whichever is least: cells stand left, right or amid."""
+    """The least distance between the starts, the ends or the middles of two spans: cells may be aligned in any way."""
     return min(abs(cell[0] - column[0]), abs(cell[1] - column[1]), abs(sum(cell) - sum(column)) / 2)
 
 
@@ -84,6 +84,6 @@ _ALONG = {0: (1, 0), 90: (0, -1), 180: (-1, 0), 270: (0, 1)}
 
 
 def _span(points: Pixels, along: tuple[int, int]) -> Point:
-    """From where to where a line runs along the direction of the page's lines."""
+    """The start and end of a line along the direction of the page's lines."""
     places = [x * along[0] + y * along[1] for x, y in points]
     return min(places), max(places)

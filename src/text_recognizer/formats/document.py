@@ -1,4 +1,4 @@
-"""Documents of many pages, written page by page to a stream or to files."""
+"""Multi-page documents, written page by page to a stream or to files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from text_recognizer.formats.format import About, Format, Sheet, Writer
 from text_recognizer.page import Page, Picture
 
 FOLDERS = ("alto", "page")
-"""Formats with a file for each page, and METS for the whole."""
+"""Formats with a file for each page, and METS for the whole document."""
 
 
 def open_document(name: str, out: BinaryIO, about: About = About()) -> Writer:  # noqa: B008, it is frozen
-    """A writer of format `name` to `out`; a ZIP for those of `FOLDERS`."""
+    """A writer of format `name` to `out`; for the formats in `FOLDERS` it writes a ZIP."""
     match name:
         case "text":
             return several.Following(name, b"\f", out)
@@ -39,19 +39,19 @@ def open_document(name: str, out: BinaryIO, about: About = About()) -> Writer:  
             return several.Hocr(out, about)
         case "alto" | "page":
             return several.Archive(name, out, about)
-    # Formats that are documents themselves.
+    # Formats with their own multi-page documents.
     return cast(Writer, import_module(f"{__package__}.{name}").open_document(out, about))
 
 
 def document_suffix(chosen: Format) -> str:
-    """The file suffix of a document of several pages."""
+    """The file suffix of a multi-page document."""
     return {"json": ".jsonl", "alto": ".mets.xml", "page": ".mets.xml"}.get(chosen.name, chosen.suffix)
 
 
 def ending(name: str, names: Iterable[str], pages: int) -> str:
     """The file suffix of format `name` among files of all formats in `names`.
 
-    ALTO and PAGE both use .xml, so together their suffixes have the format's name.
+    ALTO and PAGE both use .xml, so if both are written, their suffixes include the format's name.
     """
 
     def of(other: str) -> str:
@@ -62,15 +62,15 @@ def ending(name: str, names: Iterable[str], pages: int) -> str:
 
 
 def document_type(chosen: Format) -> str:
-    """The media type of what `open_document` writes."""
+    """The media type of the output of `open_document`."""
     special = {"json": "application/x-ndjson", "alto": "application/zip", "page": "application/zip"}
     return special.get(chosen.name, chosen.media_type)
 
 
 class DocumentFile:
-    """A document that becomes the file `path` when it is closed; until then an earlier file stays.
+    """A document that becomes the file `path` when it is closed; an earlier file stays until then.
 
-    Use it in `with`; an exception removes the unfinished file. Page files of `FOLDERS` are written beside `path`.
+    Use it in `with`; an exception removes the unfinished file. Page files of `FOLDERS` are written next to `path`.
     Raises `OutputFailed`.
     """
 
@@ -97,7 +97,7 @@ class DocumentFile:
             self._writer.add(sheet)
 
     def close(self) -> None:
-        """Write the end, and move the file to its path."""
+        """Write the end of the document, and move the file to its path."""
         with _refusing(self.path):
             self._writer.close()
             if self._fresh is not None:
@@ -127,14 +127,14 @@ class DocumentFile:
 def write_document(
     pages: Iterable[Page | Sheet], path: Path | str, name: str | None = None, about: About | None = None
 ) -> None:
-    """Write many pages into the document `path`. Only one page at a time is in memory.
+    """Write many pages into the document `path`, with only one page in memory at a time.
 
     Args:
-        pages: `Page` or `Sheet` objects. A PDF needs sheets with pictures, or with page numbers of `about.original`.
-        name: one of `formats.NAMES`; by default the format of the ending of `path`.
+        pages: `Page` or `Sheet` objects. A PDF needs sheets with pictures, or with page numbers in `about.original`.
+        name: one of `formats.NAMES`; by default the format for the suffix of `path`.
         about: metadata of the document.
 
-    Raises `UsageError` for an unknown ending, `OutputFailed`, and ValueError if a picture for a PDF is missing.
+    Raises `UsageError` for an unknown suffix, `OutputFailed`, and ValueError if a picture for a PDF is missing.
     """
     path = Path(path)
     with DocumentFile(name or format_of(path), path, about or About(title=path.stem)) as document:
@@ -143,7 +143,7 @@ def write_document(
 
 
 def save_page(page: Page, path: Path, name: str | None, picture: Picture | None, source: str) -> None:
-    """`Page.save`."""
+    """Implements `Page.save`."""
     write_file(path, get_format(name or format_of(path)).write(page, source, picture))
 
 
@@ -155,7 +155,7 @@ def write_file(path: Path, document: bytes) -> None:
 
 def format_of(path: Path) -> str:
     """The name of the format with the suffix of `path`. Raises `UsageError` for an unknown one."""
-    # .xml means ALTO, which comes before PAGE.
+    # .xml means ALTO, because ALTO comes before PAGE in NAMES.
     endings = {get_format(name).suffix: name for name in reversed(NAMES)} | {".jsonl": "json"}
     for ending in sorted(endings, key=len, reverse=True):
         if path.name.lower().endswith(ending):
@@ -175,7 +175,7 @@ def _put(path: Path, data: bytes) -> None:
 
 
 def _beside(path: Path) -> Path:
-    """Where the file `path` is written until it is complete."""
+    """The temporary path of the file `path` until it is complete."""
     if not _is_device(path):
         return path.with_name(f".{path.name}.{os.getpid()}")
     number, name = mkstemp()
@@ -184,7 +184,7 @@ def _beside(path: Path) -> Path:
 
 
 def _settle(fresh: Path, path: Path) -> None:
-    """Make the complete file `fresh` the file `path`."""
+    """Move the complete file `fresh` to `path`."""
     if _is_device(path):
         with fresh.open("rb") as whole, path.open("wb") as device:
             shutil.copyfileobj(whole, device)
@@ -194,18 +194,18 @@ def _settle(fresh: Path, path: Path) -> None:
 
 
 def _is_device(path: Path) -> bool:
-    """Whether `path` is a pipe or a device, such as /dev/null: it takes the bytes, and must not become a file."""
+    """Whether `path` is a pipe or a device, such as /dev/null, which must be written to and not replaced."""
     try:
         mode = path.stat().st_mode
     except OSError:
         return False
-    # /dev/stdout may be a file, but must stay a link.
+    # /dev/stdout may point to a file, but must stay a link.
     return not (S_ISREG(mode) or S_ISDIR(mode)) or (path.is_symlink() and path.is_relative_to("/dev"))
 
 
 @contextmanager
 def _refusing(path: Path) -> Iterator[None]:
-    """Turn errors of the disk into `OutputFailed`."""
+    """Turn disk errors into `OutputFailed`."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Word: headings, paragraphs with their line breaks, and tables; each page on a page of its own."""
+"""Word: headings, paragraphs with their line breaks, and tables; each page begins on a new page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_PROPERTY = 255
 
 
 class DocxWriter:
-    """A document of many pages. The text of all of them is in memory, some kilobytes a page."""
+    """A document of many pages. The text of all pages is in memory, a few kilobytes for each."""
 
     def __init__(self, out: BinaryIO, about: About) -> None:
         self._out, self._count = out, 0
@@ -51,7 +51,7 @@ class DocxWriter:
             elif block.kind == "row":
                 self._document.add_paragraph(" ".join(texts))
             else:
-                # What is written as one paragraph stays one; a line break is where the paper has one.
+                # A paragraph on the paper stays one paragraph, with the paper's line breaks.
                 run = self._document.add_paragraph().add_run()
                 for number, text in enumerate(texts):
                     if number:

@@ -13,7 +13,7 @@ from text_recognizer.page import Area, Page, Picture
 
 
 class Write(Protocol):
-    """From a page to the document. `source` is the image's name, for formats that mention it."""
+    """Writes a page as a document. `source` is the image's name, for formats that mention it."""
 
     def __call__(self, page: Page, source: str = "", picture: Picture | None = None) -> bytes: ...
 
@@ -22,8 +22,8 @@ class Write(Protocol):
 class Sheet:
     """A page to be written into a document of several pages.
 
-    `source` is the name of the image, `picture` its picture, for formats that show it. `number` is the page number in
-    the source document, from 1. `printed` are the areas, in pixels, of text that the page of a PDF shows itself.
+    `source` is the name of the image, and `picture` its picture, for formats that show it. `number` is the page number
+    in the source document, from 1. `printed` has the areas, in pixels, of text that the PDF page itself shows.
     """
 
     page: Page
@@ -35,10 +35,10 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """Metadata of a document, and the PDF that it is made from.
+    """Metadata of a document, and the PDF that it is based on.
 
-    `language`: a BCP 47 tag, or "" if unknown. `original`: a PDF (path or bytes) to whose pages the text is added;
-    `password` opens it.
+    `language`: a BCP 47 tag, or "" if unknown. `original`: a PDF (path or bytes) that receives the text; `password`
+    opens it.
     """
 
     title: str = ""
@@ -48,7 +48,7 @@ class About:
 
 
 class Writer(Protocol):
-    """Writes the pages of a document one after the other; only the current one is in memory."""
+    """Writes the pages of a document one by one; only the current page is in memory."""
 
     def add(self, sheet: Sheet) -> None:
         """Write the next page."""
@@ -58,7 +58,7 @@ class Writer(Protocol):
 
 
 def write_alone(open_writer: Callable[[BinaryIO, About], Writer], sheet: Sheet) -> bytes:
-    """A document of one page, titled by its source. Raises as the writer's `add` does."""
+    """A single-page document, with its source as the title. Raises as the writer's `add` does."""
     written = BytesIO()
     writer = open_writer(written, About(title=file_name(sheet.source)))
     writer.add(sheet)
@@ -71,8 +71,8 @@ class Format:
     """A format in which a page can be written.
 
     `needs_picture`: `write` also needs the picture. `heads_several`: several documents in one stream need headings to
-    be distinguished. `opening`: the beginning of each document, which a stream of several has only once. `is_binary`:
-    the output is not text. `stands_alone`: each document needs a file of its own.
+    tell them apart. `opening`: the beginning of each document, which a stream of several documents has only once.
+    `is_binary`: the output is not text. `stands_alone`: each document needs its own file.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""hOCR 1.2, text in HTML with positions in `title`, as Tesseract writes it, for OCRmyPDF, gImageReader and others.
+"""hOCR 1.2: HTML with positions in `title`, like Tesseract's, for OCRmyPDF, gImageReader and others.
 
-Other readings of a line are left out: programs that know only the main classes would show them as additional text. The
-script of a line is its attribute `data-script`; words that are struck out are `del` elements, and no `ocrx_word`.
+Alternative readings of a line are left out: programs that only know the main classes would show them as more text. The
+script of a line is in its attribute `data-script`; struck-out words are `del` elements and not `ocrx_word`.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from text_recognizer.page import Block, Line, Page, Picture
 from text_recognizer.version import __version__
 
 STEEP = 45.0
-"""Degrees from which on a line has `textangle`: a slope cannot describe a vertical line."""
+"""Degrees; steeper lines have a `textangle`, because a slope cannot describe a vertical line."""
 
 _FLOATS = {"table": "ocr_table", "margin": "ocr_textfloat"}
-"""What stands beside the flow of text; everything else is areas of it."""
+"""Blocks outside the flow of text; all other blocks are areas of the flow."""
 
 _DOCTYPE = (
     b'<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN"'
     b' "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">\n'
 )
-# Characters that end a name in quotes, or a property.
+# Characters that would end a quoted name or a property.
 _IN_QUOTES = str.maketrans({'"': "%22", ";": "%3B", "%": "%25", "\\": "%5C", "\n": "%0A", "\r": "%0D", "\t": "%09"})
 
 
 def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """The page as areas of paragraphs in reading order, none where it is blank; a row of a table is a paragraph."""
+    """The page as areas of paragraphs in reading order; none if it is blank. A row of a table is a paragraph."""
     root = ET.Element("html", {"xmlns": "http://www.w3.org/1999/xhtml"})
     head = markup.add(root, "head")
     markup.add(head, "title", text=file_name(source))
@@ -55,7 +55,7 @@ def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes
     area: ET.Element | None = None
     for block in blocks:
         kind = _FLOATS.get(block.kind, "ocr_carea")
-        # Paragraphs that follow each other on a page without columns share an area.
+        # Consecutive paragraphs on a page without columns share an area.
         if area is None or block.blocks or kind != "ocr_carea" or area.get("class") != "ocr_carea":
             area = _area(sheet, kind, corners_of(block, page), counts)
         for paragraph in leaves([block]):
@@ -100,7 +100,7 @@ def _line(paragraph: ET.Element, line: Line, number: int, page: Page) -> None:
 
 
 def _direction(baseline: Pixels, shape: Pixels) -> list[str]:
-    """Slope of the baseline and its height over the lower left corner of the box, or the angle of a steep line."""
+    """The slope of the baseline and its height above the lower left corner of the box; for a steep line, its angle."""
     if len(baseline) < 2 or baseline[0] == baseline[-1]:
         return []
     (x0, y0), (x1, y1) = baseline[0], baseline[-1]
@@ -109,7 +109,7 @@ def _direction(baseline: Pixels, shape: Pixels) -> list[str]:
         return [f"textangle {angle % 360:.1f}"]
     left, _, _, bottom = box(shape)
     slope = (y1 - y0) / (x1 - x0)
-    # The polynomial that hOCR requires: the straight line through the middle of the baseline along its chord.
+    # hOCR requires a polynomial: the straight line through the middle of the baseline, parallel to its chord.
     middle_x = sum(x for x, _ in baseline) / len(baseline)
     middle_y = sum(y for _, y in baseline) / len(baseline)
     return [f"baseline {slope:.4f} {middle_y + slope * (left - middle_x) - bottom:.1f}"]

@@ -1,4 +1,4 @@
-"""JSON: one object on one line for each page, so several pages are JSON Lines. Schema in docs/cli.md."""
+"""JSON: one object on one line for each page, so several pages make JSON Lines. The schema is in docs/cli.md."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from text_recognizer.formats.format import Format
 from text_recognizer.page import Block, BlockKind, Line, Page, Picture, Point, Polygon, Script, Word
 
 VERSION = 1
-"""Raised when a field changes its meaning or is removed; new fields may be added at any time."""
+"""Raised when a field changes its meaning or is removed. New fields may be added at any time."""
 
 
 def to_dict(page: Page, source: str = "") -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _word_to_dict(word: Word) -> dict[str, Any]:
 
 
 def from_dict(answer: dict[str, Any]) -> Page:
-    """The page that `to_dict` wrote. Raises KeyError, TypeError or ValueError for another kind of object."""
+    """The page from the result of `to_dict`. Raises KeyError, TypeError or ValueError for any other object."""
     lines = tuple(line_from_dict(line) for line in answer["lines"])
     return Page(
         width=int(answer["width"]),
@@ -67,7 +67,7 @@ def from_dict(answer: dict[str, Any]) -> Page:
 
 
 def _blocks(answers: Iterable[dict[str, Any]], start: int, stop: int) -> tuple[Block, ...] | None:
-    """The blocks of lines `start` to `stop`; None where they are not those, since somebody took lines out or in."""
+    """The blocks of lines `start` to `stop`; None if they do not fit, because somebody added or removed lines."""
     found = []
     at = start
     for answer in answers:
@@ -81,7 +81,7 @@ def _blocks(answers: Iterable[dict[str, Any]], start: int, stop: int) -> tuple[B
 
 
 def line_from_dict(answer: dict[str, Any]) -> Line:
-    """The line that `line_to_dict` wrote. Raises as `from_dict` does."""
+    """The line from the result of `line_to_dict`. Raises as `from_dict` does."""
 
     def words(answers: Iterable[dict[str, Any]]) -> tuple[Word, ...]:
         return tuple(
@@ -105,13 +105,13 @@ def line_from_dict(answer: dict[str, Any]) -> Line:
 def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
     """`to_dict` as one line of UTF-8."""
     written = json.dumps(to_dict(page, source), ensure_ascii=False, allow_nan=False) + "\n"
-    # A file name may hold bytes that are not UTF-8; Python has them as surrogates, which JSON can only escape.
+    # A file name may contain bytes that are not UTF-8. Python represents them as surrogates, which JSON must escape.
     return written.encode(errors="backslashreplace")
 
 
 def points(places: Iterable[Point]) -> list[list[float]]:
     """Points as in `to_dict`."""
-    # A page has thousands of them, and rounding to a whole number is four times as fast as to a digit.
+    # A page has thousands of points, and rounding to whole numbers is four times as fast as rounding to one decimal.
     return [[round(10.0 * x) / 10, round(10.0 * y) / 10] for x, y in places]
 
 

@@ -9,7 +9,7 @@ from text_recognizer.formats.blocks import blocks_of, grid
 from text_recognizer.formats.format import Format
 from text_recognizer.page import Block, Page, Picture
 
-_MARKS = re.compile(r"([\\`*_\[\]<>|#~])")  # that mean something wherever they stand
+_MARKS = re.compile(r"([\\`*_\[\]<>|#~])")  # characters with a meaning anywhere
 _BULLET = re.compile(r"[-–—•·*○●▪■→⇒↳>+]\s+")
 _BOX = re.compile(r"([□☐☑☒✓✔])\s+")
 _NUMBER = re.compile(r"\(?(\d{1,3})[.)]\s+")
@@ -18,7 +18,7 @@ _CONFUSED = re.compile(r"(\d*)(?=[.)]|[-+=])")  # at the start of a line: a list
 
 
 def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """The page's blocks with blank lines between them, nothing where it is blank."""
+    """The page's blocks with blank lines between them; nothing for a blank page."""
     parts = _parts(blocks_of(page), page)
     return ("\n\n".join(parts) + "\n").encode(errors="replace") if parts else b""
 
@@ -50,7 +50,7 @@ def _parts(blocks: Sequence[Block], page: Page) -> list[str]:
 
 
 def _paragraph(texts: Sequence[str]) -> str:
-    """Lines with the breaks that they have on the paper; items of lists as such, and what goes on under them."""
+    """Lines with the paper's line breaks; list items become items, with their continuation lines below them."""
     out: list[str] = []
     in_list = False
     for text in texts:
@@ -61,7 +61,7 @@ def _paragraph(texts: Sequence[str]) -> str:
 
 
 def _item(text: str) -> str | None:
-    """The line as the item of a list; None if it is none."""
+    """The line as a list item; None if it is not one."""
     if found := _BOX.match(text):
         return f"- [{'x' if found[1] in '☑☒✓✔' else ' '}] {_escaped(text[found.end() :])}"
     if found := _BULLET.match(text):
@@ -74,7 +74,7 @@ def _item(text: str) -> str | None:
 
 
 def _line(text: str) -> str:
-    """A line of prose: what begins like a list or a rule without being one is escaped."""
+    """A line of prose. A beginning that looks like a list or a rule is escaped."""
     plain = _escaped(text)
     found = _CONFUSED.match(plain)
     return plain if found is None else f"{found[1]}\\{plain[found.end(1) :]}"
@@ -89,13 +89,13 @@ def _cell(page: Page, number: int | None) -> str:
 
 
 def _form(rows: Sequence[Block], page: Page) -> str:
-    """Labels and values, a line each."""
+    """Labels and values, one pair a line."""
     texts = [" ".join(line.text for line in page.lines[row.start : row.stop]) for row in rows]
     return "\\\n".join(_line(text) for text in texts)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row is its head, which the notation asks for."""
+    """A table with its first row as the head, which the notation requires."""
     head, *body = (f"| {' | '.join(cells)} |" for cells in rows)
     return "\n".join([head, f"|{' --- |' * len(rows[0])}", *body])
 

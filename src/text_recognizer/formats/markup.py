@@ -1,4 +1,4 @@
-"""Shared by the XML formats: text that XML can hold, and documents in one namespace."""
+"""Shared by the XML formats: text that is valid in XML, and documents with one namespace."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def clean(text: str) -> str:
-    """`text` with a replacement character for each one that XML 1.0 forbids: control characters and surrogates."""
+    """Replace each character that XML 1.0 forbids: control characters and surrogates."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def add(
     parent: ET.Element, tag: str, attributes: Mapping[str, object] | None = None, text: str | None = None
 ) -> ET.Element:
-    """A new last child of `parent`; attributes that are None are left out."""
+    """Append a new child to `parent`; attributes that are None are left out."""
     known = {name: clean(str(value)) for name, value in (attributes or {}).items() if value is not None}
     child = ET.SubElement(parent, tag, known)
     if text is not None:
@@ -26,7 +26,7 @@ def add(
 
 
 def document(root: ET.Element, head: bytes = b"") -> bytes:
-    """The whole file, in UTF-8; `head` goes between the declaration and the root element."""
+    """The whole file in UTF-8; `head` goes between the declaration and the root element."""
     ET.indent(root)
     content = ET.tostring(root, encoding="unicode").encode()
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + head + content + b"\n"

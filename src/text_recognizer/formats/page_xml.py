@@ -1,7 +1,7 @@
-"""PAGE XML of 2019-07-15, PRImA's format of layout and text, for Transkribus, eScriptorium and OCR-D.
+"""PAGE XML (2019-07-15), PRImA's format for layout and text, for Transkribus, eScriptorium and OCR-D.
 
-Other readings of a line are its further TextEquivs, in the order of their `index`. Struck-out words are Words with the
-style of that name, and are not in the line's TextEquiv.
+Alternative readings of a line are further TextEquivs, in the order of their `index`. Struck-out words are Words with
+the style of that name; the line's TextEquiv leaves them out.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from text_recognizer.page import Block, Line, Page, Picture
 from text_recognizer.version import __version__
 
 KINDS = {"paragraph": "paragraph", "heading": "heading", "margin": "marginalia", "row": "other"}
-"""The standard's types of text regions."""
+"""The standard's region types for our kinds of blocks."""
 
 PRODUCTION = {"printed": "printed", "handwritten": "handwritten-cursive"}
-"""The standard's productions; it has no name for handwriting of any kind."""
+"""The standard's productions for our scripts; it has no name for handwriting in general."""
 
 NAMESPACE = "http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15"
 
 
 def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """The page as regions in reading order, none where it is blank; columns are groups of that order."""
+    """The page as regions in reading order, none if it is blank; columns are groups in that order."""
     root = ET.Element(
         "PcGts",
         {
@@ -69,7 +69,7 @@ def _regions(sheet: ET.Element, order: ET.Element, blocks: Sequence[Block], page
 
 
 def _table(sheet: ET.Element, table: Block, page: Page, name: str, index: int) -> None:
-    """A region with one for each of its cells."""
+    """A table region with a region for each cell."""
     rows = grid(table, page)
     size = {"rows": len(rows), "columns": len(rows[0])}
     region = markup.add(sheet, "TableRegion", {"id": name, "custom": _custom(index, table), **size})
@@ -94,13 +94,13 @@ def _text_region(
 
 
 def _custom(index: int, block: Block) -> str:
-    # Where Transkribus keeps the order, and the kinds for which the standard has no type.
+    # Transkribus stores the order here, and the kinds for which the standard has no type.
     return f"readingOrder {{index:{index};}} structure {{type:{block.kind};}}"
 
 
 def _line(region: ET.Element, line: Line, number: int, index: int, page: Page) -> None:
     name = f"line{number + 1}"
-    # Transkribus keeps the order of lines in `custom`.
+    # Transkribus stores the order of lines in `custom`.
     production = PRODUCTION.get(line.script or "")
     about = {"id": name, "production": production, "custom": f"readingOrder {{index:{index};}}"}
     element = markup.add(region, "TextLine", about)

@@ -1,4 +1,4 @@
-"""Searchable PDF: the picture of each page, and over it each word as invisible text at its position.
+"""Searchable PDF: the picture of each page, with each word as invisible text at its position.
 
 Documents made of pictures are PDF/A-2b. A page that is rotated by 90 or 180 degrees is shown upright.
 """
@@ -13,13 +13,13 @@ from text_recognizer.formats.format import About, Format, Sheet, Writer, write_a
 from text_recognizer.page import Page, Picture
 
 A4 = 297 / 25.4 * 72
-"""Points of the longer side where the size of the paper is unknown."""
+"""Points of the longer side if the size of the paper is unknown."""
 
 LONGEST = 14_400
-"""Largest side of a PDF's page, points."""
+"""Largest side of a PDF page, in points."""
 
-# EXIF's orientation: from the unit square in which PDF draws a picture (u right, v up) to the upright page's, as
-# (a, b, c, d, e, f) of x = a·u + c·v + e, y = b·u + d·v + f.
+# For each EXIF orientation, the map from the unit square in which PDF draws a picture (u right, v up) to the square of
+# the upright page, as (a, b, c, d, e, f) in x = a·u + c·v + e, y = b·u + d·v + f.
 _UPRIGHT = {
     1: (1, 0, 0, 1, 0, 0),
     2: (-1, 0, 0, 1, 1, 0),
@@ -33,7 +33,7 @@ _UPRIGHT = {
 
 
 def write(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """A document of one page, as large as the paper if `picture` has a `dpi`, else with A4's longer side.
+    """A single-page document, as large as the paper if `picture` has a `dpi`, else with A4's longer side.
 
     Raises ValueError without `picture`.
     """
@@ -97,16 +97,16 @@ class PictureWriter:
 
 
 def open_document(out: BinaryIO, about: About) -> Writer:
-    """The pages of `about.original` with their text, or a document of the pages' pictures."""
+    """Add the text to the pages of `about.original`, or write a document of the pages' pictures."""
     if about.original is not None:
-        from text_recognizer.formats.pdf_layer import LayerWriter  # late: images need none of it
+        from text_recognizer.formats.pdf_layer import LayerWriter  # imported late: pictures do not need it
 
         return LayerWriter(out, about)
     return PictureWriter(out, about)
 
 
 def _add_image(file: pdf_file.PdfFile, picture: Picture) -> int:
-    """Write a JPEG or PNG with its pixels untouched. Raises ValueError for another kind."""
+    """Write a JPEG or PNG with its pixels untouched. Raises ValueError for any other kind."""
     data = picture.data
     if data[:2] == b"\xff\xd8":
         if (size := picture.jpeg_size()) is None:

@@ -1,4 +1,4 @@
-"""A PDF written object by object, so that a document of any length needs the memory of one page."""
+"""A PDF written object by object, so that a document of any length only needs memory for one page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PdfFile:
         self._put(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
 
     def reserve(self) -> int:
-        """The number of an object that will be written later."""
+        """Reserve the number of an object that will be written later."""
         self._places.append(0)
         return len(self._places) - 1
 
@@ -35,7 +35,7 @@ class PdfFile:
         return self._object(value.encode("latin-1"), number)
 
     def add_stream(self, entries: str, data: bytes, *, compress: bool = True) -> int:
-        """Write a stream; `entries` are those of its dictionary beside its length."""
+        """Write a stream; `entries` are its dictionary entries apart from the length."""
         if compress:
             data, entries = zlib.compress(data), f"{entries} /Filter /FlateDecode"
         head = f"<< {entries} /Length {len(data)} >>\nstream\n".encode("latin-1")
@@ -66,7 +66,7 @@ class PdfFile:
 
 
 def add_font(file: PdfFile) -> int:
-    """Write the font of unseen text; returns its number."""
+    """Write the font of the invisible text; returns its number."""
     data = pdf_text.font_file()
     program = file.add_stream(f"/Length1 {len(data)}", data)
     top, bottom, width = (round(1000 * share) for share in (pdf_text.ASCENT, pdf_text.DESCENT, pdf_text.WIDTH))
@@ -93,18 +93,18 @@ def srgb() -> bytes:
 
 
 def string(text: str) -> str:
-    """`text` as a string of PDF."""
+    """`text` as a PDF string."""
     return f"<feff{text.encode('utf-16-be', 'replace').hex()}>"
 
 
 def info(about: Mapping[str, str], now: datetime) -> str:
-    """The document's information dictionary; `about` by its names."""
+    """The document information dictionary; `about` uses its names."""
     date = now.strftime("D:%Y%m%d%H%M%S+00'00'")
     return "<< " + "".join(f"/{name} {string(text)} " for name, text in about.items()) + f"/CreationDate ({date}) >>"
 
 
 def xmp(about: Mapping[str, str], now: datetime, language: str = "") -> bytes:
-    """The same as XMP, which names the document as PDF/A-2b."""
+    """The same metadata as XMP, which declares the document as PDF/A-2b."""
     date = now.isoformat(timespec="seconds")
     title, creator = (escape(clean(about.get(name, ""))) for name in ("Title", "Creator"))
     languages = f"<dc:language><rdf:Bag><rdf:li>{escape(language)}</rdf:li></rdf:Bag></dc:language>" if language else ""
@@ -123,5 +123,5 @@ def xmp(about: Mapping[str, str], now: datetime, language: str = "") -> bytes:
 
 
 def now() -> datetime:
-    """This second."""
+    """The current time in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)

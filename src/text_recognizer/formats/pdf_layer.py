@@ -1,7 +1,6 @@
-"""The text of a reading in a PDF that is there already: its pages, bookmarks and metadata stay as they are.
+"""Adds the recognised text to an existing PDF. Its pages, bookmarks and metadata stay as they are.
 
-Unseen text that an earlier program put on a page is replaced. Where a page shows text of its own, lines that repeat it
-are left out.
+Invisible text from an earlier program is replaced. If a page shows text of its own, lines that repeat it are left out.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from text_recognizer.page import Area, Line
 
 _SHOWING = {Operator(name) for name in ("Tj", "TJ", "'", '"')}
 _INVISIBLE = 3
-_DEEPEST = 8  # forms within forms
+_DEEPEST = 8  # levels of forms within forms
 MOST_METADATA = 4 * 2**20  # bytes of XMP; some programs write half a megabyte
-LONGEST_CONTENT = 16 * 2**20  # bytes of a content stream that is searched for unseen text; drawings are longer
+LONGEST_CONTENT = 16 * 2**20  # bytes; longer content streams are drawings and are not searched for invisible text
 _TOLD = ("/Title", "/Author", "/Subject", "/Keywords", "/Creator", "/Producer", "/CreationDate", "/ModDate")
 _FONT = Name("/" + pdf_text.FONT)
 
 
 class LayerWriter:
-    """Adds text to the pages of `about.original`, and writes the whole to `out` when it is closed.
+    """Adds text to the pages of `about.original`, and writes the document to `out` when it is closed.
 
-    Raises pikepdf's `PdfError` where the original is damaged, `PasswordError` where its password is wrong.
+    Raises pikepdf's `PdfError` if the original is damaged, `PasswordError` if its password is wrong.
     """
 
     def __init__(self, out: BinaryIO, about: About) -> None:
@@ -42,7 +41,7 @@ class LayerWriter:
         assert about.original is not None
         self._pdf = _opened(about.original, about.password)
         self._font: Any = None
-        self._forms: dict[tuple[int, int], Any] = {}  # forms without their unseen text, by those that have it
+        self._forms: dict[tuple[int, int], Any] = {}  # from each form to its copy without invisible text
 
     def add(self, sheet: Sheet) -> None:
         page = self._pdf.pages[sheet.number - 1]
@@ -53,7 +52,7 @@ class LayerWriter:
         matrix, width, height = _display(page)
         numbers = " ".join(f"{number:g}" for number in matrix)
         shown = b"q %s cm\n%sQ\n" % (numbers.encode(), pdf_text.operators(read, width, height))
-        # Before the rest: what the page does to the state of graphics, and forgets to undo, moves nothing here.
+        # Before the page's own content, so that graphics state which the page does not restore cannot move this text.
         page.contents_add(self._stream(shown), prepend=True)
         if self._font is None:
             self._font = self._add_font()
@@ -75,7 +74,7 @@ class LayerWriter:
             pdf.save(self._out, encryption=bool(pdf.is_encrypted))
 
     def _lower_level(self) -> None:
-        # Level A of PDF/A asks for a structure that names each text; what was added here has none.
+        # PDF/A level A requires a structure that names each text; the added text has none.
         with self._pdf.open_metadata(set_pikepdf_as_editor=False, update_docinfo=False) as metadata:
             level_a = metadata.pdfa_status.endswith("A")
         if level_a:
@@ -83,7 +82,7 @@ class LayerWriter:
                 metadata["pdfaid:conformance"] = "B"
 
     def _stream(self, data: bytes) -> Any:
-        stream = Stream(self._pdf, zlib.compress(data))  # compressed at once: there may be thousands
+        stream = Stream(self._pdf, zlib.compress(data))  # compressed now, because there may be thousands
         stream.Filter = Name.FlateDecode
         return stream
 
@@ -111,7 +110,7 @@ class LayerWriter:
         )  # fmt: skip
 
     def _remove_unseen(self, page: pikepdf.Page) -> None:
-        """Takes unseen text off the page. What cannot be parsed stays as it is."""
+        """Remove invisible text from the page. Content that cannot be parsed stays as it is."""
         if page.obj.get(Name.Contents) is None:
             return
         kept, forms = self._without_unseen(page, page.obj.get(Name.Resources), 0)
@@ -121,7 +120,7 @@ class LayerWriter:
             _own(_own(page.obj, Name.Resources), Name.XObject).update(forms)
 
     def _without_unseen(self, content: Any, resources: Any, depth: int) -> tuple[bytes | None, dict[str, Any]]:
-        """The content stream without unseen text, None if there is none; and the forms that replace those of it."""
+        """The content stream without invisible text, None if it has none; and the replacements for its forms."""
         try:
             if _length(content) > LONGEST_CONTENT:
                 return None, {}
@@ -146,13 +145,13 @@ class LayerWriter:
         return (pikepdf.unparse_content_stream(kept) if len(kept) < len(instructions) else None), forms
 
     def _form(self, resources: Any, name: str, depth: int) -> Any:
-        """The form `name` without its unseen text; None where it stays as it is, or is a picture."""
+        """The form `name` without invisible text; None if it has none or is a picture."""
         form = resources.get(Name.XObject, {}).get(name) if resources is not None else None
         if form is None or form.get(Name.Subtype) != Name.Form:
             return None
         key = form.objgen
         if key not in self._forms:
-            self._forms[key] = None  # a form that shows itself ends here
+            self._forms[key] = None  # stops at a form that contains itself
             inner = form.get(Name.Resources, resources)
             kept, forms = self._without_unseen(form, inner, depth + 1)
             if kept is not None or forms:
@@ -168,9 +167,9 @@ class LayerWriter:
 
 
 def takes_text(original: Path | bytes, password: str | None, count: int, pdf_a: bool) -> bool:
-    """Whether text can be added to a PDF of `count` pages: it is whole, and says that it is PDF/A where `pdf_a`.
+    """Whether text can be added to a PDF: it opens, has at least `count` pages, and declares PDF/A if `pdf_a`.
 
-    Metadata that unpack to hundreds of times what any have are not opened.
+    Metadata that unpack to more than `MOST_METADATA` are not opened.
     """
     try:
         with _opened(original, password) as pdf:
@@ -193,13 +192,13 @@ def _opened(original: Path | bytes, password: str | None) -> Pdf:
 
 
 def _own(holder: Any, name: Name) -> Any:
-    """The dictionary `name` of `holder`, made its own, since other pages may share it."""
+    """A copy of the dictionary `name`, owned by `holder`, since other pages may share the original."""
     holder[name] = copy.copy(holder[name]) if name in holder else Dictionary()
     return holder[name]
 
 
 def _display(page: pikepdf.Page) -> tuple[tuple[float, ...], float, float]:
-    """The matrix from the page as it is shown, its origin at the lower left, to its own space; width and height."""
+    """The matrix from the displayed page, with its origin at the lower left, to page space; its width and height."""
     media, crop = ([float(number) for number in box] for box in (page.mediabox, page.cropbox))
     left, bottom = max(min(media[0::2]), min(crop[0::2])), max(min(media[1::2]), min(crop[1::2]))
     right, top = min(max(media[0::2]), max(crop[0::2])), min(max(media[1::2]), max(crop[1::2]))
@@ -217,7 +216,7 @@ def _display(page: pikepdf.Page) -> tuple[tuple[float, ...], float, float]:
 
 
 def _length(content: Any) -> int:
-    """Bytes of the content of a page or form, unpacked."""
+    """The unpacked size in bytes of the content of a page or form."""
     if isinstance(content, pikepdf.Page):
         found = content.obj.Contents
         return sum(len(part.read_bytes()) for part in (found if isinstance(found, Array) else [found]))
@@ -225,7 +224,7 @@ def _length(content: Any) -> int:
 
 
 def _repeats(line: Line, printed: Sequence[Area]) -> bool:
-    """Whether most of `line` lies on text that the page shows: points along its middle tell."""
+    """Whether most of `line` lies on text that the page shows, judged by points along its middle."""
     if not printed or not line.polygon:
         return False
     xs, ys = zip(*line.polygon, strict=True)

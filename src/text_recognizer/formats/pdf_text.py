@@ -1,7 +1,7 @@
-"""The invisible text of a PDF: each word at its position, and its font.
+"""The invisible text of a PDF, with each word at its position, and the font of this text.
 
 The text is in reading order. Each word follows its part of the line's baseline and is as wide as on the paper, so a
-viewer highlights what was written.
+viewer highlights the handwriting.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from text_recognizer.page import Line, Page, Point
 FONT = "TextRecognizerUnseen"
 """The name of the font in content streams."""
 
-# One box for every character, made by tools/unseen_font.py: its width, ascent and descent as shares of the size.
+# All characters are the same box, made by tools/unseen_font.py: its width, ascent and descent as shares of the size.
 WIDTH, ASCENT, DESCENT = 0.5, 0.8, -0.2
-# poppler and PDFium take words for one line that are about level. Text that climbs by more than LEVEL of its size is
-# drawn flatter, where no word leaves its place by more than SHIFT of it: a viewer still highlights half of each.
+# poppler and PDFium only take words for one line if they are about level. So text that climbs by more than LEVEL of its
+# size is drawn flatter, if no word moves by more than SHIFT of the size: a viewer still highlights half of each word.
 LEVEL, SHIFT = 0.3, 0.5
 _INVISIBLE = 3  # PDF's text rendering mode
 
 
 @cache
 def font_file() -> bytes:
-    """The TrueType font, whole."""
+    """The complete TrueType font."""
     return Path(__file__).with_name("unseen.ttf").read_bytes()
 
 
 @cache
 def to_unicode() -> bytes:
-    """The CMap from codes to characters: each code is its character's number."""
-    # A range may not go beyond its last byte, and a block holds at most a hundred ranges; half characters are left out.
+    """The CMap from codes to characters: each code is the code point of its character."""
+    # A range must not cross a change of its first byte, and a block has at most a hundred ranges. Surrogates are left
+    # out.
     rows = [row for row in range(256) if not 0xD8 <= row < 0xE0]
     blocks = [rows[start : start + 100] for start in range(0, len(rows), 100)]
     ranges = "".join(
@@ -60,7 +61,7 @@ def glyphs() -> bytes:
 
 
 def operators(page: Page, width: float, height: float) -> bytes:
-    """The text of `page` as a content stream for a sheet of `width` × `height` points, its origin at the lower left."""
+    """The text of `page` as a content stream for a sheet of `width` × `height` points, with its origin lower left."""
     if not page.lines:
         return b""
     scale = width / max(page.width, 1), height / max(page.height, 1)
@@ -69,9 +70,9 @@ def operators(page: Page, width: float, height: float) -> bytes:
 
 
 def _show(line: Line, page: Page, scale: tuple[float, float], height: float) -> str:
-    """Shows the words of a line, in one size and direction: viewers take for one line what has both in common."""
+    """Show the words of a line in one size and direction: viewers treat text that shares both as one line."""
     baseline = _within(line.baseline, page)
-    if len(baseline) < 2 or math.dist(baseline[0], baseline[-1]) < 1:  # below a pixel it has no direction
+    if len(baseline) < 2 or math.dist(baseline[0], baseline[-1]) < 1:  # shorter than a pixel: no direction
         baseline = _foot(_within(line.polygon, page))
     if not baseline:
         return ""
@@ -85,7 +86,7 @@ def _show(line: Line, page: Page, scale: tuple[float, float], height: float) -> 
         along = [_dot(axis, corner) for corner in corners]
         if shown := extractable(word.text):
             places.append((shown, min(along), max(max(along), min(along) + 1)))
-    points = scale[1]  # a pixel in points; across it may differ by what is rounded
+    points = scale[1]  # points per pixel; horizontally it may differ by rounding
     written = [f"/{FONT} {_number(size * points)} Tf\n"]
     for number, (shown, start, end) in enumerate(places):
         x, y = _at(baseline, axis, start)
@@ -93,20 +94,20 @@ def _show(line: Line, page: Page, scale: tuple[float, float], height: float) -> 
         matrix = (axis[0] * ratio, -axis[1], axis[1] * ratio, axis[0])
         place = (x * scale[0], height - y * points)
         written.append(f"{' '.join(map(_number, (*matrix, *place)))} Tm\n{_words(shown, size, end - start)}")
-        if number + 1 < len(places):  # the gap to the next word is marked with the words
+        if number + 1 < len(places):  # include the gap to the next word in the highlight
             written.append(_words(" ", size, max(places[number + 1][1] - end, 0.1 * size)))
     return "".join(written)
 
 
 def _across(baseline: Sequence[Point], polygon: Sequence[Point]) -> float:
-    """How high a line is, across its direction."""
+    """The height of a line, across its direction."""
     axis = _unit(baseline[0], baseline[-1])
     across = [axis[0] * y - axis[1] * x for x, y in polygon or baseline]
     return max(across) - min(across)
 
 
 def _flatter(baseline: list[Point], size: float) -> list[Point]:
-    """`baseline` of text of `size`, pressed nearer to a level line, or to an upright one."""
+    """`baseline` for text of `size`, flattened towards a horizontal or vertical line."""
     (x0, y0), (x1, y1) = baseline[0], baseline[-1]
     side = 1 if abs(x1 - x0) >= abs(y1 - y0) else 0
     heights = [point[side] for point in baseline]
@@ -122,7 +123,7 @@ def _flatter(baseline: list[Point], size: float) -> list[Point]:
 
 
 def _words(text: str, size: float, length: float) -> str:
-    """Shows `text`, stretched to `length`."""
+    """Show `text`, stretched to `length`."""
     return f"{_number(100 * length / (WIDTH * size * len(text)))} Tz\n<{text.encode('utf-16-be').hex()}> Tj\n"
 
 
@@ -131,7 +132,7 @@ def _number(value: float) -> str:
 
 
 def _foot(corners: Sequence[Point]) -> list[Point]:
-    """A level baseline for a polygon without one: as high over its foot as letters hang below the line."""
+    """A level baseline for a polygon without one, above its lower edge by the depth of descenders."""
     if not corners:
         return []
     left, right = min(x for x, _ in corners), max(x for x, _ in corners)
@@ -141,7 +142,7 @@ def _foot(corners: Sequence[Point]) -> list[Point]:
 
 
 def _at(baseline: Sequence[Point], axis: Point, place: float) -> Point:
-    """The point of the baseline, or of its ends made longer, at `place` along `axis`."""
+    """The point of the baseline, or of its extension beyond its ends, at `place` along `axis`."""
     sections = [
         (first, second) for first, second in pairwise(baseline) if _dot(axis, second) - _dot(axis, first) > 1e-6
     ]
@@ -151,7 +152,7 @@ def _at(baseline: Sequence[Point], axis: Point, place: float) -> Point:
 
 
 def _within(points: Sequence[Point], page: Page) -> list[Point]:
-    """What is a number of `points`, inside the image."""
+    """Those of `points` that are finite, clipped to the image."""
     finite = [(float(x), float(y)) for x, y in points if math.isfinite(x) and math.isfinite(y)]
     return [(min(max(x, 0.0), float(page.width)), min(max(y, 0.0), float(page.height))) for x, y in finite]
 
@@ -166,7 +167,7 @@ def _dot(one: Point, other: Point) -> float:
 
 
 def extractable(text: str) -> str:
-    """`text` in what a font's codes lead back to: characters of the first 65,536 that are no controls."""
+    """`text` in characters that the font's codes can represent: the first 65,536 without control characters."""
     return "".join(
         char if char.isprintable() and ord(char) < 0x10000 else " " if char.isspace() else "\N{REPLACEMENT CHARACTER}"
         for char in text

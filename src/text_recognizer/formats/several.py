@@ -1,4 +1,4 @@
-"""One document of several pages, combined from documents of single pages, one page at a time."""
+"""Multi-page documents, combined from single-page documents one page at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MEDIA_TYPES = {"alto": "application/alto+xml", "page": "application/vnd.prima.p
 
 
 class Following:
-    """Pages one after the other, with `separator` between them."""
+    """Consecutive pages with `separator` between them."""
 
     def __init__(self, name: str, separator: bytes, out: BinaryIO) -> None:
         self._write, self._separator, self._out, self._begun = get_format(name).write, separator, out, False
@@ -50,7 +50,7 @@ class JsonLines:
 
 
 class Table:
-    """The rows of all pages below one head; in a TSV, the second column is the page's number."""
+    """The rows of all pages below one head; in a TSV, the second column is the page number."""
 
     def __init__(self, name: str, out: BinaryIO) -> None:
         self._format, self._out, self._begun = get_format(name), out, False
@@ -72,7 +72,7 @@ class Table:
 
 
 class Hocr:
-    """An `ocr_page` for each page in one file."""
+    """One file with an `ocr_page` for each page."""
 
     def __init__(self, out: BinaryIO, about: About) -> None:
         self._out, self._end, self._count = out, b"", 0
@@ -82,7 +82,7 @@ class Hocr:
         head, body, rest = get_format("hocr").write(sheet.page, sheet.source).partition(b"<body>")
         inner, end, tail = rest.rpartition(b"</body>")
         if not self._end:
-            # How many pages there are is not known yet; the standard lets it be left out.
+            # The number of pages is not known yet; the standard allows leaving it out.
             head = b"".join(line for line in head.splitlines(keepends=True) if b"ocr-number-of-pages" not in line)
             self._out.write(head + body + b"\n")
             self._end = end + tail
@@ -101,16 +101,16 @@ class Hocr:
 
 
 class Mets:
-    """ALTO or PAGE, a file a page, and METS that says how they belong together; `put` gets name and bytes of each file.
+    """ALTO or PAGE with a file for each page, and METS that links them. `put` receives the name and bytes of each file.
 
-    `name`: of the METS file. Files of pages are called like it, with their numbers.
+    `name`: of the METS file. The page files have the same name with their numbers.
     """
 
     def __init__(self, format_name: str, put: Callable[[str, bytes], None], name: str, about: About) -> None:
         self._format, self._put, self._name = get_format(format_name), put, name
         stem = name.removesuffix(".xml").removesuffix(".mets")
         ending = ".xml"
-        if stem.endswith(f".{format_name}"):  # both kinds lie in one folder
+        if stem.endswith(f".{format_name}"):  # both formats go to the same folder
             stem, ending = stem.removesuffix(f".{format_name}"), f".{format_name}.xml"
         self._page_name = stem + "-{:03}" + ending
         self._root = ET.Element(
@@ -140,7 +140,7 @@ class Mets:
         place = {"TYPE": "page", "ORDER": self._count, "ORDERLABEL": sheet.number, "ID": f"page{self._count}"}
         div = markup.add(self._sequence, "div", place)
         image = file_name(sheet.source)
-        # Only an image is the picture of its one page; of a document METS can name the page by a fragment.
+        # An image shows its only page. For a document, METS names the page by a fragment.
         href = f"{image}#page={sheet.number}" if PurePosixPath(image).suffix.lower() == ".pdf" else image
         for group, mark, mime, target in (
             (self._images, "image", None, href),

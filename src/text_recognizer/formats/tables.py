@@ -1,4 +1,4 @@
-"""Tables: `csv` has a row a line of writing, `tables` has those on the paper; `tsv` a row a word, as Tesseract."""
+"""Tables: `csv` has a row for each text line, `tables` the tables on the paper, `tsv` a row for each word."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORD_COLUMNS = (
 
 
 def write_lines(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """A head, and a row for each line with the bounding box of its polygon, and the kind and number of its block."""
+    """A head, and a row for each line, with its bounding box and the kind and number of its block."""
     rows = []
     for count, block in enumerate(leaves(blocks_of(page)), 1):
         for number in range(block.start, block.stop):
@@ -32,9 +32,9 @@ def write_lines(page: Page, source: str = "", picture: Picture | None = None) ->
 
 
 def write_words(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """A head, and rows of levels: 1 page, 2 block, 3 paragraph, 4 line, 5 word. `conf` is 0…100 for words, else -1.
+    """Tesseract's TSV: a head, and rows at levels 1 page, 2 block, 3 paragraph, 4 line, 5 word.
 
-    A line whose words have no positions is one word.
+    `conf` is 0…100 for words, else -1. A line whose words have no positions is one word.
     """
     whole = (0, 0, page.width, page.height)
     rows: list[tuple[object, ...]] = [(1, 1, 0, 0, 0, 0, *whole, -1, "")]
@@ -47,7 +47,7 @@ def write_words(page: Page, source: str = "", picture: Picture | None = None) ->
                 rows.append((4, *place, number, 0, *_box(outline(line, page)), -1, ""))
                 words: tuple[Line | Word, ...] = words_of(line) or (line,)
                 for nth, word in enumerate(words, 1):
-                    # This form has no quotes: what would end the field or the row becomes a blank.
+                    # The format has no quoting, so characters that would end the field or the row become blanks.
                     text = harmless(" ".join(word.text.split()))
                     known = (*_box(outline(word, page)), round(100 * share(word.confidence), 2), text)
                     rows.append((5, *place, number, nth, *known))
@@ -56,7 +56,7 @@ def write_words(page: Page, source: str = "", picture: Picture | None = None) ->
 
 
 def write_tables(page: Page, source: str = "", picture: Picture | None = None) -> bytes:
-    """The tables and forms of a page, a row a row and a cell a cell, a blank row between two of them."""
+    """The tables and forms of a page, row by row and cell by cell, with a blank row between two of them."""
     written: list[list[list[str]]] = []
     form: list[Block] = []
     for block in _tables(blocks_of(page)):
@@ -84,9 +84,9 @@ def _cell(page: Page, number: int | None) -> str:
 
 
 def harmless(text: str) -> str:
-    """`text` as a cell that a spreadsheet takes for text: formulas get an apostrophe in front.
+    """`text` as a cell that a spreadsheet treats as text: formulas get an apostrophe in front.
 
-    Numbers such as "-5" and signs alone, such as a dash, stay as they are.
+    Numbers such as "-5" and single signs such as a dash stay as they are.
     """
     begins = text[:1] in ("=", "+", "-", "@", "\t", "\r")
     return f"'{text}" if begins and not _NUMBER.fullmatch(text) else text

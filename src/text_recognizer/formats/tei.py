@@ -1,7 +1,8 @@
-"""TEI P5, the guidelines of editions: text with its page and line breaks, each linked to its place on the picture.
+"""TEI P5, for scholarly editions: text with page and line breaks, each linked to its place on the picture.
 
-Lines are zones of a `surface` for each page; `pb` and `lb` in the text point to them by `facs`. `handShift` tells where
-print and handwriting begin, `del` what is struck out, `cb` where a column begins; forms are `ab` of type "row".
+Each page has a `surface` with a zone for each line; `pb` and `lb` in the text point to them by `facs`. `handShift`
+marks where print or handwriting begins, `del` struck-out text, `cb` the start of a column; forms are `ab` of type
+"row".
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from text_recognizer.page import Block, Page, Picture, Script
 from text_recognizer.version import __version__
 
 NAMESPACE = "http://www.tei-c.org/ns/1.0"
-_IN_MEMORY = 16 * 2**20  # bytes of the text, which comes after the places of all pages
+_IN_MEMORY = 16 * 2**20  # bytes of text, which comes after the zones of all pages
 
 
 class TeiWriter:
-    """A document of many pages; its text waits beside it until the places of all pages are written."""
+    """A document of many pages. Its text is kept apart until the zones of all pages are written."""
 
     def __init__(self, out: BinaryIO, about: About) -> None:
         self._out, self._about, self._count, self._model = out, about, 0, ""
@@ -56,7 +57,7 @@ class TeiWriter:
         while part := self._text.read(1 << 20):
             self._out.write(part)
         self._text.close()
-        # A division holds a paragraph at least, also where all pages are blank.
+        # A division needs at least one paragraph, even if all pages are blank.
         self._out.write(b"<ab/>\n</div>\n</body>\n</text>\n</TEI>\n")
 
     def _head(self, model: str) -> None:
@@ -86,7 +87,7 @@ def open_document(out: BinaryIO, about: About) -> Writer:
 
 
 def _blocks(blocks: Sequence[Block], page: Page, name: str, script: list[Script | None]) -> Iterator[str]:
-    """The text of blocks, each line behind a break that points to its zone; `script` holds that of the last line."""
+    """The text of blocks, each line after a break that points to its zone. `script`: the script of the latest line."""
     for block in blocks:
         if block.kind not in ("column", "table"):
             lines = [_line(page, number, name, script) for number in range(block.start, block.stop)]

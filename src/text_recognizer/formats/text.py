@@ -1,4 +1,4 @@
-"""Plain text: each text line on its own line, UTF-8. A blank page is empty."""
+"""Plain text in UTF-8, one line for each text line. A blank page is empty."""
 
 from text_recognizer.formats.format import Format
 from text_recognizer.page import Page, Picture
