@@ -1,6 +1,6 @@
-"""Read ALTO and PAGE XML of any version and from any program: lines with their text, position and kind.
+"""Read ALTO and PAGE XML of any version from any program: lines with their text, position and kind.
 
-The files come from other programs and people: entities and addresses in them are refused, never followed.
+The files are untrusted: entities and addresses in them are refused, never followed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Points = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class WrittenLine:
-    """A line of a file. `label`: its kind, from ALTO's tags or PAGE's production and `custom`.
+    """A line in a file. `label`: its kind, from ALTO's tags or PAGE's production and `custom`.
 
-    `problem`: what is wrong with it; then it has no place.
+    `problem`: what is wrong with it; it has no position then.
     """
 
     name: str
@@ -40,7 +40,7 @@ class WrittenLine:
 
 @dataclass(frozen=True, slots=True)
 class WrittenPage:
-    """A file: the name of its image, its size in pixels if the file holds it, its lines in the order of the file."""
+    """The content of a file: image name, size in pixels if stated, and lines in the order of the file."""
 
     image: str
     width: float | None
@@ -49,7 +49,7 @@ class WrittenPage:
 
 
 def read_page(data: bytes) -> WrittenPage:
-    """The page in a file of ALTO or PAGE XML. Raises DataInvalid if it is neither."""
+    """Parse the page in an ALTO or PAGE XML file. Raises DataInvalid if it is neither."""
     try:
         root = ElementTree.fromstring(data)
     except (ElementTree.ParseError, DefusedXmlException, ValueError, LookupError) as error:
@@ -78,7 +78,7 @@ def read_page(data: bytes) -> WrittenPage:
 
 
 def checked_points(points: Iterable[Iterable[float]], least: int) -> Points:
-    """Points as numbers. Raises ValueError if there are fewer than `least`, or one is not a finite number."""
+    """Points as numbers. Raises ValueError if there are fewer than `least`, or if a number is not finite."""
     checked = tuple((float(x), float(y)) for x, y in points)
     if len(checked) < least:
         raise ValueError(f"{len(checked)} points where at least {least} are needed")
@@ -93,7 +93,7 @@ def _points(text: str, least: int) -> Points:
 
 
 def _tag(element: Element) -> str:
-    """Name of an element without its namespace, so that files of all versions, or of none, are read alike."""
+    """The name of an element without its namespace, so that files of any version are read alike."""
     return str(element.tag).rsplit("}", 1)[-1]
 
 
@@ -107,7 +107,7 @@ def _size(page: Element | None, names: tuple[str, ...]) -> float | None:
 
 def _image_name(element: Element) -> str:
     name = (element.text or "").strip() if _tag(element) == "fileName" else element.get("imageFilename", "")
-    return PureWindowsPath(name).name  # takes both kinds of slashes
+    return PureWindowsPath(name).name  # accepts both kinds of slashes
 
 
 def _alto_label(root: Element) -> Callable[[Element], str]:
@@ -124,7 +124,7 @@ def _alto_line(line: Element) -> tuple[str, Polygon, Polyline | None]:
     else:
         x, y, w, h = (float(line.get(name, "nan")) for name in ("HPOS", "VPOS", "WIDTH", "HEIGHT"))
         polygon = checked_points(((x, y), (x + w, y), (x + w, y + h), (x, y + h)), 4)
-    # ALTO before 4.2 gives only the height of a baseline, without its slope.
+    # ALTO before 4.2 states only the height of a baseline, without its slope.
     baseline = line.get("BASELINE", "")
     return text, polygon, _points(baseline, 2) if len(re.split(r"[\s,]+", baseline.strip())) > 3 else None
 
@@ -137,7 +137,8 @@ def _page_label(line: Element) -> str:
 
 def _page_line(line: Element) -> tuple[str, Polygon, Polyline | None]:
     parts = {_tag(e): e for e in line}
-    # A line may have several transcripts; the lowest index is the main one. Those of its words are nested deeper.
+    # A line may have several transcripts; the one with the lowest index is the main one. Transcripts of words are
+    # nested deeper.
     readings = sorted((e for e in line if _tag(e) == "TextEquiv"), key=lambda e: int(e.get("index") or 0))
     text = next((u.text or "" for e in readings[:1] for u in e if _tag(u) == "Unicode"), "")
     if "Coords" not in parts:

@@ -1,4 +1,4 @@
-"""Which characters are misread as which: a confusion matrix, and precision and recall of each character."""
+"""Which characters are misread as which others: a confusion matrix, and precision and recall of each character."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from rapidfuzz.distance import Levenshtein
 from text_recognizer.errors import OutputFailed, UsageError
 from text_recognizer.evaluation.metrics import Normalisation
 
-MATRIX = 40  # characters of the matrix in HTML: those with the most errors
+MATRIX = 40  # characters in the HTML matrix: those with the most errors
 FORMS = (".html", ".json", ".csv")
 
 
 @dataclass(frozen=True)
 class CharacterReport:
-    """One character: how often it stands in the truth, in the readings, and in both at the same place."""
+    """The counts of one character: in the truth, in the readings, and in both at the same place."""
 
     character: str
     truth: int
     read: int
     right: int
-    mostly: str = ""  # what it is most often misread as; empty where it is most often lost
+    mostly: str = ""  # the most frequent misreading; empty if it is mostly missed
 
     @property
     def recall(self) -> float | None:
-        """Share of its occurrences that are read; None where it never occurs."""
+        """Share of its occurrences that are read correctly; None if it never occurs."""
         return self.right / self.truth if self.truth else None
 
     @property
     def precision(self) -> float | None:
-        """Share of its readings that are right; None where it is never read."""
+        """Share of its readings that are right; None if it is never read."""
         return self.right / self.read if self.read else None
 
 
@@ -50,7 +50,7 @@ class Confusions:
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, truth: str, read: str) -> None:
-        """Count one text by the alignment of least edits."""
+        """Count a text by its minimum-edit alignment."""
         for step in Levenshtein.opcodes(truth, read):
             a, b = truth[step.src_start : step.src_end], read[step.dest_start : step.dest_end]
             if step.tag == "insert":
@@ -61,12 +61,12 @@ class Confusions:
                 self.pairs.update(zip(a, b, strict=True))
 
     def worst(self, count: int = 10) -> list[tuple[str, str, int]]:
-        """The most frequent errors: (true character, what was read, how often)."""
+        """The most frequent errors: (true character, read character, count)."""
         wrong = [(a, b, n) for (a, b), n in self.pairs.items() if a != b]
         return sorted(wrong, key=lambda entry: (-entry[2], entry[:2]))[:count]
 
     def characters(self) -> list[CharacterReport]:
-        """All characters, those with the most errors first."""
+        """All characters, the ones with the most errors first."""
         truth: Counter[str] = Counter()
         read: Counter[str] = Counter()
         mistaken: dict[str, Counter[str]] = {}
@@ -104,9 +104,9 @@ def confusions(texts: Iterable[tuple[str, str]], normalise: Normalisation | None
 
 
 def write(found: Confusions, file: Path) -> None:
-    """Write a report: `.html` with the matrix for people, `.json` or `.csv` for programs, by the file's ending.
+    """Write a report in the format of the file's suffix: `.html` with the matrix, or `.json` or `.csv` for programs.
 
-    Raises UsageError for another ending, OutputFailed.
+    Raises UsageError for any other suffix, OutputFailed.
     """
     if file.suffix not in FORMS:
         raise UsageError(f"{file.name}: the report on characters is written as {', '.join(FORMS)}; give such an ending")
@@ -118,13 +118,13 @@ def write(found: Confusions, file: Path) -> None:
 
 
 def summary(found: Confusions, count: int = 8) -> str:
-    """The most frequent errors on one line; empty where there are none."""
+    """The most frequent errors on one line; empty if there are none."""
     worst = (f"{shown(a)} → {shown(b)} {n}×" for a, b, n in found.worst(count))
     return ", ".join(worst)
 
 
 def shown(character: str) -> str:
-    """A character as people see it."""
+    """A character in a visible form."""
     return {"": "nothing", " ": "blank"}.get(character, character)
 
 
@@ -133,7 +133,7 @@ def name(character: str) -> str:
 
 
 def page(found: Confusions) -> str:
-    """A self-contained HTML page: the matrix of the characters with the most errors, and a table of all."""
+    """A self-contained HTML page: the matrix of the characters with the most errors, and a table of all characters."""
     reports = found.characters()
     chosen = sorted(r.character for r in reports[:MATRIX])
     head = "".join(f"<th>{html.escape(shown(c))}" for c in [*chosen, ""])

@@ -1,9 +1,9 @@
-"""Measure reading on a set: CER and WER with intervals, slices, calibration, seconds, and the worst lines.
+"""Evaluate a model on a set: CER and WER with intervals, slices, calibration, seconds, and the worst lines.
 
-By page, the lines of truth and reading are joined by blanks in reading order, so a line that is missed, or read out of
-order, counts in full. The CER in any order pairs lines first (`metrics.any_order`), the parts of a line that was split
-as one: the difference between the two is the cost of wrong order. Lines that were split, merged, lost and invented are
-counted by `line_alignment`.
+When it evaluates by page, it joins the lines of truth and reading by blanks in reading order, so a line that is missed
+or read out of order counts in full. The CER in any order pairs lines first (`metrics.any_order`), with the parts of a
+split line joined; the difference between the two is the cost of wrong order. `line_alignment` counts lines that were
+split, merged, lost or invented.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ from text_recognizer.page import MODES, Mode, Page, Polygon
 from text_recognizer.reader import Reader
 
 By = Literal["line", "page"]
-PICTURE = 1000  # pixels: longer side of a page's picture in the HTML page
+PICTURE = 1000  # pixels: longer side of a page's picture in the HTML report
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One text that was read: a line, or a page."""
+    """A text that was read: a line or a page."""
 
     name: str
     writer: str
@@ -61,10 +61,10 @@ class Sample:
     truth: str
     read: str
     errors: Errors
-    confidences: tuple[tuple[float, bool], ...] = ()  # of words: confidence, right or not
+    confidences: tuple[tuple[float, bool], ...] = ()  # for each word: its confidence, and whether it is right
     crop: NDArray[np.uint8] | None = None
-    any_order: tuple[int, int] | None = None  # of a page: character edits, characters
-    lines: PageLines | None = None  # of a page
+    any_order: tuple[int, int] | None = None  # for a page: character edits, characters
+    lines: PageLines | None = None  # for a page
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Report:
 
     samples: list[Sample] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)  # an image, of a page or a line
+    seconds: list[float] = field(default_factory=list)  # per image, which is a page or a line
 
     def cer(self, samples: Sequence[Sample] | None = None) -> Rate:
         chosen = self.samples if samples is None else samples
@@ -88,14 +88,14 @@ class Report:
         return rate([s.errors.word_edits for s in chosen], [s.errors.words for s in chosen], [s.writer for s in chosen])
 
     def cer_any_order(self) -> Rate | None:
-        """CER of pages whose lines are paired before they are compared; None if no page was read as a whole."""
+        """CER of pages with lines paired before the comparison; None if no page was read as a whole."""
         pages = [(s.any_order, s.writer) for s in self.samples if s.any_order]
         if not pages:
             return None
         return rate([p[0] for p, _ in pages], [p[1] for p, _ in pages], [w for _, w in pages])
 
     def line_faults(self) -> dict[str, tuple[int, Rate]]:
-        """How many lines of pages were split, merged, lost and invented, and how many that is a line of the truth."""
+        """The number of split, merged, lost and invented lines of pages, each also as a rate per line of the truth."""
         pages = [(s.lines.alignment, s.writer) for s in self.samples if s.lines]
         lengths, writers = [a.truth for a, _ in pages], [w for _, w in pages]
         counts = {
@@ -114,7 +114,7 @@ class Report:
         return dict(sorted(groups.items()))
 
     def table(self) -> list[tuple[float, float, int, float]]:
-        """Calibration of word confidences."""
+        """The calibration of word confidences."""
         pairs = [p for s in self.samples for p in s.confidences]
         return calibration([p[0] for p in pairs], [p[1] for p in pairs]) if pairs else []
 
@@ -150,9 +150,9 @@ def evaluate(
     normalise: Normalisation | None = None,
     language: str | None = None,
 ) -> Report:
-    """Read every line (cut by its polygon) or every page (from the whole image) of `data`.
+    """Read every line (cropped by its polygon) or every page (from the whole image) of `data`.
 
-    An image that is rejected, or a line outside its page, is named in `skipped`. `language`: as for `Reader.read`.
+    A rejected image, or a line outside its page, is listed in `skipped`. `language`: as for `Reader.read`.
     """
     normalise = normalise or Normalisation()
     report = Report(skipped=list(data.skipped))
@@ -207,7 +207,7 @@ def evaluate(
 
 
 def evaluate_peer(data: EvaluationSet, read: Callable[[Path], str], normalise: Normalisation | None = None) -> Report:
-    """The same measure for any reader of whole images, path → lines of text; a failure counts as an empty text."""
+    """The same evaluation for any function from an image path to lines of text; a failure counts as an empty text."""
     normalise = normalise or Normalisation()
     report = Report(skipped=list(data.skipped))
     for page in _progress(data.pages):
@@ -232,7 +232,7 @@ def _page_sample(page: TruthPage, read: Sequence[str], normalise: Normalisation)
     legible = [ILLEGIBLE.sub(" ", line) for line in truth]
     text, joined = " ".join(legible), " ".join(read)
     found = errors(text, joined, normalise)
-    # A line read in parts is no matter of order, and order never costs less than nothing.
+    # A line read in parts is not an error of order, and the cost of order is never negative.
     edits, characters = any_order(legible, _parts_joined(read, alignment), normalise)
     free = min(edits, found.character_edits), characters
     lines = PageLines(tuple(truth), tuple(read), alignment)
@@ -240,7 +240,7 @@ def _page_sample(page: TruthPage, read: Sequence[str], normalise: Normalisation)
 
 
 def _parts_joined(read: Sequence[str], alignment: LineAlignment) -> list[str]:
-    """The lines read, those that hold parts of one line of the truth and nothing else joined to one."""
+    """The lines read, with those joined that contain only parts of the same line of the truth."""
     texts = dict(enumerate(read))
     for i in alignment.split:
         parts = sorted(j for a, j in alignment.links if a == i and j not in alignment.merged)
@@ -321,7 +321,7 @@ def show(report: Report, title: str) -> str:
 
 
 def worst_page(report: Report, count: int = 60) -> str:
-    """A self-contained HTML page of the samples with the most edits per character, pages with their lines drawn in."""
+    """A self-contained HTML page of the samples with the most edits per character; pages show their lines."""
     ranked = sorted(report.samples, key=lambda s: -s.errors.character_edits / max(1, s.errors.characters))[:count]
     legend = LEGEND if report.line_faults() else ""
     rows = []

@@ -1,7 +1,7 @@
-"""The gate before production: a model passes unless it reads worse, or much slower, than the one in production.
+"""The gate before production: a model passes unless it reads worse, or much slower, than the model in production.
 
-Both models read the same lines, image by image in turn, so that other load on the machine affects both alike. The
-difference of their CER has a paired bootstrap interval over writers.
+Both models read the same images in alternation, so that other load on the machine affects both alike. The difference
+of their CER has a paired bootstrap interval over writers.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from text_recognizer.evaluation.truth import EvaluationSet
 from text_recognizer.page import Mode
 from text_recognizer.reader import Reader
 
-TOLERANCE = 0.0  # by how much the lower end of the difference of CER may exceed 0
+TOLERANCE = 0.0  # largest lower bound of the difference of CER that passes
 SLOWER = 1.25  # most seconds an image, as a multiple of production's
-FEW_WRITERS = 5  # below this, samples are drawn instead of writers
+FEW_WRITERS = 5  # with fewer writers, the bootstrap draws samples instead of writers
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Candidate and production on one set. `difference`: CER of the candidate minus that of production."""
+    """Candidate and production on one set. `difference`: CER of the candidate minus CER of production."""
 
     set: str
     samples: int
@@ -37,8 +37,8 @@ class Comparison:
     candidate: float
     production: float
     difference: Rate
-    seconds: tuple[float, float]  # median an image, a page or a line: candidate, production
-    ratio: float  # median over images of candidate's seconds to production's
+    seconds: tuple[float, float]  # median per image (page or line): candidate, production
+    ratio: float  # candidate's seconds over production's, median over images
 
     def faults(self, tolerance: float = TOLERANCE, slower: float = SLOWER) -> list[str]:
         """Why the candidate is refused; empty if it passes."""
@@ -79,7 +79,7 @@ def compare(
     """Read `data` with both models. Raises DataInvalid if no sample could be measured with both."""
     reports = (Report(), Report())
     readers = (candidate, production)
-    for reader in readers:  # loading at first use is not part of an image's time
+    for reader in readers:  # lazy loading must not count in an image's time
         evaluate(EvaluationSet(data.pages[:1], []), reader, mode, by)
     for number, page in enumerate(data.pages):
         for side in (0, 1) if number % 2 == 0 else (1, 0):
@@ -116,7 +116,7 @@ def gate(
     slower: float = SLOWER,
     threads: int | None = None,
 ) -> Verdict:
-    """Compare two bundles on each of `sets` (any form that 'evaluate' reads). Raises DataInvalid."""
+    """Compare two bundles on each of `sets` (any form that `evaluate` reads). Raises DataInvalid."""
     readers = Reader(candidate, threads), Reader(production, threads)
     types = LINE_TYPES if by == "page" else ("Handwritten",)
     found = tuple(compare(load_set(path, types), path.name, *readers, mode, by) for path in sets)

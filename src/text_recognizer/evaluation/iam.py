@@ -2,10 +2,10 @@
 
     iam:FOLDER?split=train&unit=lines&segmentation=ok
 
-The folder is laid out as the database's archives unpack: `xml/FORM.xml` or `ascii/lines.txt` (or these files without
-their folders), images in `lines/a01/a01-000u/a01-000u-00.png`, `words/…` likewise, `forms/` or `formsA-D/` and so on;
-images may also be directly in these folders. XML is preferred if both exist: the ASCII files hold punctuation marks as
-separate words.
+The folder has the layout of the database's archives: `xml/FORM.xml` or `ascii/lines.txt` (or these files without their
+folders), images in `lines/a01/a01-000u/a01-000u-00.png`, `words/…` likewise, `forms/` or `formsA-D/` and so on; images
+may also be directly in these folders. XML is preferred if both exist, because the ASCII files store punctuation marks
+as separate words.
 
 Reference: Marti, Bunke, "The IAM-database: an English sentence database for offline handwriting recognition",
 IJDAR 2002, doi:10.1007/s100320200071
@@ -31,7 +31,7 @@ from text_recognizer.page import Polygon
 
 PREFIX = "iam:"
 UNITS = ("lines", "forms", "words")
-# Files of the large writer independent text line recognition task.
+# Files of the "large writer independent text line recognition" task.
 SPLITS = {
     "train": ("trainset.txt",),
     "validation": ("validationset1.txt", "validationset2.txt"),
@@ -67,11 +67,11 @@ def is_iam(folder: Path) -> bool:
 
 
 def load_iam(address: str) -> EvaluationSet:
-    """The set that `address` names, `FOLDER` or `iam:FOLDER?split=…&unit=…&segmentation=…`.
+    """Load the set at `address`: `FOLDER` or `iam:FOLDER?split=…&unit=…&segmentation=…`.
 
     split: `train`, `validation`, `validation1`, `validation2` or `test` of the large writer independent task, whose
-    files are searched in the folder; or a file (in the folder, or any path) of form or line ids, one per line, such as
-    those of the Aachen split. unit: `lines` (default if there are any), `forms` (lines cut from whole forms; XML only)
+    files are searched for in the folder; or a file (in the folder, or any path) with form or line ids, one per line,
+    such as the Aachen split. unit: `lines` (default if there are any), `forms` (lines cut from whole forms; XML only)
     or `words`. segmentation: `ok` leaves out lines that the database marks as badly segmented; such words are always
     left out. Raises DataInvalid if the folder, its ground truth, or the split is missing.
     """
@@ -128,7 +128,7 @@ def _forms(folder: Path, lines: list[_Piece], writers: dict[str, str], found: Ev
 
 
 def _misfit(image: Path, boxes: list[tuple[float, float, float, float]]) -> str | None:
-    """Why the boxes cannot be of this image; None if they fit, and for a damaged image, which its reader reports."""
+    """Why the boxes cannot belong to this image; None if they fit. A damaged image is left for its reader to report."""
     try:
         with Image.open(image) as opened:
             width, height = opened.size
@@ -153,7 +153,7 @@ def _outline(box: tuple[float, float, float, float]) -> Polygon:
 
 
 def _ids(folder: Path, split: str) -> set[str]:
-    """Ids of forms or lines that belong to a split."""
+    """The ids of the forms or lines in a split."""
     ids: set[str] = set()
     for name in SPLITS.get(split, (split,)):
         places = [folder / name, *sorted(folder.glob(f"*/{name}")), *sorted(folder.glob(f"*/*/{name}"))]
@@ -168,7 +168,7 @@ def _ids(folder: Path, split: str) -> set[str]:
 
 
 def _line(identity: str) -> str:
-    """Id of the line of a word: a01-000u-00-03 → a01-000u-00."""
+    """The line id of a word: a01-000u-00-03 → a01-000u-00."""
     return "-".join(identity.split("-")[:3])
 
 
@@ -182,7 +182,7 @@ def _image(folder: Path, identity: str) -> Path | None:
 
 
 def _truth(folder: Path, unit: str, found: EvaluationSet) -> tuple[list[_Piece], dict[str, str]]:
-    """Lines or words, and the writer of each form."""
+    """The lines or words, and the writer of each form."""
     files = sorted((folder / "xml").glob("*.xml")) or sorted(folder.glob("*.xml"))
     pieces: list[_Piece] = []
     writers: dict[str, str] = {}
@@ -237,7 +237,7 @@ def _ascii_piece(row: list[str], unit: str) -> _Piece:
 
 
 def join_words(words: list[str]) -> str:
-    """The written text of separate words and punctuation marks; quotes open and close in turn."""
+    """Join separate words and punctuation marks to text; quotation marks alternately open and close."""
     text, glue = "", True
     quoted = {'"': False, "'": False}
     for word in words:
@@ -256,7 +256,7 @@ def _xml_pieces(root: Any, unit: str) -> Iterator[_Piece]:
         whole = line.get("segmentation", "ok") == "ok"
         elements = [line] if unit == "lines" else line.findall("word")
         for element in elements:
-            # The database escapes quotes twice.
+            # The database escapes quotation marks twice.
             text = html.unescape(element.get("text", "")).strip()
             if text:
                 yield _Piece(element.get("id", ""), text, whole, _box(element))

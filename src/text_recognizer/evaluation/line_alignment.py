@@ -1,8 +1,8 @@
-"""Which lines of a transcript were read whole, in parts, joined with others, or not at all; and which were invented.
+"""Which lines of a transcript were read whole, in parts, merged with others, or not at all; and which were invented.
 
-Transcripts often say in which order lines come and not where they stand, so lines are compared by their text alone, in
-any order: the parts that agree best are taken out of both sides, and what is left of them is compared again (the
-flexible character accuracy of Clausner, Pletschacher and Antonacopoulos, Pattern Recognition Letters 131, 2020).
+Transcripts often state the order of lines but not their positions, so lines are compared only by their text, in any
+order. The parts that agree best are removed from both sides, and the rest is compared again (the flexible character
+accuracy of Clausner, Pletschacher and Antonacopoulos, Pattern Recognition Letters 131, 2020).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from rapidfuzz.distance import Levenshtein
 from text_recognizer.evaluation.metrics import Normalisation
 
 ILLEGIBLE = re.compile("⟦[^⟧]*⟧")
-"""What a transcript has in place of writing that a person cannot read."""
+"""Marks writing in a transcript that a person cannot read."""
 
-SHORTEST = 3  # characters that can be a part of a line; what is shorter must be another line as it stands
-# Greatest share of wrong characters: of a line against a whole line, of a line within a longer one, and of a line that
-# is paired because no other is left. Unrelated lines of English have 0.75 and more, and a short one finds half of its
-# letters somewhere in any long one.
+SHORTEST = 3  # characters that can be part of a line; a shorter text only matches a whole line
+# Largest share of wrong characters: for a line against a whole line, for a line within a longer one, and for a line
+# that is paired because no other is left. Unrelated English lines have 0.75 or more, and a short line finds half of its
+# letters somewhere in any long line.
 WHOLE, WITHIN, GARBLED = 0.5, 0.3, 0.7
 
 
@@ -33,10 +33,10 @@ class LineAlignment:
     """How the lines of a page were read: indices into the lines of the truth and into those read."""
 
     truth: int  # lines of the truth with legible text
-    links: frozenset[tuple[int, int]]  # (line of the truth, line read) that share text
-    split: tuple[int, ...]  # lines of the truth that were read in several lines
-    merged: tuple[int, ...]  # lines read that hold several lines of the truth
-    lost: tuple[int, ...]  # lines of the truth of which nothing was read
+    links: frozenset[tuple[int, int]]  # pairs (line of the truth, line read) that share text
+    split: tuple[int, ...]  # lines of the truth that were read as several lines
+    merged: tuple[int, ...]  # lines read that contain several lines of the truth
+    lost: tuple[int, ...]  # lines of the truth that were not read at all
     invented: tuple[int, ...]  # lines read that share nothing with the truth
 
 
@@ -50,8 +50,8 @@ class _Part:
 def align_lines(truth: Sequence[str], read: Sequence[str], normalise: Normalisation | None = None) -> LineAlignment:
     """Compare the lines of a transcript with those read, in any order.
 
-    `⟦…⟧` stands for what a person cannot read: a line of the truth with nothing else is neither lost nor counted, and
-    for each `⟦…⟧` one line may have been read that shares nothing with the rest.
+    `⟦…⟧` marks writing that a person cannot read. A line of the truth with nothing else is not counted and cannot be
+    lost, and each `⟦…⟧` excuses one line read that shares nothing with the rest.
     """
     normalise = normalise or Normalisation()
     illegible = sum(len(ILLEGIBLE.findall(text)) for text in truth)
@@ -80,7 +80,7 @@ def align_lines(truth: Sequence[str], read: Sequence[str], normalise: Normalisat
 
 
 def _shared(left: list[_Part], right: list[_Part]) -> set[tuple[int, int]]:
-    """Pairs of lines that share a part, the longest parts first; the parts are cut out of `left` and `right`."""
+    """Pairs of lines that share a part, the longest parts first. It removes the parts from `left` and `right`."""
     links: set[tuple[int, int]] = set()
     found = {
         (a, b): link
@@ -111,7 +111,7 @@ def _shared(left: list[_Part], right: list[_Part]) -> set[tuple[int, int]]:
 
 
 def _likely(left: Sequence[str], right: Sequence[str]) -> list[tuple[int, int]]:
-    """Pairs of which one may lie within the other: a quick look at all of them, since most pairs share nothing."""
+    """Pairs in which one line may contain the other: a quick filter, since most pairs share nothing."""
     if not left or not right:
         return []
     alike = process.cdist(left, right, scorer=fuzz.partial_ratio, score_cutoff=100 * (1 - WHOLE))
@@ -119,7 +119,7 @@ def _likely(left: Sequence[str], right: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _best(left: _Part, right: _Part) -> tuple[float, tuple[int, int], tuple[int, int]] | None:
-    """Worth of the part that two texts share, and where it lies in each; None where they share nothing."""
+    """The worth of the part that two texts share, and its position in each; None if they share nothing."""
     a, b = left.text, right.text
     longer, shorter = max(len(a), len(b)), min(len(a), len(b))
     if shorter < SHORTEST:
@@ -134,13 +134,13 @@ def _best(left: _Part, right: _Part) -> tuple[float, tuple[int, int], tuple[int,
 
 
 def _free(text: str, span: tuple[int, int]) -> bool:
-    """Whether at most one end of `span` is inside a word of `text`; a misread blank may hide the other."""
+    """Whether at most one end of `span` is inside a word of `text`; a misread blank may explain one."""
     cuts = [k for k in span if 0 < k < len(text) and text[k - 1].isalnum() and text[k].isalnum()]
     return len(cuts) < (2 if span[1] - span[0] > 2 * SHORTEST else 1)
 
 
 def _garbled(left: Sequence[_Part], right: Sequence[_Part]) -> set[tuple[int, int]]:
-    """Pairs among the lines that nothing was found of, with the fewest edits in all (Kuhn 1955)."""
+    """Pairs among the unmatched lines, with the fewest total edits (Kuhn 1955)."""
     from scipy.optimize import linear_sum_assignment
 
     if not left or not right:

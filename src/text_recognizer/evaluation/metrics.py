@@ -1,6 +1,6 @@
-"""Character and word error rates, their bootstrap intervals over writers, calibration of confidence.
+"""Character and word error rates, their bootstrap intervals over writers, and the calibration of confidences.
 
-The only place where errors are counted: evaluation, the gate, monitoring, fine-tuning and benchmarks import it.
+This is the only place that counts errors: evaluation, the gate, monitoring, fine-tuning and benchmarks import it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What counts as the same text. White space is always one blank, and none at the ends."""
+    """What counts as equal text. White space always becomes a single blank, and is removed at the ends."""
 
-    quotes: bool = True  # curly quotes and dashes as typed ones, … as three dots
-    case: bool = False  # capitals as small letters
+    quotes: bool = True  # curly quotes and dashes count as their typewriter forms, … as three dots
+    case: bool = False  # capitals count as lower case
     punctuation: bool = False  # only letters, digits and blanks count
 
     def __call__(self, text: str) -> str:
@@ -44,7 +44,7 @@ class Errors:
 
 
 def edits(truth: Sequence[Hashable], read: Sequence[Hashable]) -> int:
-    """Least insertions, deletions and substitutions that turn `truth` into `read` (Levenshtein 1966)."""
+    """The fewest insertions, deletions and substitutions that turn `truth` into `read` (Levenshtein 1966)."""
     return Levenshtein.distance(truth, read)
 
 
@@ -57,16 +57,16 @@ def errors(truth: str, read: str, normalise: Normalisation | None = None) -> Err
 
 
 def any_order(truth: Sequence[str], read: Sequence[str], normalise: Normalisation | None = None) -> tuple[int, int]:
-    """Character edits and characters of a page whose lines may come in any order.
+    """Character edits and characters of a page, with its lines in any order.
 
-    Lines of the truth and lines read are paired one to one with the fewest edits in all (Kuhn 1955); a line without a
-    partner counts in full. Two lines read as one, or one as two, are errors here too. Line ends are not characters.
+    Lines of the truth and lines read are paired one to one with the fewest total edits (Kuhn 1955). A line without a
+    partner counts in full. Two lines read as one, or one read as two, are errors too. Line ends are not characters.
     """
-    from scipy.optimize import linear_sum_assignment  # monitoring counts errors too, and needs no pairing
+    from scipy.optimize import linear_sum_assignment  # imported late: monitoring does not need it
 
     normalise = normalise or Normalisation()
     a, b = ([t for t in map(normalise, texts) if t] for texts in (truth, read))
-    # (truth + read, read + truth): a line costs its own length where it is paired with nothing.
+    # (truth + read, read + truth): a line paired with nothing costs its own length.
     costs = np.zeros((len(a) + len(b), len(b) + len(a)), np.int64)
     costs[: len(a), : len(b)] = [[edits(x, y) for y in b] for x in a] if a and b else 0
     costs[: len(a), len(b) :] = np.asarray([len(x) for x in a], np.int64)[:, None]
@@ -77,7 +77,7 @@ def any_order(truth: Sequence[str], read: Sequence[str], normalise: Normalisatio
 
 @dataclass(frozen=True)
 class Rate:
-    """An error rate with its 95 % interval; shares, not per cent."""
+    """An error rate with its 95 % interval, as shares rather than percentages."""
 
     value: float
     low: float
@@ -90,7 +90,7 @@ class Rate:
 def rate(edits: Sequence[int], lengths: Sequence[int], groups: Sequence[str], draws: int = 1000, seed: int = 0) -> Rate:
     """Sum of edits over sum of lengths, with a 95 % percentile bootstrap over whole groups (writers, else pages).
 
-    Lines of one writer err together: drawing single lines would make the interval too narrow (Efron 1979).
+    Errors of the same writer are correlated, so drawing single lines would make the interval too narrow (Efron 1979).
     """
     index = {name: i for i, name in enumerate(sorted(set(groups)))}
     sums = np.zeros((len(index), 2))
@@ -115,7 +115,7 @@ def rate_difference(
 ) -> Rate:
     """Difference of two error rates on the same samples, with its interval (paired bootstrap over whole `groups`).
 
-    A group drawn counts for both sides, so what is hard for both cancels (Efron, Tibshirani 1993, chapter 16).
+    A drawn group counts for both sides, so difficulty that they share cancels out (Efron, Tibshirani 1993, chapter 16).
 
     Args:
         candidate, production: edits of each model on each sample.
@@ -125,7 +125,7 @@ def rate_difference(
 
 
 def words_right(truth: str, words: Sequence[str]) -> list[bool]:
-    """For each of `words`, whether the same word stands at its place in `truth` (alignment of least edits)."""
+    """For each of `words`, whether `truth` has the same word at its place (minimum-edit alignment)."""
     matched = {
         block.a + k
         for block in Levenshtein.opcodes(list(words), truth.split()).as_matching_blocks()
@@ -137,7 +137,7 @@ def words_right(truth: str, words: Sequence[str]) -> list[bool]:
 def calibration(
     confidences: Sequence[float], right: Sequence[bool], bins: int = 10
 ) -> list[tuple[float, float, int, float]]:
-    """(from, to, words, share of them right) for equal bins of confidence that hold a word."""
+    """(from, to, words, share of right words) for each non-empty bin of confidence, of equal widths."""
     c, r = np.asarray(confidences, float), np.asarray(right, float)
     which = np.minimum((c * bins).astype(int), bins - 1)
     return [

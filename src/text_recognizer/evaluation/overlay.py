@@ -1,4 +1,4 @@
-"""A page as it was read, drawn over its picture: each line in the colour of its fault, and the order of reading."""
+"""Draw the lines read over the picture of a page: each in the colour of its fault, with the reading order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STYLE = (
     ".illegible{fill:#6e7781;stroke:#6e7781}.invented{fill:#d1242f;stroke:#d1242f}li.split{color:#bf6a02}li.lost{color:#d1242f}"
     ".overlay polyline{fill:none;stroke:#0969da;stroke-width:1.5;stroke-opacity:.6;vector-effect:non-scaling-stroke}"
 )
-"""CSS of `overlay`, once a document."""
+"""CSS for `overlay`, needed once a document."""
 
 LEGEND = (
     "<p>Outlines: <b style='color:#1a7f37'>read as one line</b>, <b style='color:#bf6a02'>part of a line</b>, "
@@ -35,16 +35,16 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class PageLines:
-    """The lines of a page: the transcript's, those read, and how they belong together."""
+    """The lines of a page: the transcript's lines, the lines read, and their alignment."""
 
     truth: tuple[str, ...]
     read: tuple[str, ...]
     alignment: LineAlignment
-    outlines: tuple[tuple[Polygon, ...], ...] = ()  # polygons of each line read, shares 0…1 of width and height
+    outlines: tuple[tuple[Polygon, ...], ...] = ()  # polygons of each line read, as shares 0…1 of width and height
 
 
 def overlay(picture: NDArray[np.uint8], lines: PageLines) -> str:
-    """An HTML fragment: `picture` (H, W) with the outlines of the lines read, and the transcript beside it."""
+    """An HTML fragment: `picture` (H, W) with the outlines of the lines read, next to the transcript."""
     height, width = picture.shape
     data = base64.b64encode(cv2.imencode(".jpeg", picture)[1].tobytes()).decode()
     found = lines.alignment

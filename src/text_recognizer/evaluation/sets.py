@@ -16,14 +16,14 @@ LINE_TYPES = ("Handwritten", "Typewritten", "Print")
 
 
 def load_set(path: Path, line_types: tuple[str, ...] = ("Handwritten",)) -> EvaluationSet:
-    """Read the set at `path`, a folder or a file; damaged samples are named in `skipped`.
+    """Read the set at `path`, a folder or a file; damaged samples are listed in `skipped`.
 
-    Known forms: a folder of ALTO 4 or PAGE XML beside images; a `.jsonl` manifest of
+    Supported forms: a folder of ALTO 4 or PAGE XML with images; a `.jsonl` manifest of
     {"image", "text", "polygon"?, "baseline"?, "writer"?, "slice"?}; a folder with `transcripts.json` {stem: text}; a
-    folder of images with `.txt` or `.gt.txt` beside each, one line of text for an image of a line, more for a page; a
-    copy of the IAM database, also as `iam:FOLDER?split=…` (see `evaluation/iam.py`). Of the corrections in a manifest
-    ("source": "feedback") the last one of a line counts.
-    `line_types` selects lines by type if an XML file names types; lines without a type count only if all types do.
+    folder of images with a `.txt` or `.gt.txt` for each, which has one line of text for a line image and more for a
+    page; a copy of the IAM database, also as `iam:FOLDER?split=…` (see `evaluation/iam.py`). If a manifest has several
+    corrections of a line ("source": "feedback"), the last one counts.
+    `line_types` selects lines by type if an XML file has types; lines without a type count only if all types do.
     Raises DataInvalid if nothing can be read.
     """
     if str(path).startswith(iam.PREFIX) or (path.is_dir() and iam.is_iam(path)):
@@ -50,7 +50,7 @@ def load_set(path: Path, line_types: tuple[str, ...] = ("Handwritten",)) -> Eval
 
 
 def _is_manifest(path: Path) -> bool:
-    """Whether a `.jsonl` file lists lines of images. Beside transcripts it may hold anything else about the images."""
+    """Whether a `.jsonl` file lists image lines. Next to transcripts, such a file may contain anything else."""
     if not any(path.parent.glob("*.txt")):
         return True
     with path.open(encoding="utf-8", errors="replace") as lines:
@@ -130,9 +130,9 @@ def _image_of(folder: Path, stem: str) -> Path | None:
 
 
 def clean_transcript(text: str) -> tuple[str, bool]:
-    """Text without marks of transcription, and whether the line is legible.
+    """The text without transcription marks, and whether the line is legible.
 
-    `⟦…⟧` marks struck or illegible words: a line with them does not count. `^` precedes superscripts.
+    `⟦…⟧` marks struck-out or illegible words; a line with them does not count. `^` precedes superscripts.
     """
     legible = not re.search(r"⟦[^⟧]*⟧|⟦|⟧", text)
     return " ".join(re.sub(r"[⟦⟧^]", "", text).split()), legible

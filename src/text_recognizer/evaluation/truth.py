@@ -1,4 +1,4 @@
-"""The truth of a set: pages, their lines, and the text of each."""
+"""The ground truth of a set: pages, their lines, and the text of each."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from text_recognizer.page import Polygon, Polyline
 
-# Suffixes of images beside a transcript.
+# Suffixes of images that may have a transcript.
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 
 
 @dataclass(frozen=True)
 class TruthLine:
-    """A line of a page and its text; `counts` is False for lines that are not legible."""
+    """A line of a page with its text; `counts` is False for illegible lines."""
 
     text: str
     polygon: Polygon | None  # None: the whole image is the line
@@ -24,7 +24,7 @@ class TruthLine:
 
 @dataclass(frozen=True)
 class TruthPage:
-    """An image with its lines, or with a transcript only."""
+    """An image with its lines, or with only a transcript."""
 
     image: Path
     lines: tuple[TruthLine, ...]
@@ -34,7 +34,7 @@ class TruthPage:
 
 @dataclass
 class EvaluationSet:
-    """Pages of a set, and the samples that could not be used."""
+    """The pages of a set, and the samples that could not be used."""
 
     pages: list[TruthPage] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)

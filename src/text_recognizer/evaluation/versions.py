@@ -1,7 +1,7 @@
-"""Versions of data sets: a name and a number for each content, by its sha256.
+"""Versions of data sets: each content, identified by its SHA-256, has a name and a number.
 
-A file of versions, `data/versions.json`, belongs into version control; the data need not. It tells whether a folder
-holds what a model was trained or measured on, and which files differ where it does not.
+The file of versions, `data/versions.json`, belongs in version control; the data need not. It shows whether a folder has
+the content that a model was trained or evaluated on, and which files differ if not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def files_of(path: Path) -> Iterator[tuple[str, str]]:
-    """(name, sha256) of each file of a folder, by name; of a file itself. Raises DataInvalid if there is nothing."""
+    """(name, SHA-256) of each file in a folder, by name, or of a single file. Raises DataInvalid if there is none."""
     if path.is_file():
         yield path.name, sha256(path)
         return
@@ -33,7 +33,7 @@ def files_of(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def fingerprint(path: Path) -> str:
-    """sha256 of a file; of a folder that of its files' names and digests. Times and owners do not count."""
+    """SHA-256 of a file, or of a folder's file names and digests. Times and owners do not count."""
     return sha256(path) if path.is_file() else _together(dict(files_of(path)))
 
 
@@ -43,7 +43,7 @@ def _together(files: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Version:
-    """One content of a data set. `files`: name and sha256 of each."""
+    """One content of a data set. `files`: the name and SHA-256 of each file."""
 
     name: str
     number: int
@@ -57,7 +57,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Difference:
-    """What a folder has beside a version, lacks, and has changed."""
+    """The files that a folder has in addition to a version, lacks, and has changed."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -74,7 +74,7 @@ class Difference:
 
 
 class Versions:
-    """The versions in a file; a missing file holds none. Raises DataInvalid for a damaged one."""
+    """The versions in a file; a missing file has none. Raises DataInvalid if it is damaged."""
 
     def __init__(self, file: Path = VERSIONS) -> None:
         self.file = file
@@ -85,7 +85,7 @@ class Versions:
             raise DataInvalid(f"{file} is not a file of versions ({type(error).__name__}): restore it.") from error
 
     def add(self, name: str, path: Path) -> Version:
-        """The version of `name` that holds the content of `path`; a new one if no version does."""
+        """Return the version of `name` with the content of `path`; if there is none, add one."""
         if not _NAME.fullmatch(name):
             raise UsageError(f"'{name}' cannot be the name of a data set: use letters, digits, '.', '_' and '-'")
         files = dict(files_of(path))
@@ -100,7 +100,7 @@ class Versions:
         return added
 
     def find(self, name: str) -> Version:
-        """The version NAME@NUMBER, or the newest of NAME. Raises DataInvalid."""
+        """The version NAME@NUMBER, or the newest version of NAME. Raises DataInvalid."""
         wanted, _, number = name.partition("@")
         for version in reversed(self.entries):
             if version.name == wanted and number in ("", str(version.number)):
@@ -109,7 +109,7 @@ class Versions:
         raise DataInvalid(f"there is no data set '{name}' in {self.file} (known: {known}).")
 
     def named(self, digest: str) -> str:
-        """The versions with that sha256, as "letters@2"; empty where there is none."""
+        """The versions with this SHA-256, such as "letters@2"; empty if there is none."""
         return ", ".join(str(version) for version in self.entries if version.sha256 == digest)
 
     def _write(self) -> None:
