@@ -1,4 +1,4 @@
-"""Where a bundle comes from, back to the first model: its run, code, data and corrections, and those of its base.
+"""The ancestry of a bundle, back to the first model: run, code, data and corrections of the bundle and its bases.
 
 `ancestry` follows the chain of fine-tuning through a registry; `text`, `mermaid`, `dot` and `svg` show it.
 """
@@ -19,20 +19,20 @@ from text_recognizer.evaluation.versions import Versions
 from text_recognizer.registry import ALIASES, Registry, standing
 
 WEIGHTS = "recognizer.safetensors"
-EXPORTED = "export.json"  # of `feedback export`
-SHORT = 12  # characters of a digest in pictures
-SHOWN_IDS = 5  # readings of an export that are listed
+EXPORTED = "export.json"  # written by `feedback export`
+SHORT = 12  # characters shown of a digest in pictures
+SHOWN_IDS = 5  # most readings of an export to list
 
 
 @dataclass(frozen=True)
 class Node:
-    """One thing that a model was made of, or the model itself.
+    """A model, or something that it was made from.
 
     Args:
         kind: "model", "run", "code", "data", "corrections" or "weights".
         title: what it is, in a few words.
         facts: (name, value) in full; pictures shorten digests.
-        sources: what it was made from.
+        sources: the nodes that it was made from.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class Node:
 
 @dataclass(frozen=True)
 class _Known:
-    """Where things are looked up."""
+    """Where the sources of models are looked up."""
 
     registry: Registry
     exports: Mapping[str, Path]
@@ -62,18 +62,18 @@ class _Known:
 def ancestry(
     bundle: Bundle, registry: Registry, exports: Mapping[str, Path] | None = None, versions: Versions | None = None
 ) -> Node:
-    """The model of `bundle` with all that it was made from; a base is looked up by the sha256 of its weights.
+    """The model of `bundle` with everything that it was made from; base models are found by the SHA-256 of weights.
 
     Args:
-        registry: where base models are looked up, beside the shipped model.
-        exports: folders of exported corrections by the sha256 of their manifest, as `find_exports` gives them.
-        versions: names of data sets by their sha256; None for those in `data/versions.json`.
+        registry: where base models are looked up, in addition to the shipped model.
+        exports: folders of exported corrections by the SHA-256 of their manifest, as returned by `find_exports`.
+        versions: names of data sets by their SHA-256; None: `data/versions.json`.
     """
     return _model(bundle, _Known(registry, exports or {}, versions or Versions()), frozenset())
 
 
 def find_exports(folders: list[Path]) -> dict[str, Path]:
-    """Folders that `feedback export` wrote, by the sha256 of their manifest. Raises DataInvalid for another folder."""
+    """Folders written by `feedback export`, by the SHA-256 of their manifest. Raises DataInvalid for others."""
     found = {}
     for folder in folders:
         manifest = folder / EXPORTED
@@ -126,14 +126,14 @@ def _run(bundle: Bundle, known: _Known, seen: frozenset[str]) -> Node:
 
 
 def _found(weights: str, known: _Known, seen: frozenset[str]) -> Bundle | None:
-    """The model with these weights, in the registry or shipped."""
-    if weights in seen:  # a bundle cannot be its own ancestor; a forged one may say so
+    """The registered or shipped model with these weights."""
+    if weights in seen:  # a bundle cannot be its own ancestor, but a forged one may claim it
         return None
     for folder in (*(model.path for model in known.registry.models()), SHIPPED):
         try:
             if Description.read(folder).files.get(WEIGHTS) == weights:
                 return Bundle.open(folder)
-        except BundleInvalid:  # of no use as evidence
+        except BundleInvalid:  # a damaged bundle proves nothing
             continue
     return None
 
@@ -163,7 +163,7 @@ def _corrections(digest: str, exports: Mapping[str, Path]) -> Node:
 
 
 def _data(description: Description, base: Description | None, versions: Versions) -> list[Node]:
-    """The data of a run; that of its base model, which a bundle names first, is shown there."""
+    """The data of a run, without its base model's data, which a bundle lists first and the base model shows."""
     names, licences = description.data, description.licences
     if base is not None and names[: len(base.data)] == base.data:
         names = names[len(base.data) :]
@@ -219,7 +219,7 @@ def as_json(node: Node) -> str:
 
 
 def mermaid(node: Node) -> str:
-    """A flow chart as GitHub, GitLab and Jupyter draw it in Markdown."""
+    """A Mermaid flow chart, which GitHub, GitLab and Jupyter draw in Markdown."""
     lines = ["flowchart LR"]
     for number, (one, target) in enumerate(_numbered(node)):
         label = "<br>".join(html.escape(part).replace("#", "#35;") for part in _label(one))
@@ -245,17 +245,17 @@ _FILLS = {
     "model": "#cfe3ff", "run": "#ffffff", "code": "#e8e8e8", "data": "#d9f0d3", "corrections": "#ffe2b8",
     "weights": "#eadcf4",
 }  # fmt: skip
-_WIDTH, _GAP, _LINE = 300, 60, 18  # pixels: of a box, between two columns, of a line of text
+_WIDTH, _GAP, _LINE = 300, 60, 18  # pixels: width of a box, gap between columns, height of a text line
 
 
 def svg(node: Node) -> str:
-    """A picture: what a thing was made of stands to the left of it."""
+    """A picture with the sources of each node to its left."""
     depth = _depth(node)
     boxes: list[str] = []
     bottom = 10.0
 
     def place(one: Node, column: int) -> tuple[float, float]:
-        """Draw `one` and its sources; returns where its box is met: x of its left side, y of its middle."""
+        """Draw `one` and its sources. Returns where arrows meet its box: x of its left side, y of its middle."""
         nonlocal bottom
         label = _label(one)
         height = _LINE * len(label) + 12
@@ -306,7 +306,7 @@ def _depth(node: Node) -> int:
 
 
 def _numbered(node: Node) -> list[tuple[Node, int | None]]:
-    """Each node with the number of the one that was made from it."""
+    """Each node with the number of the node that was made from it."""
     found: list[tuple[Node, int | None]] = []
 
     def add(one: Node, target: int | None) -> None:
@@ -319,12 +319,12 @@ def _numbered(node: Node) -> list[tuple[Node, int | None]]:
     return found
 
 
-_PICTURED = 5  # facts in a box
-_CHARACTERS = 42  # of a line in a box
+_PICTURED = 5  # most facts in a box
+_CHARACTERS = 42  # most in a line in a box
 
 
 def _label(node: Node) -> list[str]:
-    """What a box says: kind and title, and the first facts, shortened."""
+    """The text of a box: kind and title, and the first facts, shortened."""
     title = node.title if node.kind == node.title else f"{node.kind}: {node.title}"
     facts = [(name, value) for name, value in node.facts if name not in ("folder", "command")][:_PICTURED]
     return [_cut(part) for part in (title, *(f"{name} {_shortened(value)}" for name, value in facts))]

@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
     """Command line of `text-recognizer models`."""
     args = _parser().parse_args(argv)
     registry = Registrar(args.folder)
-    # As wide as the terminal; without one, wide enough for programs that read the table.
+    # As wide as the terminal; without a terminal, wide enough for programs that parse the table.
     console = Console(width=None if Console().is_terminal else 160, highlight=False)
     status: int | None = _COMMANDS[args.command](args, registry, console)
     return status or 0
@@ -81,7 +81,7 @@ def _list(args: argparse.Namespace, registry: Registrar, console: Console) -> No
     for model in registry.models():
         try:
             description = Bundle.open(model.path).description
-        except BundleInvalid as error:  # it must not hide the others
+        except BundleInvalid as error:  # a damaged bundle must not hide the others
             faults.append(error)
             continue
         aliases = [alias for alias, entry in meant.items() if entry["model"] == str(model)]
@@ -105,7 +105,7 @@ def _list(args: argparse.Namespace, registry: Registrar, console: Console) -> No
 
 
 def _open(name: str, registry: Registrar) -> Bundle:
-    """The bundle of an alias or name of `registry`, of a folder, or the shipped one."""
+    """Open the bundle of an alias or name in `registry`, of a folder, or the shipped one."""
     if name == DEFAULT or Path(name).is_dir() or len(Path(name).parts) != 1:
         return Bundle.open(resolve(name))
     return Bundle.open(registry.find(name).path)

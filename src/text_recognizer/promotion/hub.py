@@ -1,6 +1,7 @@
-"""Models in repositories of Hugging Face: `hf://owner/name`, a version a tag, with a model card.
+"""Models in Hugging Face repositories: `hf://owner/name`, with a tag for each version and a model card.
 
-HF_TOKEN, or `hf auth login`, lets push and read what is private; HF_ENDPOINT names another server than huggingface.co.
+To push, or to read private repositories, set HF_TOKEN or run `hf auth login`. HF_ENDPOINT names a server other than
+huggingface.co.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ _ADVICE = "check the name, HF_TOKEN and HF_ENDPOINT"
 
 
 def push(bundle: Bundle, target: str, registry: Registry) -> str:
-    """Copy a bundle to the repository `target`, `hf://owner/name`, as one commit with a tag of its version.
+    """Copy a bundle to the repository `target`, `hf://owner/name`, as one commit tagged with its version.
 
-    A repository that does not exist is made, private: whoever owns it may open it. Raises UsageError if the tag holds
-    another bundle, OutputFailed if the server refuses.
+    A missing repository is created as private; its owner may publish it. Raises UsageError if the tag has another
+    bundle, OutputFailed if the server refuses.
     """
     repository, version = _parsed(target)
     if version:
@@ -69,15 +70,14 @@ def push(bundle: Bundle, target: str, registry: Registry) -> str:
 def pull(source: str, name: str | None, fresh: Path) -> None:
     """Copy the files of a bundle from `source`, `hf://owner/name[@VERSION]`, to the folder `fresh`.
 
-    `name`: NAME or NAME@VERSION, if another version than the newest is wanted or the name is to be checked. Raises
-    BundleInvalid.
+    `name`: NAME or NAME@VERSION, to choose a version other than the newest or to check the name. Raises BundleInvalid.
     """
     repository, version = _parsed(source)
     wanted, _, other = (name or "").partition("@")
     _, api = _hub()
     revision = version or other or None
     with one_line(source, BundleInvalid, _ADVICE):
-        # One commit for all files, whatever is pushed meanwhile.
+        # Pin one commit for all files, in case somebody pushes meanwhile.
         revision = api.model_info(repository, revision=revision).sha
         api.hf_hub_download(repository, DESCRIPTION, revision=revision, local_dir=fresh)
         description = Description.read(fresh)
@@ -85,14 +85,14 @@ def pull(source: str, name: str | None, fresh: Path) -> None:
             raise BundleInvalid(f"{source} holds {description.name}@{description.version}, not {name}.")
         for file in description.files:
             api.hf_hub_download(repository, file, revision=revision, local_dir=fresh)
-    shutil.rmtree(fresh / ".cache", ignore_errors=True)  # of the client
+    shutil.rmtree(fresh / ".cache", ignore_errors=True)  # left by the client
 
 
 def model_card(bundle: Bundle, registry: Registry, repository: str) -> str:
-    """README.md of a repository: metadata that the Hub searches by, how to use the model, and its lineage."""
+    """README.md of a repository: metadata for the Hub's search, how to use the model, and its lineage."""
     hub, _ = _hub()
     description = bundle.description
-    own = description.run.base is not None  # tuned on data whose licence only its owner knows
+    own = description.run.base is not None  # fine-tuned on data whose licence only its owner knows
     languages = [language for language in description.languages if language != "und"]
     data = hub.ModelCardData(
         language=languages or None,
@@ -141,7 +141,7 @@ It writes {len(description.alphabet)} characters:
 
 
 def _public(node: Node) -> Node:
-    """A lineage without the folders of the machine that pushes."""
+    """A lineage without the paths of the machine that pushes."""
     facts = tuple(fact for fact in node.facts if fact[0] != "folder")
     return replace(node, facts=facts, sources=tuple(map(_public, node.sources)))
 
@@ -154,7 +154,7 @@ def _parsed(address: str) -> tuple[str, str | None]:
 
 
 def _hub() -> tuple[Any, Any]:
-    """The package, and a client of the server that HF_ENDPOINT names."""
+    """The package, and a client of the server at HF_ENDPOINT."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
@@ -166,7 +166,7 @@ def _hub() -> tuple[Any, Any]:
 
 @contextmanager
 def one_line(address: str, kind: type[TextRecognizerError], advice: str) -> Iterator[None]:
-    """Turn the errors of another package, which has classes of its own for them, into `kind` with `advice`."""
+    """Turn the errors of another package, which has its own classes for them, into `kind` with `advice`."""
     try:
         yield
     except TextRecognizerError:

@@ -9,7 +9,7 @@ from text_recognizer.bundle import Bundle
 
 
 def lineage(bundle: Bundle) -> dict[str, list[str]]:
-    """Run, code, data, licences, metrics and the commands to make it again, as lines under headings."""
+    """Run, code, data, licences, metrics and the commands to reproduce the bundle, as lines under headings."""
     description = bundle.description
     run, record = description.run, description.run.record
     commit = description.git_commit or "unknown"

@@ -1,4 +1,4 @@
-"""Promote a model, to production through the gate."""
+"""Promote a model; production is guarded by the gate."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class PromoteOptions:
 
     Args:
         alias: "staging", or "production", which the gate guards.
-        sets: sets that the gate measures on, in any form that `evaluate` reads.
+        sets: sets for the gate, in any form that `evaluate` reads.
         mode, by: how the gate reads.
-        tolerance: share of CER by which the model may certainly be worse.
-        slower: allowed multiple of production's seconds an image.
-        force: promote whatever the gate finds; needs a reason.
+        tolerance: CER, as a share, by which the lower bound of the difference may exceed 0.
+        slower: allowed multiple of production's seconds per image.
+        force: promote whatever the gate finds; requires a reason.
         reason: stored with the promotion.
     """
 
@@ -49,9 +49,9 @@ class PromoteOptions:
 def promote(
     registry: Registrar, model: Model, options: PromoteOptions, report: Callable[[Verdict], None] = lambda _: None
 ) -> Verdict | None:
-    """Let an alias mean `model`. The gate compares it with the model in production, else with the shipped one.
+    """Point an alias to `model`. The gate compares it with the model in production, or else with the shipped one.
 
-    `report` receives the verdict before anything is changed. Raises GateRefused, and then nothing is changed.
+    `report` receives the verdict before anything changes. Raises GateRefused, and then nothing changes.
     """
     verdict = None
     if options.alias == "production" and options.sets:

@@ -22,13 +22,13 @@ _WRITABLE = "make room, or get permission to write there"
 
 
 class Registrar(Registry):
-    """A registry that can be changed, by one process at a time; a model is there completely or not at all."""
+    """A registry that can be changed, by one process at a time. It contains a model completely or not at all."""
 
     def add(self, folder: Path) -> Model:
         """Copy the bundle in `folder` into the registry under its own name and version.
 
-        A version never changes: adding the same bundle again is allowed, another one of the same name is refused.
-        Raises UsageError, BundleInvalid, and OutputFailed if the disk is full; then nothing of it stays.
+        A version never changes: the same bundle may be added again, but another one with the same name is refused.
+        Raises UsageError, BundleInvalid, and OutputFailed if the disk is full; nothing stays behind then.
         """
         with self.incoming() as fresh:
             bundle = Bundle.open(folder, whole=True)
@@ -38,7 +38,7 @@ class Registrar(Registry):
 
     @contextmanager
     def incoming(self) -> Iterator[Path]:
-        """A temporary empty folder beside the models, for a bundle that is passed to `admit`."""
+        """A temporary empty folder next to the models, for a bundle to pass to `admit`."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=_INCOMING, dir=self.folder) as scratch:
@@ -75,7 +75,7 @@ class Registrar(Registry):
     def promote(
         self, model: Model, alias: str, reason: str | None = None, gate: Mapping[str, Any] | None = None
     ) -> None:
-        """Let `alias` mean `model` from now on; `gate` is the report that it was let through by."""
+        """Point `alias` to `model`. `gate` is the report of the gate that let it pass."""
         if alias not in ALIASES:
             raise UsageError(f"there is no alias '{alias}'; give one of: {', '.join(ALIASES)}")
         Bundle.open(model.path, whole=True)
@@ -86,7 +86,7 @@ class Registrar(Registry):
             self._write(content)
 
     def rollback(self, alias: str, reason: str | None = None) -> Model:
-        """Return `alias` to its model before the last promotion."""
+        """Point `alias` to its model before the last promotion."""
         with self._lock():
             content = self._read()
             stack = standing(content.get(alias, []))
@@ -100,7 +100,7 @@ class Registrar(Registry):
         return model
 
     def prunable(self, keep: int) -> list[Model]:
-        """All models but the `keep` newest versions of each name, and those of an alias now or after a rollback."""
+        """All models except the `keep` newest versions of each name, and those of an alias now or after a rollback."""
         needed = {entry["model"] for alias in ALIASES for entry in standing(self.history(alias))[-2:]}
         seen: dict[str, int] = {}
         out = []
@@ -111,11 +111,11 @@ class Registrar(Registry):
         return out
 
     def prune(self, keep: int) -> list[Model]:
-        """Remove the models of `prunable`, and the remains of interrupted transfers."""
+        """Remove the `prunable` models, and the remains of interrupted transfers."""
         with self._lock():
             gone = self.prunable(keep)
             for model in gone:
-                # Renamed first: a model is never there in part.
+                # Rename first, so that a model never exists in part.
                 away = self.folder / f"{_INCOMING}gone-{model.name}-{model.version}"
                 try:
                     model.path.rename(away)
@@ -140,7 +140,7 @@ class Registrar(Registry):
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """One process at a time; the system releases the lock when its process ends."""
+        """Let one process in at a time; the system releases the lock when the process ends."""
         import fcntl
 
         try:

@@ -1,6 +1,6 @@
 """Copy models between registries: a folder, S3 or another object store, Hugging Face, Weights & Biases.
 
-Every file that arrives is verified by its sha256 before a model is registered.
+Every file is verified by its SHA-256 before a model is registered.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from text_recognizer.promotion.registrar import Registrar
 from text_recognizer.registry import Model
 
 WANDB = "wandb:"
-# Some tries for a connection that breaks, and an answer within a minute where nothing listens.
+# Retry a broken connection, but fail within a minute if nothing listens.
 _S3 = {"config_kwargs": {"connect_timeout": 10, "retries": {"max_attempts": 2}}}
 _ADVICE = "check the bucket, the keys (AWS_ACCESS_KEY_ID, …) and AWS_ENDPOINT_URL"
 
@@ -33,8 +33,8 @@ _ADVICE = "check the bucket, the keys (AWS_ACCESS_KEY_ID, …) and AWS_ENDPOINT_
 def push(model: Model, target: str, registry: Registrar | None = None) -> str:
     """Copy `model` to `target` and return its address there. An existing model is never replaced.
 
-    `target` is a folder (another registry), an address of fsspec such as `s3://bucket/prefix`, `hf://owner/name`, or
-    `wandb:ENTITY/PROJECT/NAME[:ALIAS]`. `registry` knows the base models that a model card names. An interrupted push
+    `target` is a folder (another registry), an fsspec address such as `s3://bucket/prefix`, `hf://owner/name`, or
+    `wandb:ENTITY/PROJECT/NAME[:ALIAS]`. `registry` has the base models that a model card names. An interrupted push
     leaves nothing that `pull` would accept. Raises UsageError if another model has the same name there, OutputFailed if
     the target cannot be written.
     """
@@ -51,7 +51,7 @@ def push(model: Model, target: str, registry: Registrar | None = None) -> str:
 def pull(source: str, name: str | None, registry: Registrar) -> Model:
     """Copy the model `name` (NAME@VERSION, or NAME if there is one version) from `source` into `registry`.
 
-    Nothing is registered before all files have arrived and every sha256 matches. Raises BundleInvalid.
+    Nothing is registered until all files have arrived and every SHA-256 matches. Raises BundleInvalid.
     """
     if source.startswith(WANDB):
         with registry.incoming() as fresh:
@@ -74,7 +74,7 @@ def pull(source: str, name: str | None, registry: Registrar) -> Model:
 
 
 def open_store(address: str) -> tuple[Any, str]:
-    """The fsspec file system of `address` and the path of its prefix there.
+    """The fsspec file system of `address`, and the path of its prefix there.
 
     Credentials and endpoint of S3 come from AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_ENDPOINT_URL and the like.
     """
@@ -109,7 +109,7 @@ def _push_store(bundle: Bundle, target: str) -> str:
         except FileNotFoundError:
             existing = None
         if existing is None:
-            # The description goes last, because a model without its description does not exist.
+            # The description goes last, because a model only exists once its description does.
             for name in (*bundle.description.files, DESCRIPTION):
                 fs.put_file(str(bundle.path / name), f"{place}/{name}")
         elif existing != (bundle.path / DESCRIPTION).read_bytes():
@@ -145,7 +145,7 @@ def _wandb() -> Any:
 
 
 def _push_wandb(bundle: Bundle, target: str) -> str:
-    """Log the bundle as an artifact with its lineage as metadata; an offline run is sent later by 'wandb sync'."""
+    """Log the bundle as an artifact with its lineage as metadata; `wandb sync` uploads an offline run later."""
     wandb = _wandb()
     path, _, alias = target.removeprefix(WANDB).partition(":")
     parts = path.split("/")
