@@ -32,7 +32,7 @@ EXIT_STATUSES = (
     + "\nIf an image fails, the others are still read; the status is that of the first failure.\n"
 )
 
-# Commands that parse their own arguments: module with `main(argv) -> int`, the extra it needs, and its purpose.
+# Commands that parse their own arguments: the module with `main(argv) -> int`, the extra it needs, and its purpose.
 COMMANDS = {
     "batch": ("text_recognizer.batch.cli", "", "read folders, archives and long documents in several processes"),
     "app": ("text_recognizer.app.cli", "app", "the web page where people read, correct and flag"),
@@ -46,12 +46,12 @@ COMMANDS = {
 }
 
 
-# Faults of the machine, wherever they come up: a traceback would tell nobody more.
+# Faults of the machine, wherever they occur: a traceback would not help anybody.
 _NOT_OURS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit status."""
+    """Run a command and return its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments and arguments[0] in COMMANDS:
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has ended, as `head` does; the interpreter must not fail on it again at exit.
+        # The reader of our output has ended, as `head` does. The interpreter must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OutputFailed.exit_status
     except OSError as error:
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Parses `read` and `serve`; of the other commands it knows the names."""
+    """The parser of `read` and `serve`; it only knows the names of the other commands."""
     whole = argparse.ArgumentParser(
         prog="text-recognizer",
         description="Reads pages of handwriting.",
@@ -111,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    """`text-recognizer serve`: runs until it is stopped."""
+    """`text-recognizer serve`: run until it is stopped."""
     given = {name: value for name, value in vars(options).items() if name != "command" and value is not None}
     # With the web page if its packages are installed; the service does not depend on it.
     page = ["text_recognizer.app.mounted:create_app"] if find_spec("gradio") else []
@@ -128,6 +128,6 @@ def _with_extra(command: str, extra: str, run: Callable[[], int]) -> int:
         return run()
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing == __name__.partition(".")[0]:  # a fault of ours, which no extra mends
+        if missing == __name__.partition(".")[0]:  # our own fault, which no extra can fix
             raise
         raise ExtraMissing(f"'{command}' needs the package '{missing}'; {install_hint(extra)}") from None

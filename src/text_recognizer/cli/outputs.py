@@ -1,4 +1,4 @@
-"""Which pages `text-recognizer read` writes together, in which formats, and into which files."""
+"""Which pages `text-recognizer read` writes together, in which formats and to which files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Output:
-    """Pages that are written together, and the file for each format; no files where they go to standard output.
+    """Pages that are written together, and the file for each format; no files if they go to standard output.
 
     `joined`: they come from several documents.
     """
@@ -35,10 +35,10 @@ class Output:
 
 
 def plan_outputs(documents: list[list[PageReference]], options: Namespace) -> list[Output]:
-    """What is written together, and where. Raises UsageError where the options do not fit the documents."""
+    """Plan what is written together, and where. Raises UsageError if the options do not fit the documents."""
     if options.output is None:
         return _to_standard_output(documents, options)
-    inputs = {Path(source.removeprefix("@")) for source in options.images}  # lists and manifests are no pages
+    inputs = {Path(source.removeprefix("@")) for source in options.images}  # lists and manifests are not pages
     inputs |= {page.source.path for pages in documents for page in pages if page.source.path is not None}
     protected = {found: path for path in inputs if (found := _same(path))}
     return _to_one_document(documents, options, protected) or _to_folder(documents, options, protected)
@@ -63,7 +63,7 @@ def _to_standard_output(documents: list[list[PageReference]], options: Namespace
 def _to_one_document(
     documents: list[list[PageReference]], options: Namespace, protected: dict[tuple[int, int], Path]
 ) -> list[Output]:
-    """All pages in one document of each format, if --output names a file; nothing if it names a folder."""
+    """All pages in one document for each format if --output names a file; nothing if it names a folder."""
     from text_recognizer.formats.document import ending
 
     names: tuple[str, ...] = options.format
@@ -85,7 +85,7 @@ def _to_one_document(
 def _to_folder(
     documents: list[list[PageReference]], options: Namespace, protected: dict[tuple[int, int], Path]
 ) -> list[Output]:
-    """A file for each document and format below the folder --output, which is made."""
+    """A file for each document and format in the folder --output, which is created."""
     from text_recognizer.formats.document import ending
 
     names: tuple[str, ...] = options.format
@@ -113,7 +113,7 @@ def _to_folder(
 
 
 def open_writer(output: Output, name: str, about: About, open_files: ExitStack) -> Writer:
-    """Writes the pages of `output` in one format, into its file or to standard output."""
+    """A writer for the pages of `output` in one format, to its file or to standard output."""
     from text_recognizer.formats.document import DocumentFile
 
     chosen = formats.get_format(name)
@@ -143,7 +143,7 @@ class _OneFile:
 
 
 class _Stream:
-    """A document on standard output; it is put together beside it, since what makes PDFs goes back in its file."""
+    """A document on standard output. It is assembled in a temporary file, since the PDF writer seeks in its file."""
 
     def __init__(self, name: str, about: About) -> None:
         from text_recognizer.formats.document import open_document
@@ -163,7 +163,7 @@ class _Stream:
 
 
 class _Standard:
-    """Pages that follow each other on standard output; `heads`: whether their texts need headings."""
+    """Consecutive pages on standard output; `heads`: whether their texts need headings."""
 
     def __init__(self, chosen: Format, heads: bool) -> None:
         self._format, self.heads, self._begun = chosen, heads and chosen.heads_several, False
@@ -183,13 +183,13 @@ class _Standard:
 
 
 def _check_not_input(target: Path, inputs: dict[tuple[int, int], Path]) -> None:
-    """Raises UsageError where a result would replace one of the inputs, also by a link."""
+    """Raises UsageError if a result would replace one of the inputs, even through a link."""
     if (found := _same(target)) in inputs:
         raise UsageError(f"the result would replace {inputs[found]}; choose another --output")
 
 
 def _same(path: Path) -> tuple[int, int] | None:
-    """What two paths of the same file have in common; None for what is no file."""
+    """An identity shared by all paths of the same file; None if there is no file."""
     try:
         about = path.stat()
     except (OSError, ValueError):
@@ -200,5 +200,5 @@ def _same(path: Path) -> tuple[int, int] | None:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # a name that is too long
+    except OSError:  # such as a name that is too long
         return False

@@ -95,11 +95,11 @@ def positive(text: str) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """`text-recognizer read`: every image is tried; the status is that of the first failure."""
-    # Pillow warns of oddities in files that it can read; a file that it cannot read becomes one line of ours.
+    """`text-recognizer read`: try every image, and return the exit status of the first failure."""
+    # Pillow warns about oddities in files that it can read. For a file that it cannot read, we print our own message.
     warnings.filterwarnings("ignore", module="PIL")
     for name in options.format:
-        formats.get_format(name)  # what a format needs is missing at once, not after reading
+        formats.get_format(name)  # report a missing package of a format now, not after reading
     from text_recognizer.documents import find_pages, no_such_page
     from text_recognizer.reader import Reader
 
@@ -122,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
         for output in outputs:
             try:
                 _read_document(output, reader, options, statuses, advance)
-            except TextRecognizerError as error:  # of the whole: a file that cannot be written
+            except TextRecognizerError as error:  # about the whole document, such as a file that cannot be written
                 complain(error, output.pages[0].name)
                 statuses.append(error.exit_status)
     return next(iter(statuses), 0)
@@ -135,7 +135,7 @@ def _read_document(
     statuses: list[int],
     advance: Callable[[], None],
 ) -> None:
-    """Read the pages of an output and write them; what is wrong with one of them does not cost the others."""
+    """Read the pages of an output and write them. A bad page does not affect the others."""
     from text_recognizer.sheets import about_document, make_sheet
 
     with ExitStack() as open_files:
@@ -144,7 +144,7 @@ def _read_document(
             name = page.name if page.count == 1 else f"{page.name}, page {page.number}"
             try:
                 read, image = _read_one(reader, page, options)
-                if not writers:  # where no page can be read, nothing is written
+                if not writers:  # open files only now: if no page can be read, nothing is written
                     about = about_document(
                         page,
                         keep_pdf="pdf" in options.format and not output.joined,
@@ -166,7 +166,7 @@ def _read_document(
                 statuses.append(error.exit_status)
             except (KeyboardInterrupt, BrokenPipeError):
                 raise
-            except Exception as error:  # one page must not fail the others
+            except Exception as error:  # one bad page must not fail the others
                 import traceback
 
                 traceback.print_exc()
@@ -191,7 +191,7 @@ def _read_one(reader: Reader, page: PageReference, options: argparse.Namespace) 
 
 @contextmanager
 def _progress(outputs: Sequence[Output]) -> Iterator[Callable[[], None]]:
-    """A bar on standard error for several pages, if it is a terminal and no text is printed to one."""
+    """A progress bar on standard error for several pages, if that is a terminal and no text is printed to one."""
     to_terminal = any(not output.files for output in outputs) and sys.stdout.isatty()
     count = sum(len(output.pages) for output in outputs)
     if count < 2 or not sys.stderr.isatty() or to_terminal:

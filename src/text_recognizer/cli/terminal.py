@@ -1,4 +1,4 @@
-"""Output of the command: results as bytes on standard output, messages of one line each on standard error."""
+"""The command's output: results as bytes on standard output, one-line messages on standard error."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from text_recognizer.errors import OutputFailed, TextRecognizerError, printable
 
 
 def write(document: bytes) -> None:
-    """Write to standard output as bytes: the same UTF-8 whatever the terminal's locale is."""
+    """Write bytes to standard output: UTF-8, whatever the terminal's locale."""
     try:
         sys.stdout.buffer.write(document)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        # What could not be written must not fail once more when the interpreter ends.
+        # The unwritten output must not fail again when the interpreter exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise OutputFailed(f"cannot write the output ({error.strerror}); make room, or give --output FILE") from None
 
 
 def shown(source: str, longest: int = 200) -> str:
-    """A source's name in a message: data URLs are long, and file names may hold what a terminal obeys."""
+    """A source's name for messages: data URLs are long, and file names may contain terminal control characters."""
     return printable(source if len(source) <= longest else source[:longest] + "…")
 
 
