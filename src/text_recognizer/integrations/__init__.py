@@ -1,1 +1,1 @@
-"""Reading inside other programs: each module joins one of them, and is imported only by it or by its command."""
+"""Reading inside other programs. Each module integrates with one, and only that program or its command imports it."""

@@ -21,12 +21,13 @@ class PageLoader(BaseLoader):
         mode, language: as for `Reader.read`.
         embedded_text: as for `Reader.read_reference`.
         pages, password: as for `find_pages`.
-        reader: one for the shipped model is made by default.
-        on_error: gets each page that cannot be read, and the others are still read; without it the first such page
+        reader: default: one for the shipped model.
+        on_error: receives each page that cannot be read, and the others are still read; without it, the first such page
             raises `ImageRejected`.
 
     A document's `page_content` is the text of its page. Its `metadata`: `source`, `page` (from 0, as LangChain's PDF
-    loaders count), `total_pages`, `model`, `language`, and `confidence`, the mean of the lines', None on a blank page.
+    loaders count), `total_pages`, `model`, `language`, and `confidence`, the mean over the lines, None for a blank
+    page.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class PageLoader(BaseLoader):
         self.reader, self.on_error = reader or Reader(), on_error
 
     def lazy_load(self) -> Iterator[Document]:
-        """Pages as they are read, in order; memory is that of one page."""
+        """Yield the pages in order as they are read, with only one page in memory."""
         references = find_pages(self.source, pages=self.pages, password=self.password)
         read = self.reader.read_references(
             references, self.mode, language=self.language, embedded_text=self.embedded_text, on_error=self.on_error

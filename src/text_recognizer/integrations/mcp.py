@@ -1,8 +1,7 @@
-"""`text-recognizer mcp`: assistants read images and documents below one folder, over the Model Context Protocol.
+"""`text-recognizer mcp`: let assistants read images and documents in one folder, over the Model Context Protocol.
 
-Texts that strangers wrote may tell an assistant what to do, so it is not trusted with this machine: it names files
-below one folder and gets nothing else. It reaches no other file and no address, and writes nothing.
-The cost of a call is bounded.
+Untrusted texts may instruct an assistant, so the assistant is not trusted either: it can only read files in one folder.
+It cannot reach any other file or address, and cannot write anything. The cost of a call is bounded.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ from text_recognizer.errors import TextRecognizerError, UsageError
 from text_recognizer.page import MODES, Line, Mode, Page
 from text_recognizer.reader import Reader
 
-PAGES = 10  # read by one call, unless the operator allows more
-MATCHES = 50  # returned by one search
-# What a search looks at: files of results, and characters of each.
+PAGES = 10  # most pages per call, unless the operator allows more
+MATCHES = 50  # most matches per search
+# Limits of a search: result files, and characters in each.
 MAX_FILES, MAX_CHARACTERS = 20_000, 2**22
 RESULTS = {".txt", ".md", ".json", ".jsonl"}
 T = TypeVar("T")
@@ -44,7 +43,7 @@ an instruction.
 
 
 def _sendable(text: str) -> str:
-    """`text` without surrogates, which stand for bytes of file names that are not UTF-8, and end the answer."""
+    """`text` without surrogates. They represent bytes of file names that are not UTF-8, and would break the answer."""
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
@@ -71,7 +70,7 @@ class ReadPage(BaseModel):
 
 
 class ReadDocument(BaseModel):
-    """Pages of a document of `count` pages. `next_pages`: what to ask for next, None after the last page."""
+    """Pages of a document of `count` pages. `next_pages`: the pages to request next; None after the last page."""
 
     count: int
     pages: list[ReadPage]
@@ -80,7 +79,7 @@ class ReadDocument(BaseModel):
 
 
 class Match(BaseModel):
-    """A line that was found. `source`: the image that it was read from, where the result names it."""
+    """A line that matches. `source`: the image that it was read from, if the result names it."""
 
     file: Text
     source: Text
@@ -89,22 +88,22 @@ class Match(BaseModel):
 
 
 class Found(BaseModel):
-    """The first matches; `more`: whether others were left out."""
+    """The first matches; `more`: whether there are others."""
 
     matches: list[Match]
     more: bool
 
 
 def make_server(root: Path, reader: Reader, mode: Mode = "accurate", most_pages: int = PAGES) -> MCPServer[Any]:
-    """The server, not running yet: `.run("stdio")` serves it.
+    """Create the server; `.run("stdio")` starts it.
 
     Args:
-        root: folder below which files may be read.
+        root: the folder whose files may be read.
         reader: reads the pages, one at a time.
-        mode: where a call does not say.
-        most_pages: that one call reads.
+        mode: the default mode of a call.
+        most_pages: most pages that a call reads.
 
-    Raises `UsageError` where `root` is not a folder.
+    Raises `UsageError` if `root` is not a folder.
     """
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder; give --root the folder that may be read")
@@ -145,7 +144,7 @@ def make_server(root: Path, reader: Reader, mode: Mode = "accurate", most_pages:
         for position, (number, page) in enumerate(zip(numbers, wanted, strict=False)):
             try:
                 done.append((await read(page, mode)).model_copy(update={"number": number}))
-            except ToolError as error:  # one page must not cost the others
+            except ToolError as error:  # one bad page must not fail the others
                 failed.append(f"page {number}: {error}")
             await context.report_progress(position + 1, len(wanted))
         if not done:
@@ -169,7 +168,7 @@ def make_server(root: Path, reader: Reader, mode: Mode = "accurate", most_pages:
 
 
 async def _beside(work: Callable[[], T]) -> T:
-    """The result of `work` in a thread, so that the server goes on answering. Raises `ToolError` with its advice."""
+    """Run `work` in a thread, so that the server keeps answering. Its errors become a `ToolError` with their advice."""
 
     def guarded() -> T:
         with _as_tool_errors():
@@ -187,18 +186,18 @@ def _as_tool_errors() -> Iterator[None]:
 
 
 def _inside(root: Path, path: str) -> Path:
-    """The file that `path` names below `root`. Raises `UsageError` for any other, whether it exists or not."""
+    """The file at `path` inside `root`. Raises `UsageError` for any other path, whether it exists or not."""
     try:
         file = (root / path).resolve()
         inside = file.is_relative_to(root)
         there = inside and file.is_file()
-    except (OSError, ValueError, RuntimeError):  # names that no file can have, links in a circle
+    except (OSError, ValueError, RuntimeError):  # impossible file names, circular links
         inside, there = True, False
     if not inside:
         raise UsageError(f"{path} is outside the folder that may be read; give a path relative to it")
     if not there:
         raise UsageError(f"{path} is not a file of that folder; check the path")
-    if file.suffix.lower() == ".json":  # a IIIF manifest names addresses
+    if file.suffix.lower() == ".json":  # a IIIF manifest contains addresses
         raise UsageError(f"{path} is not an image or document; give one, or use search for results")
     return file
 
@@ -215,7 +214,7 @@ def _line(line: Line) -> ReadLine:
 
 
 def _numbers(pages: list[PageReference]) -> list[int]:
-    """Page numbers within the document; those of an archive count its images."""
+    """Page numbers within the document; in an archive, they count the images."""
     one_document = len({page.name for page in pages}) == 1
     return [page.number for page in pages] if one_document else list(range(1, len(pages) + 1))
 
@@ -232,7 +231,7 @@ def _ranges(numbers: list[int]) -> str | None:
 
 
 def _matches(root: Path, words: list[str]) -> Iterator[Match]:
-    """Lines of results below `root` that hold all `words`."""
+    """Lines of results in `root` that contain all `words`."""
     for file in islice(_results(root), MAX_FILES):
         try:
             with file.open(encoding="utf-8", errors="replace") as stream:
@@ -251,7 +250,7 @@ def _matches(root: Path, words: list[str]) -> Iterator[Match]:
 
 
 def _results(root: Path) -> Iterator[Path]:
-    # Links are not followed: they lead out of the folder.
+    # Do not follow links, because they may lead out of the folder.
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
@@ -261,7 +260,7 @@ def _results(root: Path) -> Iterator[Path]:
 
 
 def _of_json(text: str) -> Iterable[tuple[str, int, str, tuple[str, ...]]]:
-    """Source, number, text and other readings of each line in `--format json`."""
+    """Source, line number, text and alternatives of each line in the output of `--format json`."""
     for row in text.splitlines():
         try:
             page = json.loads(row)
@@ -272,13 +271,13 @@ def _of_json(text: str) -> Iterable[tuple[str, int, str, tuple[str, ...]]]:
 
 
 def _folded(text: str) -> str:
-    """Without case and accents."""
+    """`text` without case and accents."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
 def main(argv: list[str]) -> int:
-    """Command line of `text-recognizer mcp`: serves one client on standard input and output until it leaves."""
+    """Command line of `text-recognizer mcp`: serve one client on standard input and output until it disconnects."""
     parser = argparse.ArgumentParser(
         prog="text-recognizer mcp",
         description="Let an assistant read images and documents below one folder, over the Model Context Protocol on "

@@ -1,8 +1,8 @@
 """This project as the OCR engine of OCRmyPDF: `ocrmypdf --plugin text_recognizer.integrations.ocrmypdf_plugin …`.
 
-The plug-in takes part in two ways. Where both packages are installed, OCRmyPDF finds it by its entry point (`Offered`):
-then `--ocr-engine text-recognizer` asks for it, and `auto` stays Tesseract. Where `--plugin` names this module, `auto`
-means it.
+There are two ways to use the plug-in. If both packages are installed, OCRmyPDF finds its entry point (`Offered`);
+`--ocr-engine text-recognizer` then selects it, and `auto` stays Tesseract. If `--plugin` names this module, `auto`
+selects it.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from text_recognizer.registry import resolve
 log = logging.getLogger(__name__)
 
 NAME = "text-recognizer"
-# OCRmyPDF turns a page from 14 on, in Tesseract's units. The reader believes in a turn from a margin of 0.05 on.
+# OCRmyPDF turns a page at a confidence of 14 in Tesseract's units. The reader accepts a turn at a margin of 0.05.
 UNITS = 15 / 0.05
 _loading = threading.Lock()
-# OCRmyPDF's names of languages are ISO 639-2, bundles have BCP 47.
+# OCRmyPDF names languages by ISO 639-2, bundles by BCP 47.
 _LANGUAGES = {
     "cs": "ces", "da": "dan", "de": "deu", "en": "eng", "es": "spa", "fi": "fin", "fr": "fra", "is": "isl", "it": "ita",
     "la": "lat", "nb": "nor", "nl": "nld", "no": "nor", "pl": "pol", "pt": "por", "sv": "swe",
@@ -52,7 +52,7 @@ def _code(tag: str) -> str:
 
 
 class Engine(OcrEngine):
-    """OCRmyPDF's interface. It makes engines where it needs one, so readers are kept beside the class."""
+    """OCRmyPDF's engine interface. OCRmyPDF creates engines as needed, so readers are cached outside the class."""
 
     @staticmethod
     def version() -> str:
@@ -67,16 +67,16 @@ class Engine(OcrEngine):
 
     @staticmethod
     def languages(options: Any) -> Set[str]:
-        """Those of the model; none, which OCRmyPDF does not check, where it names none."""
+        """The languages of the model. If it names none, the set is empty, which OCRmyPDF does not check."""
         tags = _bundle(_given(options, "model")).description.languages
         return {_code(tag) for tag in tags if tag != UNDETERMINED}
 
     @staticmethod
     def get_orientation(input_file: Path, options: Any) -> OrientationConfidence:
-        """Which way the page faces: Tesseract's angle, counter-clockwise, which OCRmyPDF turns the page back by.
+        """The orientation of the page, as Tesseract's counter-clockwise angle, by which OCRmyPDF turns the page back.
 
-        The layout cannot be kept for `generate_ocr`: this is a preview as JPEG, that the page after turning, deskewing
-        and cleaning, in another resolution.
+        The layout cannot be kept for `generate_ocr`: this image is a JPEG preview, while that one is the page at
+        another resolution, after rotation, deskewing and cleaning.
         """
         try:
             found = _reader(options).orientation(input_file)
@@ -86,7 +86,7 @@ class Engine(OcrEngine):
 
     @staticmethod
     def get_deskew(input_file: Path, options: Any) -> float:
-        """Degrees counter-clockwise by which the page must be turned for its lines to be level."""
+        """Degrees by which the page must be turned counter-clockwise to level its lines."""
         try:
             return skew_angle(load_image(input_file).gray)
         except ImageRejected:
@@ -103,7 +103,7 @@ class Engine(OcrEngine):
             Path(file.name).write_bytes(get_format("hocr").write(page, input_file.name))
             tree = HocrParser(file.name).parse()
             tree.page_number = page_number
-            # A page that was scaled down for reading still lies in its place on the paper.
+            # A page scaled down for reading has its own dpi, by which OCRmyPDF puts the text in its place on the paper.
             tree.dpi = float(image.info["dpi"][0]) if "dpi" in image.info else None
         return tree, page.text
 
@@ -119,7 +119,7 @@ class Engine(OcrEngine):
 
 
 def _read(file: Path, options: Any) -> Page:
-    """The page; an empty one where the image is too small or too odd to be read, since the others are still wanted."""
+    """Read a page. If its image is rejected, return an empty page, so that the others are still read."""
     try:
         return _reader(options).read(file, _given(options, "mode") or "accurate", language=_language(options))
     except ImageRejected as error:
@@ -129,7 +129,7 @@ def _read(file: Path, options: Any) -> Page:
 
 
 def _language(options: Any) -> str | None:
-    """The language that was asked for; None for several, and for `eng`, which is also what OCRmyPDF says by itself."""
+    """The requested language; None for several languages, and for `eng`, which is also OCRmyPDF's default."""
     if len(options.languages) > 1 or options.languages == ["eng"]:
         return None
     tags = _bundle(_given(options, "model")).description.languages
@@ -137,7 +137,7 @@ def _language(options: Any) -> str | None:
 
 
 def _reader(options: Any) -> Reader:
-    with _loading:  # pages are read by threads, which would all load the model
+    with _loading:  # several threads read pages, and each would load the model
         return _cached_reader(
             _given(options, "model"), _given(options, "threads") or 1, _given(options, "device") or CPU
         )
@@ -145,8 +145,8 @@ def _reader(options: Any) -> Reader:
 
 @lru_cache(1)
 def _cached_reader(model: str | None, threads: int, device: str) -> Reader:
-    share_python()  # OCRmyPDF reads pages by threads
-    # Never in the parent of OCRmyPDF's processes: what a model starts does not survive a fork.
+    share_python()  # OCRmyPDF reads pages in threads
+    # Never load it in the parent of OCRmyPDF's processes: a model's threads do not survive a fork.
     return Reader(model, threads, device=device)
 
 
@@ -156,13 +156,13 @@ def _bundle(model: str | None) -> Bundle:
 
 
 def _given(options: Any, name: str) -> Any:
-    """An option of this plug-in; None where OCRmyPDF was called from Python without it."""
+    """An option of this plug-in; None if OCRmyPDF was called from Python without it."""
     return getattr(options, f"text_recognizer_{name}", None)
 
 
 def _add_options(parser: ArgumentParser) -> None:
     group = parser.add_argument_group(NAME, "Reading of handwriting")
-    # OCRmyPDF's own --ocr-engine has fixed choices; and both ways of taking part may add the same options.
+    # OCRmyPDF's own --ocr-engine has fixed choices, and both ways of using the plug-in may add the same options.
     group.conflict_handler = "resolve"
     group.add_argument(
         "--ocr-engine",
@@ -177,7 +177,7 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _check(options: Any) -> None:
-    """Raises `BadArgsError` for what would fail on each page."""
+    """Raises `BadArgsError` for options that would fail on every page."""
     if options.pdf_renderer == "sandwich":
         raise BadArgsError(f"{NAME} does not draw PDFs itself: leave out --pdf-renderer sandwich")
     try:
@@ -188,19 +188,19 @@ def _check(options: Any) -> None:
 
 
 def _divide_threads(pdfinfo: Any, options: Any) -> None:
-    """OCRmyPDF reads pages side by side; only where it has fewer of them than cores does a page get several."""
+    """Divide the cores: OCRmyPDF reads pages in parallel, so a page gets several only if there are fewer pages."""
     jobs = options.jobs or available_cpu_count()
     options.extra_attrs["text_recognizer_threads"] = max(1, jobs // max(1, len(pdfinfo)))
 
 
 def _fit(page: PageContext, image: Image.Image) -> Image.Image:
-    """The image for the engine, scaled down where it is larger than is read."""
+    """The image for the engine, scaled down if it exceeds the reader's limit."""
     size = calculate_downsample(image, max_size=(MAX_SIDE, MAX_SIDE), max_pixels=MAX_PIXELS)
     return downsample_image(image, size)
 
 
 class Offered:
-    """The plug-in by its entry point: it reads where `--ocr-engine` asks for it by name."""
+    """The plug-in as found by its entry point: it reads if `--ocr-engine` names it."""
 
     engines: tuple[str, ...] = (NAME,)
 
@@ -227,13 +227,13 @@ class Offered:
 
 
 class Named(Offered):
-    """The plug-in that `--plugin` names: it reads unless another engine is asked for."""
+    """The plug-in as named by `--plugin`: it reads unless another engine is selected."""
 
     engines = ("auto", NAME)
 
 
 offered = Offered()
-# `--plugin` registers this module itself. pluggy looks for hooks among its names.
+# `--plugin` registers this module itself, and pluggy looks for hooks among its names.
 _named = Named()
 add_options, check_options, validate = _named.add_options, _named.check_options, _named.validate
 filter_ocr_image, get_ocr_engine = _named.filter_ocr_image, _named.get_ocr_engine

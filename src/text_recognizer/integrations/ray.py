@@ -1,9 +1,9 @@
-"""`text-recognizer batch --ray`: pages read by the actors of a Ray cluster, each with a model of its own.
+"""`text-recognizer batch --ray`: read pages with the actors of a Ray cluster, each with its own model.
 
-A page's files are written by the actor that read it, and after them its record in the folder `DONE` of the output. So
-nothing is lost with the driver, a node or an actor: Ray starts lost actors again and repeats what they had in hand, and
-a page whose record is there is not read once more. Ray Data hands out a few pages at a time, however many there are.
-When all pages are read, the documents of several pages are put together in the same way.
+The actor that read a page writes its files, and then its record in the folder `DONE` of the output. So nothing is lost
+with the driver, a node or an actor: Ray restarts lost actors and repeats their pending pages, and a page that has a
+record is not read again. Ray Data hands out a few pages at a time, however many there are. When all pages are read,
+multi-page documents are assembled in the same way.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-# Ray reports on its use unless this is set before it is imported.
+# Ray sends usage statistics unless this is set before the import.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
 from ray.data import ActorPoolStrategy, DataContext
@@ -37,14 +37,14 @@ from text_recognizer.reader import Reader
 from text_recognizer.registry import resolve
 
 DONE, BEGUN, ERRORS = ".done", ".begun", "errors.jsonl"
-# Of a processor, an actor. With whole ones, two actors on two processors leave none for Ray Data's own tasks, which
-# then wait for ever (ray issue 44687).
+# Processors per actor. With whole processors, two actors on two processors leave none for Ray Data's own tasks, which
+# then wait forever (ray issue 44687).
 SHARE = 0.9
-AT_ONCE = 8  # pages that are handed to an actor together, at most
+AT_ONCE = 8  # most pages handed to an actor together
 
 
 class Place:
-    """The output: a folder of this machine, or any address that fsspec knows. Files appear in it whole."""
+    """The output: a local folder, or any fsspec address. Files only appear there when they are complete."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -72,11 +72,11 @@ class Place:
 
     @property
     def local(self) -> Path | None:
-        """The folder, if it is one of this machine."""
+        """The folder, if it is local."""
         return Path(self._root) if isinstance(self._files, LocalFileSystem) else None
 
     def folder(self, name: str) -> Path:
-        """A folder of this machine to which `name` may be written; `collect` brings what was written there."""
+        """A local folder to write `name` to; `collect` moves the files from there."""
         root = self.local
         if root is None:
             self._beside = self._beside or tempfile.TemporaryDirectory()
@@ -84,7 +84,7 @@ class Place:
         return Folder(root).folder(name)
 
     def collect(self) -> None:
-        """Bring the files of `folder` to the output. Raises `OutputFailed`."""
+        """Move the files in `folder` to the output. Raises `OutputFailed`."""
         if self._beside is not None:
             root = Path(self._beside.name)
             try:
@@ -97,18 +97,18 @@ class Place:
                 self._beside = None
 
     def read(self, name: str) -> bytes | None:
-        """None where there is no such file."""
+        """The content of a file; None if there is no such file."""
         try:
             return bytes(self._files.cat_file(f"{self._root}/{name}"))
         except FileNotFoundError:
             return None
 
     def names(self, folder: str) -> set[str]:
-        """Names of the files below `folder`, without the folders that they are in."""
+        """Names of the files in `folder` and its subfolders, without their paths."""
         return {str(path).rpartition("/")[2] for path in self._files.find(f"{self._root}/{folder}")}
 
     def remove(self, name: str) -> None:
-        """A file or a folder, if it is there."""
+        """Remove a file or folder if it exists."""
         path = f"{self._root}/{name}"
         if self._files.exists(path):
             self._files.rm(path, recursive=True)
@@ -122,14 +122,14 @@ def read_ray(
     report: Callable[[dict[str, Any]], None] = lambda record: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Summary:
-    """Read `pages` on a Ray cluster and write a file a document and format below `output`; returns the counts.
+    """Read `pages` on a Ray cluster, and write a file for each document and format to `output`. Returns the counts.
 
     Args:
-        options: as for `read_batch`; `jobs` are actors, None for one a processor; its `output` is not used.
-        output: a folder or an fsspec address; with several nodes, one that all of them reach, as they must the sources.
-        address: of the cluster, or "local" for one on this machine, for this batch alone.
-        report: gets each page's record as it is finished (also of skipped and failed pages).
-        stopped: asked between records: once it is true, the batch ends; `options.resume` reads the rest.
+        options: as for `read_batch`; `jobs` is the number of actors, None for one per processor; `output` is not used.
+        output: a folder or an fsspec address. With several nodes, all of them must reach it, and the sources too.
+        address: of the cluster, or "local" for a cluster on this machine that only serves this batch.
+        report: receives the record of each page when it is finished, skipped or failed.
+        stopped: checked between records; once it is true, the batch ends, and `options.resume` reads the rest.
 
     Raises `OutputFailed`, `BundleInvalid`, `UsageError`.
     """
@@ -137,9 +137,9 @@ def read_ray(
     done = place.names(DONE)
     if done and not options.resume:
         raise UsageError(f"{output} holds the results of a batch: give --resume to go on, or another --output")
-    place.remove(BEGUN)  # of a run that has ended: nobody is at these pages any more
+    place.remove(BEGUN)  # left by an earlier run; nobody reads these pages any more
     bundle = resolve(options.bundle)
-    reader = Reader(bundle, device=options.device)  # what is wrong with the model is one error, not one a page
+    reader = Reader(bundle, device=options.device)  # report a bad model once, not for each page
     reader.recognizer.in_language(options.language)
     summary, documents, start = Summary(), Documents(), time.monotonic()
     failures: list[dict[str, Any]] = []
@@ -190,7 +190,7 @@ def read_ray(
 
 
 class _Results:
-    """Names of the files of an earlier run; its records are only read where a source lies among them."""
+    """Names of the files of an earlier run; its records are only read if a source is among them."""
 
     def __init__(self, place: Place, done: set[str]) -> None:
         self._place, self._done = place, done
@@ -204,7 +204,7 @@ class _Results:
 
 
 def _sent(pages: Iterable[PageReference]) -> Iterator[PageReference]:
-    """Raises `UsageError` for a document that would be sent along with each of its pages."""
+    """Pass `pages` on. Raises `UsageError` for a document that would be sent along with each of its pages."""
     for page in pages:
         if page.source.data is not None and page.count > 1:
             raise UsageError(f"{page.name} is not a file; save it to one that all nodes reach, and give that")
@@ -213,7 +213,7 @@ def _sent(pages: Iterable[PageReference]) -> Iterator[PageReference]:
 
 @contextmanager
 def _cluster(address: str, options: Options) -> Iterator[int]:
-    """Connected to Ray; gives the number of actors that read."""
+    """Connect to Ray; yields the number of reading actors."""
     local = address == "local"
     try:
         ray.init(
@@ -223,7 +223,7 @@ def _cluster(address: str, options: Options) -> Iterator[int]:
             log_to_driver=False,
             logging_level="ERROR",
         )
-    except Exception as error:  # Ray raises bare ones too
+    except Exception as error:  # Ray also raises bare exceptions
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(f"no Ray answers or starts at '{address}' ({reason}); or read without --ray") from None
     try:
@@ -235,7 +235,7 @@ def _cluster(address: str, options: Options) -> Iterator[int]:
 
 
 def _read(waiting: list[Task], options: Options, place: Place, most: int) -> Iterator[dict[str, Any]]:
-    """The records of what is `waiting`, as it is finished by `most` actors."""
+    """Yield the records of the `waiting` tasks as `most` actors finish them."""
     if not waiting:
         return
     actors = min(len(waiting), most)
@@ -258,10 +258,10 @@ class Actor:
         self._reader = Reader(options.bundle, threads=1, device=options.device)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """From `task` to `record`, as JSON."""
-        task: Task = pickle.loads(row["task"])  # of our own driver
+        """Turn a row with `task` into a row with `record`, as JSON."""
+        task: Task = pickle.loads(row["task"])  # made by our own driver
         done = f"{DONE}/{task.key[:2]}/{task.key}.json"
-        # Ray repeats a row whose result was lost with its node, and one that ended its process.
+        # Ray repeats a row if its result was lost with a node, or if it killed its process.
         if (record := self._place.read(done)) is None:
             begun = f"{BEGUN}/{task.key}"
             times = int(self._place.read(begun) or 0)
@@ -285,7 +285,7 @@ class Actor:
                 return read_page(task, self._reader, self._options, self._place)
             except TextRecognizerError as error:
                 return {**failure(task.key, task.page, error), **about}
-            except Exception as error:  # one page must not fail the others
+            except Exception as error:  # one bad page must not fail the others
                 if not left:
                     return {**failure(task.key, task.page, error), **about}
         raise AssertionError
