@@ -45,7 +45,7 @@ class Bundle:
     def open(cls, path: Path | str | None = None, *, whole: bool = False) -> Bundle:
         """Open and verify the bundle at `path`, or the one that ships with the package.
 
-        `whole`: require the files that only training needs too. Raises BundleInvalid if the folder or a file is
+        `whole`: also require the files that only training needs. Raises BundleInvalid if the folder or a file is
         missing, was not made by this project, or a file is damaged or may not be read.
         """
         folder = Path(path) if path is not None else SHIPPED
@@ -79,14 +79,14 @@ class Bundle:
     def session(self, name: str, threads: int | None = None, device: str = CPU) -> ort.InferenceSession:
         """ONNX Runtime session of graph `name` (such as "encoder") on `device` (see `devices`).
 
-        `threads`: how many it may use, None for all cores. Raises BundleInvalid where the graph cannot be loaded,
-        UsageError where the device is absent.
+        `threads`: how many it may use, None for all cores. Raises BundleInvalid if the graph cannot be loaded,
+        UsageError if the device is absent.
         """
         try:
             return load_graph(self.path / f"{name}.onnx", threads, device)
         except UsageError:
             raise
-        except Exception as error:  # ONNX Runtime raises its own classes, and names the reason only by the class
+        except Exception as error:  # ONNX Runtime raises its own classes, and only the class states the reason
             advice = "get the bundle again" if device == CPU else f"use the device {CPU}, or get the bundle again"
             raise BundleInvalid(
                 f"{self.path / name}.onnx can't be loaded ({type(error).__name__}): {advice}."

@@ -15,33 +15,36 @@ FORMAT = 1
 DESCRIPTION = "bundle.json"
 NEEDED = ("encoder.onnx", "decoder.onnx", "line_finder.onnx")
 LANGUAGE_MODEL = "language_model.npz"  # of a bundle that names no languages
-LINE_MARKS = "line_marks"  # graph of recognition.marks; bundles may lack it
+LINE_MARKS = "line_marks"  # optional graph of recognition.marks
 # Graphs of recognition.paragraph, of a model that reads paragraphs without its line finder.
 PARAGRAPH_ROWS, PARAGRAPH_LINES = "paragraph_rows", "paragraph_lines"
-LANGUAGE_TABLE = "languages.npz"  # which language a page is in
-NEURAL_LANGUAGE_MODEL = "neural_language_model"  # the graph of one for all languages, where a bundle has it
-UNDETERMINED = "und"  # BCP 47: a language that nobody has named
+LANGUAGE_TABLE = "languages.npz"  # identifies the language of a page
+NEURAL_LANGUAGE_MODEL = "neural_language_model"  # optional graph, one for all languages
+UNDETERMINED = "und"  # BCP 47: the language is not specified
 
 _T = TypeVar("_T")
-_INLINE = {"inline": True}  # the fields of this object stand among those of the object around it
+_INLINE = {"inline": True}  # the fields of this object are written among those of the enclosing object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoding:
-    """How texts are searched and ranked. The only set of defaults: of staging, of reading and of the benchmarks."""
+    """How texts are searched and ranked. The only set of defaults, for staging, reading and benchmarks."""
 
     ctc_weight: float = 0.5  #: of the CTC head's log-probability; the decoder's has the rest
-    beam: int = 16  #: prefixes that the CTC search follows
+    beam: int = 16  #: prefixes that the CTC search keeps
     language_weight: float = 0.5  #: of the language model's log-probability; 0 reads without it
-    neural_share: float = 0.5  #: of that weight, what the neural language model has where readings are close
-    length_bonus: float = 2.0  #: log-probability that each character adds, since language models prefer short texts
-    least_confidence: float = 0.36  # in the characters of a long line that was found; below it, it is no writing
+    neural_share: float = 0.5  #: share of that weight for the neural language model if readings are close
+    length_bonus: float = 2.0  #: log-probability added for each character, since language models prefer short texts
+    least_confidence: float = 0.36  # mean, in the characters of a long detected line; with less, it is not writing
     views: tuple[float, ...] = (1.2, 0.85)  #: further widths of a line, as factors, for the accurate mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Isotonic table of word confidences: of the words of confidence `raw`, 0…1 and ascending, `right` are right."""
+    """Isotonic table of word confidences: of the words with confidence `raw`, 0…1, the share `right` is correct.
+
+    `raw` is ascending.
+    """
 
     raw: tuple[float, ...]
     right: tuple[float, ...]
@@ -51,24 +54,24 @@ class Calibration:
 class RecognizerSettings:
     """Sizes of the recognition network, its decoding and its calibration."""
 
-    width_scale: float  #: width of a line image is multiplied by it
+    width_scale: float  #: factor for the width of a line image
     stride: int  #: pixels of width for each step of the CTC head
     cache: tuple[int, int, int]  #: decoder layers, attention heads, width of a head
-    max_tokens: int  #: of a line, its end included
+    max_tokens: int  #: of a line, including its end
     decoding: Decoding = field(default_factory=Decoding, metadata=_INLINE)
-    calibration: Mapping[str, Calibration] = field(default_factory=dict)  #: by mode; raw confidences without it
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)  #: by mode; without it, confidences are raw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinderSettings:
-    """How the line finder looks at a page. Pixels are those of the page that the network sees."""
+    """How the line finder scales a page. Pixels are those of the page that the network sees."""
 
-    side: int = 1024  #: of the longer side at the first look
-    max_side: int = 2048  #: at any look
-    max_enlarge: float = 2.0  #: of small images
+    side: int = 1024  #: longer side in the first pass
+    max_side: int = 2048  #: longer side in any pass
+    max_enlarge: float = 2.0  #: largest factor by which small images are enlarged
     step: int = 128  #: sides are padded to multiples of it, since few shapes keep the memory small
-    x_height: float = 11.0  #: where the network is at its best
-    low: float = 6.5  #: a median x-height below or above these is looked at again at another scale
+    x_height: float = 11.0  #: at which the network is most accurate
+    low: float = 6.5  #: if the median x-height is below `low` or above `high`, another scale is tried
     high: float = 22.0
     level: float = 2.0  #: degrees; a page whose lines are skewed by more is deskewed first
 
@@ -111,14 +114,14 @@ class Licence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """All that a bundle states about itself."""
+    """Everything that a bundle states about itself."""
 
     name: str
     version: str
     files: Mapping[str, str]  #: sha256 of each, by name
     for_training: tuple[str, ...] = ()  #: files that reading never opens; a copy for reading may lack them
     alphabet: str  #: characters of the token ids from recognition.decoding.FIRST_CHARACTER on
-    language_models: Mapping[str, str] = field(default_factory=dict)  #: file of each language (BCP 47), the usual first
+    language_models: Mapping[str, str] = field(default_factory=dict)  #: file per language (BCP 47), the default first
     line_height: int  #: pixels
     recognizer: RecognizerSettings
     line_finder: FinderSettings = field(default_factory=FinderSettings)
@@ -131,15 +134,15 @@ class Description:
 
     @property
     def languages(self) -> dict[str, str | None]:
-        """The languages (BCP 47) that pages can be read in, the usual one first, and the file of each's model.
+        """The languages (BCP 47) that pages can be read in, the default first, each with the file of its model.
 
-        A bundle that names none has one language, UNDETERMINED.
+        A bundle that names no languages has one, UNDETERMINED.
         """
         return dict(self.language_models) or {UNDETERMINED: LANGUAGE_MODEL if LANGUAGE_MODEL in self.files else None}
 
     @classmethod
     def read(cls, folder: Path) -> Description:
-        """Read and validate the description in `folder`. Raises BundleInvalid; the message says what to do."""
+        """Read and validate the description in `folder`. Raises BundleInvalid; the message states what to do."""
         file = folder / DESCRIPTION
         try:
             info = json.loads(file.read_text(encoding="utf-8"))
@@ -186,18 +189,18 @@ class Description:
 
 
 class _Missing(Exception):
-    """A field without a default is not there; the message is its name."""
+    """A field without a default is missing; the message is its name."""
 
 
 class _Wrong(Exception):
-    """A value is of another type; the message says which and what it must be."""
+    """A value has the wrong type; the message names it and the type it must have."""
 
 
 _NAMES = {int: "a whole number", float: "a number", str: "a string", tuple: "a list", Mapping: "an object"}
 
 
 def _build(kind: type[_T], info: Mapping[str, Any], place: str = "") -> _T:
-    """The dataclass `kind` from an object of JSON. Unknown keys are ignored: a later version may have added them."""
+    """Build the dataclass `kind` from a JSON object. Unknown keys are ignored: a later version may have added them."""
     hints = get_type_hints(kind)
     found: dict[str, Any] = {}
     for f in fields(kind):  # type: ignore[arg-type]
@@ -212,7 +215,7 @@ def _build(kind: type[_T], info: Mapping[str, Any], place: str = "") -> _T:
 
 
 def _value(kind: Any, value: Any, place: str) -> Any:
-    """`value` of JSON as an annotation `kind` of the dataclasses above requires it."""
+    """Convert a JSON `value` to the annotation `kind` of a field of the dataclasses above."""
     if kind is Any:
         return value
     origin, arguments = get_origin(kind) or kind, get_args(kind)
@@ -232,7 +235,7 @@ def _value(kind: Any, value: Any, place: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON holds of a value. Optional fields that are empty are left out."""
+    """The JSON form of a value. Empty optional fields are omitted."""
     if is_dataclass(value):
         written: dict[str, Any] = {}
         for f in fields(value):

@@ -1,6 +1,6 @@
-"""Where a model's graphs are computed: on the processor, or on a device of another execution provider of ONNX Runtime.
+"""Run a model's graphs on the processor, or on a device of another execution provider of ONNX Runtime.
 
-One build of ONNX Runtime is installed at a time, and each holds a few providers: `onnxruntime` the processor (and
+One build of ONNX Runtime is installed at a time, and each contains a few providers: `onnxruntime` the processor (and
 CoreML on a Mac), `onnxruntime-gpu` CUDA, `onnxruntime-openvino` OpenVINO, `onnxruntime-directml` DirectML.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 CPU = "cpu"
-# Device: its provider, the distribution that holds it, and the provider's option for what stands behind a colon.
+# Device: its provider, the distribution that contains it, and the provider's option for the part after a colon.
 _PROVIDERS = {
     CPU: ("CPUExecutionProvider", "onnxruntime", ""),
     "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu[cuda,cudnn]", "device_id"),
@@ -30,8 +30,8 @@ _PROVIDERS = {
 DEVICES = tuple(_PROVIDERS)
 DEVICE_HELP = f"where the model runs: {', '.join(DEVICES)}; cuda:1 is the second card (default: {CPU})"
 
-# After which a thread that computes in Python lets others do so. The decoder needs Python between many short runs: on a
-# busy machine two threads took 12 s with 0.001, and 7 s with this, for a page each in the accurate mode.
+# After this time a thread that runs Python code yields to others. The decoder needs Python between many short runs: on
+# a busy machine, two threads took 12 s with 0.001 and 7 s with this value, for a page each in the accurate mode.
 SWITCH_SECONDS = 0.0002
 
 
@@ -63,9 +63,9 @@ def check_device(device: str) -> None:
 
 
 def load_graph(file: Path, threads: int | None, device: str = CPU) -> ort.InferenceSession:
-    """Session of the ONNX graph `file` on `device`, with at most `threads` processor threads, None for all cores.
+    """Session of the ONNX graph `file` on `device`, with at most `threads` processor threads (None: all cores).
 
-    Raises `UsageError` for a device that is absent or cannot be started, and what ONNX Runtime raises for the graph.
+    Raises `UsageError` for a device that is absent or cannot be started, and ONNX Runtime's own errors for the graph.
     """
     check_device(device)
     runtime = _runtime()
@@ -73,7 +73,7 @@ def load_graph(file: Path, threads: int | None, device: str = CPU) -> ort.Infere
     options.log_severity_level = 3
     # The arena keeps the largest activation of every shape it ever saw: a server would only grow.
     options.enable_cpu_mem_arena = False
-    # One block for all activations of a shape: blocks of ever new sizes leave holes in the heap.
+    # It would allocate one block for all activations of a shape: blocks of ever new sizes fragment the heap.
     options.enable_mem_pattern = False
     if threads is not None:
         options.intra_op_num_threads = threads
@@ -86,7 +86,7 @@ def load_graph(file: Path, threads: int | None, device: str = CPU) -> ort.Infere
     if name == "openvino" and threads is not None:
         settings["num_of_threads"] = str(threads)  # it has threads of its own
     session = runtime.InferenceSession(str(file), options, providers=[(provider, settings)])
-    if provider not in session.get_providers():  # ONNX Runtime goes on with the processor, and says so only in its log
+    if provider not in session.get_providers():  # ONNX Runtime falls back to the processor and only logs it
         raise UsageError(
             f"device '{device}' cannot be started on this machine; check its driver with 'text-recognizer doctor', or "
             f"use the device cpu"

@@ -35,11 +35,11 @@ Status = Literal["ok", "note", "problem"]
 DISTRIBUTION = "text-recognizer"
 ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 SERVICE = "http://127.0.0.1:8000"
-SECONDS = 60.0  # of a process that imports a package, on a busy machine
+SECONDS = 60.0  # time limit of a process that imports a package, on a busy machine
 GIGABYTE = 1e9
 # Resident memory in GB of one process that reads, and of training on the processor.
 READING, TRAINING = 1.0, 4.0
-NO_MEMORY = re.compile(r"MemoryError|map segment|allocate memory", re.IGNORECASE)  # of Python, and of the system
+NO_MEMORY = re.compile(r"MemoryError|map segment|allocate memory", re.IGNORECASE)  # of Python and of the system
 MORE_MEMORY = "end other programs, or raise the limit (of the container, or by 'ulimit -v')"
 
 
@@ -117,7 +117,7 @@ def check_processor() -> Iterator[Check]:
 
 
 def check_memory() -> Iterator[Check]:
-    """Memory that a process gets, by the machine and by its control group, and room on the disk."""
+    """Memory available to a process, by machine and by control group, and free space on the disk."""
     total, free = memory()
     if total is None or free is None:
         yield Check("memory", "note", "unknown on this system")
@@ -173,7 +173,7 @@ def check_gpus() -> Iterator[Check]:
 
 
 def check_models(folder: Path | None = None) -> Iterator[Check]:
-    """The model that ships and the registry, each file against its sha256."""
+    """The shipped model and the registry; each file is checked against its sha256."""
     try:
         bundle = Bundle.open(SHIPPED)
         yield Check("model", "ok", f"{bundle.name}@{bundle.version}, shipped")
@@ -245,11 +245,11 @@ def check_service(address: str | None) -> Iterator[Check]:
 
 
 def examine(models: Path | None = None, service: str | None = None) -> Iterator[Check]:
-    """All checks, as they are made: some take seconds.
+    """All checks, yielded as they finish: some take seconds.
 
     Args:
         models: folder of the registry; None for TEXT_RECOGNIZER_MODELS or `models`.
-        service: address of a service that must answer; None looks at the default address.
+        service: address of a service that must answer; None checks the default address.
     """
     groups: dict[str, Callable[[], Iterator[Check]]] = {
         "python": check_python, "packages": check_packages, "processor": check_processor, "memory": check_memory,
@@ -260,11 +260,11 @@ def examine(models: Path | None = None, service: str | None = None) -> Iterator[
         try:
             yield from group()
         except Exception as error:
-            # Whoever runs the doctor has trouble already: the other checks are still worth reading.
+            # A user runs the doctor because of some trouble: the other checks are still useful.
             yield Check(topic, "note", f"the check failed: {type(error).__name__}: {error}", "report this line")
 
 
-# ------------------------------------------------------------------------------------------------ looking
+# ------------------------------------------------------------------------------------------------ helpers
 
 
 def run(command: Sequence[str]) -> tuple[int, str, str]:
@@ -291,7 +291,7 @@ def installed(distribution: str) -> bool:
 
 
 def extras() -> dict[str, list[str]]:
-    """Extra → packages of it that are not installed; empty where this package's own metadata is missing."""
+    """Extra → packages of it that are not installed; empty if this package's own metadata is missing."""
     try:
         declared = metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or []
         requirements = metadata.requires(DISTRIBUTION) or []
@@ -317,7 +317,7 @@ def extras() -> dict[str, list[str]]:
 
 
 def memory(system: Path = Path("/")) -> tuple[float | None, float | None]:
-    """Bytes of memory in all and available, by the machine, its control group (version 2) and the limit of `ulimit`."""
+    """Bytes of memory, total and available, within the machine, its control group (version 2) and `ulimit`."""
     try:
         lines = (system / "proc/meminfo").read_text(encoding="ascii").splitlines()
         table = {line.split(":")[0]: 1024.0 * int(line.split()[1]) for line in lines}
@@ -352,7 +352,7 @@ def _unreachable(address: str) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Command line of `text-recognizer doctor`; the status is 0 unless reading, or the named service, fails."""
+    """Command line of `text-recognizer doctor`; the exit status is 0 unless reading, or the given service, fails."""
     parser = argparse.ArgumentParser(
         prog="text-recognizer doctor", description="Check this machine and installation, and advise."
     )
@@ -360,7 +360,7 @@ def main(argv: list[str]) -> int:
         "--models", type=Path, help="folder of the registry (default: $TEXT_RECOGNIZER_MODELS, ./models)"
     )
     parser.add_argument("--service", metavar="URL", help=f"a service that must answer (default: look at {SERVICE})")
-    parser.add_argument("--json", action="store_true", help="one object a check on one line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per check, each on one line")
     args = parser.parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show an arrow

@@ -1,12 +1,12 @@
 """Pages of anything that holds pages: PDF, multi-page TIFF, animations, ZIP, folders, globs, lists, IIIF manifests.
 
 `find_pages` yields a `PageReference` for each page and decodes nothing: a reference is small and can be pickled, and
-`load` decodes its one page. So a document of any length is read in the memory of one page, by as many processes as
-there are.
+`load` decodes its one page. So a document of any length can be read by any number of processes, each with the memory
+of one page.
 
-Documents are as untrusted as images. What is wrong with one becomes a reference whose `load` raises `ImageRejected`,
-so one bad page, file or archive member never costs the others. Archives are never unpacked to disk, archives inside
-archives are refused, and the work is linear in the size of the document.
+Documents are as untrusted as images. A fault in one becomes a reference whose `load` raises `ImageRejected`, so one bad
+page, file or archive member never affects the others. Archives are never unpacked to disk, archives inside archives are
+refused, and the work is linear in the size of the document.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ from text_recognizer.pdf_process import Pdfs, shared
 MAX_DOCUMENT_BYTES = 512 * 2**20  # of a document given as bytes or by URL, and of a member of an archive
 MAX_PAGES = 20_000  # of one document: a file that claims more is damaged, or an attack
 MAX_MEMBERS = 100_000  # of one archive
-DENSEST = 200  # times as many bytes as its own, to which a large member unpacks: images and PDFs are packed already
-MAX_FOLDERS = 10  # in each other, of the path of a member: a path has at most 4096 bytes
-MAX_FRAMES = 1_000  # of an animation: a decoder comes to each through all before it
+DENSEST = 200  # largest ratio of unpacked to packed size of a large member: images and PDFs are compressed already
+MAX_FOLDERS = 10  # nested folders kept in the path of a member: a path has at most 4096 bytes
+MAX_FRAMES = 1_000  # of an animation: a decoder reaches each frame through all before it
 PDF_DPI = 200.0
 SUFFIXES = {
     ".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".jp2", ".avif",
@@ -69,7 +69,7 @@ _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 class Source:
     """Where the bytes of a document are: a file, an address, or the bytes themselves.
 
-    `member`: the name of a file in that archive; `entry`: its place in the archive's list, since names may repeat.
+    `member`: the name of a file in that archive; `entry`: its index in the archive's list, since names may repeat.
     """
 
     path: Path | None = None
@@ -79,14 +79,14 @@ class Source:
     entry: int = 0
 
     def read(self, most: int = MAX_DOCUMENT_BYTES) -> bytes:
-        """All bytes. Raises `ImageRejected` where they are not there, damaged or more than `most`."""
+        """All bytes. Raises `ImageRejected` if they are missing, damaged or more than `most`."""
         if self.member is None:
             return read_bytes(self._outer, most)
         with self._unpacked() as stream:
             return read_bytes(stream, most)
 
     def head(self) -> bytes:
-        """The first bytes, for the kind of file; none where it cannot be opened, which reading then reports."""
+        """The first bytes, to determine the kind of file; empty if it cannot be opened, which `read` then reports."""
         if self.member is not None:
             with self._unpacked() as stream:
                 return stream.read(16)
@@ -125,14 +125,14 @@ class Source:
 
 @lru_cache(1)
 def _unpacked_once(source: Source, changed: int) -> bytes:
-    # The pages of a document in an archive follow each other: each would unpack all of it.
+    # The pages of a document in an archive are loaded one after the other: each would unpack the whole document.
     return source.read()
 
 
 def _changed(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
-    except (OSError, ValueError):  # reading it says what is wrong
+    except (OSError, ValueError):  # reading it reports the error
         return 0
 
 
@@ -142,7 +142,7 @@ class PageReference:
 
     `name` is for people, such as "box.zip/letters.pdf". `number` counts from 1 to `count`, the pages of its
     document. `stem` is a relative path without suffix that is unique among the pages of one `find_pages`, safe to
-    create below an output folder; `whole` is the same for the document, which `document` numbers. `kind`: "image",
+    create below an output folder; `whole` is such a path for the document, and `document` its number. `kind`: "image",
     "pdf", "tiff", "frame", or "refused".
     """
 
@@ -152,7 +152,7 @@ class PageReference:
     kind: str = "image"
     number: int = 1
     count: int = 1
-    place: int = 0  # of a TIFF: where its directory stands in the file
+    place: int = 0  # of a TIFF: offset of its directory in the file
     password: str | None = None
     dpi: float = PDF_DPI
     problem: str = ""
@@ -162,8 +162,8 @@ class PageReference:
     def load(self, *, max_pixels: int = MAX_PIXELS, pdfs: Pdfs | None = None, colour: bool = True) -> LoadedImage:
         """Decode this page.
 
-        `pdfs`: what draws a page of a PDF, a process beside this one if not given. `colour`: as for `load_image`.
-        Raises `ImageRejected`.
+        `pdfs`: draws pages of PDFs, by default in a separate process. `colour`: as for `load_image`. Raises
+        `ImageRejected`.
         """
         match self.kind:
             case "pdf":
@@ -183,11 +183,11 @@ class PageReference:
 
     @property
     def shows_file(self) -> bool:
-        """Whether `picture` is made of the file, and needs no image."""
+        """Whether `picture` is made from the file and needs no decoded image."""
         return self.kind == "image" and self.source.url is None  # a URL is not fetched twice
 
     def picture(self, image: LoadedImage | None = None, *, pdfs: Pdfs | None = None) -> Picture:
-        """The picture of this page for documents that show it. `image` is the result of `load`, if there is one still.
+        """The picture of this page for documents that show it. `image`: the result of `load`, if still available.
 
         `pdfs`: as for `load`. Raises `ImageRejected`.
         """
@@ -200,9 +200,9 @@ class PageReference:
         return to_picture(out.getvalue())
 
     def embedded_page(self, *, max_pixels: int = MAX_PIXELS, pdfs: Pdfs | None = None) -> Page | None:
-        """The text that this page of a PDF holds, in the order of the file; None where there is not enough of it.
+        """The text that this page of a PDF contains, in file order; None if there is not enough of it.
 
-        Its size and positions are those of `load`, its words have the confidence 1, and `Page.embedded` is true. See
+        Size and positions are as for `load`, the words have confidence 1, and `Page.embedded` is true. See
         `embedded.has_enough` for what is enough. `pdfs`: as for `load`. Raises `ImageRejected`.
         """
         if self.kind != "pdf":
@@ -215,7 +215,7 @@ class PageReference:
     def printed_text(self, width: int, height: int, *, pdfs: Pdfs | None = None) -> tuple[Area, ...]:
         """Areas of visible text in this page of a PDF: left, top, right, bottom of each run.
 
-        In pixels of the page as shown, `width` × `height`. Invisible text of an earlier recognition is left out.
+        In pixels of the page as shown, `width` × `height`. Invisible text from an earlier recognition is excluded.
         `pdfs`: as for `load`. Raises `ImageRejected`.
         """
         if self.kind != "pdf":
@@ -258,14 +258,14 @@ def find_pages(
         dpi: pixels per inch at which PDF pages are drawn.
         frames: whether each frame of an animation is a page; by default only the first one is.
         member_bytes: largest size of a file in an archive, unpacked.
-        pdfs: what opens PDFs; a process beside this one if not given.
+        pdfs: opens PDFs, by default in a separate process.
 
     Raises `UsageError` for a malformed `pages`. A source that cannot be opened yields a reference whose `load` raises.
     """
     wanted = page_numbers(pages) if pages else None
     options = _Options(wanted, password, dpi, frames, member_bytes, pdfs or shared())
     one = isinstance(sources, str | Path | bytes | bytearray | memoryview) or hasattr(sources, "read")
-    # An array or an image of Pillow is one too, which is refused: its rows are no documents.
+    # An array or a Pillow image is a single source, which is refused: its rows are not documents.
     one = one or not isinstance(sources, Iterable) or hasattr(sources, "shape")
     listed = [cast("Given", sources)] if one else cast("Iterable[Given]", sources)
     used: dict[str, int] = {}
@@ -304,7 +304,7 @@ def page_numbers(text: str) -> list[tuple[int, int | None]]:
 
 
 def no_such_page(pages: str | None) -> UsageError:
-    """The refusal of `pages` that `find_pages` found in none of the documents."""
+    """The error for `pages` that select no page of any document."""
     return UsageError(f"--pages {pages} names no page of these documents; they have fewer")
 
 
@@ -324,7 +324,7 @@ class _Options:
                 yield number
 
     def beyond(self, number: int) -> bool:
-        """Whether a later page than that is wanted."""
+        """Whether a page after `number` is wanted."""
         return self.wanted is None or any(last is None or last > number for _, last in self.wanted)
 
 
@@ -355,11 +355,11 @@ def _read_whole(source: Any) -> bytes:
 
 
 def _of_path(path: Path, name: str, options: _Options) -> Iterator[PageReference]:
-    if not name:  # as of a variable of a shell that is not set; Path("") would be the current folder
+    if not name:  # such as from an unset shell variable; Path("") would be the current folder
         raise ImageRejected("an empty name; give a file or a folder, . for this one")
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError):  # ValueError: a null byte; reading it says what is wrong
+    except (OSError, ValueError):  # ValueError: a null byte; reading it reports the error
         mode = 0
     if not mode and (scheme := _SCHEME.match(name)):
         raise ImageRejected(f"{scheme[0]} addresses are not read; give a path, or an http or https address")
@@ -379,14 +379,14 @@ def _of_path(path: Path, name: str, options: _Options) -> Iterator[PageReference
             raise ImageRejected("no file matches this pattern; check it, or quote it so that the shell leaves it alone")
         for file in files:
             yield from _of_disk(file, str(file), PurePosixPath(*file.relative_to(base).parts), options)
-    elif mode and not stat.S_ISREG(mode):  # a pipe gives its bytes only once
+    elif mode and not stat.S_ISREG(mode):  # a pipe can be read only once
         yield from _of_file(Source(data=read_bytes(path, MAX_DOCUMENT_BYTES)), name, PurePosixPath(path.name), options)
     else:
         yield from _of_disk(path, name, PurePosixPath(path.name), options)
 
 
 def _in_order(path: PurePath) -> tuple[list[list[tuple[int, str]]], str]:
-    """What paths are sorted by: folder by folder, and a page 2 before a page 10."""
+    """The sort key of paths: folder by folder, and page 2 before page 10."""
 
     def split(part: str) -> list[tuple[int, str]]:
         # Text and numbers alternate; a number with more digits is larger.
@@ -399,11 +399,11 @@ def _in_order(path: PurePath) -> tuple[list[list[tuple[int, str]]], str]:
 
 
 def _matching(base: Path, pattern: tuple[str, ...]) -> list[Path]:
-    """Files below `base` that match, sorted; hidden ones only where the pattern begins with a dot itself."""
+    """Files below `base` that match, sorted; hidden ones only if a part of the pattern begins with a dot."""
     whole = "/".join((*pattern, "*") if pattern[-1] == "**" else pattern)
     hidden = any(part.startswith(".") for part in pattern)
     try:
-        # Unlike `glob.glob`, this does not follow links below `**`, which may lead in a circle.
+        # Unlike `glob.glob`, this does not follow links below `**`, which may form a cycle.
         found = sorted((file for file in base.glob(whole) if file.is_file()), key=_in_order)
     except (ValueError, NotImplementedError) as error:
         raise ImageRejected(f"not a pattern ({error}); give one such as 'scans/**/*.jpg'") from None
@@ -411,7 +411,7 @@ def _matching(base: Path, pattern: tuple[str, ...]) -> list[Path]:
 
 
 def _is_hidden(path: Path) -> bool:
-    # Such as ._1.jpg, which a Mac puts beside 1.jpg on other disks, and which is no image.
+    # Such as ._1.jpg, which macOS puts beside 1.jpg on other disks, and which is not an image.
     return any(part.startswith(".") for part in path.parts)
 
 
@@ -424,7 +424,7 @@ def _of_disk(path: Path, name: str, inside: PurePosixPath, options: _Options) ->
 
 def _of_list(path: Path, options: _Options) -> Iterator[PageReference]:
     data = read_bytes(path)
-    # Windows' shell writes UTF-16, its editors a mark before UTF-8; names of files are bytes elsewhere.
+    # The Windows shell writes UTF-16, and its editors a byte order mark before UTF-8; elsewhere file names are bytes.
     wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     text = data.decode("utf-16", "replace") if wide else data.decode("utf-8-sig", "surrogateescape")
     lines = map(str.strip, text.splitlines())
@@ -447,7 +447,7 @@ def _of_url(url: str, options: _Options) -> Iterator[PageReference]:
 
 
 def _of_file(source: Source, name: str, inside: PurePosixPath, options: _Options) -> Iterator[PageReference]:
-    """The pages of one file; its first bytes tell the kind, not its name."""
+    """The pages of one file. Its first bytes determine its kind, not its name."""
     page = PageReference(name, inside.with_suffix(""), source, password=options.password, dpi=options.dpi)
     try:
         head = source.head()
@@ -495,7 +495,7 @@ def _too_many(count: int, read: int) -> str:
 
 def _of_archive(source: Source, name: str, inside: PurePosixPath, options: _Options) -> Iterator[PageReference]:
     with _archive(source.opened) as archive:
-        # Python 3.11 takes the last character of a name that may have none.
+        # Python 3.11's `is_dir` fails on an empty name.
         named = [(info, entry) for entry, info in enumerate(archive.infolist()) if info.filename]
         members = [(info, entry) for info, entry in named if not info.is_dir()]
     if len(members) > MAX_MEMBERS:
@@ -529,8 +529,8 @@ def _archive(source: Path | bytes) -> Iterator[zipfile.ZipFile]:
 def tiff_directories(data: bytes) -> list[int]:
     """Offsets of the directories of a TIFF's pages, without thumbnails and masks; linear in the size of `data`.
 
-    TIFF 6.0 and BigTIFF. A chain that leaves the file or runs in a circle ends there. Raises `ImageRejected` where
-    there are more than `MAX_PAGES`, or where they overlap.
+    TIFF 6.0 and BigTIFF. A chain that leaves the file or is circular ends there. Raises `ImageRejected` if there are
+    more than `MAX_PAGES`, or if they overlap.
     """
     seen: set[int] = set()
     pages: list[int] = []
@@ -557,7 +557,7 @@ class _TiffFrom(io.RawIOBase):
         order, big = _tiff_order(stream.read(16))
         self._head = 8 if big else 4, struct.pack(f"{order}{'Q' if big else 'I'}", place)
         stream.seek(0)
-        # What libtiff reads by itself; it is given the place of the directory.
+        # libtiff reads the bytes by itself, and is passed the offset of the directory.
         if isinstance(stream, BytesIO):
             self.getvalue = stream.getvalue
 
@@ -587,14 +587,14 @@ class _TiffFrom(io.RawIOBase):
 
 
 def _tiff_order(head: bytes) -> tuple[str, bool]:
-    """`struct`'s mark of the byte order, and whether this is a BigTIFF, whose places have 8 bytes."""
+    """`struct`'s sign for the byte order, and whether this is a BigTIFF, whose offsets have 8 bytes."""
     return "<" if head[:2] == b"II" else ">", head[2:4] in (b"+\0", b"\0+")
 
 
 def _open_tiff(stream: BinaryIO) -> Image.Image:
     try:
         return Image.open(stream, formats=("TIFF",))
-    except Exception as error:  # the kinds of damage are many
+    except Exception as error:  # damage raises many kinds of errors
         raise ImageRejected(f"not an image, or damaged ({error}); copy or export it again") from error
 
 
@@ -614,7 +614,7 @@ def _of_manifest(data: bytes, name: str, options: _Options) -> Iterator[PageRefe
         page = PageReference(f"{name}#{number}", where, Source(url=url), number=number, count=len(urls), whole=stem)
         if not url:
             page = replace(page, kind="refused", problem="a canvas without an image")
-        elif not url.startswith(("http://", "https://", "data:")):  # it must not name a file of this machine
+        elif not url.startswith(("http://", "https://", "data:")):  # it must not refer to a file on this machine
             page = replace(page, source=Source(), kind="refused", problem=_NO_ADDRESS)
         yield page
     if len(urls) > MAX_PAGES and options.beyond(MAX_PAGES):
@@ -626,10 +626,10 @@ def _of_manifest(data: bytes, name: str, options: _Options) -> Iterator[PageRefe
 
 
 def iiif_images(manifest: Any) -> list[str]:
-    """Addresses of the full image of each canvas, in order, "" for one without. Raises ValueError for no manifest.
+    """Address of the full image of each canvas, in order, "" for one without. Raises ValueError if it is no manifest.
 
-    https://iiif.io/api/presentation/2.1 and 3.0: the image service of a canvas is asked for its full size, where
-    there is one; else the image's own address is taken.
+    https://iiif.io/api/presentation/2.1 and 3.0: if a canvas has an image service, the address requests its full size;
+    otherwise it is the image's own address.
     """
     if not isinstance(manifest, dict):
         raise ValueError("it is not an object")
@@ -673,16 +673,16 @@ def _refused(name: str, stem: PurePosixPath, problem: str) -> PageReference:
 
 
 def _safe(path: PurePosixPath) -> PurePosixPath:
-    """A relative path that stays below the folder it is put into, whatever an archive or an address calls it."""
+    """A relative path that stays below the folder it is put into, whatever an archive or an address contains."""
     parts = [part for part in path.parts if part not in ("/", "..", ".", "")]
     cleaned = [_short("".join("_" if c in '<>:"|?*' or ord(c) < 32 else c for c in part)) for part in parts]
-    # Of folders in folders without end, the last ones; `_unique` keeps what then has the same name apart.
+    # Keep only the last of deeply nested folders; `_unique` separates pages that then have the same name.
     cleaned = cleaned[-MAX_FOLDERS:]
     return PurePosixPath(*cleaned) if cleaned else PurePosixPath("page")
 
 
 def _short(name: str) -> str:
-    """A name that leaves room for an ending, within the 255 bytes of file systems."""
+    """A name that leaves room for a suffix within the 255 bytes of file systems."""
     encoded = name.encode(errors="replace")
     return name if len(encoded) <= 200 else encoded[:200].decode(errors="ignore")
 
@@ -698,5 +698,5 @@ def _unique(page: PageReference, used: dict[str, int]) -> PageReference:
 
 
 def _key(path: PurePosixPath) -> str:
-    """What names have in common that some file systems take for one: A and a, and accents written in two ways."""
+    """Equal for names that some file systems treat as the same: A and a, and accents encoded in two ways."""
     return unicodedata.normalize("NFC", str(path).casefold())

@@ -1,8 +1,8 @@
-"""Estimate what it costs to draw a page of a PDF, before it is drawn: a small file may take hours.
+"""Estimate the cost of drawing a page of a PDF before it is drawn: a small file may take hours.
 
-A megabyte unpacks to a gigabyte of drawing, and a form that draws another ten times, which does the same, and so on,
-never ends. So do a pattern of tiles that are too small to see, masks of masks, and a thousand notes with one drawing.
-Here each stream is unpacked once and up to a limit, and what it draws is added up by what it names.
+A megabyte can unpack to a gigabyte of drawing. A form that draws another form ten times, which does the same, and so
+on, never ends. The same goes for a pattern of invisibly small tiles, masks of masks, and a thousand annotations with
+one drawing. Here each stream is unpacked once, up to a limit, and the costs of the objects that it names are added up.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from typing import Any
 
 from text_recognizer.errors import ImageRejected
 
-MOST = 256 * 2**20  # bytes of drawing, with those that are drawn more than once, and pixels of pictures
-PIXELS = 8  # of a picture cost as much as a byte of drawing
+MOST = 256 * 2**20  # bytes of drawing, repeats included, and of pictures in the unit of PIXELS
+PIXELS = 8  # pixels of a picture that cost as much as a byte of drawing
 LONGEST = 128 * 2**20  # bytes of one stream, unpacked
-DENSEST = 1032  # times as many bytes as its own are the most that a stream of zlib unpacks to
-WHOLE = {"/JPXDecode": 20, "/DCTDecode": 10}  # bytes for each pixel of a picture that is decoded as a whole …
-DETAIL = 256  # … as far as it has that share of them itself: real pictures have, those that claim a huge size do not
-NOTE = 1000  # an annotation costs as many bytes of drawing
-DENSITY = (200 / 72) ** 2  # pixels of a square point
-_DEEPEST = 30  # forms within forms
+DENSEST = 1032  # largest factor by which a zlib stream unpacks
+WHOLE = {"/JPXDecode": 20, "/DCTDecode": 10}  # bytes per pixel of a picture that is decoded as a whole …
+DETAIL = 256  # … up to so many times its packed bytes: a picture with fewer of these only claims its huge size
+NOTE = 1000  # bytes of drawing that an annotation costs
+DENSITY = (200 / 72) ** 2  # pixels per square point
+_DEEPEST = 30  # nested forms
 _PIECE = 2**20
 _NAMED = re.compile(rb"/([^\s/\[\]<>(){}%]+)\s+(Do|gs|scn|SCN)\b")
-_OVERLAP = 160  # bytes by which pieces overlap, since a name may stand across their border
-_PLAIN = 2**18  # packed bytes of a stream of a rare kind that is unpacked at once
+_OVERLAP = 160  # bytes by which pieces overlap, since a name may cross their border
+_PLAIN = 2**18  # packed bytes up to which a stream with a rare filter is unpacked at once
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A picture that is decoded as a whole: its pixels, the bytes of memory for each, and its own bytes."""
+    """A picture that is decoded as a whole: its pixels, bytes of memory per pixel, and its packed bytes."""
 
     pixels: float = 0.0
     memory: int = 0
     size: int = 0
 
     def needs(self, drawn: int, spare: int) -> int:
-        """Bytes of memory to decode it for a page of `drawn` pixels, where there are `spare` without asking.
+        """Bytes of memory to decode it for a page of `drawn` pixels; `spare` bytes are available in any case.
 
-        Raises `ImageRejected` where it has too few bytes itself to be a real picture of its size. Without memory,
-        PDFium would leave it out and say nothing.
+        Raises `ImageRejected` if it has too few packed bytes to be a real picture of its size. With too little memory,
+        PDFium would omit it without an error.
         """
-        # Less than half as wide and as high, it is decoded as half of it.
+        # If it is drawn at less than half its width and height, it is decoded at half of them.
         needed = self.memory * min(self.pixels, 4 * drawn)
         if needed > spare + DETAIL * self.size:
             raise ImageRejected("a page with a picture that claims a huge size; export it as an image")
@@ -55,7 +55,7 @@ class Decoded:
 
 
 def check_opening(document: Path | bytes, password: str | None) -> None:
-    """Open a PDF as `check_drawing` does for each page. One of very many objects takes more memory than there is."""
+    """Open a PDF as `check_drawing` does for each page: one with very many objects takes more memory than there is."""
     import pikepdf  # late: reading images needs none of it
 
     source = document if isinstance(document, Path) else BytesIO(document)
@@ -67,9 +67,9 @@ def check_opening(document: Path | bytes, password: str | None) -> None:
 
 
 def check_drawing(document: Path | bytes, password: str | None, number: int) -> Decoded:
-    """Raises `ImageRejected` where page `number` (from 1) of a PDF takes too long to draw, or too much memory.
+    """Raises `ImageRejected` if page `number` (from 1) of a PDF takes too much time or memory to draw.
 
-    Returns the largest of its pictures that is decoded as a whole. A PDF that pikepdf cannot open is not judged.
+    Returns the largest of its pictures that are decoded as a whole. A PDF that pikepdf cannot open is not judged.
     """
     import pikepdf  # late: reading images needs none of it
 
@@ -89,7 +89,7 @@ def check_drawing(document: Path | bytes, password: str | None, number: int) -> 
 
 
 class _Costs:
-    """Costs of the forms and pictures of one page of `area` square points, each found once."""
+    """Costs of the forms and pictures of one page of `area` square points; each is computed once."""
 
     def __init__(self, area: float) -> None:
         self._area = area
@@ -107,7 +107,7 @@ class _Costs:
             if cost > MOST:
                 break
             drawing = _entry(note, "/AP", "/N")
-            if drawing is not None and not _is_stream(drawing):  # one for each state, as of a tick box
+            if drawing is not None and not _is_stream(drawing):  # one drawing per state, as for a check box
                 drawing = _entry(drawing, str(_entry(note, "/AS")))
             cost += NOTE + (self._of_thing(drawing, resources, 1) if _is_stream(drawing) else 0)
         return cost
@@ -131,14 +131,14 @@ class _Costs:
                 mask = _entry(resources, "/ExtGState", key, "/SMask", "/G")
                 if _is_stream(mask):
                     cost += times * (self._of_thing(mask, resources, depth + 1) + self._mask(mask))
-            else:  # once, however often: what it fills may be small
+            else:  # counted once, however often it is used: the filled areas may be small
                 pattern = _entry(resources, "/Pattern", key)
                 if _is_stream(pattern):
                     cost += self._of_tiles(pattern, resources, depth + 1)
         return cost
 
     def _of_fonts(self, resources: Any) -> float:
-        """Nothing, or without end where the file of a font unpacks to far more than fonts have."""
+        """0, or infinity if a font file unpacks to far more than any real font."""
         import pikepdf
 
         fonts = _entry(resources, "/Font")
@@ -156,11 +156,11 @@ class _Costs:
         return 0.0
 
     def _mask(self, form: Any) -> float:
-        """A mask is a picture as large as its form."""
+        """Cost of a mask, which is a picture as large as its form."""
         return min(self._area, _area(_entry(form, "/BBox"))) * DENSITY / PIXELS
 
     def _of_tiles(self, pattern: Any, around: Any, depth: int) -> float:
-        """What it costs to fill the page with a pattern. A tile is drawn once, unless it is larger than the page."""
+        """Cost of filling the page with a pattern. A tile is drawn once, unless it is larger than the page."""
         steps = abs(float(pattern.get("/XStep", 1)) * float(pattern.get("/YStep", 1)))
         a, b, c, d = (float(number) for number in list(pattern.get("/Matrix", (1, 0, 0, 1, 0, 0)))[:4])
         scale = abs(a * d - b * c)
@@ -173,7 +173,7 @@ class _Costs:
     def _of_thing(self, thing: Any, around: Any, depth: int) -> float:
         key = thing.objgen
         if key == (0, 0) or key not in self._known:
-            self._known[key] = float("inf")  # for a form that draws itself, which nobody needs
+            self._known[key] = float("inf")  # until it is known: a form that draws itself is refused
             if thing.get("/Subtype") == "/Image":
                 cost = self._of_picture(thing)
             elif depth > _DEEPEST:
@@ -195,7 +195,7 @@ class _Costs:
 
 
 def is_long(stream: Any, most: int = LONGEST) -> bool:
-    """Whether a stream of pikepdf's unpacks to more than `most` bytes; no more of it is unpacked than that."""
+    """Whether a pikepdf stream unpacks to more than `most` bytes; it is unpacked only up to that limit."""
     if len(stream.read_raw_bytes()) * DENSEST <= most:
         return False
     size = 0
@@ -207,7 +207,7 @@ def is_long(stream: Any, most: int = LONGEST) -> bool:
 
 
 def _pieces(stream: Any) -> Iterator[tuple[bytes, int]]:
-    """The content of a stream, piece by piece, each with the end of the one before; and how many bytes are new."""
+    """The content of a stream in pieces, each preceded by the end of the last one, and the number of new bytes."""
     names = _filters(stream)
     raw = bytes(stream.read_raw_bytes())
     if not names:
@@ -217,7 +217,7 @@ def _pieces(stream: Any) -> Iterator[tuple[bytes, int]]:
         while raw and not unpacked.eof:
             try:
                 piece = unpacked.decompress(raw, _PIECE)
-            except zlib.error:  # what stands before the damage is drawn
+            except zlib.error:  # the content before the damage is drawn
                 return
             yield before + piece, len(piece)
             before, raw = piece[-_OVERLAP:], unpacked.unconsumed_tail
@@ -231,13 +231,13 @@ def _pieces(stream: Any) -> Iterator[tuple[bytes, int]]:
 
 
 def _filters(stream: Any) -> list[str]:
-    """How a stream is packed, the last step of packing first."""
+    """The filters of a stream, in the order of decoding."""
     filters = stream.get("/Filter")
     return [] if filters is None else [str(each) for each in filters] if _is_array(filters) else [str(filters)]
 
 
 def _page(tree: Any, number: int) -> Any:
-    """Page `number` of a tree of pages; None where it has fewer. `pdf.pages` would unfold all of it for one page."""
+    """Page `number` of a page tree; None if there are fewer. `pdf.pages` would expand the whole tree for one page."""
     left = number - 1  # pages before it
     for _ in range(_DEEPEST):
         kids = _entry(tree, "/Kids")
@@ -258,7 +258,7 @@ def _page(tree: Any, number: int) -> Any:
 
 
 def _inherited(page: Any, name: str) -> Any:
-    """An entry of a page, or of the nodes above it."""
+    """An entry of a page, possibly inherited from the nodes above it."""
     for _ in range(_DEEPEST):
         if name in page:
             return page[name]
@@ -269,7 +269,7 @@ def _inherited(page: Any, name: str) -> Any:
 
 
 def _entry(thing: Any, *names: str) -> Any:
-    """An entry of an entry …, None where there is none."""
+    """The value at a path of `names` in nested dictionaries; None if there is none."""
     import pikepdf
 
     for name in names:
@@ -280,7 +280,7 @@ def _entry(thing: Any, *names: str) -> Any:
 
 
 def _area(box: Any) -> float:
-    """Of a box in square points; that of A4 where there is no right one."""
+    """Area of a box in square points; that of A4 if the box is invalid."""
     try:
         left, bottom, right, top = (float(number) for number in box)
     except (TypeError, ValueError):

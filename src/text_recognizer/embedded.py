@@ -16,20 +16,20 @@ from typing import Any
 from text_recognizer.page import Area, Line, Point, Polygon, Polyline, Word
 
 EMBEDDED_HELP = (
-    "take the text that a page of a PDF holds already, where there is enough of it, instead of reading the page"
+    "use the text that a page of a PDF already contains, if there is enough of it, instead of reading the page"
 )
-ENOUGH = 50  # characters from which on a page's text is more than a stamp or a page number
-LEGIBLE = 0.9  # of them at least; fonts without a table of characters give symbols without a meaning
-MOST = 400_000  # characters of a page; a page with more is made to harm
-COVERED = 0.5  # of the page, from which share on a picture on it is a scan
-APART = 2.5  # heights of the line between words of different columns
-_NO_MEANING = {"Cc", "Cn", "Co", "Cs", "So"}  # boxes stand for what a program could not write
+ENOUGH = 50  # characters from which a page's text is more than a stamp or a page number
+LEGIBLE = 0.9  # least share of legible characters; fonts without a character table yield meaningless symbols
+MOST = 400_000  # characters of a page; a page with more is an attack
+COVERED = 0.5  # of the page: a picture that covers more is a scan
+APART = 2.5  # line heights: words with a larger gap between them belong to different columns
+_NO_MEANING = {"Cc", "Cn", "Co", "Cs", "So"}  # includes boxes, which replace characters that a program could not write
 _HYPHENS = {"\ufffe": "-", "\x02": "-", "\u00ad": "-"}  # PDFium's marks of a hyphen at the end of a line
 
 
 @dataclass(slots=True)
 class _Run:
-    """The characters of a word: their text, the corners of their boxes and the places on the baseline, in pixels."""
+    """The characters of a word: their text, box corners and origins on the baseline, in pixels."""
 
     text: str = ""
     corners: list[tuple[int, int]] = field(default_factory=list)
@@ -54,10 +54,10 @@ def shown_text(page: Any, width: int, height: int) -> Iterator[Area]:
 
 
 def has_enough(page: Any) -> bool:
-    """Whether the text of the page can stand for its picture.
+    """Whether the text of the page makes recognition unnecessary.
 
-    It has at least `ENOUGH` characters, nearly all of them legible. On a scan, a page more than half of which a picture
-    covers, only invisible text counts: visible text there is a stamp, or a form around handwriting.
+    It must have at least `ENOUGH` characters, nearly all of them legible. On a scan, a page that a picture covers by
+    more than half, only invisible text counts: visible text there is a stamp, or a form around handwriting.
     """
     import pypdfium2.raw as raw
 
@@ -149,13 +149,13 @@ def _line(words: Sequence[_Run]) -> Line:
 
 
 def _text(word: _Run) -> str:
-    # PDFium gives what does not fit in 16 bits as two surrogates.
+    # PDFium returns a character that does not fit in 16 bits as two surrogates.
     whole = word.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return unicodedata.normalize("NFC", whole)
 
 
 def _baseline(words: Sequence[_Run]) -> Polyline:
-    """From the origin of the first character to the end of the last one, as far as the others are wide."""
+    """From the origin of the first character to the end of the last one, whose width is taken as the others' mean."""
     places = [place for word in words for place in word.origins]
     (x0, y0), (x1, y1) = places[0], places[-1]
     if len(places) == 1 or (x0, y0) == (x1, y1):
@@ -166,7 +166,7 @@ def _baseline(words: Sequence[_Run]) -> Polyline:
 
 
 def _gap(before: _Run, after: _Run) -> float:
-    """Pixels between two words of a level line; 0 where the line runs otherwise."""
+    """Pixels between two words of a level line; 0 if the line is not level."""
     (x0, y0), (x1, y1) = before.origins[0], after.origins[0]
     if abs(math.atan2(y1 - y0, x1 - x0)) > math.radians(10):
         return 0.0
@@ -179,7 +179,7 @@ def _height(words: Sequence[_Run]) -> float:
 
 
 def _corners(page: Any, box: tuple[float, float, float, float], width: int, height: int) -> list[tuple[int, int]]:
-    """Two opposite corners of a box of PDF's points, in pixels of the page as shown, which may be turned."""
+    """Two opposite corners of a box in PDF points, in pixels of the page as shown, which may be rotated."""
     left, bottom, right, top = box
     return [_on_picture(page, x, y, width, height) for x, y in ((left, bottom), (right, top))]
 

@@ -1,4 +1,4 @@
-"""The errors that people meet. Each class has a stable code, an exit status, a meaning, and advice on what to do next.
+"""The errors that users see. Each class has a stable code, an exit status, a meaning, and advice on what to do next.
 
 `python -m text_recognizer.errors` prints them as the table of docs/cli.md.
 """
@@ -11,9 +11,9 @@ from typing import ClassVar
 class TextRecognizerError(Exception):
     """Base of every error that this package raises on purpose.
 
-    `code` is stable: programs compare it, and the service puts it into its problem type. `exit_status` is that of the
-    command line. `meaning` and `advice` hold for every such error; the message is one line about this one: what is
-    wrong, and what to do.
+    `code` is stable: programs compare it, and the service puts it into its problem type. `exit_status` is the exit
+    status of the command line. `meaning` and `advice` apply to every error of the class; the message is one line about
+    this one: what is wrong, and what to do.
     """
 
     code: ClassVar[str] = "error"
@@ -59,7 +59,7 @@ class BundleInvalid(TextRecognizerError):
 
 
 class OutputFailed(TextRecognizerError):
-    """The result could not be written to the place that was asked for."""
+    """The result could not be written to the requested place."""
 
     code = "output-failed"
     exit_status = 5
@@ -100,11 +100,11 @@ class FeedbackUnavailable(TextRecognizerError):
     code = "feedback-unavailable"
     exit_status = 9
     meaning = "feedback cannot be stored or read: its store is locked, full, unreachable or damaged"
-    advice = "mend the store, and try again"
+    advice = "repair the store, and try again"
 
 
 class Alert(TextRecognizerError):
-    """A rule of monitoring fired: somebody must look."""
+    """A monitoring rule fired and needs attention."""
 
     code = "alert"
     exit_status = 10
@@ -114,8 +114,8 @@ class Alert(TextRecognizerError):
 
 def install_hint(extra: str) -> str:
     """The advice of ExtraMissing. It names the repository, because no package index holds this package."""
-    # Training starts from weights that the repository holds and a wheel leaves out. Where they are there already, a
-    # wheel would take them away.
+    # Training starts from weights that are in the repository but not in a wheel. In a checkout they are present, and
+    # installing a wheel would hide them.
     training = extra.startswith("train")
     checkout = (Path(__file__).parents[2] / "pyproject.toml").is_file()
     editable = "--editable " if training or checkout else ""
@@ -124,11 +124,11 @@ def install_hint(extra: str) -> str:
 
 
 INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it."""
+"""The exit status after Ctrl-C, as in shells."""
 
 
 def exit_statuses() -> Iterator[tuple[int, str, str, str]]:
-    """What commands end with, in order: status, code, meaning, advice."""
+    """The exit statuses of the commands, in order: status, code, meaning, advice."""
     everywhere: list[type[TextRecognizerError]] = [TextRecognizerError, *TextRecognizerError.__subclasses__()]
     kinds = [kind for kind in everywhere if kind.__module__ == __name__]
     yield 0, "", "success (the text of a blank page is empty)", ""
@@ -151,13 +151,13 @@ def printable(text: str) -> str:
 
 
 def cannot_read(file: Path | str, error: OSError, otherwise: str) -> str:
-    """The message for a file that cannot be read. `otherwise`: what to do where more permission would not help."""
+    """The message for a file that cannot be read. `otherwise`: the advice unless permission is missing."""
     advice = "get permission to read it" if isinstance(error, PermissionError) else otherwise
     return f"{file} can't be read ({error.strerror or type(error).__name__}): {advice}."
 
 
 def in_short(message: str, most: int = 300) -> str:
-    """A message of another package in one line: its first sentences, of at most `most` characters."""
+    """A message of another package as one line: its first sentences, at most `most` characters."""
     line = " ".join(message.split())
     if len(line) > most:
         whole = line[:most].rpartition(". ")[0]

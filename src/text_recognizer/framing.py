@@ -1,4 +1,4 @@
-"""How a picture is framed: where a small sheet lies in it; the picture made smaller for a look at the whole."""
+"""Locate a small sheet in a picture, and shrink pictures to analyse them as a whole."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from numpy.typing import NDArray
 Gray = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 
-SIDE = 800  # pixels of the longer side of the picture in which sheets are looked for; lengths below are of it
-STROKE = 9  # the thickest stroke
+SIDE = 800  # longer side, in pixels, of the picture in which sheets are detected; the lengths below refer to it
+STROKE = 9  # thickness of the thickest stroke
 LEAST_SIDE = 20
-SHARE = (0.003, 0.35)  # of the picture, that a sheet takes
-STEP = 12  # grey values between sheet and surroundings
-LEVELS = (0.5, 0.75)  # of the way to the lightest, from which on a pixel is of a sheet: a desk may be nearly as light
-FULL = 0.85  # share of the smallest rectangle around it that a sheet fills
-LONGEST = 5.0  # times as long as wide
+SHARE = (0.003, 0.35)  # share of the picture that sheets cover
+STEP = 12  # least difference in grey values between sheet and surroundings
+LEVELS = (0.5, 0.75)  # thresholds between the surroundings' tone and the lightest: a desk may be nearly as light
+FULL = 0.85  # least share of the smallest rectangle around it that a sheet fills
+LONGEST = 5.0  # largest ratio of a sheet's sides
 MARGIN = 0.02  # of the picture's longer side, kept around sheets
 
 
 def shrink(gray: Gray, scale: float, *, exact: bool = False) -> Gray:
     """`gray` (H, W) at `scale`, at most 1; no side becomes shorter than a pixel.
 
-    For a look at the whole, in a fifth of the time of the mean over areas, which `exact` asks for.
+    For analysis of the whole picture: it takes a fifth of the time of averaging over areas, which `exact` requests.
     """
     height, width = (max(1, round(side * scale)) for side in gray.shape)
     if exact and gray.shape != (height, width):
         return np.asarray(cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     while 2 * width <= gray.shape[1] and 2 * height <= gray.shape[0]:
         half = gray.shape[1] // 2, gray.shape[0] // 2
-        # Without the last of an odd number of rows: four pixels to one takes a sixth of the time of other shares.
+        # Drop the last of an odd number of rows: averaging exactly four pixels takes a sixth of the usual time.
         gray = np.asarray(cv2.resize(gray[: 2 * half[1], : 2 * half[0]], half, interpolation=cv2.INTER_AREA))
     if gray.shape == (height, width):
         return gray
@@ -40,7 +40,7 @@ def shrink(gray: Gray, scale: float, *, exact: bool = False) -> Gray:
 def sheet_box(gray: Gray) -> Box | None:
     """The box (left, top, right, bottom) around the sheets that are lighter than the rest of a picture.
 
-    None if there is no sheet, or if sheets take so much of the picture that it needs no closer look.
+    None if there is no sheet, or if sheets cover so much of the picture that they need no analysis of their own.
 
     Args:
         gray: (H, W) uint8.

@@ -1,7 +1,7 @@
-"""The only entry for pixels: a path, URL, bytes, file object, PIL image or array becomes one known kind of image.
+"""The only entry point for pixels: convert a path, URL, bytes, file object, PIL image or array to one kind of image.
 
-Input is not trusted. Only the formats below are tried; the size in the header is checked before decoding; whatever a
-decoder raises on damaged bytes becomes an `ImageRejected` with a message of one line.
+Input is not trusted. Only the formats below are tried; the size in the header is checked before decoding; any error
+that a decoder raises on damaged bytes becomes an `ImageRejected` with a message of one line.
 """
 
 import os
@@ -38,8 +38,8 @@ MIN_SIDE = 8  # smaller writing is unreadable
 _KINDS = "PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000, AVIF or HEIC"
 _BYTE_ORDERS = {b"II": "<", b"MM": ">"}
 _AT_ONCE = 2**20  # pixels, or numbers, that are converted at once
-_LARGE = 8_000_000  # pixels from which on colours that nobody needs are not kept
-_JPEG2000_BYTES = 320 * 10**6  # that a decoder of JPEG 2000 may take for a tile: four a number
+_LARGE = 8_000_000  # pixels above which colours are not kept unless they are needed
+_JPEG2000_BYTES = 320 * 10**6  # most memory that a JPEG 2000 decoder may take for a tile: four bytes per number
 _UNITS = {
     1: 1,
     2: 1,
@@ -75,8 +75,8 @@ _NOT_IMAGES = (
 class LoadedImage:
     """Pixels of one page, upright.
 
-    `rgb` is what a person sees, uint8 (H, W, 3). `gray` is uint8 (H, W), always with dark ink on light paper (see
-    `tone.py`). `inverted` says whether the page was light on dark. `dpi`: pixels per inch of paper, None where the file
+    `rgb` is the image as a person sees it, uint8 (H, W, 3). `gray` is uint8 (H, W), always with dark ink on light paper
+    (see `tone.py`). `inverted`: whether the page was light on dark. `dpi`: pixels per inch of paper, None if the file
     states no plausible value.
     """
 
@@ -102,10 +102,9 @@ def load_image(
     (H, W), (H, W, 1), (H, W, 3) in the order R, G, B, or (H, W, 4) with alpha; of bool, uint8, uint16, or floats
     in 0…1 or 0…255. A `LoadedImage` is returned unchanged.
 
-    EXIF rotation is applied, transparency becomes white paper, 16 bits become 8, CMYK and palettes become RGB. Of an
-    animation, the first frame is taken. A TIFF of several pages is refused, because the other pages would be lost.
-    `colour`: whether `rgb` is needed. Without, it is a view of `gray`, and a large image takes less memory while it is
-    decoded.
+    EXIF rotation is applied, transparency becomes white paper, 16 bits become 8, CMYK and palettes become RGB. The
+    first frame of an animation is used. A TIFF of several pages is refused, because the other pages would be lost.
+    `colour`: whether `rgb` is needed. If not, it is a view of `gray`, and decoding a large image takes less memory.
     Raises `ImageRejected`: more than `max_bytes` or `max_pixels`, a side over 32,000 or under 8 pixels, truncated,
     empty, not an image.
     """
@@ -120,7 +119,7 @@ def load_image(
 def _pixels(
     source: ImageSource, max_pixels: int, max_bytes: int, colour: bool
 ) -> tuple[NDArray[np.uint8], float | None]:
-    """What is left of a source once it is decoded: rgb uint8 (H, W, 3), and pixels per inch."""
+    """Decode a source: rgb uint8 (H, W, 3), and pixels per inch."""
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels), None
     if isinstance(source, Image.Image):
@@ -137,9 +136,9 @@ def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = Fal
     """Convert an encoded image for documents: a JPEG is kept unchanged, other images become upright PNG or JPEG.
 
     `upright`: a JPEG with an EXIF rotation is rotated and encoded again, for programs that ignore EXIF.
-    Lossy images become JPEG, the others PNG; a JPEG whose head only decoders understand is encoded again. For images
-    that have been read: a JPEG is not decoded again, so damage in its pixels is not found. Raises `ImageRejected` as
-    `load_image` does.
+    Lossy images become JPEG, the others PNG; a JPEG with a header that only decoders understand is encoded again. Use
+    it for images that have been read: a JPEG is not decoded again, so damage in its pixels is not detected. Raises
+    `ImageRejected` as `load_image` does.
     """
     with decoding(data, max_pixels) as image:
         dpi = _dpi(image)
@@ -164,7 +163,7 @@ def to_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = Fal
 def read_bytes(source: str | Path | bytes | bytearray | memoryview | BinaryIO, max_bytes: int = MAX_BYTES) -> bytes:
     """The encoded image of a path, a `data:`, `http:` or `https:` URL, bytes or a binary file object.
 
-    Raises `ImageRejected` where it cannot be read, is empty, or is larger than `max_bytes`.
+    Raises `ImageRejected` if it cannot be read, is empty, or is larger than `max_bytes`.
     """
     if isinstance(source, str) and source.startswith(("data:", "http://", "https://")):
         from text_recognizer.web import fetch  # late: only URLs need sockets and TLS
@@ -210,13 +209,13 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
     except PermissionError:
         raise ImageRejected("not allowed to read this file; check its permissions") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = getattr(error, "strerror", None) or error  # without the name, which stands before it
+        reason = getattr(error, "strerror", None) or error  # without the file name, which precedes the message
         raise ImageRejected(f"cannot be opened ({reason}); check the path") from None
 
 
 @contextmanager
 def decoding(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
-    """The image in `data`, not decoded yet, of a known kind and size. Raises `ImageRejected`."""
+    """The image in `data`, opened but not decoded, after checks of its kind and size. Raises `ImageRejected`."""
     with _refusing_damage():
         _check_cost(data)
         try:
@@ -241,7 +240,7 @@ def decoding(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
 
 
 def check_moving(image: Image.Image) -> None:
-    """Raises `ImageRejected` for an animation that is too large to be decoded in little memory."""
+    """Raises `ImageRejected` for an animation that is too large to decode in limited memory."""
     if image.width * image.height > MAX_MOVING_PIXELS:
         raise ImageRejected(
             f"an animation of {image.width} × {image.height} pixels, more than the {MAX_MOVING_PIXELS / 1e6:.0f} "
@@ -255,7 +254,7 @@ def _refusing_damage() -> Iterator[None]:
         yield
     except ImageRejected:
         raise
-    except Exception as error:  # decoders of damaged bytes raise anything: OSError, SyntaxError, struct.error…
+    except Exception as error:  # on damaged bytes, decoders raise anything: OSError, SyntaxError, struct.error…
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageRejected(f"damaged or truncated ({reason}); copy, download or export it again") from error
 
@@ -284,11 +283,11 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-_BEYOND = struct.error, OverflowError  # where an offset leaves the file; BigTIFF has some that no processor can address
+_BEYOND = struct.error, OverflowError  # offsets outside the file; BigTIFF has some that no processor can address
 
 
 def _check_cost(data: bytes) -> None:
-    """Refuse files that would cost time or memory out of proportion to their size, before decoding."""
+    """Before decoding, refuse files that would take time or memory out of proportion to their size."""
     if data[:2] == b"\xff\xd8":
         if data.count(b"\xff\xda") > MAX_SCANS:  # compressed pixels never hold this marker
             raise ImageRejected(f"a JPEG of more than {MAX_SCANS} scans; export it again")
@@ -307,9 +306,9 @@ def _check_cost(data: bytes) -> None:
 
 
 def is_bounded(data: bytes, place: int | None = None) -> bool:
-    """Whether a directory of a TIFF or EXIF, the first or that at `place`, refers to few more bytes than there are.
+    """Whether a directory of a TIFF or EXIF, the first or the one at `place`, refers to few more bytes than exist.
 
-    Each entry may name all bytes of the file, and Pillow copies them for each: 18 MiB would become a terabyte.
+    Each entry may refer to all bytes of the file, and Pillow copies them for each: 18 MiB would become a terabyte.
     """
     order, big = _BYTE_ORDERS.get(data[:2], ""), data[2:3] + data[3:4] in (b"\x2b\0", b"\0\x2b")
     if not order:
@@ -353,11 +352,11 @@ def walk_tiff(data: bytes) -> Iterator[tuple[int, int, bool]]:
 
 
 def _decoded(image: Image.Image, data: bytes, colour: bool = True) -> NDArray[np.uint8]:
-    """As `_to_rgb`, of an image just opened from `data`; kinds whose decoders take much memory are given less to do."""
+    """`_to_rgb` for an image just opened from `data`, with less work for decoders that take much memory."""
     if image.format == "JPEG2000" and (halvings := _halvings(data, image.width * image.height)):
         size = image.size
         image.reduce = halvings  # type: ignore[method-assign, assignment]
-        # Positions on the page stay what they are.
+        # Scale back, so that positions on the page do not change.
         return np.asarray(cv2.resize(_to_rgb(image, colour), size, interpolation=cv2.INTER_LINEAR), np.uint8)
     if image.format == "WEBP" and not getattr(image, "is_animated", False):
         # Pillow decodes it as an animation, in four times the memory.
@@ -373,17 +372,17 @@ def _decoded(image: Image.Image, data: bytes, colour: bool = True) -> NDArray[np
             step = sampling_step(preview.size)
             sample = np.asarray(preview)[::step, ::step]
         if Contrast.of(sample).axis is None:
-            image.draft("L", image.size)  # brightness is what a JPEG holds: a quarter of the memory
+            image.draft("L", image.size)  # a JPEG stores the brightness, which takes a quarter of the memory
     return _to_rgb(image, colour)
 
 
 def _halvings(data: bytes, pixels: int) -> int:
-    """How often the sides of a JPEG 2000 are to be halved, so that decoding it takes little memory.
+    """How often to halve the sides of a JPEG 2000, so that decoding it takes little memory.
 
-    Raises `ImageRejected` where it does not hold that size, which only few encoders leave out.
+    Raises `ImageRejected` if the file does not contain that size, which only few encoders omit.
     """
     at = 0
-    if data[:4] != b"\xff\x4f\xff\x51":  # boxes, one of which holds the pixels
+    if data[:4] != b"\xff\x4f\xff\x51":  # boxes, one of which contains the pixels
         while data[at + 4 : at + 8] != b"jp2c":
             length = int(struct.unpack_from(">I", data, at)[0])
             at += int(struct.unpack_from(">Q", data, at + 8)[0]) if length == 1 else max(8, length)
@@ -402,9 +401,9 @@ def _halvings(data: bytes, pixels: int) -> int:
 
 
 def _to_rgb(image: Image.Image, colour: bool = True) -> NDArray[np.uint8]:
-    """Any PIL image → rgb uint8 (H, W, 3), upright, transparency on paper; grey ones as of `_coloured`.
+    """Any PIL image → rgb uint8 (H, W, 3), upright, transparency on paper.
 
-    So is a large one without `colour`.
+    A grey image, and a large one without `colour`, is a view of a grey array, as from `_coloured`.
     """
     image.load()
     orientation = _orientation(image)
@@ -421,7 +420,7 @@ def _to_rgb(image: Image.Image, colour: bool = True) -> NDArray[np.uint8]:
         sample = [_band(image, slice(row, row + 1), "RGB")[:, ::step] for row in range(0, image.height, step)]
         contrast = Contrast.of(np.concatenate(sample))
     out = np.empty((down, across) if grey or contrast else (down, across, 3), np.uint8)
-    # Some rows at a time, as a page may have 64 million pixels; what Pillow gives as an array it first copies twice.
+    # Some rows at a time: a page may have 64 million pixels, and Pillow copies an image twice to return an array.
     stored = _turned(out, {6: 8, 8: 6}.get(orientation, orientation))
     if image.has_transparency_data:
         _put_on_paper(stored, lambda part: _band(image, part, "RGBA"))
@@ -433,7 +432,7 @@ def _to_rgb(image: Image.Image, colour: bool = True) -> NDArray[np.uint8]:
 
 
 def _parts(height: int, width: int) -> Iterator[slice]:
-    """The rows of an image, some at a time."""
+    """Slices of the rows of an image, each of a bounded number of pixels."""
     rows = max(1, _AT_ONCE // max(1, width))
     return (slice(start, min(height, start + rows)) for start in range(0, height, rows))
 
@@ -441,7 +440,7 @@ def _parts(height: int, width: int) -> Iterator[slice]:
 def _band(image: Image.Image, part: slice, mode: str) -> NDArray[Any]:
     band = image.crop((0, part.start, image.width, part.stop))
     band = band if band.mode == mode else band.convert(mode)
-    # Colour by colour: Pillow packs three bytes a pixel out of four in twice the time.
+    # Channel by channel: Pillow takes twice as long to pack three of four bytes per pixel.
     return np.asarray(cv2.merge([np.asarray(colour) for colour in band.split()]) if mode == "RGB" else band)
 
 
@@ -455,7 +454,7 @@ def _turned(array: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _coloured(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Grey (H, W) or rgb (H, W, 3) → rgb (H, W, 3), in which grey has no memory of its own for each colour."""
+    """Grey (H, W) or rgb (H, W, 3) → rgb (H, W, 3); for grey, the three channels share one array."""
     gray = np.ascontiguousarray(gray)
     return gray if gray.ndim == 3 else np.broadcast_to(gray[..., None], (*gray.shape, 3))
 
@@ -465,8 +464,8 @@ def _is_grey(rgb: NDArray[np.uint8]) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1…8; 1 where EXIF is missing or damaged."""
-    image.info.pop("Raw profile type exif", None)  # EXIF in a text chunk of PNG, which has no limit
+    """EXIF's orientation, 1…8; 1 if EXIF is missing or damaged."""
+    image.info.pop("Raw profile type exif", None)  # EXIF in a text chunk of PNG, whose size has no limit
     if not is_bounded((image.info.get("exif") or b"").removeprefix(b"Exif\0\0")):
         return 1
     with suppress(Exception):
@@ -476,7 +475,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _dpi(image: Image.Image) -> float | None:
-    """Pixels per inch where the value is plausible: cameras and screens write 72 or 96, whatever the paper."""
+    """Pixels per inch if the value is plausible: cameras and screens write 72 or 96, whatever the paper."""
     with suppress(Exception):
         across, down = (float(number) for number in image.info["dpi"])
         if 100 <= across <= 2400 and abs(across - down) < 0.01 * across:
@@ -485,7 +484,7 @@ def _dpi(image: Image.Image) -> float | None:
 
 
 def _put_on_paper(out: NDArray[np.uint8], rows: Callable[[slice], NDArray[np.uint8]]) -> None:
-    """Fill `out`, rgb (H, W, 3), with RGBA over white, or over black where white would hide white strokes.
+    """Fill `out`, rgb (H, W, 3), with RGBA over white, or over black if white would hide white strokes.
 
     `rows`: returns some rows of the RGBA, uint8 (h, W, 4).
     """
@@ -509,13 +508,13 @@ def _over(rgba: NDArray[np.uint8], colour: str) -> Image.Image:
 
 
 def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Numbers of any kind, scaled to 0…255. Some rows at a time, since floats take several times the memory."""
+    """Scale numbers of any kind to 0…255, some rows at a time, because floats take several times the memory."""
     parts = list(_parts(len(array), array[:1].size))
 
     def floats(part: slice) -> NDArray[np.float32]:
         return np.asarray(np.nan_to_num(array[part].astype(np.float32), nan=0.0, posinf=65535.0, neginf=0.0))
 
-    # Scanners store 10, 12 or 14 bits in 16 without a note: take the smallest range that holds the image.
+    # Scanners store 10, 12 or 14 bits in 16 without stating it: use the smallest range that holds the image.
     top = max((float(floats(part).max(initial=0.0)) for part in parts), default=0.0)
     ranges = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
     full = next((r for r in ranges if top <= r), top)

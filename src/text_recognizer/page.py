@@ -44,8 +44,8 @@ class Line:
     """One line of text.
 
     `words` are those of `text`. `alternatives` are other readings of it, best first, without `text` itself. `script`
-    is None where the model does not distinguish scripts. `struck` are words that are struck out: they stand among
-    `words` on the paper, and are not in `text`.
+    is None if the model does not distinguish scripts. `struck` are words that are struck out: on the paper they are
+    among `words`, but `text` does not contain them.
     """
 
     text: str
@@ -81,10 +81,10 @@ class Block:
 class Page:
     """The lines of an image of `width` × `height` pixels, in reading order. A blank page has none.
 
-    `blocks` say which lines belong together; they contain each line once, in order, or are empty if blocks were not
-    looked for. `model` is the model that read the page, as `name@version`. `language` (BCP 47) is the language whose
+    `blocks` group lines that belong together; they contain each line once, in order, or are empty if blocks were not
+    determined. `model` is the model that read the page, as `name@version`. `language` (BCP 47) is the language whose
     language model was used, empty if the model does not distinguish languages. `dpi`: pixels per inch of paper, if the
-    file states a plausible value. `embedded`: nothing was recognised, the text is that of a PDF.
+    file states a plausible value. `embedded`: the text comes from a PDF, and nothing was recognised.
     """
 
     width: int
@@ -121,7 +121,7 @@ class Page:
         return list(walk(self.blocks or whole, " "))
 
     def with_lines(self, lines: Sequence[Line | None]) -> Page:
-        """A copy of the page with each line replaced by the one in `lines`, or removed where that is None."""
+        """A copy of the page with each line replaced by the one in `lines`, or removed if that is None."""
         if len(lines) != len(self.lines):
             raise ValueError(f"{len(lines)} lines for a page of {len(self.lines)}")
         places = [0, *accumulate(line is not None for line in lines)]
@@ -160,7 +160,7 @@ class Page:
 
     @property
     def orientation(self) -> int:
-        """Degrees clockwise (0, 90, 180 or 270) by which the page must be rotated to make its writing upright."""
+        """Degrees clockwise (0, 90, 180 or 270) by which the page must be rotated to be upright."""
         return orientation_of(line.baseline for line in self.lines)
 
 
@@ -179,8 +179,8 @@ def orientation_of(baselines: Iterable[Polyline]) -> int:
 class Picture:
     """The image of a page for documents that show it, as `images.to_picture` returns it.
 
-    `data`: JPEG or PNG. `orientation`: the EXIF orientation, 1…8, that makes its pixels upright, as the positions of
-    the page are. `dpi`: pixels per inch of paper, if the file contains a plausible value.
+    `data`: JPEG or PNG. `orientation`: the EXIF orientation, 1…8, that makes its pixels upright; positions on the page
+    refer to the upright image. `dpi`: pixels per inch of paper, if the file contains a plausible value.
     """
 
     data: bytes
@@ -188,7 +188,7 @@ class Picture:
     dpi: float | None = None
 
     def jpeg_size(self) -> tuple[int, int, int] | None:
-        """Width, height and number of colours, 1 or 3, by the head of a JPEG; None for others, and for damaged heads.
+        """Width, height and number of colours, 1 or 3, from a JPEG header; None for other formats and damaged headers.
 
         Decoders skip bytes that do not belong there; other programs may not.
         """

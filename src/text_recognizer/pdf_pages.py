@@ -1,4 +1,4 @@
-"""A PDF and its pages, opened and drawn by PDFium in this process.
+"""Open PDFs and draw their pages with PDFium, in this process.
 
 An untrusted PDF may exhaust the memory or never finish, so `pdf_process` runs this module in a process that may crash.
 Nothing here needs numpy or an image library, since importing them would take most of that process's start-up time.
@@ -21,7 +21,7 @@ from text_recognizer.errors import ImageRejected
 from text_recognizer.page import Area, Line
 
 _SIDE = 30_000  # pixels
-_NO_MEMORY = "bad_alloc", "length_error", "_M_"  # in warnings of qpdf, by the libraries of C++
+_NO_MEMORY = "bad_alloc", "length_error", "_M_"  # from the C++ library, in warnings of qpdf
 # PDFium is not safe to use from several threads.
 _PDFIUM = threading.Lock()
 
@@ -38,7 +38,7 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The text that a page holds, in the order of the file, and the size of the page in pixels at `dpi`."""
+    """The text of a page, in file order, and the size of the page in pixels at `dpi`."""
 
     lines: tuple[Line, ...]
     width: int
@@ -50,7 +50,7 @@ class Text:
 class PdfPage:
     """The page `number` (from 1) of a PDF, which is a file or its bytes, and how it is drawn.
 
-    `dpi`: pixels per inch, fewer where the page would have more than `max_pixels`.
+    `dpi`: pixels per inch; fewer if the page would have more than `max_pixels`.
     """
 
     document: Path | bytes
@@ -69,7 +69,7 @@ def count_pages(document: Path | bytes, password: str | None) -> int:
 def draw(page: PdfPage, prepare: Callable[[int, Decoded], None] = lambda pixels, decoded: None) -> Pixels:
     """The pixels of a page.
 
-    `prepare` is called first, with the number of pixels and the largest of the pictures that are decoded as a whole.
+    `prepare` is called first, with the number of pixels and the largest picture that is decoded as a whole.
     """
     decoded = check_drawing(page.document, page.password, page.number)
     with _pdf(page.document, page.password) as pdf:
@@ -85,7 +85,7 @@ def draw(page: PdfPage, prepare: Callable[[int, Decoded], None] = lambda pixels,
 
 
 def embedded(page: PdfPage) -> Text | None:
-    """The text that a page contains; None where there is not enough of it (see `embedded.has_enough`)."""
+    """The text that a page contains; None if there is not enough of it (see `embedded.has_enough`)."""
     check_drawing(page.document, page.password, page.number)
     with _pdf(page.document, page.password) as pdf:
         found = pdf[page.number - 1]
@@ -111,18 +111,18 @@ def unpack(document: Path | bytes, password: str | None) -> None:
         with pikepdf.open(source, password=password or "") as pdf:
             for _ in pdf.objects:
                 pass
-            # What it has no memory for, it passes over as damage.
+            # qpdf skips objects that do not fit into memory, as if they were damaged.
             if any(word in str(warning) for warning in pdf.get_warnings() for word in _NO_MEMORY):
                 raise ImageRejected("a PDF that takes too much memory")
     except (pikepdf.PdfError, pikepdf.PasswordError, ValueError, RuntimeError, MemoryError, OSError) as error:
         raise ImageRejected(str(error)) from None
 
 
-def _size(page: Any, asked: PdfPage) -> tuple[float, int, int]:
+def _size(page: Any, wanted: PdfPage) -> tuple[float, int, int]:
     """Pixels per inch at which a page is drawn, and its width and height in pixels."""
     width, height = (max(1.0, side) / 72 for side in page.get_size())  # inches
     # A poster is drawn as large as an image may be, not larger.
-    dpi = min(asked.dpi, (0.98 * asked.max_pixels / (width * height)) ** 0.5, _SIDE / max(width, height))
+    dpi = min(wanted.dpi, (0.98 * wanted.max_pixels / (width * height)) ** 0.5, _SIDE / max(width, height))
     return dpi, math.ceil(width * dpi), math.ceil(height * dpi)
 
 

@@ -1,12 +1,13 @@
-"""Open and draw PDFs in a process of their own, which may hang or crash without harm to this one.
+"""Open and draw PDFs in a separate process, which may hang or crash without harm to this one.
 
-PDFium is a large program in C++, and only one thread at a time may be inside. A page of 75 KiB that draws and draws
-would keep it for many seconds, and an index of 400 KiB takes 800 MiB when it is unpacked. So PDFs are opened in a
-process with little memory, and little time for a page.
+PDFium is a large program in C++, and only one thread at a time may use it. A page of 75 KiB that draws without end
+would occupy it for many seconds, and an index of 400 KiB takes 800 MiB when it is unpacked. So PDFs are opened in a
+process with little memory, and little time for each page.
 
-`python -m text_recognizer.pdf_process`: standard input and output hold messages, each the length of a JSON object
-and of what follows it, as eight bytes, and both. The first one says that the process is there. A question whose `what`
-is `_opened` may bring the PDF; the others are about it. An answer with `refused` says why not.
+`python -m text_recognizer.pdf_process`: standard input and output carry messages. A message is two lengths, in eight
+bytes together, then a JSON object and binary content of these lengths. The first message reports that the process is
+running. A request whose `what` is `_opened` or `_copied` passes the PDF, as a path or as content; the others refer to
+the PDF that was passed last. A response with `refused` states why a request was refused.
 """
 
 from __future__ import annotations
@@ -33,19 +34,19 @@ from text_recognizer.errors import ImageRejected
 from text_recognizer.page import Area, Line, Word
 from text_recognizer.pdf_pages import PdfPage, Pixels, Text
 
-SPARE = 224 * 2**20  # bytes beside the PDF, the pixels of the page and its largest picture
-PIXEL = 16  # bytes: three of the page, others for what is mixed on it
-MEMORY = 2**31  # bytes beside the PDF, whatever is on a page
-COPY_MEMORY = 2**28  # beside the PDF, to copy it, which is done in the process that asks
-SECONDS = 60.0  # of the processor for a page: a map needs one or two
-IDLE = 60  # seconds after which a process that nobody asks ends
+SPARE = 224 * 2**20  # bytes in addition to the PDF, the pixels of the page and its largest picture
+PIXEL = 16  # bytes per pixel: three for the page, the others for blending
+MEMORY = 2**31  # bytes in addition to the PDF, whatever is on a page
+COPY_MEMORY = 2**28  # bytes in addition to the PDF, to copy it, which the requesting process does
+SECONDS = 60.0  # of processor time for a page: a map needs one or two
+IDLE = 60  # seconds after which a process without requests ends
 _LENGTHS = struct.Struct(">II")
 _TOO_LARGE = "a PDF that takes too much time or memory to open; export it again, or as pictures of its pages"
 _TOO_MUCH = "a page that takes too much time or memory; export it again, or as a picture"
 
 
 class Pdfs(Protocol):
-    """What opens PDFs and draws their pages. All raise `ImageRejected`."""
+    """Opens PDFs and draws their pages. All methods raise `ImageRejected`."""
 
     def count(self, document: Path | bytes, password: str | None) -> int:
         """The number of pages."""
@@ -54,17 +55,17 @@ class Pdfs(Protocol):
         """The pixels of a page."""
 
     def embedded(self, page: PdfPage) -> Text | None:
-        """The text that a page holds; None where there is not enough of it."""
+        """The text that a page contains; None if there is not enough of it."""
 
     def printed(self, page: PdfPage, width: int, height: int) -> tuple[Area, ...]:
         """Areas of visible text, in pixels of the page as shown, `width` × `height`."""
 
     def can_copy(self, document: Path | bytes, password: str | None) -> bool:
-        """Whether a PDF is whole, and does not unpack to so much that copying it fills the memory."""
+        """Whether a PDF is intact, and does not unpack to so much that copying it fills the memory."""
 
 
 class Here:
-    """PDFs opened in this process, for callers that may crash or cannot start another process."""
+    """Opens PDFs in this process, for callers that may crash or cannot start another process."""
 
     def count(self, document: Path | bytes, password: str | None) -> int:
         return pdf_pages.count_pages(document, password)
@@ -86,13 +87,13 @@ class Here:
 
 
 class PdfProcess:
-    """PDFs opened in a process that is started when it is needed; threads are served one after the other.
+    """Opens PDFs in a process that is started when needed; threads are served one after the other.
 
     Args:
-        seconds: of the processor for a page.
-        memory: bytes beside the PDF, whatever is on a page.
-        wait: seconds of wall-clock time beyond these, for a process that is idle; None for no limit.
-        strict: whether PDFs are refused where no process can be started, instead of being opened in this one.
+        seconds: of processor time for a page.
+        memory: bytes in addition to the PDF, whatever is on a page.
+        wait: seconds of wall-clock time in addition to `seconds`, for a process that is idle; None for no limit.
+        strict: if no process can be started, refuse PDFs instead of opening them in this process.
     """
 
     def __init__(
@@ -107,8 +108,8 @@ class PdfProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._opened: tuple[Any, ...] | None = None
         self._count = 0
-        self._drawn = 0  # pages, by the process that runs
-        self._asked_at = 0.0
+        self._drawn = 0  # pages drawn by the running process
+        self._last_used = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -119,18 +120,18 @@ class PdfProcess:
 
     @property
     def process_id(self) -> int | None:
-        """That of the process, where one runs."""
+        """The id of the process; None if none runs."""
         return None if self._process is None else self._process.pid
 
     def close(self) -> None:
-        """End the process; another is started where one is needed again."""
-        self._stop()  # without the lock: a thread that waits for its page must not keep the process
+        """End the process; another is started when needed."""
+        self._stop()  # without the lock: a thread that waits for its page must not keep the process alive
 
     def after_fork(self) -> None:
-        """In a process that was forked from this one: what runs belongs to the parent."""
+        """Call in a process that was forked from this one: the running process belongs to the parent."""
         self._lock = threading.Lock()
         if self._process is not None:
-            self._process.returncode = 0  # nobody waits for it here
+            self._process.returncode = 0  # it must not be waited for here
         self._forget()
 
     def count(self, document: Path | bytes, password: str | None) -> int:
@@ -140,72 +141,72 @@ class PdfProcess:
             return self._count
 
     def draw(self, page: PdfPage) -> Pixels:
-        answer, data = self._asked("_drawn", page)
-        if answer is None:
+        response, data = self._request("_drawn", page)
+        if response is None:
             return Here().draw(page)
-        return Pixels(data, answer["width"], answer["height"], answer["dpi"])
+        return Pixels(data, response["width"], response["height"], response["dpi"])
 
     def embedded(self, page: PdfPage) -> Text | None:
-        answer, _ = self._asked("_embedded", page)
-        if answer is None:
+        response, _ = self._request("_embedded", page)
+        if response is None:
             return Here().embedded(page)
-        if answer["lines"] is None:
+        if response["lines"] is None:
             return None
-        lines = tuple(map(_line, answer["lines"]))
-        return Text(lines, answer["width"], answer["height"], answer["dpi"])
+        lines = tuple(map(_line, response["lines"]))
+        return Text(lines, response["width"], response["height"], response["dpi"])
 
     def printed(self, page: PdfPage, width: int, height: int) -> tuple[Area, ...]:
-        answer, _ = self._asked("_printed", page, width=width, height=height)
-        if answer is None:
+        response, _ = self._request("_printed", page, width=width, height=height)
+        if response is None:
             return Here().printed(page, width, height)
-        return tuple((left, top, right, bottom) for left, top, right, bottom in answer["areas"])
+        return tuple((left, top, right, bottom) for left, top, right, bottom in response["areas"])
 
     def can_copy(self, document: Path | bytes, password: str | None) -> bool:
-        # A process of its own: what drawing has freed would not count.
+        # In a new process: memory that drawing has freed could be used again without counting against the limit.
         with PdfProcess(self._seconds, self._memory, self._wait, strict=self._strict) as other, suppress(ImageRejected):
             if not other._begin():
                 return Here().can_copy(document, password)
-            other._answered(*_question("_copied", document, password, other._seconds), refusal=_TOO_LARGE)
+            other._exchange(*_make_request("_copied", document, password, other._seconds), refusal=_TOO_LARGE)
             return True
         return False
 
     def _open(self, document: Path | bytes, password: str | None) -> bool:
-        """Whether the process has opened the PDF; False where there can be none."""
+        """Whether the process has opened the PDF; False if no process can be started."""
         known = (*_identity(document), password)
         ended = self._process is not None and self._process.poll() is not None
-        if ended or time.monotonic() - self._asked_at > IDLE / 2:  # it may be about to end
+        if ended or time.monotonic() - self._last_used > IDLE / 2:  # it may be about to end
             self._stop()
         if self._process is not None and self._opened == known:
             return True
         fresh = self._process is None
         if fresh and not self._begin():
             return False
-        asked = _question("_opened", document, password, self._seconds)
+        request = _make_request("_opened", document, password, self._seconds)
         self._opened = None
         try:
-            answer, _ = self._answered(*asked, refusal=_TOO_LARGE)
+            response, _ = self._exchange(*request, refusal=_TOO_LARGE)
         except _Ended:
             if fresh:
                 raise
-            # Perhaps by what the documents before have left behind: once more in a fresh process.
+            # Earlier documents may have used up the memory: try once more in a fresh process.
             if not self._begin():
                 return False
-            answer, _ = self._answered(*asked, refusal=_TOO_LARGE)
-        self._count, self._opened = answer["count"], known
+            response, _ = self._exchange(*request, refusal=_TOO_LARGE)
+        self._count, self._opened = response["count"], known
         return True
 
     def _begin(self) -> bool:
-        """Start the process; False where that is impossible."""
+        """Start the process; False if that is impossible."""
         self._stop()
         if self._closed:
             raise ImageRejected("its client has gone; send it again")
         if self._impossible:
             return False
-        # An application that holds Python would start itself.
+        # A frozen application would start itself.
         if sys.executable and not getattr(sys, "frozen", False):
             with suppress(OSError):
                 self._process = subprocess.Popen(
-                    # -P: no module of the folder that it is started in may take the place of ours.
+                    # -P: a module in the working directory must not replace ours.
                     [sys.executable, "-P", "-m", __name__],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
@@ -213,31 +214,31 @@ class PdfProcess:
                     env={**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(p).absolute()) for p in sys.path)},
                 )
                 with suppress(ImageRejected):
-                    self._answered(None)
+                    self._exchange(None)
                     return True
         if self._strict:
             raise ImageRejected("a PDF, and no process can be started to open it; contact the operator")
         self._impossible = True
         return False
 
-    def _asked(self, what: str, page: PdfPage, **more: Any) -> tuple[dict[str, Any] | None, bytes]:
-        """The answer to a question about a page, None where it is to be answered in this process."""
-        asked = {"what": what, "number": page.number, "dpi": page.dpi, "pixels": page.max_pixels}
-        asked |= {"memory": self._memory, **more}
+    def _request(self, what: str, page: PdfPage, **more: Any) -> tuple[dict[str, Any] | None, bytes]:
+        """The response to a request about a page; None if it must be served in this process."""
+        request = {"what": what, "number": page.number, "dpi": page.dpi, "pixels": page.max_pixels}
+        request |= {"memory": self._memory, **more}
         with self._lock:
             while True:
                 if not self._open(page.document, page.password):
                     return None, b""
                 before, self._drawn = self._drawn, self._drawn + 1
                 try:
-                    return self._answered({**asked, "seconds": self._seconds})
+                    return self._exchange({**request, "seconds": self._seconds})
                 except _Ended:
                     if not before:
                         raise
-                    # Perhaps by what the pages before have left behind: once more in a fresh process.
+                    # Earlier pages may have used up the memory: try once more in a fresh process.
 
-    def _answered(
-        self, question: dict[str, Any] | None, content: bytes = b"", *, refusal: str = _TOO_MUCH
+    def _exchange(
+        self, request: dict[str, Any] | None, content: bytes = b"", *, refusal: str = _TOO_MUCH
     ) -> tuple[dict[str, Any], bytes]:
         process = self._process
         if process is None:
@@ -247,22 +248,22 @@ class PdfProcess:
         if timer is not None:
             timer.start()
         try:
-            if question is not None:
-                _send(process.stdin, question, content)
-            answer, follows = _received(process.stdout)
+            if request is not None:
+                _send(process.stdin, request, content)
+            response, follows = _received(process.stdout)
         except (OSError, EOFError, ValueError):
             self._stop()
             raise _Ended(refusal) from None
-        except BaseException:  # Ctrl-C: half an answer may be left in the pipe
+        except BaseException:  # Ctrl-C: half a response may be left in the pipe
             self._stop()
             raise
         finally:
             if timer is not None:
                 timer.cancel()
-        self._asked_at = time.monotonic()
-        if "refused" in answer:
-            raise ImageRejected(str(answer["refused"]))
-        return answer, follows
+        self._last_used = time.monotonic()
+        if "refused" in response:
+            raise ImageRejected(str(response["refused"]))
+        return response, follows
 
     def _stop(self) -> None:
         process = self._process
@@ -275,11 +276,11 @@ class PdfProcess:
 
 
 class _Ended(ImageRejected):
-    """The process has ended before it answered."""
+    """The process ended before it responded."""
 
 
 def shared() -> PdfProcess:
-    """The one of this process, shared by its threads."""
+    """The instance that the threads of this process share."""
     return _shared
 
 
@@ -290,7 +291,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _identity(document: Path | bytes) -> tuple[Any, ...]:
-    """What two documents have in common only where they are the same. Bytes are not kept for that."""
+    """Equal for two documents only if they are the same. Bytes are hashed, not kept."""
     if isinstance(document, bytes):
         return len(document), hash(document)
     with suppress(OSError, ValueError):
@@ -299,10 +300,12 @@ def _identity(document: Path | bytes) -> tuple[Any, ...]:
     return (str(document.absolute()),)
 
 
-def _question(what: str, document: Path | bytes, password: str | None, seconds: float) -> tuple[dict[str, Any], bytes]:
+def _make_request(
+    what: str, document: Path | bytes, password: str | None, seconds: float
+) -> tuple[dict[str, Any], bytes]:
     path = None if isinstance(document, bytes) else os.fsencode(document.absolute()).hex()
-    asked = {"what": what, "path": path, "password": password, "seconds": seconds}
-    return asked, document if isinstance(document, bytes) else b""
+    request = {"what": what, "path": path, "password": password, "seconds": seconds}
+    return request, document if isinstance(document, bytes) else b""
 
 
 def _send(stream: IO[bytes], about: dict[str, Any], content: Any = b"") -> None:
@@ -313,7 +316,7 @@ def _send(stream: IO[bytes], about: dict[str, Any], content: Any = b"") -> None:
 
 
 def _received(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
-    """Raises EOFError where the stream ends before."""
+    """Raises EOFError if the stream ends early."""
     length, follows = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
     about: dict[str, Any] = json.loads(_exactly(stream, length))
     return about, _exactly(stream, follows)
@@ -331,7 +334,7 @@ def _written(line: Line) -> list[Any]:
 
 
 def _line(written: list[Any]) -> Line:
-    """Nobody recognised this text, so its confidence is 1."""
+    """This text was not recognised, so its confidence is 1."""
     text, polygon, baseline, words = written
     return Line(
         text=text,
@@ -350,8 +353,8 @@ def _points(written: list[list[float]]) -> tuple[tuple[float, float], ...]:
 
 
 def main() -> None:
-    """Answer until standard input ends, or nothing is asked for long."""
-    # Ctrl-C goes to the whole group of processes; the parent decides what is finished, and the end of its pipe is ours.
+    """Serve requests until standard input ends, or no request comes for `IDLE` seconds."""
+    # Ctrl-C reaches the whole process group. The parent decides what to finish; its pipe ends this process.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     import pikepdf  # noqa: F401
@@ -364,29 +367,29 @@ def main() -> None:
         _send(sys.stdout.buffer, {})
         while True:
             _wake_in(IDLE)
-            asked, data = _received(sys.stdin.buffer)
+            request, data = _received(sys.stdin.buffer)
             _wake_in(0)
-            _limit_time(asked["seconds"])
-            if asked["what"] in ("_opened", "_copied"):
-                path = asked["path"]
+            _limit_time(request["seconds"])
+            if request["what"] in ("_opened", "_copied"):
+                path = request["path"]
                 document = data if path is None else Path(os.fsdecode(bytes.fromhex(path)))
-                page = replace(page, document=document, password=asked["password"])
+                page = replace(page, document=document, password=request["password"])
                 _Limits.size = len(data) if path is None else _size(path)
-                _limit_memory(COPY_MEMORY if asked["what"] == "_copied" else SPARE)
+                _limit_memory(COPY_MEMORY if request["what"] == "_copied" else SPARE)
             else:
-                page = replace(page, number=asked["number"], dpi=asked["dpi"], max_pixels=asked["pixels"])
+                page = replace(page, number=request["number"], dpi=request["dpi"], max_pixels=request["pixels"])
             del data
             try:
-                answer, content = works[asked["what"]](page, asked)
+                response, content = works[request["what"]](page, request)
             except ImageRejected as error:
-                answer, content = {"refused": str(error)}, b""
-            _send(sys.stdout.buffer, answer, content)
+                response, content = {"refused": str(error)}, b""
+            _send(sys.stdout.buffer, response, content)
             del content
             _limit_memory(SPARE)
 
 
 class _Limits:
-    """Bytes of memory that the process takes without a PDF, and those of the PDF."""
+    """Bytes of memory that the process takes without a PDF, and bytes of the PDF."""
 
     used = size = 0
 
@@ -398,14 +401,14 @@ def _size(path: str) -> int:
 
 
 def _data() -> int:
-    """Bytes of memory of this process that count for its limit; 0 elsewhere than on Linux, which alone counts them."""
+    """Bytes of memory of this process that count for its limit; 0 outside Linux, the only system that counts them."""
     with suppress(OSError, IndexError, ValueError):
         return int(Path("/proc/self/status").read_text(encoding="ascii").partition("VmData:")[2].split()[0]) * 1024
     return 0
 
 
 def _limit_memory(spare: int) -> None:
-    with suppress(ImportError, OSError, ValueError):  # elsewhere there is none, or it counts otherwise
+    with suppress(ImportError, OSError, ValueError):  # other systems have no such limit, or count differently
         import resource
 
         if _Limits.used:
@@ -418,34 +421,34 @@ def _limit_time(seconds: float) -> None:
         import resource
 
         used = resource.getrusage(resource.RUSAGE_SELF)
-        end = int(used.ru_utime + used.ru_stime + seconds) + 1
-        resource.setrlimit(resource.RLIMIT_CPU, (end, resource.getrlimit(resource.RLIMIT_CPU)[1]))  # then it is ended
+        end = int(used.ru_utime + used.ru_stime + seconds) + 1  # then the system ends this process
+        resource.setrlimit(resource.RLIMIT_CPU, (end, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def _wake_in(seconds: int) -> None:
     if hasattr(signal, "alarm"):
-        signal.alarm(seconds)  # it ends the process
+        signal.alarm(seconds)  # the alarm ends the process; 0 cancels it
 
 
-_Answer = tuple[dict[str, Any], Any]
+_Response = tuple[dict[str, Any], Any]
 
 
-def _opened(page: PdfPage, asked: dict[str, Any]) -> _Answer:
+def _opened(page: PdfPage, request: dict[str, Any]) -> _Response:
     count = pdf_pages.count_pages(page.document, page.password)
-    check_opening(page.document, page.password)  # one refusal, not one for each page
+    check_opening(page.document, page.password)  # refuse it once, not for each page
     return {"count": count}, b""
 
 
-def _drawn(page: PdfPage, asked: dict[str, Any]) -> _Answer:
+def _drawn(page: PdfPage, request: dict[str, Any]) -> _Response:
     def prepare(pixels: int, decoded: Decoded) -> None:
         spare = SPARE + PIXEL * pixels
-        _limit_memory(min(asked["memory"], spare + decoded.needs(pixels, spare)))
+        _limit_memory(min(request["memory"], spare + decoded.needs(pixels, spare)))
 
     drawn = pdf_pages.draw(page, prepare)
     return {"width": drawn.width, "height": drawn.height, "dpi": drawn.dpi}, drawn.data
 
 
-def _embedded(page: PdfPage, asked: dict[str, Any]) -> _Answer:
+def _embedded(page: PdfPage, request: dict[str, Any]) -> _Response:
     found = pdf_pages.embedded(page)
     if found is None:
         return {"lines": None}, b""
@@ -453,16 +456,16 @@ def _embedded(page: PdfPage, asked: dict[str, Any]) -> _Answer:
     return {"lines": lines, "width": found.width, "height": found.height, "dpi": found.dpi}, b""
 
 
-def _printed(page: PdfPage, asked: dict[str, Any]) -> _Answer:
-    return {"areas": pdf_pages.printed(page, asked["width"], asked["height"])}, b""
+def _printed(page: PdfPage, request: dict[str, Any]) -> _Response:
+    return {"areas": pdf_pages.printed(page, request["width"], request["height"])}, b""
 
 
-def _copied(page: PdfPage, asked: dict[str, Any]) -> _Answer:
+def _copied(page: PdfPage, request: dict[str, Any]) -> _Response:
     pdf_pages.unpack(page.document, page.password)
     return {}, b""
 
 
-_WORKS: tuple[Callable[[PdfPage, dict[str, Any]], _Answer], ...] = (_opened, _copied, _drawn, _embedded, _printed)
+_WORKS: tuple[Callable[[PdfPage, dict[str, Any]], _Response], ...] = (_opened, _copied, _drawn, _embedded, _printed)
 
 if __name__ == "__main__":
     main()

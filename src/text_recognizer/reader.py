@@ -35,8 +35,8 @@ from text_recognizer.recognition.alone import numbers_of
 from text_recognizer.recognition.recognizer import LineReading, Recognizer, WordReading
 from text_recognizer.registry import resolve
 
-FOOT = 0.3  # of a line's height in a paragraph, below its baseline
-MOST_ARRANGED = 1000  # lines of embedded text: scattered ones take some seconds, columns and tables a tenth of one
+FOOT = 0.3  # share of a line's height in a paragraph that is below its baseline
+MOST_ARRANGED = 1000  # lines of embedded text: ordering takes seconds if they are scattered, else a tenth of a second
 
 
 class Reader:
@@ -45,7 +45,7 @@ class Reader:
     `bundle`: a model folder, the name of a registered model (`production`, `NAME`, `NAME@VERSION`; see `registry.py`),
     or None for the one that ships with the package. It is opened and verified at once; graphs are loaded when first
     needed. `threads`: processor threads, None for all cores. `decoding`: overrides that of the bundle. `device`: where
-    graphs are computed, `cpu`, `cuda`, `openvino`, `coreml` or `directml` (see `devices`).
+    the graphs run, `cpu`, `cuda`, `openvino`, `coreml` or `directml` (see `devices`).
     Raises `BundleInvalid`, and `UsageError` for a device that is absent.
     """
 
@@ -64,7 +64,7 @@ class Reader:
         self.model = str(self.bundle)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Sessions cannot be pickled: they are loaded anew.
+        # Sessions cannot be pickled: they are loaded again.
         return Reader, (self.bundle, self.threads, self.decoding, self.device)
 
     def read(
@@ -78,7 +78,7 @@ class Reader:
         """Read a page: find its lines, or take `lines` (polygon and baseline, in pixels, in order), and read each.
 
         "fast" takes one pass for all lines. "accurate" takes three to ten times as long and makes fewer errors. A blank
-        page has no lines. `language`: one of `languages`, or None to choose it for this page. Raises `ImageRejected` if
+        page has no lines. `language`: one of `languages`, or None to identify it. Raises `ImageRejected` if
         the image cannot be read, and `UsageError` for a language that the model does not know.
         """
         layout = self.lay_out(image, lines, language=language)
@@ -113,7 +113,7 @@ class Reader:
         return LaidOut(gray.shape[1], gray.shape[0], places, crops, language, ordered, loaded.dpi, insertions)
 
     def _paragraph(self, gray: NDArray[np.uint8]) -> list[tuple[Place, NDArray[np.uint8]]]:
-        """The lines of a page that shows one paragraph, with their crops, as the network of the bundle sees them."""
+        """The lines of a page that shows one paragraph, with their crops, found by the bundle's paragraph network."""
         degrees = skew_angle(gray)
         turned, back = turn_back(gray, degrees) if degrees else (gray, np.eye(2, 3))
         (left, top), _, (right, bottom), _ = line_polygon(turned)
@@ -203,10 +203,10 @@ class Reader:
         language: str | None = None,
         embedded_text: bool = False,
     ) -> tuple[Page, LoadedImage | None]:
-        """Read one page of a document; returns its image too, None where `reference.picture` does without it.
+        """Read one page of a document. Also returns its image, or None if `reference.picture` does not need it.
 
-        `embedded_text`: a page of a PDF that holds enough text is not recognised; its text is taken, with
-        `Page.embedded` true (see `embedded.has_enough`). Raises as `read` does.
+        `embedded_text`: if a page of a PDF contains enough text, use it instead of recognising the page;
+        `Page.embedded` is then true (see `embedded.has_enough`). Raises as `read` does.
         """
         if embedded_text and (page := embedded_page(reference)) is not None:
             return page, None
@@ -215,11 +215,11 @@ class Reader:
         return page, None if reference.shows_file else image
 
     def check_device(self) -> None:
-        """Start the device: one error at once, not one for each page. Raises `UsageError` where that fails."""
+        """Start the device, so that a failure is one error now and not one for each page. Raises `UsageError`."""
         if self.device != CPU:
             _ = self.line_finder
 
-    # Loaded when first needed: callers that give the lines need no line finder.
+    # Loaded when first needed: callers that pass the lines need no line finder.
     @cached_property
     def line_finder(self) -> LineFinder:
         session = self.bundle.session("line_finder", self.threads, self.device)
@@ -231,7 +231,7 @@ class Reader:
 
 
 def embedded_page(reference: PageReference, *, max_pixels: int = MAX_PIXELS, pdfs: Pdfs | None = None) -> Page | None:
-    """`PageReference.embedded_page` in reading order, with its blocks; very many lines stay in file order."""
+    """`PageReference.embedded_page` in reading order, with its blocks; very long pages stay in file order."""
     page = reference.embedded_page(max_pixels=max_pixels, pdfs=pdfs)
     if page is None or len(page.lines) > MOST_ARRANGED:
         return page
@@ -241,9 +241,9 @@ def embedded_page(reference: PageReference, *, max_pixels: int = MAX_PIXELS, pdf
 
 @dataclass(frozen=True, slots=True)
 class LaidOut:
-    """A page whose lines are found but not yet read: the place of each, and its straightened crop (H, W) uint8.
+    """A page after layout and before recognition: the place of each line, and its straightened crop (H, W) uint8.
 
-    `language`: the one in which its lines are read. `dpi`: as in `Page`.
+    `language`: the language in which the lines will be read. `dpi`: as in `Page`.
     """
 
     width: int
@@ -251,7 +251,7 @@ class LaidOut:
     places: tuple[Place, ...]
     crops: tuple[NDArray[np.uint8], ...]
     language: str
-    ordered: bool = False  # the caller's order of the lines counts
+    ordered: bool = False  # keep the caller's order of the lines
     dpi: float | None = None
     insertions: tuple[Insertion, ...] = ()
 
@@ -261,13 +261,13 @@ class LaidOut:
         return orientation_of(baseline or () for _, baseline in self.places)
 
     def line(self, index: int, reading: LineReading) -> Line:
-        """The line `index` with the text of its crop."""
+        """The line `index` with the reading of its crop."""
         return _line(*self.places[index], reading)
 
     def page(self, lines: Iterable[Line], model: str) -> Page:
-        """The page of `lines`, one for each place, without those whose text is empty, in reading order with blocks.
+        """The page made of `lines`, one for each place: without empty lines, in reading order, with blocks.
 
-        Lines that the caller gave stay in the order of the caller, without blocks.
+        Lines that the caller passed keep the caller's order and get no blocks.
         """
         known: list[Line | None] = list(lines)
         for insertion in self.insertions:
@@ -292,7 +292,7 @@ class LaidOut:
 
 
 def _cleaned(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A page (H, W) in even light, without printed dots and rules."""
+    """A page (H, W) with even lighting, without printed dots and rules."""
     even = even_light(gray)
     small = shrunk_for_prints(even)
     without = without_dots(even, small)
@@ -300,7 +300,7 @@ def _cleaned(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _with_text(line: Line, text: str) -> Line:
-    """The line with `text`, of as many words as it has, in place of its own, which becomes an alternative."""
+    """The line with its text replaced by `text`, which has as many words; the old text becomes an alternative."""
     if text == line.text:
         return line
     words = tuple(replace(word, text=new) for word, new in zip(line.words, text.split(), strict=True))
@@ -332,5 +332,5 @@ def _line(polygon: Polygon, baseline: Polyline | None, reading: LineReading) -> 
 
 @cache
 def shared_reader() -> Reader:
-    """The reader of the shipped bundle, created once a process."""
+    """The reader of the shipped bundle, created once per process."""
     return Reader()

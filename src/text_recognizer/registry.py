@@ -1,6 +1,6 @@
 """Find models by name: a folder of bundles that never change, and the aliases `staging` and `production`.
 
-    models/NAME/VERSION/      a bundle as `stage` wrote it
+    models/NAME/VERSION/      a bundle as written by `stage`
     models/registry.json      the history of each alias, with times and reasons; entries are never removed
 
 `Reader("production")` finds its bundle here; `promotion/registrar.py` changes the registry.
@@ -31,7 +31,7 @@ _START_ANEW = "restore it from a copy, or move it away and promote again: the mo
 class Model:
     """A registered bundle.
 
-    `digest`: sha256 of its description, which holds the sha256 of each file; empty if it may not be read.
+    `digest`: sha256 of its description, which contains the sha256 of each file; empty if it cannot be read.
     """
 
     name: str
@@ -157,7 +157,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _is_history(entries: Any) -> bool:
-    """Whether `entries` are promotions, and rollbacks of promotions before them."""
+    """Whether `entries` are promotions, and rollbacks of earlier promotions."""
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         return False
     height = 0

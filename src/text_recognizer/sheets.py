@@ -1,4 +1,4 @@
-"""Prepare pages that were read for writers: metadata of the document, and the picture of each page."""
+"""Prepare recognised pages for output: metadata of the document, and the picture of each page."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def about_document(
     """Metadata of a document; `first` is any of its pages.
 
     Args:
-        keep_pdf: whether a PDF is written, and may be a copy of the source PDF with the text added. A PDF that is
-            damaged, that unpacks to more than the memory holds, or that is no PDF/A where `pdf_a` asks for it, is made
-            of pictures of its pages instead.
-        languages: of the model; a document names a single one.
-        pdfs: what opens PDFs, as for `PageReference.load`.
+        keep_pdf: whether a PDF is written and may be a copy of the source PDF with the text added. If the source is
+            damaged, unpacks to more than fits into memory, or is not PDF/A although `pdf_a` requires it, the PDF is
+            made of pictures of its pages instead.
+        languages: of the model; the document states its language if there is only one.
+        pdfs: opens PDFs, as for `PageReference.load`.
     """
     known = [language for language in languages if language]
     original = None
@@ -55,10 +55,10 @@ def make_sheet(
     picture: Picture | None = None,
     pdfs: Pdfs | None = None,
 ) -> Sheet:
-    """The page for writers of the formats `names`: with its picture where one of them shows it.
+    """The page for writers of the formats `names`, with its picture if one of them shows it.
 
-    `image`: the result of `reference.load`; without it the picture is loaded again, unless it is given as `picture`.
-    `pdfs`: what opens PDFs, as for `PageReference.load`. Raises `ImageRejected`.
+    `image`: the result of `reference.load`; without it the picture is loaded again, unless `picture` is passed.
+    `pdfs`: opens PDFs, as for `PageReference.load`. Raises `ImageRejected`.
     """
     shown = any(formats.get_format(name).needs_picture for name in names)
     kept = shown and about.original is not None

@@ -1,4 +1,4 @@
-"""Dark ink on light paper, whatever the image is: contrast of brightness or of colour, polarity decided by region."""
+"""Convert any image to dark ink on light paper: contrast of brightness or of colour, polarity decided by region."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from text_recognizer.framing import sheet_box, shrink
 Gray = NDArray[np.uint8]
 
 _BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of R, G, B
-# Colour is used where its best axis holds this many times the variance of the brightness: ink of half the contrast is
-# still read, and grey ink alone has a ratio of 3. LEAST is the deviation, in grey values, below which there is no ink.
+# Colour is used if its best axis has this many times the variance of the brightness: ink of half the contrast is still
+# readable, and grey ink alone has a ratio of 3. LEAST is the deviation, in grey values, below which there is no ink.
 _COLOUR_RATIO, _COLOUR_LEAST = 16.0, 5.0
-_LEAST_SIDE = 32  # pixels of an image in which the ground is looked for
-_SIDE = 500  # pixels of the longer side, on which colours are compared
-# A band is a dark block with light letters in it. Lengths are pixels of an image of at most _BAND_SIDE.
+_LEAST_SIDE = 32  # fewest pixels per side of an image in which the ground is estimated
+_SIDE = 500  # longer side, in pixels, of the image on which colours are compared
+# A band is a dark block with light letters in it. Lengths are in pixels of an image of at most _BAND_SIDE.
 _BAND_SIDE = 1000
 _BAND_HEIGHT, _BAND_WIDTH, _BAND_LETTER = 12, 24, 4
-_BAND_FILLED = 0.75  # share of its own box that a band fills, its letters included: drawings fill less
-_BAND_SHARE = (0.003, 0.5)  # of a band, that its letters take
+_BAND_FILLED = 0.75  # least share of its box that a band fills, its letters included: drawings fill less
+_BAND_SHARE = (0.003, 0.5)  # share of a band that its letters cover
 _BAND_CONTRAST = 60  # grey values between a band and its letters
 
 
@@ -31,7 +31,7 @@ def dark_on_light(rgb: NDArray[np.uint8]) -> tuple[Gray, bool]:
     """Grey image (H, W) uint8 of `rgb` (H, W, 3), its ink dark and its paper light, and whether it was inverted.
 
     The image as a whole is inverted if it shows light writing on a dark ground. Then each dark band with light writing
-    on a light page is inverted, or what the inversion has made of a light band on a dark page.
+    is inverted: a band of a light page, or a light band of a dark page that the first step has turned dark.
     """
     gray = _most_contrast(rgb)
     inverted = is_light_on_dark(gray)
@@ -41,8 +41,8 @@ def dark_on_light(rgb: NDArray[np.uint8]) -> tuple[Gray, bool]:
 
 
 def _most_contrast(rgb: NDArray[np.uint8]) -> Gray:
-    """Brightness; where ink and paper are of like brightness, the axis of colour in which they differ most."""
-    if rgb.strides[2] == 0:  # all colours are one array
+    """Brightness or, if ink and paper are about equally bright, the axis of colour on which they differ most."""
+    if rgb.strides[2] == 0:  # all channels share one array
         return np.ascontiguousarray(rgb[..., 0])
     step = sampling_step(rgb.shape)
     contrast = Contrast.of(rgb[::step, ::step])
@@ -55,13 +55,13 @@ def _most_contrast(rgb: NDArray[np.uint8]) -> Gray:
 
 
 def sampling_step(shape: tuple[int, ...]) -> int:
-    """Of the rows and columns of an image, one in how many is enough to choose a `Contrast`."""
+    """The n for which every nth row and column of an image is enough to choose a `Contrast`."""
     return max(1, max(shape[:2]) // _SIDE)
 
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """How a picture becomes grey: by brightness, or along an axis of colour."""
+    """How a picture is converted to grey: by brightness, or along an axis of colour."""
 
     axis: NDArray[np.float32] | None = None  # (3,) of R, G, B
     low: float = 0.0  # on the axis: the value that becomes 0
@@ -69,9 +69,9 @@ class Contrast:
 
     @classmethod
     def of(cls, sample: NDArray[np.uint8]) -> Contrast:
-        """For a picture by every nth pixel of it, (h, w, 3): they serve as well as means, and cost nothing."""
+        """Choose the contrast from every nth pixel of a picture, (h, w, 3). They serve as well as means, at no cost."""
         small = sample.astype(np.float32)
-        # What stands out from its surroundings: shadows and coloured areas are no ink.
+        # Only differences from the surroundings count: shadows and coloured areas are not ink.
         residual = (small - cv2.blur(small, (21, 21))).reshape(-1, 3)
         covariance = (residual.T @ residual / len(residual)).astype(np.float64)
         variances, axes = np.linalg.eigh(covariance)
@@ -82,21 +82,21 @@ class Contrast:
         return cls(axis, float(low), 255 / max(float(high - low), 1.0))
 
     def gray(self, rgb: NDArray[np.uint8]) -> Gray:
-        """Pixels (h, w, 3) in grey (h, w)."""
+        """Convert pixels (h, w, 3) to grey (h, w)."""
         if self.axis is None:
             return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
         return np.asarray(np.clip((rgb @ self.axis - self.low) * self.scale, 0, 255), np.uint8)
 
 
 def _without_dark_bands(gray: Gray) -> Gray:
-    """`gray`, dark on light, with its dark bands that hold light letters inverted."""
+    """`gray`, dark on light, with the dark bands that contain light letters inverted."""
     small = shrink(gray, min(1.0, _BAND_SIDE / max(gray.shape)))
     _, dark = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
     _, parts, stats, _ = cv2.connectedComponentsWithStats(dark, connectivity=4)
     bands = np.zeros(small.shape, np.uint8)
     _, _, w, h, area = stats.T
     for number in np.flatnonzero((w >= _BAND_WIDTH) & (h >= _BAND_HEIGHT) & (area > _BAND_FILLED / 2 * w * h)):
-        if number:  # 0 is what is not dark
+        if number:  # 0 is everything that is not dark
             x, y = stats[number, :2]
             window = np.s_[y : y + h[number], x : x + w[number]]
             bands[window] |= _band(np.asarray(small[window]), np.asarray(parts[window] == number, np.uint8))
@@ -107,9 +107,9 @@ def _without_dark_bands(gray: Gray) -> Gray:
 
 
 def _band(gray: Gray, part: Gray) -> Gray:
-    """Mask (h, w), 0 or 255, of a dark component and its letters if it is a solid block with light letters in it.
+    """Mask (h, w), 0 or 255, of a dark component and its letters if it is a solid block with light letters; else 0.
 
-    `part`: the component, 1 on 0, in the part `gray` of a page that it spans.
+    `part`: the component, 1 on 0, in its bounding box. `gray`: the page in that box.
     """
     height, width = part.shape
     contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -124,7 +124,7 @@ def _band(gray: Gray, part: Gray) -> Gray:
         return np.zeros_like(part)
     if float(np.percentile(gray[letters[holes]], 75)) - float(np.median(gray[part > 0])) < _BAND_CONTRAST:
         return np.zeros_like(part)
-    # What is too small for a letter, such as the point of an i, is inverted too; a sheet on a blackboard is not.
+    # Marks too small for a letter, such as the dot of an i, are inverted too; a sheet on a blackboard is not.
     small = letters | (size < size[letters].max())
     return np.asarray(255 * ((part > 0) | (holes > 0) & small[holes]), np.uint8)
 
@@ -133,9 +133,9 @@ def is_light_on_dark(gray: Gray) -> bool:
     """Whether `gray`, uint8 (H, W), shows light writing on a dark ground, such as an inverted scan or a blackboard.
 
     The mean brightness does not decide: a letter photographed on a dark table is mostly dark. Strokes are thin, so the
-    median of their neighbourhood is the ground, and ink differs from it to one side. The bright and the dark parts of
-    the image vote separately, so that the grain of a table does not outvote the paper on it. A small sheet is looked at
-    closely: from afar, only its edges stand out.
+    median of their neighbourhood is the ground, and ink differs from it in one direction. The bright and the dark parts
+    of the image vote separately, so that the grain of a table does not outvote the paper on it. A small sheet is
+    analysed at a larger scale: in the whole image, only its edges stand out.
     """
     small = shrink(gray, min(1.0, 800 / max(gray.shape), math.sqrt(0.3e6 / gray.size)))
     box = sheet_box(small)
@@ -154,32 +154,32 @@ def is_light_on_dark(gray: Gray) -> bool:
 
 
 def _is_chalk(on_dark: float, on_bright: float, mean: float) -> bool:
-    """Whether light writing on the dark outweighs dark writing on the bright: sums, and the mean of the first."""
+    """Whether light writing on dark ground outweighs dark writing on bright ground: sums, and the mean of the first."""
     return on_dark > 4 * on_bright and mean > 0.2
 
 
 def _window(gray: Gray) -> int:
-    """Side of the neighbourhood, of about two lines of a page; larger than a stroke of a line that fills the image."""
+    """Side of the neighbourhood: about two lines of a page, and more than a stroke of a line that fills the image."""
     return int(max(31, min(gray.shape) // 8)) | 1
 
 
 def _ink(gray: Gray) -> tuple[Gray, Gray, Gray]:
-    """The ground of `gray` (H, W), and by how much more than noise each pixel is lighter and darker than it."""
-    # The median at half the size, which takes a fourth of the time: strokes are thin at any size.
+    """The ground of `gray` (H, W), and by how much, beyond noise, each pixel is lighter and darker than it."""
+    # The median is taken at half the size, in a quarter of the time: strokes are thin at any size.
     half = shrink(gray, 0.5) if min(gray.shape) >= 2 * _LEAST_SIDE else gray
     window = _window(gray) * half.shape[1] // gray.shape[1] | 1
     padded = cv2.copyMakeBorder(half, window, window, window, window, cv2.BORDER_REFLECT)
     median = np.ascontiguousarray(cv2.medianBlur(padded, window)[window:-window, window:-window])
     ground = np.asarray(cv2.resize(median, gray.shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
     noise = 16
-    # OpenCV's differences end at 0.
+    # OpenCV's differences saturate at 0.
     light = cv2.subtract(cv2.subtract(gray, ground), noise)  # type: ignore[call-overload]
     dark = cv2.subtract(cv2.subtract(ground, gray), noise)  # type: ignore[call-overload]
     return ground, np.asarray(light, np.uint8), np.asarray(dark, np.uint8)
 
 
 def _stands_out_light(gray: Gray) -> bool:
-    """`is_light_on_dark` of an image of at most 800 pixels a side."""
+    """`is_light_on_dark` for an image of at most 800 pixels a side."""
     ground, light, dark = _ink(gray)
     split, _ = cv2.threshold(ground, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     bright = ground > split
@@ -188,8 +188,8 @@ def _stands_out_light(gray: Gray) -> bool:
         step = float(np.median(ground[bright])) - float(np.median(ground[~bright]))
         has_paper = step > 50
     if has_paper:
-        # Bright paper on something dark, or a blackboard on a bright wall. The edge between the two is neither,
-        # nor are its corners, which the median rounds.
+        # Bright paper on something dark, or a blackboard on a bright wall. Leave out the edge between the two, and its
+        # corners, which the median rounds.
         kernel = np.ones((_window(gray) // 2, _window(gray) // 2), np.uint8)
         inside = cv2.erode(bright.astype(np.uint8), kernel).astype(bool)
         outside = cv2.erode((~bright).astype(np.uint8), kernel).astype(bool)

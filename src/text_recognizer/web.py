@@ -1,4 +1,4 @@
-"""Fetch the bytes of a `data:`, `http:` or `https:` URL from an untrusted source.
+"""Fetch the bytes of an untrusted `data:`, `http:` or `https:` URL.
 
 The threat is a URL that makes this machine talk to hosts that only it can reach: cloud metadata, a database, a printer.
 So the name is resolved once, every address must be public, the connection goes to that very address (a second lookup
@@ -32,7 +32,7 @@ MAX_LENGTH = 8192  # characters of a URL: encoding a host in ASCII takes time
 class Rules:
     """Which addresses may be fetched. `hosts` and `ports`: None for all; `*.example.org` is every host below it.
 
-    `private`: hosts that may have private addresses, beside `hosts`.
+    `private`: hosts that may have private addresses, in addition to `hosts`.
     """
 
     schemes: tuple[str, ...] = ("http", "https")
@@ -92,7 +92,7 @@ def _data_url(url: str, max_bytes: int) -> bytes:
 
 
 def _unescaped(text: bytes, piece: int = 1 << 16) -> bytes:
-    """`text` with %41 as A, in pieces, since the standard function creates an object for every escape."""
+    """Percent-decode `text` in pieces, since the standard function creates an object for every escape."""
     out, at = bytearray(), 0
     while at < len(text):
         end = at + piece
@@ -202,7 +202,7 @@ def public_addresses(host: str, port: int, seconds: float = MAX_SECONDS) -> list
 
 
 def named_addresses(host: str, port: int, seconds: float = MAX_SECONDS) -> list[str]:
-    """The addresses of a host that the operator named; never those of cloud metadata. Raises as `public_addresses`."""
+    """The addresses of a host that the operator allows; never those of cloud metadata. Raises as `public_addresses`."""
     addresses = list(dict.fromkeys(_resolve(host, port, seconds)))
     if not addresses or any(map(_may_be_metadata, addresses)):
         raise ImageRejected(f"{host!r} has no address that may be fetched; check the URL, or send the image itself")
@@ -244,7 +244,7 @@ _NOT_PUBLIC = tuple(
 )  # fmt: skip
 
 
-# Where clouds tell a machine its secrets, beside link-local addresses.
+# Cloud metadata services, which hand out a machine's secrets: link-local and other addresses.
 _METADATA = tuple(
     map(
         ipaddress.ip_network,
