@@ -1,4 +1,4 @@
-"""What a run reports about itself: size, gradients, throughput, tables of predictions, and its record."""
+"""Reports of a training run: size, gradients, throughput, prediction tables, and its record."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from text_recognizer.training.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
-# Ctrl-C, and SIGTERM, by which a cloud takes its machine back.
+# Ctrl-C, and SIGTERM, which a cloud sends before it reclaims a machine.
 TOLD_TO_END = KeyboardInterrupt, SIGTERMException
-LAST = "last"  # name of the checkpoint from which a run is continued
-HEARTBEAT = 60.0  # seconds between two writes of a run's record, at most
+LAST = "last"  # name of the checkpoint that a run resumes from
+HEARTBEAT = 60.0  # at most this many seconds between two writes of a run's record
 
 
 class RunStatistics(L.Callback):
-    """Logs the size of the network, the norm of the gradients before clipping, samples per second and waiting for data.
+    """Logs the size of the network, the gradient norm before clipping, samples per second and the time spent waiting.
 
     `throughput/feed_wait` is the share of time spent waiting for batches: near 0 if the feed is fast enough.
     """
@@ -96,12 +96,12 @@ class RunStatistics(L.Callback):
         self._samples, self._waited, self._since = 0, 0.0, now
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # Validation counts as neither training nor waiting.
+        # Validation time counts neither as training nor as waiting.
         self._samples, self._waited, self._since, self._ended = 0, 0.0, None, None
 
 
 class FirstSteps(L.Callback):
-    """Logs that a run has started and how fast its first steps are, long before a progress bar moves."""
+    """Logs that a run has started, and the speed of its first steps, long before a progress bar moves."""
 
     def __init__(self) -> None:
         self._first = 0
@@ -118,7 +118,7 @@ class FirstSteps(L.Callback):
             )  # fmt: skip
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._first = trainer.global_step  # a checkpoint is loaded only now
+        self._first = trainer.global_step  # only now, after a checkpoint is loaded
         if self._first and trainer.is_global_zero:
             log.info("continuing at step %d of %d", self._first, trainer.max_steps)
 
@@ -167,16 +167,17 @@ def prediction_page(samples: list[Shown], title: str) -> str:
 
 
 class SaveAtEnd(L.Callback):
-    """Saves the checkpoint of the run when it is told to end, so that no step is done twice.
+    """Saves a checkpoint when the run is told to end, so that no step is repeated.
 
-    Several processes need not all be told, and would wait for each other; during validation the network holds its
-    averaged weights. Both keep the last regular checkpoint. Ctrl-C ends the run after the current step, as SIGTERM
-    does: in the middle of one, some weights have made it and others have not. A second Ctrl-C ends the run at once.
+    There are two exceptions, which keep the last regular checkpoint. With several processes, not all of them may be
+    told, and the others would wait. During validation, the network holds its averaged weights. Ctrl-C ends the run
+    after the current step, as SIGTERM does: in the middle of a step, only some weights are updated. A second Ctrl-C
+    ends it at once.
     """
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, _end_after_step)  # Lightning restores the former handler
+            signal.signal(signal.SIGINT, _end_after_step)  # Lightning restores the previous handler
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         if isinstance(exception, TOLD_TO_END) and trainer.training and trainer.world_size == 1:
@@ -190,13 +191,13 @@ def _end_after_step(number: int, frame: object) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt where Lightning leaves the interpreter because the run was told to end.
+    """Raise KeyboardInterrupt when Lightning exits the interpreter because the run was told to end.
 
-    After SIGTERM it leaves with status 0, as if the run were finished, and a script would go on with its next command.
+    After SIGTERM, Lightning exits with status 0, as if the run had finished, so a script would continue.
     """
     outside = signal.getsignal(signal.SIGTERM) is _end_at_once
     if outside:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning's own handler would call it in the middle of a step
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning's handler would call it in mid-step
     try:
         yield
     except SystemExit as end:
@@ -210,7 +211,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def ended_at_once() -> Iterator[None]:
-    """Raise KeyboardInterrupt on SIGTERM too, in work before and after that of a trainer."""
+    """Raise KeyboardInterrupt also on SIGTERM, in the work before and after a trainer runs."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -226,16 +227,17 @@ def _end_at_once(number: int, frame: object) -> None:
 
 
 class RunRecord(L.Callback):
-    """Writes where a run comes from (`training.record`) into its folder, each checkpoint and the trackers.
+    """Writes the origin of a run (`training.record`) to its folder, to each checkpoint and to the trackers.
 
-    It is written at the start, at least once a minute, after each validation and at the end, so that a run that was
-    killed can be distinguished from a running one. After each validation the trackers get the prediction table.
+    It writes at the start, at least once a minute, after each validation and at the end, so that a killed run can be
+    told from a running one. After each validation, the trackers receive the prediction table.
 
     Args:
-        config: the run's config as plain values. The files and folders named below "data" are fingerprinted as data,
-            those below "model" as parents. All of it goes to the trackers as parameters.
+        config: the run's config as plain values. The files and folders named under "data" are fingerprinted as data,
+        and
+                those under "model" as parents. The trackers receive all of it as parameters.
         predictions: rows of a prediction table.
-        more_follows: the run is not finished when its training is; `record.end_run` tells when.
+        more_follows: the run continues after its training; `record.end_run` ends it.
     """
 
     def __init__(self, config: Mapping[str, Any], predictions: int = 24, more_follows: bool = False) -> None:
@@ -329,7 +331,7 @@ def _metrics(trainer: L.Trainer) -> dict[str, float]:
 
 
 def _plain(value: Any) -> Any:
-    """Nested values as JSON knows them."""
+    """Convert nested values to JSON types."""
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

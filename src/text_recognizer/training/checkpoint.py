@@ -1,4 +1,4 @@
-"""Open a checkpoint that may be damaged, or no checkpoint at all."""
+"""Open a file that may be a damaged checkpoint, or not a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from text_recognizer.errors import DataInvalid
 
 
 def open_checkpoint(checkpoint: Path, *needed: str) -> dict[str, Any]:
-    """The content of a checkpoint, which must hold the keys `needed`.
+    """The content of a checkpoint, which must have the keys `needed`.
 
     Raises DataInvalid if the file is missing, damaged or something else.
     """
@@ -19,7 +19,7 @@ def open_checkpoint(checkpoint: Path, *needed: str) -> dict[str, Any]:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or any(key not in state for key in needed):
             raise ValueError("it holds something else")
-    except Exception as error:  # bytes of any kind are taken for instructions of a pickle, and fail as such
+    except Exception as error:  # pickle executes any bytes as instructions, so any error may occur
         others = ", ".join(sorted(p.name for p in checkpoint.parent.glob("*.ckpt") if p != checkpoint)) or "none"
         raise DataInvalid(
             f"{checkpoint} is damaged or not a checkpoint ({type(error).__name__}): take another one ({others})."

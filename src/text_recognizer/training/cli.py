@@ -1,4 +1,4 @@
-"""`text-recognizer train COMMAND`: make models and their data."""
+"""`text-recognizer train COMMAND`: train models and prepare their data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMMANDS = {
     "marks": ("text_recognizer.training.marks", "train what tells print from handwriting and finds struck-out words"),
     "demo": ("text_recognizer.training.demo", "run every step of making a model in minutes, without data"),
 }
-# Commands of LightningCLI: they share one parser.
+# Commands of LightningCLI, which share one parser.
 LIGHTNING = {
     "fit": "train a network by a config",
     "validate": "measure a checkpoint on the validation lines",

@@ -1,4 +1,4 @@
-"""Rendered lines as training batches: deterministic by seed and position, so that a run resumes where it stopped."""
+"""Rendered lines as training batches. Seed and position determine them, so a run resumes exactly where it stopped."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ from text_recognizer.synthesis.sources.text import TextSource, normalise_text
 from text_recognizer.synthesis.sources.unipen import load_writers
 from text_recognizer.training.models.recognizer import BOS, EOS, FIRST_CHARACTER, PAD, UNKNOWN
 
-# Padded sizes are multiples of these: the first batch of a new shape costs several times as much as the next.
+# Padded sizes are multiples of these, because the first batch of a new shape takes several times as long as the next.
 WIDTH_STEP = 32
 TOKEN_STEP = 16
-# A text with its beginning and end must fit into the decoder's places (`RecognizerConfig.max_tokens`).
+# A text with BOS and EOS must fit into the decoder's positions (`RecognizerConfig.max_tokens`).
 MOST_CHARS = 240
-# Of the lines set in fonts, how many in book and type faces.
+# Share of book typefaces and typewriter faces among the lines set in fonts.
 PRINTED_SHARE = 0.35
-# Lines longer than `max_chars`, as books, typewriters and small hands have them, and how much longer: few, since they
-# cost the most, but without any the decoder does not know the places behind its longest line.
+# Share of lines longer than `max_chars`, as in books, typescripts and small handwriting, and by which factor. There are
+# few, since they cost the most, but without any the decoder never learns the positions beyond its longest line.
 LONG_SHARE, LONGER = 0.12, 1.6
-# Of the lines that training shows, how many are clean scans of white paper: most real pages are, and shapes are learned
-# sooner where nothing hides them. Lines that are measured on stay as they were.
+# Share of training lines that are clean scans of white paper: most real pages are, and the network learns shapes sooner
+# if nothing hides them. It does not apply to lines for validation and calibration, which stay as they were.
 CLEAN_SHARE = 0.25
-# How far real lines are varied (`render.augment`): each comes back several times in a run.
+# Strength of the variation of real lines (`render.augment`), because each appears several times in a run.
 REAL_STRENGTH = 0.7
 # Steps over which the share of short texts falls to a quarter.
 EASY_STEPS = 600
-# Batches of a pool: the more, the closer in width the lines of a batch.
+# Batches in a pool: the more there are, the more similar in width are the lines of a batch.
 POOL = 16
 
 
 class Codec:
-    """Text to token ids and back, for one alphabet."""
+    """Converts text to token ids and back, for one alphabet."""
 
     def __init__(self, alphabet: str = ALPHABET) -> None:
         self.alphabet = alphabet
@@ -68,7 +68,7 @@ class Codec:
         return len(self.alphabet) + FIRST_CHARACTER
 
     def encode(self, text: str) -> list[int]:
-        """Token ids; a character outside the alphabet becomes UNKNOWN and never raises."""
+        """Token ids; a character outside the alphabet becomes UNKNOWN instead of raising an error."""
         return [self._ids.get(c, UNKNOWN) for c in normalise_text(text, self.alphabet)]
 
     def covers(self, text: str) -> bool:
@@ -93,7 +93,7 @@ class Batch:
     lengths: Tensor  # (B,) int64, characters of each text
 
     def inputs(self) -> Tensor:
-        """The images as networks take them: (B, 1, H, W) float32, 0…1, channels last."""
+        """The images as network input: (B, 1, H, W) float32, 0…1, channels last."""
         return self.images.to(torch.float32).div(255).contiguous(memory_format=torch.channels_last)
 
 
@@ -118,7 +118,7 @@ def collate(samples: Sequence[tuple[NDArray[np.uint8], list[int]]]) -> Batch:
 
 
 class LineRenderer:
-    """Draws one training line after another from UNIPEN hands and handwriting fonts, or from one of the two alone."""
+    """Draws training lines from UNIPEN hands and handwriting fonts, or from only one of the two."""
 
     def __init__(
         self,
@@ -135,8 +135,8 @@ class LineRenderer:
     ) -> None:
         writers = load_writers(unipen, "train" if split == "train" else "heldout") if unipen is not None else []
         self.hands = [h for h in map(Hand, writers) if h.writable]
-        # A writer of four phrases is not worth as many lines as one of four hundred words; who joins letters is rarer
-        # in the data than on paper, and harder to read.
+        # A writer of four phrases should not get as many lines as a writer of four hundred words. Writers who join
+        # letters are rarer in the data than on paper, and harder to read.
         weights = np.array(
             [
                 min(1.0, sum(len(i.text) for i in h.inks) / 600 + 0.3 * h.can_print + 0.05) * (1 + 1.5 * h.joined)
@@ -150,7 +150,7 @@ class LineRenderer:
         if not self.hands and not self.fonts:
             raise DataInvalid("there is nothing to render from: give --unipen, or --fonts with fonts that can be read.")
         self.text = TextSource(texts)
-        # A network with a smaller alphabet is shown no line that it cannot write.
+        # A network with a smaller alphabet never sees a line that it cannot write.
         self.known = frozenset(alphabet)
         self.height = height
         self.font_share = (font_share if self.hands else 1.0) if self.fonts else 0.0
@@ -204,7 +204,7 @@ class LineRenderer:
         columns = np.flatnonzero(coverage.max(0) > 32)
         if not len(columns):
             return None
-        # Cut as the line finder cuts: the baseline at about two thirds of the height.
+        # Crop as the line finder does: the baseline at about two thirds of the height.
         y = round(baseline - self.height * rng.uniform(0.6, 0.76))
         left, right = (int(v) for v in rng.uniform(0.1, 1.2, 2) * x_height)
         canvas = np.zeros((self.height, columns[-1] - columns[0] + 1 + left + right), np.uint8)
@@ -214,15 +214,15 @@ class LineRenderer:
 
 
 class Pools(Dataset[list[Batch]]):
-    """Pool k of lines, sorted by width into batches; the same lines for the same seed, whoever renders them.
+    """Item k is pool k of lines, sorted by width into batches; the same seed gives the same lines in any process.
 
     Args:
-        batch_size: lines of a step, of all processes together.
-        rank, world: this process and how many there are; each renders its share of every pool. All draw their batches
-            in the same order of widths, so that none waits for another's longer lines.
-        real: real lines that take the place of some rendered ones, varied anew each time.
-        real_share: how many of the lines are real, in the first pool and from step `real_steps` on; between them the
-            share rises evenly: shapes are learned first from what is drawn without doubt.
+        batch_size: lines per step, over all processes.
+        rank, world: index of this process and number of processes; each renders its share of every pool. All draw their
+            batches in the same order of widths, so that none waits for another's longer lines.
+        real: real lines that replace some rendered ones, with a new variation each time.
+        real_share: share of real lines in the first pool and from step `real_steps` on, with a linear rise between: the
+            network first learns shapes from rendered lines, whose text is certain.
     """
 
     def __init__(
@@ -251,7 +251,7 @@ class Pools(Dataset[list[Batch]]):
     def __getitem__(self, index: int) -> list[Batch]:
         cv2.setNumThreads(0)
         step = index * self.batches
-        # Short texts first: an alignment is found much sooner on words than on lines.
+        # Short texts first: CTC finds an alignment much sooner on words than on lines.
         short = max(0.25, 1.0 - 0.75 * step / self.easy_steps) if self.easy_steps else 0.25
         first, last = self.real_share
         real = first + (last - first) * min(1.0, step / max(1, self.real_steps))
@@ -315,13 +315,13 @@ def _set_up_worker(ending: Event, _: int) -> None:
         if ending.is_set():
             os._exit(0)
 
-    # Who ends a job often tells all its processes. A run that loses a worker in the middle of a step cannot save.
+    # A job is often ended by signalling all its processes, and a run that loses a worker in mid-step cannot save.
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Repeated(IterableDataset[Batch]):
-    """The same few batches over and over, from batch number `start` on."""
+    """The same few batches repeatedly, from batch number `start` on."""
 
     def __init__(self, batches: list[Batch], start: int) -> None:
         self.batches, self.start = batches, start
@@ -333,31 +333,32 @@ class _Repeated(IterableDataset[Batch]):
 
 @cache
 def _scratch() -> tempfile.TemporaryDirectory[str]:
-    """A folder that lives as long as this process."""
+    """A temporary folder that exists as long as this process."""
     return tempfile.TemporaryDirectory(prefix="text-recognizer-")
 
 
 class RenderedLines(L.LightningDataModule):
-    """Lines rendered as training goes; validation on fixed lines of held-out writers.
+    """Lines rendered during training; validation uses fixed lines of held-out writers.
 
-    Without `unipen` and `fonts` all is set in the one font that comes with Pillow: enough to see training work.
+    Without `unipen` and `fonts`, all lines use the one font that comes with Pillow, which is enough to see training
+    work.
 
     Args:
         unipen: the cache made by `text-recognizer train data prepare`, None for fonts only.
         fonts: folder of fonts made by `text-recognizer train data fonts`, None for pen strokes only.
         texts: folder of texts, None for the built-in wording.
         height: pixels of a line.
-        batch_size: lines of a step, of all processes together.
-        workers: processes that render for each process that trains.
-        font_share: lines set in fonts.
-        validation_lines: how many; a multiple of 32.
-        max_chars: of the longest line.
-        overfit_batches: if not 0, so many batches are shown over and over, and are what is validated on.
-        pool: batches that are rendered together and sorted by width; more of them are padded less, and take longer to
-            come back to when a run resumes.
+        batch_size: lines per step, over all processes.
+        workers: rendering processes for each training process.
+        font_share: share of lines set in fonts.
+        validation_lines: their number, a multiple of 32.
+        max_chars: characters of the longest line.
+        overfit_batches: if not 0, train on this many batches repeatedly, and validate on them too.
+        pool: batches that are rendered together and sorted by width. A larger pool needs less padding, but a run takes
+            longer to resume.
         real_lines: folder of real lines (`sources.real_lines`), whose "train" split is mixed in; None for none.
-        real_share: how many lines are real at the beginning and from step `real_steps` on.
-        easy_steps: over which the share of short texts falls to a quarter; 0 for a network that reads already.
+        real_share: share of real lines at the beginning, and from step `real_steps` on.
+        easy_steps: steps over which the share of short texts falls to a quarter; 0 for a network that already reads.
     """
 
     def __init__(
@@ -390,7 +391,7 @@ class RenderedLines(L.LightningDataModule):
         if self.unipen is None and self.fonts is None:
             self.fonts = write_builtin_font(Path(_scratch().name))
 
-    overfit_pool = 0  # which pool the batches of `overfit_batches` are of: the first, of single words
+    overfit_pool = 0  # the pool of the `overfit_batches`: the first pool, which has single words
 
     def train_dataloader(self) -> Any:
         start = self.trainer.global_step if self.trainer else 0
@@ -405,7 +406,7 @@ class RenderedLines(L.LightningDataModule):
         return self._fixed(2000)
 
     def train_pools(self, rank: int = 0, world: int = 1) -> Pools:
-        """What training shows, pool after pool."""
+        """The training data, pool by pool."""
         renderer = LineRenderer(
             self.unipen, self.fonts, self.texts, height=self.height, font_share=self.font_share,
             max_chars=self.max_chars,
@@ -426,7 +427,7 @@ class RenderedLines(L.LightningDataModule):
         return pools[self.overfit_pool]
 
     def _fixed(self, number: int) -> Any:
-        """Lines that no training shows, the same in every run."""
+        """Fixed lines for validation, which are never trained on and are the same in every run."""
         if self.overfit_batches:
             batches: Any = self._few()
             return DataLoader(batches, batch_size=None)
@@ -439,14 +440,14 @@ class RenderedLines(L.LightningDataModule):
         return DataLoader(batches, batch_size=None)
 
     def _place(self) -> tuple[int, int]:
-        """This process and the number of processes."""
+        """The index of this process, and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
 
 def calibration_lines(
     unipen: Path, texts: Path | None, height: int = 48, alphabet: str = ALPHABET
 ) -> list[tuple[NDArray[np.uint8], str]]:
-    """Lines of held-out writers other than those of the evaluation sets (another seed), and their texts."""
+    """Lines of held-out writers with their texts; another seed makes them differ from the evaluation sets."""
     renderer = LineRenderer(
         unipen, None, texts, split="heldout", height=height, variation=0.0, max_width=1400, alphabet=alphabet
     )

@@ -1,8 +1,8 @@
-"""`text-recognizer train demo`: every step of making a model in minutes, without data or network.
+"""`text-recognizer train demo`: every step of making a model, in minutes and without data or network access.
 
-It writes a page of a few words in Pillow's font, cuts its lines with the shipped line finder, trains the config `debug`
-on them, tracks the run, stages a bundle, passes the gate, promotes it in a registry of its own, and reads the page with
-it. The model knows only this page: the demo shows that all steps work, and nothing more.
+It writes a page of a few words in Pillow's font, crops its lines with the shipped line finder, trains the config
+`debug` on them, tracks the run, stages a bundle, passes the gate, promotes it in its own registry, and reads the page
+with it. The model only knows this page: the demo shows that all steps work, and nothing more.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WORDS = 8
 
 
 def lines_of(manifest: Path, height: int = 48) -> list[OwnLine]:
-    """The lines of a set, cut as `evaluate` cuts them."""
+    """The lines of a set, cropped as `evaluate` crops them."""
     codec = Codec()
     return cut_lines(load_set(manifest), height, codec.alphabet, 64).lines
 
@@ -90,7 +90,7 @@ def write_page(folder: Path, seed: int) -> Path:
 
 
 def stage_page(run_folder: Path, manifest: Path, folder: Path) -> list[OwnLine]:
-    """Write the bundle of a run on `manifest` to `folder`; returns the lines that ONNX Runtime read as torch does."""
+    """Write the bundle of a run on `manifest` to `folder`. Returns the lines that ONNX Runtime reads as torch does."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = lines_of(manifest)
     network, trained = stage.load_network(run_folder / "last.ckpt")
@@ -103,7 +103,7 @@ def stage_page(run_folder: Path, manifest: Path, folder: Path) -> list[OwnLine]:
 
 
 def demo(out: Path, arguments: Sequence[str] = ()) -> list[tuple[str, str]]:
-    """Run every step below `out`, from the start each time; returns (text, reading) of each line of the page.
+    """Run every step in `out`, always from the start. Returns (text, reading) for each line of the page.
 
     `arguments` of `train fit` override the config `debug`. Raises GateRefused if the gate refuses the model.
     """

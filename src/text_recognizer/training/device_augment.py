@@ -1,6 +1,6 @@
-"""Augmentation of ink images on the training device: a GPU trains faster than processors can augment lines.
+"""Augmentation of ink images on the training device, since a GPU trains faster than CPUs can augment lines.
 
-Everything is drawn from a generator that the caller seeds, so that the same seed gives the same images.
+Everything is drawn from a generator with the caller's seed, so the same seed gives the same images.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ KNOT = 16  # pixels between the knots of the elastic warp: about the size of a l
 
 
 def augment_ink(images: Tensor, widths: Tensor, strength: float = 1.0, seed: int = 0) -> Tensor:
-    """The same writing with another slant, pen and scan.
+    """Vary the slant, pen and scan of the same writing.
 
     Args:
         images: (B, 1, H, W) uint8, 255 = ink, padded on the right with 0.
-        widths: (B,) pixels of each image before padding; what is behind stays 0.
-        strength: scales how far everything may go; 0 changes nothing.
-        seed: of the draw.
+        widths: (B,) pixels of each image before padding; the padding stays 0.
+        strength: scales all limits; 0 changes nothing.
+        seed: of the random generator.
 
     Returns:
         (B, 1, H, W) uint8 on the same device.
@@ -54,7 +54,7 @@ def _noise(shape: torch.Size, device: torch.device, generator: torch.Generator) 
 
 
 def _warp(ink: Tensor, widths: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Slant, proportions, slope, place and an elastic wobble in one resampling (Simard et al. 2003)."""
+    """Slant, proportions, slope, position and an elastic wobble in one resampling (Simard et al. 2003)."""
     b, _, h, w = ink.shape
     y, x = torch.meshgrid(
         torch.arange(h, device=ink.device, dtype=torch.float32),
@@ -63,7 +63,7 @@ def _warp(ink: Tensor, widths: Tensor, strength: float, generator: torch.Generat
     )  # (H, W) each
     middle_x, middle_y = (widths.to(torch.float32).view(b, 1, 1, 1) - 1) / 2, (h - 1) / 2
     slant = _uniform(b, -0.2, 0.2, ink, generator) * strength
-    # Narrower only: pixels beyond the width are lost.
+    # Only narrower, because pixels beyond the width are lost.
     stretch = torch.exp(-_uniform(b, 0, 0.15, ink, generator) * strength)
     tall = torch.exp(_uniform(b, -0.12, 0.12, ink, generator) * strength)
     shift = _uniform(b, -0.05, 0.05, ink, generator) * strength * h
@@ -84,13 +84,13 @@ def _warp(ink: Tensor, widths: Tensor, strength: float, generator: torch.Generat
 
 
 def _pen(ink: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """A broader or a finer pen: grey dilation or erosion, blended, since a whole pixel is much at this size."""
+    """A broader or finer pen: grey dilation or erosion, blended because a whole pixel is a lot at this size."""
     broad, fine = F.max_pool2d(ink, 3, 1, 1), -F.max_pool2d(-ink, 3, 1, 1)
     share = _some(len(ink), 0.4, 0.6 * min(1.0, strength), ink, generator)
     return torch.lerp(ink, torch.where(_uniform(len(ink), -1, 1, ink, generator) > 0, broad, fine), share)
 
 
 def _contrast(ink: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Paler or stronger ink: a power of its depth, scaled."""
+    """Paler or stronger ink: a power of its darkness, scaled."""
     power = torch.exp(_uniform(len(ink), -math.log(1.5), math.log(1.5), ink, generator) * strength)
     return ink.clamp(min=0) ** power * (1 - _some(len(ink), 0.4, 0.4 * min(1.0, strength), ink, generator))

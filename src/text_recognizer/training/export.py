@@ -56,7 +56,7 @@ class DecoderGraph(nn.Module):
 
 
 class ParagraphRowsGraph(nn.Module):
-    """The first half of a paragraph's encoder: a picture → rows of features, and the share of a line in each."""
+    """The first half of the paragraph encoder: an image → rows of features, and the share of a line in each."""
 
     def __init__(self, network: ParagraphRecognizer) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class ParagraphRowsGraph(nn.Module):
 
 
 class ParagraphLinesGraph(nn.Module):
-    """The second half: rows of one paragraph → its lines, with the outputs of `EncoderGraph`."""
+    """The second half: the rows of one paragraph → its lines, with the outputs of `EncoderGraph`."""
 
     def __init__(self, network: ParagraphRecognizer) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class ScriptedRecognizer(nn.Module):
 
 
 def _examples(network: Recognizer) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Inputs of encoder and decoder in which all dimensions differ."""
+    """Inputs of encoder and decoder with a different size for each dimension."""
     c = network.config
     d_head, t = c.d_model // c.heads, 64
     encoder = (torch.zeros(2, 1, c.height, 256, dtype=torch.uint8), torch.tensor([256, 200]))
@@ -130,7 +130,7 @@ def write_torchscript(network: Recognizer, file: Path) -> None:
     c = network.config
     encoder, decoder = _examples(network)
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # torch.jit is deprecated, and tracing warns of dynamic sizes
+        warnings.simplefilter("ignore")  # torch.jit is deprecated, and tracing warns about dynamic sizes
         traced = (
             torch.jit.trace(EncoderGraph(network), encoder, check_trace=False),  # type: ignore[no-untyped-call]
             torch.jit.trace(DecoderGraph(network), decoder, check_trace=False),  # type: ignore[no-untyped-call]
@@ -155,7 +155,7 @@ def write_export(network: Recognizer, folder: Path) -> None:
 
 
 def torchscript_greedy(file: Path) -> Greedy:
-    """Greedy decoding by the TorchScript file: (images, widths, limit) → token ids of each line."""
+    """Greedy decoding with the TorchScript file: (images, widths, limit) → token ids of each line."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         loaded = torch.jit.load(str(file))  # type: ignore[no-untyped-call]
@@ -168,7 +168,7 @@ def torchscript_greedy(file: Path) -> Greedy:
 
 
 def export_greedy(folder: Path, network: Recognizer) -> Greedy:
-    """Greedy decoding by the two files of torch.export."""
+    """Greedy decoding with the two files of torch.export."""
     c = network.config
     loop = ScriptedRecognizer(
         torch.export.load(folder / ENCODER).module(), torch.export.load(folder / DECODER).module(),
@@ -189,9 +189,9 @@ def _until_end(tokens: list[int]) -> list[int]:
 def write_formats(
     network: Recognizer, folder: Path, formats: Sequence[Format], crops: Sequence[NDArray[np.uint8]]
 ) -> dict[str, dict[str, int]]:
-    """Write the formats other than ONNX into `folder`; compare each with torch, token by token, on line images `crops`.
+    """Write the formats other than ONNX to `folder`. Compare each with torch, token by token, on line images `crops`.
 
-    Returns format → lines compared and lines that agree. Raises DataInvalid if a line differs.
+    Returns format → number of lines compared and of lines that agree. Raises DataInvalid if a line differs.
     """
     readers: dict[str, Greedy] = {}
     if "torchscript" in formats:

@@ -1,7 +1,7 @@
-"""Training of the line finder, and the rendered pages that it learns from. `text-recognizer train` runs it.
+"""Training of the line finder, and its rendered training pages. `text-recognizer train` runs it.
 
-Pages are rendered once, at a low resolution, into one flat file of bytes with the truth beside it; training cuts
-crops of random scale, turn, light and noise out of it, so that the renderer never holds the training up.
+Pages are rendered once, at low resolution, into one flat file of bytes with the truth next to it. Training takes crops
+of random scale, rotation, light and noise from it, so training never waits for the renderer.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ Gray = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class LineTruth:
-    """The geometry of a line that training needs, in pixels of the cached page."""
+    """The geometry of a line for training, in pixels of the cached page."""
 
     baseline: NDArray[np.float32]  # (n, 2)
     x_height: float
 
 
 class PageCache:
-    """Rendered gray pages in one flat file, `pages.u8`, and their truth in `pages.json`."""
+    """Rendered gray pages in one flat file, `pages.u8`, with their truth in `pages.json`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -71,7 +71,7 @@ class PageCache:
         return len(self.pages)
 
     def page(self, index: int) -> tuple[Gray, list[LineTruth]]:
-        """Gray page (H, W) and its lines."""
+        """The gray page (H, W) and its lines."""
         entry = self.pages[index]
         height, width, start = entry["height"], entry["width"], entry["start"]
         gray = np.asarray(self.bytes[start : start + height * width]).reshape(height, width)
@@ -94,7 +94,7 @@ class PageCache:
     ) -> PageCache:
         """Render `pages` pages into `folder`; existing pages are reused.
 
-        `blank_share` of them have paper and marks but no text, `scene_share` are no pages at all but textures, and
+        `blank_share` of them have paper and marks but no text. `scene_share` of them are not pages but textures and
         parts of the photographs in the folder `pictures`.
         """
         settings = {
@@ -141,7 +141,7 @@ class PageCache:
 
 
 def _scene(rng: np.random.Generator, pictures: Pictures) -> RenderedPage:
-    """A picture without any writing, as a camera or a scanner gives it."""
+    """A picture without any writing, as from a camera or scanner."""
     height, width = (int(v) for v in rng.uniform(450, 1100, 2))
     rgb = scene(rng, height, width, pictures)
     if rng.random() < 0.15:
@@ -151,34 +151,34 @@ def _scene(rng: np.random.Generator, pictures: Pictures) -> RenderedPage:
 
 def page_hands(unipen: Path, split: Literal["train", "heldout"]) -> list[Hand]:
     """Writers with enough words to fill a page."""
-    # The phrases of donor "scr" run over two lines: their truth would be wrong.
+    # The phrases of donor "scr" span two lines, so their truth would be wrong.
     hands = [Hand(writer) for writer in load_writers(unipen, split) if not writer.id.startswith("scr-")]
     return [h for h in hands if len(h.word_list) >= 8 or h.can_print or len(h.phrases) >= 3]
 
 
 # ----------------------------------------------------------------------------------------------------- targets
 
-# Of the views, how many show writing larger than one pass is meant for, and how large (x-height in pixels): a note of
-# few words fills its picture.
+# Share of views with writing larger than one pass is meant for, and its largest x-height in pixels: a note of a few
+# words fills its picture.
 LARGE_SHARE, LARGEST = 0.12, 56.0
-# And how many show a picture of tiny writing, enlarged: the x-height in pixels that it had.
+# Share of views with an enlarged picture of tiny writing, and the range of its original x-height in pixels.
 TINY_SHARE, TINY = 0.08, (3.5, 6.5)
 
 
 def draw_targets(
     lines: list[LineTruth], transform: NDArray[np.floating], scale: float, size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The target maps of the network for a view of a page.
+    """Draw the network's target maps for a view of a page.
 
     Args:
         transform: (2, 3) affine from page pixels to view pixels.
-        scale: its scale, view pixels a page pixel.
+        scale: its scale, in view pixels per page pixel.
         size: (height, width) of the view, multiples of 4.
 
     Returns:
         (4, H/4, W/4): baseline, core, ends in 0…1, ln(x-height / 10 px); and (H/4, W/4), 1 where the height counts.
     """
-    half = 2  # drawn at half of the view's size, then averaged down: soft edges
+    half = 2  # drawn at half the view's size, then averaged down for soft edges
     height, width = size
     canvas = np.zeros((3, height // half, width // half), np.uint8)
     tall = np.zeros((height // STRIDE, width // STRIDE), np.float32)
@@ -214,11 +214,11 @@ def draw_targets(
 def cut_view(
     gray: Gray, lines: list[LineTruth], rng: np.random.Generator, size: int
 ) -> tuple[Gray, NDArray[np.float32], NDArray[np.float32]]:
-    """A crop of a page at a random scale and rotation, degraded like scans and photos, and its targets.
+    """Take a crop of a page at a random scale and rotation, degraded like scans and photos, with its targets.
 
-    Returns the view (size, size) uint8 as the network gets it, and what `draw_targets` gives.
+    Returns the view (size, size) uint8, which is the network's input, and the result of `draw_targets`.
     """
-    # Within the range of scales that one pass of the finder covers.
+    # Within the range of scales that a single pass of the finder covers.
     usual = float(np.median([line.x_height for line in lines])) if lines else 14.0
     wanted = float(np.clip(rng.lognormal(np.log(10.5), 0.45), 4.5, 30))
     if rng.random() < LARGE_SHARE:
@@ -233,7 +233,7 @@ def cut_view(
     image = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     angle = math.radians(float(rng.normal(0, 0.8) if rng.random() < 0.85 else rng.normal(0, 4.0)))
     cos, sin = math.cos(angle), math.sin(angle)
-    # The view's middle: anywhere on the page; pages smaller than the view lie anywhere in it.
+    # The view's centre is anywhere on the page; a page smaller than the view is anywhere inside it.
     middle = [float(rng.uniform(*_span(side, size))) for side in (width, height)]
     turn = np.array([[cos, -sin], [sin, cos]])
     shift = np.array([size / 2, size / 2]) - turn @ np.array(middle)
@@ -259,7 +259,7 @@ def _degrade(view: Gray, rng: np.random.Generator) -> Gray:
     paper, dark = (float(v) for v in np.percentile(image[::3, ::3], [80, 1]))
     contrast = max(20.0, paper - dark)
     if rng.random() < 0.5:
-        # No fainter than an eye can still read.
+        # Not fainter than an eye can still read.
         factor = float(rng.uniform(min(1.0, max(0.25, 28 / contrast)), 1.2))
         image = paper - (paper - image) * factor
         contrast *= factor
@@ -290,7 +290,7 @@ class Views:
 
 
 class ViewStream(IterableDataset[Views]):
-    """Batches from number `start` on: the same for the same seed, so that a run resumes exactly."""
+    """Batches from number `start` on. The same seed gives the same batches, so a run resumes exactly."""
 
     def __init__(self, cache: PageCache, crop: int, batch_size: int, seed: int, start: int = 0, step: int = 1) -> None:
         self.cache, self.crop, self.batch_size, self.seed = cache, crop, batch_size, seed
@@ -308,7 +308,7 @@ class ViewStream(IterableDataset[Views]):
     def __iter__(self) -> Iterator[Views]:
         cv2.setNumThreads(0)
         number = self.start
-        # Workers alternate, so that their batches have the order of a single worker.
+        # Workers alternate, so that batches come in the order of a single worker.
         worker = get_worker_info()
         if worker is not None:
             number += worker.id * self.step
@@ -324,11 +324,11 @@ class FinderPages(L.LightningDataModule):
         unipen: the cache made by `text-recognizer train data prepare`.
         fonts: folder of fonts made by `text-recognizer train data fonts`, None for pen strokes only.
         texts: folder of texts, None for the built-in wording.
-        folder: of the pages, which are rendered once.
-        scene_share: pictures that are no pages, to find nothing in.
+        folder: where the pages are stored, which are rendered once.
+        scene_share: share of pictures that are not pages, in which there is nothing to find.
         pictures: folder of photographs (JPEG) and drawings (PNG) without writing, None for textures only.
         crop: pixels of a view's side.
-        batch_size: views of a step and process.
+        batch_size: views per step and process.
     """
 
     def __init__(
@@ -391,7 +391,7 @@ class FinderPages(L.LightningDataModule):
 
 
 def dice_loss(probability: Tensor, target: Tensor) -> Tensor:
-    """1 − Dice overlap of soft masks (B, H, W), over the whole batch: most lines are a small part of a page."""
+    """1 − Dice overlap of soft masks (B, H, W), over the whole batch, because lines are a small part of a page."""
     overlap = (probability * target).sum()
     return 1 - (2 * overlap + 1) / (probability.square().sum() + target.square().sum() + 1)
 
@@ -401,8 +401,8 @@ class LitLineFinder(L.LightningModule):
 
     Args:
         config: sizes of the network.
-        learning_rate: peak rate of AdamW, reached by a linear warm-up, left by a cosine that ends at `total_steps`.
-        weights: checkpoint of an earlier run, or line_finder.safetensors of a bundle, to begin with; steps start at 0.
+        learning_rate: peak rate of AdamW, after a linear warm-up and before a cosine decay that ends at `total_steps`.
+        weights: checkpoint of an earlier run, or line_finder.safetensors of a bundle, to start from; steps start at 0.
     """
 
     def __init__(
@@ -429,7 +429,7 @@ class LitLineFinder(L.LightningModule):
         out = self.network(ink).float()  # (B, 4, S/4, S/4)
         masks, heights = out[:, :3], out[:, 3]
         truth = batch.maps[:, :3]
-        # Thin targets: a missed baseline pixel weighs as much as four of paper.
+        # Targets are thin, so a missed baseline pixel weighs as much as four pixels of paper.
         weight = 1 + 3 * truth
         cross = F.binary_cross_entropy_with_logits(masks, truth, weight, reduction="none").mean((0, 2, 3))  # (3,)
         losses = {}
@@ -464,7 +464,7 @@ class LitLineFinder(L.LightningModule):
             self.log(f"{stage}/{name}", losses[name], prog_bar=name == "dice_baseline", batch_size=size)
 
     def rate(self, step: int) -> float:
-        """Learning rate factor: warm-up, then a cosine to almost zero."""
+        """Learning rate factor: warm-up, then cosine decay to almost zero."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         x = min(1.0, (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps))

@@ -1,9 +1,9 @@
-"""Fine-tune a model on lines of your own: `fine_tune(FineTuneOptions(...))`, or `text-recognizer train finetune`.
+"""Fine-tune a model on your own lines: `fine_tune(FineTuneOptions(...))`, or `text-recognizer train finetune`.
 
-Some two hundred lines of a hand, cut from their pages as `evaluate` cuts them and augmented anew each time, teach the
-model that hand in minutes. A share of the pages is held out: it decides when to stop, and whether the new model reads
-better than the old one. Statistics of batch normalisation stay as they are: those of a small set would be rough. With
-`Recipe.rank`, all weights stay, and factors of low rank are trained beside them (`training.low_rank`).
+About two hundred lines of a hand teach the model that hand in minutes. They are cropped from their pages as `evaluate`
+crops them, with new augmentation each time. A share of the pages is held out: it decides when to stop, and whether the
+new model reads better than the old one. Batch normalisation keeps its statistics, because a small set would give rough
+ones. With `Recipe.rank`, all weights stay fixed, and low-rank factors are trained instead (`training.low_rank`).
 """
 
 from __future__ import annotations
@@ -65,35 +65,36 @@ from text_recognizer.training.vocabulary import new_characters
 log = logging.getLogger(__name__)
 
 MIN_LINES = 20
-MIN_OCCURRENCES = 5  # of a character that is to be learned anew
-FACTORS = "factors.safetensors"  # in the folder of a run that trained factors of low rank
-EXPORTED = "export.json"  # written by `feedback export` beside the corrected lines
-# From so many held-out lines on, a calibration on them is better than that on thousands of rendered lines.
+MIN_OCCURRENCES = 5  # of a new character, so that it can be learned
+FACTORS = "factors.safetensors"  # in the folder of a run that trained low-rank factors
+EXPORTED = "export.json"  # written by `feedback export` next to the corrected lines
+# With at least this many held-out lines, calibration on them is better than on thousands of rendered lines.
 CALIBRATION_LINES = 300
 PARITY_LINES = 64
-POOL = 8  # batches whose lines are sorted by width together
-# A run ends when the held-out lines have not improved for this share of its steps.
+POOL = 8  # batches whose lines are sorted together by width
+# Training stops when the held-out lines have not improved for this share of the steps.
 PATIENCE = 0.4
-# Shares of the change of weights that are tried against forgetting, and the rendered lines of old hands to try them on.
+# Shares of the weight change to try against forgetting, and the number of rendered lines of old hands to test them on.
 KEPT_SHARES = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
 OLD_LINES = 512
-_FINGERPRINTS = {"data": "data", "model": "parents"}  # part of a config: where a record holds the sha256 of its files
+_FINGERPRINTS = {"data": "data", "model": "parents"}  # config section: record key for its files' SHA-256
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to fine-tune: usual values, fixed before anything was measured with them.
+    """How to fine-tune. The defaults are common values, chosen before anything was measured with them.
 
     Args:
-        steps: maximum number of batches.
+        steps: most batches.
         learning_rate: peak rate, after a warm-up and before a cosine decay.
         validate_every: steps between two validations on the held-out lines.
         strength: of the augmentation, 0 for none.
-        replay: share of rendered lines among the training lines, if there is something to render from.
-        rank: of the factors to train in place of the weights; 0 to train the weights themselves.
-        forgetting: share by which the errors on rendered lines of old hands may grow at most, see `unlearn`. They grow
-            two to three times as much as those on lines of other people.
-        max_time: DD:HH:MM:SS of training; then the best weights so far are used.
+        replay: share of rendered lines among the training lines, if there is data to render from.
+        rank: of the factors to train instead of the weights; 0 to train the weights themselves.
+        forgetting: largest relative growth of the errors on rendered lines of old hands, see `unlearn`. These errors
+        grow
+            two to three times as much as errors on other people's lines.
+        max_time: DD:HH:MM:SS of training; after that, the best weights so far are used.
     """
 
     steps: int = 1000
@@ -110,9 +111,9 @@ class Recipe:
 
 
 class ShownLines(IterableDataset[Batch]):
-    """Endless batches: every line once per epoch, augmented anew, beside lines of similar width; rendered ones between.
+    """Endless batches: every line once per epoch, newly augmented, batched by width, with rendered lines in between.
 
-    A resumed run begins at batch `start` and shows what it would have shown without the interruption.
+    A resumed run begins at batch `start` and sees the same batches as without the interruption.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class ShownLines(IterableDataset[Batch]):
             skip = 0
 
     def _turns(self) -> Iterator[OwnLine | None]:
-        """Which line comes next, None for a rendered one: cheap, so that a resumed run soon finds its place."""
+        """The next line, or None for a rendered one. This is cheap, so a resumed run soon finds its place."""
         rng = np.random.default_rng(self.recipe.seed)
         while True:
             for i in rng.permutation(len(self.lines)).tolist():
@@ -150,14 +151,15 @@ class ShownLines(IterableDataset[Batch]):
         else:
             assert self.renderer is not None
             image, text = self.renderer.sample(rng)
-            # The renderer may write more characters than an older model knows: it must not learn to give up.
+            # The renderer may use characters that an older model lacks, and the model must not learn to give up on
+            # them.
             while not self.codec.covers(text):
                 image, text = self.renderer.sample(rng)
         return normalise_line(image, self.height), self.codec.encode(text)
 
 
 class LitFineTuning(LitRecognizer):
-    """`LitRecognizer` that keeps the statistics of batch normalisation, learned on a hundred thousand lines."""
+    """`LitRecognizer` that keeps the batch normalisation statistics, which come from a hundred thousand lines."""
 
     def train(self, mode: bool = True) -> LitFineTuning:
         super().train(mode)
@@ -197,15 +199,15 @@ def train_network(
     more_follows: bool = False,
     report: Callable[[str], None] = log.info,
 ) -> tuple[model.Recognizer, Run]:
-    """The network of `base` trained on `train` until `validation` stops improving, and its run.
+    """Train the network of `base` on `train` until `validation` stops improving. Returns the network and its run.
 
     Args:
-        folder: of the run: checkpoints, record, metrics as CSV, and readings of held-out lines (`samples.txt`), with a
-            rank also the factors (`FACTORS`). An unfinished run with the same `config`, recipe and data there is
-            continued from its last checkpoint: that of its last validation, or of the step at which it was told to
-            end. A run that has only what follows left is not trained again.
-        alphabet: of the new network if it is to learn further characters: that of `base` and they.
-        config: what the run is made from, for its record and the trackers (see `callbacks.RunRecord`).
+        folder: of the run: checkpoints, record, metrics as CSV, and readings of held-out lines (`samples.txt`); with a
+                rank, also the factors (`FACTORS`). An unfinished run there with the same `config`, recipe and data is
+                continued from its last checkpoint, which was written at its last validation or when it was told to end.
+                A run with complete training is not trained again.
+            alphabet: of the new network if it is to learn further characters: the alphabet of `base` with these
+            appended. config: the settings of the run, for its record and the trackers (see `callbacks.RunRecord`).
         trackers: as in `tracking.open_loggers`.
         more_follows: as in `callbacks.RunRecord`.
 
@@ -267,7 +269,7 @@ def _fit(
     module: LitFineTuning, loaders: tuple[Any, Any], folder: Path, recipe: Recipe, callbacks: Sequence[L.Callback],
     logger: Any, checkpoint: Path | None,
 ) -> Path:  # fmt: skip
-    """Train `module`, from `checkpoint` on; returns its best checkpoint, which the record then names."""
+    """Train `module` from `checkpoint` on. Returns its best checkpoint, which the record then names."""
     best = ModelCheckpoint(folder, filename="best", monitor="val/cer", save_weights_only=True)
     latest = ModelCheckpoint(
         folder, filename=LAST, save_on_train_epoch_end=False, every_n_epochs=1, enable_version_counter=False
@@ -315,7 +317,7 @@ def unfinished(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _finished_when_written(folder: Path) -> Iterator[None]:
-    """The run in `folder` ends as this does: what comes after the training belongs to it."""
+    """End the run in `folder` in the same way as this context: the work after the training belongs to it."""
     try:
         yield
     except BaseException as error:
@@ -325,7 +327,7 @@ def _finished_when_written(folder: Path) -> Iterator[None]:
 
 
 def old_batches(renderer: LineRenderer, codec: Codec, count: int = OLD_LINES) -> list[Batch]:
-    """Rendered lines of the hands that the base model learned, other lines than those of the replay."""
+    """Rendered lines of the hands that the base model learned; they differ from the replay lines."""
     drawn = (renderer.sample(np.random.default_rng([20_000_001, number])) for number in range(count))
     samples = [
         (normalise_line(image, renderer.height), codec.encode(text)) for image, text in drawn if codec.covers(text)
@@ -342,14 +344,15 @@ def unlearn(
     own: Sequence[Batch],
     forgetting: float,
 ) -> float:
-    """Move the weights of `tuned` back towards `base` to where old and own lines read best; the share that stays.
+    """Move the weights of `tuned` back towards `base`, to the best point for old and own lines. Returns the share kept.
 
-    Weights between two such networks read between them, and often better than both: Wortsman et al., "Robust
-    fine-tuning of zero-shot models", CVPR 2022, arXiv:2109.01903. Errors on old lines may grow by the share
-    `forgetting`; of the `KEPT_SHARES` with which they do not grow more, the one with the least sum of both errors is
-    taken, each as a share of those of `base`. What counts are the wrong characters of the CTC head and the wrong
-    tokens of the decoder after the true ones: one head may forget what the other still knows. The least share is kept
-    even if old lines read worse with it.
+    Interpolated weights of two such networks read about as well as they do, and often better than both: Wortsman et
+    al., "Robust fine-tuning of zero-shot models", CVPR 2022, arXiv:2109.01903. Errors on old lines may grow by the
+    share
+    `forgetting`. Among the `KEPT_SHARES` within this limit, it takes the one with the least sum of both errors, each
+    relative to the errors of `base`. It counts the wrong characters of the CTC head, and the decoder's wrong tokens
+    with teacher forcing, because one head may forget what the other still knows. If no share is within the limit, the
+    least share is kept.
 
     Args:
         old: lines of old hands.
@@ -386,7 +389,7 @@ def unlearn(
         if after_old > before_old * (1 + forgetting):
             continue
         both = after_old / before_old + count_errors(tuned, own) / before_own
-        if both >= least:  # from here on, what is unlearned costs more than it brings
+        if both >= least:  # from here on, unlearning costs more than it gains
             break
         kept, least = share, both
     keep(kept)
@@ -394,7 +397,7 @@ def unlearn(
 
 
 def read_rate(bundle: Bundle, lines: Sequence[OwnLine], threads: int | None = None) -> Rate:
-    """CER of a bundle's accurate mode on `lines`, with its interval over pages."""
+    """CER of a bundle in accurate mode on `lines`, with its interval over pages."""
     readings = Recognizer(bundle, threads).read_lines([line.image for line in lines])
     found = [errors(line.text, got.text) for line, got in zip(lines, readings, strict=True)]
     edits, lengths = [e.character_edits for e in found], [e.characters for e in found]
@@ -416,10 +419,11 @@ def tune_bundle(
 ) -> Bundle:
     """Write the bundle of the result of `train_network` to the empty folder `folder`.
 
-    `name` is by default that of `base` with "-tuned", `version` that of `base` with the time at which the run started.
-    `corrections`: the manifest of `feedback export` if the lines come from there; the bundle holds its sha256. `new`:
-    the characters that the network learned beside those of `base`, each with its share of all characters. Raises
-    DataInvalid if the export reads otherwise than torch.
+    `name`: default: the name of `base` with "-tuned". `version`: default: the version of `base` with the start time of
+    the run. `corrections`: the manifest of `feedback export` if the lines come from there; the bundle stores its
+    SHA-256.
+    `new`: the characters that the network learned in addition to those of `base`, each with its share of all
+    characters. Raises DataInvalid if the exported graphs read differently from torch.
     """
     new = new or {}
     started = re.sub(r"[^0-9T]", "", str(run.record.get("started") or now())[:19]).replace("T", "-")
@@ -440,13 +444,14 @@ def tune_bundle(
         licences=(*base.description.licences, Licence(data="lines of the user's own", licence="the user's")),
     )
     crops = [line.image for line in [*validation, *train][:PARITY_LINES]]
-    # The held-out lines chose the checkpoint: they read a little too well to calibrate on, unless they are many.
+    # The checkpoint was chosen on the held-out lines, so they read a little too well for calibration, unless there are
+    # many.
     calibration = [(line.image, line.text) for line in validation] if len(validation) >= CALIBRATION_LINES else []
     return stage.stage_tuned(network, base, folder, about, crops, calibration, list(new.values()))
 
 
 def problems(own: OwnLines) -> list[str]:
-    """What of a set is left out or outside the alphabet, as lines for a person."""
+    """The parts of a set that are left out or outside the alphabet, as lines for a person."""
     found = []
     if own.skipped:
         shown = "; ".join(own.skipped[:5]) + ("; …" if len(own.skipped) > 5 else "")
@@ -467,15 +472,15 @@ class FineTuneOptions:
         out: folder of the bundle to write.
         base: bundle to start from: a folder, an alias, NAME or NAME@VERSION; None for the shipped one.
         name, version: of the new bundle; None for the base's name with "-tuned" and its version with the time.
-        line_types: types of lines to use if the set names them.
-        validation_share: share of the lines that is held out of training.
-        hold_out: what is held out as a whole, pages or writers.
-        unipen, fonts, texts: made by `train data`, to render lines of other hands between one's own.
+        line_types: types of lines to use, if the set has types.
+        validation_share: share of the lines to hold out of training.
+        hold_out: the unit that is held out as a whole: pages or writers.
+        unipen, fonts, texts: made by `train data`, to render lines of other hands among your own.
         recipe: how to train.
-        run: folder of the run; None for `runs/NAME`. The same options continue a run that was interrupted there.
+        run: folder of the run; None for `runs/NAME`. The same options continue an interrupted run there.
         trackers: as in `tracking.open_loggers`, () for none.
         extend_alphabet: learn characters that the base model does not know, if they occur `MIN_OCCURRENCES` times.
-        threads: processor threads, None for torch's choice.
+        threads: CPU threads, None for torch's choice.
         force: write the bundle even if it reads the held-out lines worse than the base.
     """
 
@@ -533,11 +538,11 @@ class FineTuned:
 
 
 def fine_tune(options: FineTuneOptions, report: Callable[[str], None] = log.info) -> FineTuned:
-    """Fine-tune a model on lines of your own and write it as a bundle.
+    """Fine-tune a model on your own lines, and write it as a bundle.
 
-    `report` receives a line at each step. Raises DataInvalid if there are too few lines or the result reads the
-    held-out lines worse than the base, OutputFailed if `out` holds something other than a bundle, and KeyboardInterrupt
-    on Ctrl-C and SIGTERM.
+    `report` receives a line at each step. Raises DataInvalid if there are too few lines or if the result reads the
+    held-out lines worse than the base, OutputFailed if `out` contains anything but a bundle, and KeyboardInterrupt on
+    Ctrl-C and SIGTERM.
     """
     stage.check_replaceable(options.out)
     for path in (options.unipen, options.fonts, options.texts):
@@ -549,7 +554,7 @@ def fine_tune(options: FineTuneOptions, report: Callable[[str], None] = log.info
     name = options.name or f"{base.name}-tuned"
     run_folder = options.run or Path("runs") / name
     if run_folder.exists():
-        with only_run(run_folder):  # another process's run is refused at once, not after the reading of held-out lines
+        with only_run(run_folder):  # refuse at once if another process runs there, not after reading the held-out lines
             pass
     sizes = stage.bundle_network(base).config
     alphabet = base.description.alphabet
@@ -612,7 +617,7 @@ def fine_tune(options: FineTuneOptions, report: Callable[[str], None] = log.info
 
 
 def _new_shares(own: OwnLines, alphabet: str) -> dict[str, float]:
-    """Characters of the lines that are to be learned, each with its share of all characters."""
+    """The new characters in the lines, each with its share of all characters."""
     characters = sum(len(line.text) for line in own.lines)
     found = new_characters(own.unknown, MIN_OCCURRENCES, alphabet)
     return {character: own.unknown[character] / characters for character in found}
@@ -699,7 +704,7 @@ def _figures(before: Rate, after: Rate, validation: Sequence[OwnLine]) -> dict[s
 
 
 def quiet() -> None:
-    """Silence messages of Lightning and the exporter that users cannot act on."""
+    """Silence messages from Lightning and the exporter that users cannot act on."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     for name in ("lightning.pytorch", "torch.onnx"):
         logging.getLogger(name).setLevel(logging.ERROR)

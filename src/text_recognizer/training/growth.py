@@ -1,7 +1,7 @@
-"""Begin a network with the weights of a bundle, also a deeper or wider one than they come from.
+"""Initialise a network with the weights of a bundle, even if the network is deeper or wider.
 
-What is new begins as doing nothing, so the network reads as the bundle does and learns on from there
-(Chen et al., "Net2Net", ICLR 2016, arXiv:1511.05641).
+New parts initially have no effect, so the network first reads as the bundle does and then learns on (Chen et al.,
+"Net2Net", ICLR 2016, arXiv:1511.05641).
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from text_recognizer.synthesis.sources.alphabet import ALPHABET, EARLIER
 from text_recognizer.training.models.recognizer import FIRST_CHARACTER, Recognizer
 from text_recognizer.training.vocabulary import grow_vocabulary
 
-# What the convolutions over the image hold; the sizes behind them are fixed by `d_model`.
+# Parameters of the convolutions over the image; `d_model` fixes the sizes after them.
 _CONVOLUTIONS = re.compile(r"encoder\.(?:stem|stages|collapse)\.")
 
 
 def load_weights(network: Recognizer, file: Path) -> None:
-    """Fill `network` with the weights of a bundle. Raises DataInvalid if they are of another network.
+    """Load the weights of a bundle into `network`. Raises DataInvalid if they belong to another network.
 
-    Layers of encoder and decoder that the bundle lacks, and residual blocks behind its last one, begin as identities:
-    what they add to their input is zero. Further channels of the convolutions begin at random, and nothing that the
-    bundle has looks at them yet.
+    Encoder and decoder layers that the bundle lacks, and residual blocks after its last one, begin as identities: they
+    add zero to their input. Additional channels of the convolutions begin at random, and the filters of the bundle
+    ignore them at first.
 
-    A bundle whose alphabet is the beginning of this network's has fewer rows in what names characters. The other rows
-    begin near to the character that each resembles (`sources.alphabet.base_of`), or at the mean of all.
+    If the bundle's alphabet is the beginning of this network's, its matrices with a row for each character have fewer
+    rows. Each new row begins near the row of a similar character (`sources.alphabet.base_of`), or at the mean of all.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -41,7 +41,7 @@ def load_weights(network: Recognizer, file: Path) -> None:
             grow_vocabulary(held, ALPHABET[:earlier], ALPHABET)
         _widen(network, held)
         missing, unexpected = network.load_state_dict(held, strict=False)
-        missing = [key for key in missing if not key.startswith("encoder.rows.")]  # a line network has none
+        missing = [key for key in missing if not key.startswith("encoder.rows.")]  # a line network does not have them
         new = {".".join(key.split(".")[:3]) for key in missing if added.search(key)}
         partly = any(name.startswith(tuple(f"{layer}." for layer in new)) for name in held)
         if unexpected or partly or any(not added.search(key) for key in missing):
@@ -50,7 +50,7 @@ def load_weights(network: Recognizer, file: Path) -> None:
         reason = str(error).splitlines()[0]
         raise DataInvalid(f"{file} does not fit this network ({reason}): give weights of the same sizes.") from error
     for name, module in network.named_modules():
-        # What a layer adds to its input leaves it by these.
+        # The outputs of a layer's residual branches.
         end = re.fullmatch(r"(\w+\.layers\.\d+)\.(?:attention\.out|cross\.out|feed\.2)", name)
         if end and end[1] in new and isinstance(module, nn.Linear):
             nn.init.zeros_(module.weight)
@@ -61,16 +61,16 @@ def load_weights(network: Recognizer, file: Path) -> None:
 
 
 def _widen(network: Recognizer, held: dict[str, Tensor]) -> None:
-    """Give the convolutions of `held` the channels that `network` has beyond them, in place.
+    """Add the channels of `network` that the convolutions of `held` lack, in place.
 
-    New filters keep the random values of `network`; the filters of the bundle weigh the new channels with zero.
+    New filters keep the random values of `network`; the filters of the bundle weight the new channels with zero.
     """
     sizes = network.state_dict()
     for name, narrow in held.items():
         wide = sizes.get(name)
         if wide is None or not _CONVOLUTIONS.match(name) or wide.shape == narrow.shape or wide.dim() != narrow.dim():
             continue
-        # Kernels (out, in, H, W) grow by channels alone, norms (channels,) by their one axis.
+        # Kernels (out, in, H, W) only grow by channels, norms (channels,) by their only axis.
         if wide.shape[2:] != narrow.shape[2:] or any(w < n for w, n in zip(wide.shape, narrow.shape, strict=True)):
             continue
         grown = wide.clone()

@@ -1,9 +1,10 @@
-"""`text-recognizer train language-model`: estimate the character n-gram model of a bundle from the renderer's wording.
+"""`text-recognizer train language-model`: estimate a bundle's character n-gram model from the renderer's texts.
 
 References
 - Chen, Goodman, "An empirical study of smoothing techniques for language modeling", 1999: modified Kneser-Ney,
-  interpolated, three discounts an order
-- Seymore, Rosenfeld, "Scalable backoff language models", ICSLP 1996: what an n-gram is worth beside the shorter one
+  interpolated, three discounts per order
+- Seymore, Rosenfeld, "Scalable backoff language models", ICSLP 1996: the worth of an n-gram compared with the shorter
+one
 """
 
 from __future__ import annotations
@@ -26,29 +27,29 @@ from text_recognizer.synthesis.sources.text import TextSource
 
 Keys = NDArray[np.uint64]
 MASK = np.uint64((1 << ID_BITS) - 1)
-_IDS = np.zeros(0x10000, np.uint8)  # the id of each character by its code, 0 outside the alphabet
+_IDS = np.zeros(0x10000, np.uint8)  # token id by code point; 0 outside the alphabet
 _IDS[[ord(character) for character in ALPHABET]] = np.arange(len(ALPHABET)) + FIRST_CHARACTER
-# Least count of an n-gram by its order: rarer ones mostly show that a text was in the corpus.
+# Least count of an n-gram, by order: rarer ones mostly reflect single texts of the corpus.
 LEAST = {1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 6: 2}
 
 
 def estimate(lines: Iterable[str], order: int = 6, most: int | None = None) -> dict[str, NDArray[np.generic]]:
-    """Arrays of an interpolated Kneser-Ney model of `lines`, as `LanguageModel` reads them.
+    """Estimate an interpolated Kneser-Ney model of `lines`. Returns the arrays that `LanguageModel` reads.
 
-    `most`: about how many n-grams are kept, those that change the most (some two bytes each in the file); None keeps
-    all but the rarest. Raises DataInvalid if there is too little text.
+    `most`: keep about this many n-grams, those that matter most (about two bytes each in the file); None keeps all but
+    the rarest. Raises DataInvalid if there is too little text.
     """
     ids = _ids(lines)
     if len(ids) < 1000:
         raise DataInvalid(f"{len(ids)} characters of text are too few for a language model: give more lines.")
-    # Kneser-Ney counts: of the longest n-grams their occurrences, of shorter ones the distinct characters before them.
+    # Kneser-Ney counts: occurrences for the longest n-grams, distinct preceding characters for shorter ones.
     grams, counts = _grams(ids, order)
     tables: list[tuple[Keys, NDArray[np.int64]]] = []
     for k in range(order, 0, -1):
         tables.insert(0, (grams, counts))
         if k > 1:
             shorter, distinct = np.unique(grams & np.uint64((1 << ID_BITS * (k - 1)) - 1), return_counts=True)
-            # Nothing precedes the beginning of a line: the count itself is used there.
+            # Nothing precedes the beginning of a line, so use the count itself there.
             all_grams, all_counts = _grams(ids, k - 1)
             first = all_grams >> np.uint64(ID_BITS * (k - 2)) == BOS
             at = np.searchsorted(all_grams, shorter)
@@ -78,13 +79,13 @@ def estimate(lines: Iterable[str], order: int = 6, most: int | None = None) -> d
 def _worth_most(
     tables: Sequence[tuple[Keys, NDArray[np.int64]]], unigrams: NDArray[np.float64], most: int
 ) -> list[NDArray[np.bool_]]:
-    """Which n-grams of each order to keep: whose probability differs most, and most often, from the shorter one's.
+    """Which n-grams of each order to keep: their probability differs most, and most often, from the shorter one's.
 
-    The n-gram without its first character is always kept too: whoever looks up a context finds its endings.
+    The n-gram without its first character is always kept too, so that a lookup of a context finds its suffixes.
     """
     p = unigrams[tables[0][0].astype(np.int64)]
     worth: list[NDArray[np.float64]] = [np.zeros(len(p))]
-    shorter: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]  # place of each n-gram's end in the order below
+    shorter: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]  # index of each n-gram's suffix in the order below
     for k in range(2, len(tables) + 1):
         grams, counts = tables[k - 1]
         _, starts = np.unique(grams >> np.uint64(ID_BITS), return_index=True)
@@ -105,7 +106,7 @@ def _worth_most(
 
 
 def _order(k: int, grams: Keys, counts: NDArray[np.int64], keep: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
-    """Contexts, backoff weights and discounted probabilities of order `k`; those not kept fall back on order k - 1."""
+    """Contexts, backoff weights and discounted probabilities of order `k`; the others fall back on order k - 1."""
     contexts = grams >> np.uint64(ID_BITS)
     keys, starts = np.unique(contexts, return_index=True)
     totals = np.add.reduceat(counts, starts)
@@ -125,7 +126,7 @@ def _order(k: int, grams: Keys, counts: NDArray[np.int64], keep: NDArray[np.bool
 
 
 def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The discounts of counts of 0, 1, 2, and 3 or more, as mass for unseen n-grams."""
+    """The discounts for counts of 0, 1, 2, and 3 or more, which give mass to unseen n-grams."""
     n1, n2, n3, n4 = (max(1, int((counts == c).sum())) for c in (1, 2, 3, 4))
     y = n1 / (n1 + 2 * n2)
     found = [0.0, 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3]
@@ -149,7 +150,7 @@ def _ids(lines: Iterable[str]) -> NDArray[np.uint64]:
 
 
 def _grams(ids: NDArray[np.uint64], k: int) -> tuple[Keys, NDArray[np.int64]]:
-    """All n-grams of `k` ids that do not run over the end of a line, sorted, with their counts."""
+    """All n-grams of `k` ids that do not cross the end of a line, sorted, with their counts."""
     n = len(ids) - k + 1
     keys = np.zeros(n, np.uint64)
     whole = np.ones(n, bool)
@@ -164,11 +165,10 @@ def _grams(ids: NDArray[np.uint64], k: int) -> tuple[Keys, NDArray[np.int64]]:
 
 
 def wording(texts: Path | None, everyday: int, seed: int = 0, leave_out: Sequence[str] = ()) -> Iterator[str]:
-    """Each running text once, and `everyday` lines of notes, sums and names, without the lines of `leave_out`.
+    """Yield each running text once, and `everyday` lines of notes, sums and names, without the lines of `leave_out`.
 
-    Texts are not drawn at random as the renderer draws them: the discounts of Kneser-Ney are estimated from n-grams
-    seen once, so a text must not be counted twice. A line that shares 18 consecutive characters with one of `leave_out`
-    is left out.
+    The texts are not sampled as in the renderer: the Kneser-Ney discounts are estimated from n-grams seen once, so a
+    text must not be counted twice. A line that shares 18 consecutive characters with one of `leave_out` is left out.
     """
     source = TextSource(texts)
     rng = np.random.default_rng([seed, 99])
@@ -187,12 +187,12 @@ def write(arrays: dict[str, NDArray[np.generic]], file: Path) -> None:
 
 
 def extend(file: Path, target: Path, shares: Sequence[float]) -> None:
-    """Write the model `file` to `target` with further characters behind its own.
+    """Write the model `file` to `target` with further characters after its own.
 
     Args:
-        shares: of each new character among all that are written; the others stay in proportion.
+        shares: the share of each new character among all characters; the others stay in proportion.
     """
-    bits = LanguageModel(file).id_bits  # raises for another file
+    bits = LanguageModel(file).id_bits  # raises for any other file
     with np.load(file, allow_pickle=False) as held:
         arrays: dict[str, NDArray[np.generic]] = {name: held[name] for name in held.files}
     unigrams = np.asarray(arrays["unigrams"], np.float32) * np.float32(1 - sum(shares))
@@ -201,7 +201,7 @@ def extend(file: Path, target: Path, shares: Sequence[float]) -> None:
     for k in range(2, int(arrays["order"]) + 1):
         packed = np.cumsum(arrays[f"keys{k}"], dtype=np.uint64)
         wide = np.zeros_like(packed)
-        for place in range(k - 1):  # more bits an id leave the order of the keys as it is
+        for place in range(k - 1):  # more bits per id do not change the order of the keys
             ids = packed >> np.uint64(bits * place) & np.uint64((1 << bits) - 1)
             wide |= ids << np.uint64(ID_BITS * place)
         arrays[f"keys{k}"] = np.diff(wide, prepend=np.uint64(0))
@@ -209,7 +209,7 @@ def extend(file: Path, target: Path, shares: Sequence[float]) -> None:
 
 
 def bits_per_character(model: LanguageModel, lines: Sequence[str]) -> float:
-    """Cross-entropy of `lines` under the model in bits, line ends included."""
+    """Cross-entropy of `lines` under the model in bits per character, including line ends."""
     total = characters = 0.0
     for line in lines:
         ids = [int(i) for i in _ids([line])[1:-1]]

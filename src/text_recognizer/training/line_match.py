@@ -1,7 +1,7 @@
 """Agreement of found lines with the truth: overlap of areas, overlap of ink, agreement of baselines.
 
 Baselines are compared as in Grüning et al., "READ-BAD: A New Dataset and Evaluation Scheme for Baseline Detection in
-Archival Documents", DAS 2018, arXiv:1705.03311, simplified: one tolerance a line, a share of its x-height.
+Archival Documents", DAS 2018, arXiv:1705.03311, simplified: one tolerance per line, as a share of its x-height.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Points = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Counts:
-    """Lines in the truth, lines found, pairs that agree."""
+    """Numbers of lines in the truth, lines found, and pairs that agree."""
 
     truth: int = 0
     found: int = 0
@@ -47,9 +47,9 @@ def overlap_matrix(
 
     Args:
         truth, found: polygons (n, 2), pixels.
-        weight: (H, W) mask of ink on the page multiplied by `scale`; with it only ink counts, so that polygons drawn
-            tight and polygons drawn wide around the same letters agree.
-        scale: pixels of the raster a pixel of the polygons.
+        weight: (H, W) mask of ink on the page, scaled by `scale`. With it, only ink counts, so that tight and wide
+                polygons around the same letters agree.
+            scale: raster pixels per polygon pixel.
     """
     matrix = np.zeros((len(truth), len(found)))
     if not len(truth) or not len(found):
@@ -82,7 +82,7 @@ def overlap_matrix(
 
 
 def match(matrix: NDArray[np.float64], least: float = 0.5) -> list[tuple[int, int]]:
-    """Pairs (truth, found), each used once, the best first."""
+    """Pairs (truth, found) in which each line is used once, the best pairs first."""
     pairs = []
     left = matrix.copy()
     while left.size:
@@ -99,8 +99,8 @@ def baseline_matrix(
 ) -> NDArray[np.float64]:
     """Agreement of baselines, (len(truth), len(found)): the smaller of two shares, 0…1.
 
-    The shares are how much of the true baseline runs within `tolerance` x-heights of the found one, and how much of
-    the found one within as much of the true one.
+    The shares are how much of the true baseline is within `tolerance` x-heights of the found one, and how much of the
+    found one is equally near the true one.
     """
     matrix = np.zeros((len(truth), len(found)))
     dense_truth = [_dense(line, max(1.0, x / 4)) for line, x in zip(truth, x_heights, strict=True)]
@@ -112,7 +112,7 @@ def baseline_matrix(
             if (a.min(0) - limit > b.max(0)).any() or (b.min(0) - limit > a.max(0)).any():
                 continue
             distance = np.linalg.norm(a[:, None] - b[None], axis=2)
-            # Sampling leaves up to half a step between the nearest points.
+            # Because of sampling, the nearest points may be up to half a step apart.
             near = distance <= limit + step / 2
             matrix[i, j] = min(near.any(1).mean(), near.any(0).mean())
     return matrix

@@ -1,4 +1,4 @@
-"""How the recogniser learns: losses, learning rate, validation. `text-recognizer train` runs it."""
+"""Training of the recogniser: losses, learning rate, validation. `text-recognizer train` runs it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from text_recognizer.training.optim import Muon
 
 @dataclass(frozen=True)
 class Shown:
-    """A validation image beside its text and what each head reads in it."""
+    """A validation image with its text and the reading of each head."""
 
     image: NDArray[np.uint8]  # (H, W), 255 = ink
     truth: str
@@ -39,14 +39,15 @@ class LitRecognizer(L.LightningModule):
         config: sizes of the network.
         learning_rate: peak rate of AdamW.
         warmup_steps: linear warm-up.
-        total_steps: end of the run; the rate stays at its peak and falls to zero over the last `decay_share`, so that
-            a run can be prolonged from any checkpoint before the fall.
-        ctc_weight: share of the CTC loss in the sum of both.
-        token_noise: share of the decoder's input tokens replaced at random, against leaning on the text alone.
-        augment: strength of the augmentation on the device that trains, 0 for none, as a CPU has no time for it.
-        weights: recognizer.safetensors of a bundle to begin with; steps start at 0. `config` may have more layers of
-            attention, more blocks in its last stage and more channels than the bundle has: they begin as doing nothing.
-        muon: move matrices and kernels by `optim.Muon` instead of AdamW.
+        total_steps: end of the run. The rate stays at its peak and decays to zero over the last `decay_share`, so a run
+                can be prolonged from any checkpoint before the decay.
+            ctc_weight: share of the CTC loss in the sum of both losses.
+            token_noise: share of the decoder's input tokens to replace at random, so that it does not rely on the text
+            only. augment: strength of the augmentation on the training device; 0 for none, since a CPU has no time for
+            it. weights: recognizer.safetensors of a bundle to start from; steps start at 0. `config` may have more
+            attention
+                layers, more blocks in its last stage and more channels than the bundle; they have no effect at first.
+            muon: update matrices and kernels with `optim.Muon` instead of AdamW.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class LitRecognizer(L.LightningModule):
         muon: bool = False,
     ) -> None:
         super().__init__()
-        # Of the checkpoint; the trackers get all arguments (`callbacks.RunRecord`).
+        # For the checkpoint; the trackers receive all arguments (`callbacks.RunRecord`).
         facts = {**asdict(config), "learning_rate": learning_rate, "total_steps": total_steps}
         self.save_hyperparameters(facts, logger=False)
         self.config = config
@@ -92,19 +93,19 @@ class LitRecognizer(L.LightningModule):
         self._seed = torch.initial_seed()
 
     def on_train_batch_start(self, batch: Batch, index: int) -> None:
-        # Dropout and token noise too: a run that was resumed drops what it would have dropped.
+        # Seed dropout and token noise too, so that a resumed run draws the same.
         seed = np.random.SeedSequence([self._seed, self.global_rank, self.global_step])
         torch.manual_seed(int(seed.generate_state(1, np.uint64)[0]))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         if self.training and self.augment > 0:
-            # Seeded by the step: a run that was resumed shows the same lines.
+            # Seeded by the step, so that a resumed run sees the same lines.
             images = augment_ink(batch.images, batch.widths, self.augment, seed=self.global_step)
             return replace(batch, images=images)
         return batch
 
     def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Mean CTC and cross-entropy loss of a batch, each a character."""
+        """Mean CTC and cross-entropy loss of a batch, both per character."""
         images = batch.inputs()
         inputs, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]
         if self.training and self.token_noise > 0:
@@ -123,7 +124,7 @@ class LitRecognizer(L.LightningModule):
         return ctc_loss, ce_loss
 
     def forward_lines(self, batch: Batch, images: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the network's `forward` returns for the lines of `batch`."""
+        """The result of the network's `forward` for the lines of `batch`."""
         return self.network(images, batch.widths, inputs)  # type: ignore[no-any-return]
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
@@ -135,7 +136,7 @@ class LitRecognizer(L.LightningModule):
         return loss
 
     def rate(self, step: int) -> float:
-        """Learning rate factor: warm-up, plateau, cosine fall."""
+        """Learning rate factor: warm-up, plateau, cosine decay."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         fall = self.total_steps * (1 - self.decay_share)
@@ -153,7 +154,7 @@ class LitRecognizer(L.LightningModule):
         ]
         optimizer: torch.optim.Optimizer
         if self.muon:
-            # What looks characters up or scores them has a row for each: no directions of one space.
+            # Layers that look up or score characters have a row for each, which are not directions in one space.
             by_character = (m for m in self.modules() if isinstance(m, nn.Embedding | nn.Linear))
             rows = {m.weight for m in by_character if self.config.vocabulary in m.weight.shape}
             groups[0]["params"] = [p for p in decay if p in rows]
@@ -172,7 +173,7 @@ class LitRecognizer(L.LightningModule):
 
     @torch.no_grad()
     def read(self, batch: Batch) -> dict[str, list[str]]:
-        """What each head reads in each image of `batch`, greedily."""
+        """The greedy reading of each head for each image of `batch`."""
         images = batch.inputs()
         decoded = self.network.greedy(images, batch.widths, int(batch.lengths.max()) + 12)
         decoder = [self.codec.decode(row) for row in decoded]
@@ -230,7 +231,7 @@ class LitRecognizer(L.LightningModule):
 
 
 def cpu_has_bf16() -> bool:
-    """True where the processor multiplies bf16 natively; elsewhere it is slower than float32."""
+    """Whether the CPU multiplies bf16 natively; otherwise bf16 is slower than float32."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and "avx512_bf16" in _cpu_flags()  # noqa: SLF001
 
 
@@ -242,7 +243,7 @@ def _cpu_flags() -> str:
 
 
 def precision() -> str:
-    """bf16 where the GPU, or without one the processor, computes it natively, else float32.
+    """bf16 if the GPU, or without a GPU the CPU, computes it natively; otherwise float32.
 
     GPUs before Ampere (T4, V100) only emulate bf16, which is slower than float32.
     """

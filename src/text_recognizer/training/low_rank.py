@@ -1,7 +1,7 @@
-"""Low-rank fine-tuning (LoRA): the weights stay, and each matrix learns a sum of a few outer products on top.
+"""Low-rank fine-tuning (LoRA): the weights stay fixed, and each matrix learns a sum of a few outer products.
 
-Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, arXiv:2106.09685; kernels of convolutions
-count as matrices (out, in × kernel). A change of low rank forgets less than a full one (Biderman et al., "LoRA Learns
+Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, arXiv:2106.09685. Convolution kernels count
+as matrices (out, in × kernel). A change of low rank forgets less than a full one (Biderman et al., "LoRA Learns
 Less and Forgets Less", TMLR 2024, arXiv:2405.09673).
 """
 
@@ -20,7 +20,7 @@ _UP, _DOWN = ".parametrizations.weight.0.up", ".parametrizations.weight.0.down"
 
 
 class LowRank(nn.Module):
-    """`weight` plus up · down, (out, rank) · (rank, in); nothing at first."""
+    """`weight` plus up · down, (out, rank) · (rank, in), which is zero at first."""
 
     def __init__(self, weight: Tensor, rank: int) -> None:
         super().__init__()
@@ -33,10 +33,10 @@ class LowRank(nn.Module):
 
 
 def add_factors(network: nn.Module, rank: int, grown: bool = False) -> None:
-    """Give each matrix of `network` factors of `rank`, and let nothing else learn.
+    """Give each matrix of `network` factors of `rank`, and freeze everything else.
 
-    Matrices without twice as many rows and columns have none. `grown`: the alphabet has new characters, whose rows
-    must be learned from next to nothing, so all that has a row for each character learns as a whole.
+    Matrices with fewer than 2 · rank rows or columns get none. `grown`: the alphabet has new characters, whose
+    rows must be learned almost from scratch, so matrices with a row for each character are trained as a whole.
     """
     network.requires_grad_(False)
     for name, module in list(network.named_modules()):
@@ -54,7 +54,7 @@ def factors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def merged(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a network with factors as those of one without; others as they are."""
+    """Convert the weights of a network with factors to a network without; other weights stay as they are."""
     out = {name: value for name, value in weights.items() if ".parametrizations." not in name}
     for name, value in weights.items():
         if name.endswith(_ORIGINAL):

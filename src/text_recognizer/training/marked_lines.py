@@ -1,8 +1,8 @@
-"""Lines with two truths beside their text: whether they are printed, and which parts are struck out.
+"""Lines with two labels in addition to their text: whether they are printed, and which parts are struck out.
 
-They are cut out of small rendered pages as the line finder cuts them, with the rules, underlines and neighbours of
-pages; most of them are then put on paper one by one, which is quick, some with their whole page. Real lines are mixed
-in, half of them with something struck out by us.
+They are cropped from small rendered pages as the line finder crops them, with rules, underlines and neighbouring lines.
+Most are then put on paper one by one, which is quick, and some with their whole page. Real lines are mixed in, half of
+them with words that we strike out.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ Gray = NDArray[np.uint8]
 Rng = np.random.Generator
 
 PRINTED_SHARE, FONT_SHARE, REAL_SHARE = 0.36, 0.08, 0.3
-# Of the rendered lines: were only real lines on old paper, old paper would tell handwriting from print.
+# Share of rendered lines: if only real lines were on old paper, the paper would give away handwriting.
 OLD_PAPER = 0.5
 CAPITALS_SHARE = 0.12
-WHOLE_PAGES = 0.12  # of the pages; the lines of the others are put on paper one by one
-HELD_OUT = 5  # every so manieth typeface is never trained on
+WHOLE_PAGES = 0.12  # of the pages; on the others, lines are put on paper one by one
+HELD_OUT = 5  # one in this many typefaces is never trained on
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedLine:
-    """A normalised line image (48, W) uint8, 255 = ink; `struck` (ceil(W / 8),) says which steps are struck out."""
+    """A normalised line image (48, W) uint8, 255 = ink; `struck` (ceil(W / 8),) marks the struck-out steps."""
 
     image: Gray
     printed: bool
     struck: NDArray[np.bool_]
-    source: str  # the typeface, or the kind of hand
+    source: str  # the typeface or kind of hand
 
 
 class _Capitals(TextSource):
-    """The wording of another source in capitals."""
+    """The text of another source in capitals."""
 
     def __init__(self, source: TextSource) -> None:
         self.__dict__.update(source.__dict__)
@@ -68,7 +68,7 @@ class _Capitals(TextSource):
 
 
 class MarkedLines:
-    """Draws marked lines. `split`: "heldout" takes writers, typefaces and hands that training never sees."""
+    """Draws marked lines. `split`: "heldout" uses writers, typefaces and hands that training never sees."""
 
     def __init__(
         self,
@@ -134,13 +134,13 @@ class MarkedLines:
                 yield marked
 
     def _paper(self, coverage: Gray, rng: Rng) -> Gray:
-        """Ink coverage (H, W) of a line on paper, often on that of a real line."""
+        """Put the ink coverage (H, W) of a line on paper, often on the paper of a real line."""
         if self.real is None or rng.random() > OLD_PAPER:
             return on_paper(coverage, rng, 0.25)
         return on_real_paper(coverage, self.real.sample(rng)[0], rng)
 
     def _real(self, rng: Rng, lines: RealLines) -> MarkedLine:
-        """A real line, as it is or with some of its words struck out."""
+        """A real line, unchanged or with some of its words struck out."""
         gray, _ = lines.sample(rng)
         struck = np.zeros(gray.shape[1], bool)
         if rng.random() < 0.5:
@@ -151,7 +151,7 @@ class MarkedLines:
 
 
 def is_held_out(name: str) -> bool:
-    """Whether a typeface is never trained on; its bold and italic cuts neither."""
+    """Whether a typeface is never trained on, including its bold and italic styles."""
     family = name.removesuffix("-bold").removesuffix("-italic")
     return hashlib.sha256(family.encode()).digest()[0] % HELD_OUT == 0
 
@@ -159,13 +159,13 @@ def is_held_out(name: str) -> bool:
 def cut_marked(
     gray: Gray, line: PageLine, rng: Rng, printed: bool, source: str, paper: Callable[[Gray, Rng], Gray] | None
 ) -> MarkedLine | None:
-    """A line cut out of its page about as the line finder cuts it; None where next to nothing is left.
+    """Crop a line from its page about as the line finder does; None if almost nothing is left.
 
-    `paper` puts its ink on paper; None where the page `gray` is on paper already.
+    `paper` puts its ink on paper; None if the page `gray` is already on paper.
     """
     baseline = [(float(x), float(y)) for x, y in line.baseline]
     along, up = line_axes(line.polygon, baseline)
-    # Finders cut more or less of the paper above and below, and at the ends.
+    # Finders include more or less of the paper above, below and at the ends.
     heights = (line.polygon - line.baseline[0]) @ up
     room = np.where(heights > 0, rng.uniform(-0.05, 0.5), -rng.uniform(-0.05, 0.35)) * line.x_height
     polygon = (line.polygon + room[:, None] * up).astype(np.float32)
@@ -187,7 +187,7 @@ def cut_marked(
 
 
 def on_real_paper(coverage: Gray, line: Gray, rng: Rng) -> Gray:
-    """Ink coverage (H, W) with the paper, the darkness and the grain of a real line (h, w), its own ink taken off."""
+    """Ink coverage (H, W) on the paper of a real line (h, w), with its darkness and grain but without its ink."""
     height, width = coverage.shape
     scale = height / line.shape[0]
     paper = cv2.GaussianBlur(cv2.morphologyEx(line, cv2.MORPH_CLOSE, np.ones((19, 19), np.uint8)), (0, 0), 4)
@@ -204,20 +204,20 @@ def on_real_paper(coverage: Gray, line: Gray, rng: Rng) -> Gray:
 
 
 def _steps(fractions: NDArray[np.floating], width: int) -> NDArray[np.bool_]:
-    """Which steps of a line `width` pixels wide lie at these fractions, 0…1, of its width."""
+    """Which steps of a line of `width` pixels are at these fractions, 0…1, of its width."""
     struck = np.zeros(-(-width // STRIDE), bool)
     struck[(fractions * width / STRIDE).astype(int)] = True
     return struck
 
 
 def _struck_by_us(gray: Gray, rng: Rng) -> tuple[Gray, NDArray[np.bool_]]:
-    """A real line (H, W) with one to three words struck out, and which of its columns those are."""
+    """Strike out one to three words of a real line (H, W). Returns the line, and which columns are struck out."""
     height, width = gray.shape
     ink = normalise_line(gray, height, 1.0) > 110
     rows = ink.sum(1).astype(float) + 1e-3
     centre = float((rows * np.arange(height)).sum() / rows.sum())
     x_height = float(np.clip(1.6 * np.sqrt((rows * (np.arange(height) - centre) ** 2).sum() / rows.sum()), 8, 30))
-    # Words are what gaps of half an x-height keep apart.
+    # Gaps of half an x-height separate words.
     filled = np.convolve(ink.any(0), np.ones(max(3, round(0.5 * x_height))), "same") > 0
     edges = np.flatnonzero(np.diff(filled.astype(int), prepend=0, append=0)).reshape(-1, 2)
     words = [(int(a), int(b)) for a, b in edges if b - a > x_height]
@@ -225,7 +225,7 @@ def _struck_by_us(gray: Gray, rng: Rng) -> tuple[Gray, NDArray[np.bool_]]:
     coverage = np.zeros_like(gray)
     for index in rng.permutation(len(words))[: int(rng.integers(1, 4))]:
         start, end = words[index]
-        if end - start > 8 * x_height:  # words that run together: a part of them
+        if end - start > 8 * x_height:  # words that run together: strike out a part
             start = int(rng.uniform(start, end - 6 * x_height))
             end = start + int(rng.uniform(2, 6) * x_height)
         strike_out(coverage, start, end, lambda x: np.full_like(x, centre + 0.5 * x_height), x_height, rng)

@@ -1,7 +1,7 @@
 """`text-recognizer train marks`: train the network that tells print from handwriting and finds struck-out words.
 
-It takes about half an hour of one processor. The graph goes to `--out`; `text-recognizer train stage --marks` puts it
-into a new bundle, `--bundle` into one that is there.
+It takes about half an hour on one CPU. The graph goes to `--out`. `text-recognizer train stage --marks` puts it into a
+new bundle, `--bundle` into an existing one.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from text_recognizer.training.stage import add_marks, strip_graph
 log = logging.getLogger(__name__)
 
 LINES, HELD_OUT_LINES, EPOCHS, BATCH, RATE = 24_000, 1500, 14, 32, 3e-3
-STRUCK_WEIGHT = 2.0  # of the loss of steps against that of lines
-SIZES = (0.5, 1.15)  # of a line in the height of its image, times its own
-WIDEST = 1024  # pixels of a line in training; wider ones are cut, at random
+STRUCK_WEIGHT = 2.0  # weight of the loss per step relative to the loss per line
+SIZES = (0.5, 1.15)  # range of the factor by which a line is scaled within the height of its image
+WIDEST = 1024  # pixels of a line in training; wider lines are cropped at a random place
 
 
 def draw(lines: MarkedLines, count: int, seed: int) -> list[MarkedLine]:
-    """`count` lines, the same for the same seed."""
+    """Draw `count` lines; the same seed gives the same lines."""
     drawn: list[MarkedLine] = []
     number = 0
     while len(drawn) < count:
@@ -44,7 +44,7 @@ def draw(lines: MarkedLines, count: int, seed: int) -> list[MarkedLine]:
 
 
 def fit(lines: Sequence[MarkedLine], epochs: int = EPOCHS, batch: int = BATCH, seed: int = 1) -> LineMarks:
-    """Train on `lines`, in evaluation mode afterwards."""
+    """Train a network on `lines`. It is returned in evaluation mode."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     net = LineMarks().train()
@@ -52,7 +52,7 @@ def fit(lines: Sequence[MarkedLine], epochs: int = EPOCHS, batch: int = BATCH, s
     optimizer = torch.optim.AdamW(net.parameters(), weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     for epoch in range(epochs):
-        # Neighbours in width share a batch; the batches come in any order.
+        # Lines of similar width share a batch; the batches are shuffled.
         order = np.argsort([line.image.shape[1] + rng.uniform(0, 24) for line in lines])
         batches = [order[i : i + batch] for i in range(0, len(order), batch)]
         total = 0.0
@@ -73,7 +73,7 @@ def fit(lines: Sequence[MarkedLine], epochs: int = EPOCHS, batch: int = BATCH, s
 
 
 def collate(lines: Sequence[MarkedLine]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Images (B, 1, 48, W) float, widths (B,), printed (B,), struck (B, W / 8) and where it counts, 0 or 1."""
+    """Images (B, 1, 48, W) float, widths (B,), printed (B,), struck (B, W / 8), and a mask for struck, 0 or 1."""
     width = max(line.image.shape[1] for line in lines) + MARGIN
     width = -(-width // 32) * 32
     images = np.zeros((len(lines), 1, lines[0].image.shape[0], width), np.float32)
@@ -88,7 +88,7 @@ def collate(lines: Sequence[MarkedLine]) -> tuple[Tensor, Tensor, Tensor, Tensor
 
 
 def rescaled(line: MarkedLine, rng: np.random.Generator) -> MarkedLine:
-    """A line larger or smaller in its height: polygons leave more or less room, whatever they are drawn around."""
+    """Scale a line within its height, because polygons leave more or less room around the writing."""
     factor = float(np.exp(rng.uniform(*np.log(SIZES))))
     height, width = line.image.shape
     size = (max(STRIDE, round(width * factor)), max(8, round(height * factor)))
@@ -105,7 +105,7 @@ def rescaled(line: MarkedLine, rng: np.random.Generator) -> MarkedLine:
 
 
 def _cut(line: MarkedLine, rng: np.random.Generator) -> MarkedLine:
-    """A part of a line that is very wide."""
+    """Crop a part of a very wide line."""
     steps = WIDEST // STRIDE
     if len(line.struck) <= steps:
         return line
@@ -115,7 +115,7 @@ def _cut(line: MarkedLine, rng: np.random.Generator) -> MarkedLine:
 
 
 def measure(net: LineMarks, lines: Sequence[MarkedLine]) -> dict[str, float]:
-    """Shares of lines called right, of printed and of written ones; of struck steps found, and of others taken."""
+    """Accuracy on printed and on written lines; share of struck steps found, and of other steps marked by mistake."""
     right: dict[bool, list[bool]] = {True: [], False: []}
     found, wrong = [0, 0], [0, 0]
     for start in range(0, len(lines), BATCH):
@@ -151,7 +151,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="(%(default)s)")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    # Layers this small only wait for each other in several threads.
+    # With layers this small, several threads only wait for each other.
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     sources = (args.unipen, args.fonts, args.texts, args.real_lines)

@@ -1,7 +1,7 @@
-"""`text-recognizer train neural-language-model`: train the Transformer of characters that judges close readings.
+"""`text-recognizer train neural-language-model`: train the character Transformer that decides between close readings.
 
-It learns running text as pages show it: cut into lines of one width, now and then hyphenated or in capitals, with the
-notes of everyday between. A killed run goes on from its last checkpoint.
+It learns running text as it appears on pages: wrapped to lines of one width, sometimes hyphenated or in capitals, mixed
+with everyday notes. A killed run resumes from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from text_recognizer.training.optim import Muon
 
 LENGTH = 192  # characters of a window
 EVERYDAY_SHARE, EVERYDAY_LINES = 0.06, 60_000
-HELD_OUT = 0.005  # of the end of each text
-CAPITALS, SMALL = 0.04, 0.02  # share of windows written in one case
-WRAPPED, WIDTHS = 0.85, (12, 85)  # share of windows cut into lines, and the characters of a line
-HYPHENATED = 0.15  # share of windows whose writer divides words
-NOISY, NOISE = 0.2, 0.03  # share of windows with wrong characters before the one to predict, and how many are wrong
+HELD_OUT = 0.005  # share of each text, from its end
+CAPITALS, SMALL = 0.04, 0.02  # share of windows in upper case, and in lower case
+WRAPPED, WIDTHS = 0.85, (12, 85)  # share of windows wrapped to lines, and the range of characters in a line
+HYPHENATED = 0.15  # share of windows with hyphenated words
+NOISY, NOISE = 0.2, 0.03  # share of windows with wrong characters in the context, and share of wrong characters
 WARM_UP = 60  # steps
 CHECKPOINT_EVERY = 200  # steps
 
@@ -45,7 +45,7 @@ Ids = NDArray[np.uint8]
 
 
 def _table(convert: Callable[[str], str]) -> Ids:
-    """The token id of each id's character after `convert`; itself where the alphabet has no such character."""
+    """Map each token id to the id of its character after `convert`, or to itself if that is not in the alphabet."""
     table = np.arange(256, dtype=np.uint8)
     for i, character in enumerate(ALPHABET):
         if len(other := convert(character)) == 1 and other in ALPHABET:
@@ -59,14 +59,15 @@ _LETTERS = frozenset(i + FIRST_CHARACTER for i, character in enumerate(ALPHABET)
 
 
 class Windows:
-    """Windows of running text to learn from.
+    """Windows of running text for training.
 
     Args:
-        folder: of texts, UTF-8, one paragraph a line, named by language as for `TextSource`. English has the share
-            that it has of rendered lines, the other languages the rest; of one language, a text counts by the square
-            root of its length.
+        folder: of texts in UTF-8, one paragraph a line, named by language as for `TextSource`. English has the same
+        share
+                as of the rendered lines, and the other languages have the rest. Within a language, a text counts by the
+                square root of its length.
 
-    Raises DataInvalid where there is no text.
+    Raises DataInvalid if there is no text.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -110,13 +111,13 @@ class Windows:
         if case < CAPITALS + SMALL:
             part = (_UPPER if case < CAPITALS else _LOWER)[part]
         width = int(rng.integers(*WIDTHS)) if rng.random() < WRAPPED else LENGTH + 1
-        begun = int(rng.integers(30)) if rng.random() < 0.3 else 0  # characters of the first line before the window
+        begun = int(rng.integers(30)) if rng.random() < 0.3 else 0  # characters of its first line that precede it
         lines = np.asarray([EOS, *_wrapped(part.tolist(), width, begun, rng)][: LENGTH + 1], np.uint8)
         return np.pad(lines, (0, LENGTH + 1 - len(lines)), constant_values=BLANK)
 
 
 def _wrapped(text: list[int], width: int, begun: int, rng: np.random.Generator) -> Iterator[int]:
-    """The ids of `text` with line ends in place of spaces, so that no line is longer than `width`."""
+    """The ids of `text`, with spaces replaced by line ends so that no line is longer than `width`."""
     hyphens = rng.random() < HYPHENATED
     length, word, gap = begun, [], -1
     for symbol in (*text, EOS):
@@ -141,7 +142,7 @@ def _wrapped(text: list[int], width: int, begun: int, rng: np.random.Generator) 
 
 
 def _ids(lines: Iterator[str] | list[str]) -> Ids:
-    """Token ids of all lines, each with its end; characters outside the alphabet are left out."""
+    """Token ids of all lines with their ends; characters outside the alphabet are left out."""
     end = np.asarray([EOS], np.uint8)
     return np.concatenate([end[:0], *(part for line in lines if line for part in (character_ids(line), end))])
 
@@ -151,13 +152,13 @@ class NeuralLanguageOptions:
     """How to train a neural language model.
 
     Args:
-        texts: folder made by `train data texts`, and what texts were put beside.
-        out: ONNX file to write; the checkpoint lies beside it, and a run whose checkpoint is there goes on from it.
-        steps: batches in all.
-        batch: windows of a step.
-        rate: the highest learning rate; it falls to nothing over the second half.
+        texts: folder made by `train data texts`, possibly with further texts in it.
+        out: ONNX file to write. The checkpoint is next to it; if one exists, the run resumes from it.
+        steps: total number of batches.
+        batch: windows per step.
+        rate: peak learning rate; it decays to zero over the second half.
         seed: of the weights and the windows.
-        start: ONNX file of a model as `export` writes it, such as a bundle's, to learn on from instead of from nothing.
+        start: ONNX file of a model written by `export`, such as a bundle's, to start from instead of random weights.
     """
 
     texts: Path
@@ -170,9 +171,9 @@ class NeuralLanguageOptions:
 
 
 def fit(options: NeuralLanguageOptions, report: Callable[[str], None] = print) -> float:
-    """Train, write the graph, and return the cross-entropy on held-out text in bits a character.
+    """Train, write the graph, and return the cross-entropy on held-out text in bits per character.
 
-    Raises DataInvalid where there is no text, or where `options.start` is another network.
+    Raises DataInvalid if there is no text, or if `options.start` is another network.
     """
     windows = Windows(options.texts)
     torch.manual_seed(options.seed)
@@ -236,7 +237,7 @@ def _save(file: Path, network: nn.Module, optimizer: Muon, step: int) -> None:
 
 
 def export(network: NeuralLanguageNetwork, file: Path) -> None:
-    """Write the graph to `file` with weights of 8 bits: ids (N, L), grams (N, L, orders) → log_probs (N, L, V)."""
+    """Write the graph to `file` with 8-bit weights: ids (N, L), grams (N, L, orders) → log_probs (N, L, V)."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     class Graph(nn.Module):
@@ -262,9 +263,9 @@ def export(network: NeuralLanguageNetwork, file: Path) -> None:
 
 
 def load_weights(network: NeuralLanguageNetwork, file: Path) -> None:
-    """Fill `network` with the weights of a graph that `export` wrote, as exact as its 8 bits are.
+    """Load the weights of a graph written by `export` into `network`, to the precision of their 8 bits.
 
-    Raises DataInvalid if they are of another network.
+    Raises DataInvalid if they belong to another network.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -275,13 +276,13 @@ def load_weights(network: NeuralLanguageNetwork, file: Path) -> None:
         held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
         def exact(name: str) -> NDArray[np.float32]:
-            """The tensor `name` before it had 8 bits."""
+            """The tensor `name`, dequantised."""
             if name in held:
                 return np.array(held[name], np.float32)
             steps = held[f"{name}_quantized"].astype(np.float32) - held[f"{name}_zero_point"]
             return np.asarray(steps * held[f"{name}_scale"], np.float32)
 
-        # The exporter transposes matrices and gives them numbers for names, but uses them in the network's order.
+        # The exporter transposes matrices and renames them to numbers, but uses them in the network's order.
         products = (node.input[1] for node in graph.node if node.op_type == "MatMulInteger")
         weights = {}
         for key, parameter in network.named_parameters():

@@ -1,8 +1,9 @@
-"""AdamW with steps of equal size in all directions of a matrix.
+"""Muon: AdamW, but with steps of equal size in all directions of a matrix.
 
 References
-- Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024, https://kellerjordan.github.io/posts/muon/
-- Liu et al., "Muon is scalable for LLM training", 2025, arXiv:2502.16982 (steps as large as those of AdamW)
+- Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024,
+https://kellerjordan.github.io/posts/muon/
+- Liu et al., "Muon is scalable for LLM training", 2025, arXiv:2502.16982 (steps as large as AdamW's)
 - Loshchilov, Hutter, "Decoupled weight decay regularization", ICLR 2019, arXiv:1711.05101
 """
 
@@ -16,20 +17,20 @@ import torch
 from torch import Tensor, nn
 
 MOMENTUM = 0.95
-# Of the quintic whose repetition brings singular values near to 1 (Jordan et al.), and how often it is repeated.
+# Coefficients and number of iterations of the quintic that brings singular values close to 1 (Jordan et al.).
 _A, _B, _C, _STEPS = 3.4445, -4.7750, 2.0315, 5
 
 
 class Muon(torch.optim.AdamW):
-    """Muon for the weights of groups with `orthogonal=True`, as matrices of rows by the first axis; AdamW for the rest.
+    """Muon for weights in groups with `orthogonal=True`, as matrices with the first axis as rows; AdamW for the rest.
 
-    `torch.optim.Muon` takes matrices alone, and the recogniser learns most in kernels of convolutions. One optimizer,
-    so that one schedule, one clipping and one checkpoint hold for both.
+    `torch.optim.Muon` accepts only matrices, but most weights of the recogniser are convolution kernels. A single
+    optimizer lets one schedule, one clipping and one checkpoint serve both.
 
     Args:
         groups: dicts of `params`, `weight_decay` and `orthogonal`.
         lr: learning rate of both.
-        dtype: of the products that make a step of Muon's: bfloat16 halves their time where the processor has it.
+        dtype: of the products in a Muon step; bfloat16 halves their time if the CPU supports it.
     """
 
     def __init__(
@@ -67,19 +68,19 @@ class Muon(torch.optim.AdamW):
         state = self.state[parameter]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
-            state["step"] = torch.zeros(())  # AdamW expects one when it loads a state
+            state["step"] = torch.zeros(())  # AdamW expects it when it loads a state
         momentum = state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
         ahead = parameter.grad.lerp(momentum, MOMENTUM)  # Nesterov's
         direction = orthogonal(ahead.flatten(1), self._dtype)  # (rows, columns)
-        # Entries as large as AdamW's on average, whatever the matrix' sizes.
+        # Entries as large as AdamW's on average, for any size of the matrix.
         size = 0.2 * math.sqrt(max(direction.shape))
         parameter.mul_(1 - lr * decay).add_(direction.view_as(parameter), alpha=-lr * size)
 
 
 def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """`matrix` (rows, columns) with all singular values between about 0.7 and 1.2, by Newton and Schulz's iteration.
+    """`matrix` (rows, columns) with all singular values brought to about 0.7…1.2 by Newton-Schulz iteration.
 
-    Its products are computed as `dtype`, which the result has.
+    The products are computed in `dtype`, which is also the type of the result.
     """
     x = matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
     x = (x / (x.norm() + 1e-7)).to(dtype)

@@ -1,4 +1,4 @@
-"""Lines of a user's own set, cut from their pages as `evaluate` cuts them, and their split for validation."""
+"""Lines of a user's own set, cropped from their pages as `evaluate` crops them, and their validation split."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ By = Literal["page", "writer"]
 
 @dataclass(frozen=True)
 class OwnLine:
-    """A line cut from its page: grey image (H, W) uint8, dark on light, and its text."""
+    """A line cropped from its page: grey image (H, W) uint8, dark on light, and its text."""
 
     image: NDArray[np.uint8]
     text: str
@@ -32,7 +32,7 @@ class OwnLine:
 
 @dataclass
 class OwnLines:
-    """Lines of a set that can be trained on, and the samples that cannot."""
+    """The lines of a set that can be trained on, and the samples that cannot."""
 
     lines: list[OwnLine] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -40,10 +40,10 @@ class OwnLines:
 
 
 def cut_lines(data: EvaluationSet, height: int, alphabet: str, max_characters: int) -> OwnLines:
-    """The lines of `data`, cut by their polygons (whole images if there are none) at `height` pixels.
+    """Crop the lines of `data` by their polygons (whole images if there are none) at `height` pixels.
 
-    `skipped` names what cannot be trained on: rejected images, pages whose lines have no position, lines without text
-    or area. Characters outside `alphabet` are counted; their lines stay.
+    `skipped` lists samples that cannot be trained on: rejected images, pages whose lines have no position, lines
+    without text or area. Characters outside `alphabet` are counted; their lines stay.
     """
     own = OwnLines(skipped=list(data.skipped))
     for page in data.pages:
@@ -75,9 +75,9 @@ def cut_lines(data: EvaluationSet, height: int, alphabet: str, max_characters: i
 def hold_out(
     lines: Sequence[OwnLine], share: float = 0.15, by: By = "page", seed: int = 1
 ) -> tuple[list[OwnLine], list[OwnLine]]:
-    """Split into lines to train on and about `share` of them to validate on; a page (writer) is never divided.
+    """Split into training lines and about `share` validation lines; a page (or writer) is never divided.
 
-    If the pages are too few or too large for that, single lines are drawn.
+    If the pages are too few or too large for that, it draws single lines.
     """
     wanted = max(1, round(share * len(lines)))
     sizes = Counter(getattr(line, by) for line in lines)

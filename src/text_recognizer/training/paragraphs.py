@@ -1,4 +1,4 @@
-"""Whole paragraphs without a line finder: paragraphs to learn from, and how `models.paragraph` learns from them."""
+"""Whole paragraphs without a line finder: training paragraphs, and the training of `models.paragraph`."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from text_recognizer.training.models.recognizer import RecognizerConfig
 
 Ink = NDArray[np.uint8]
 
-# From line to line, in heights of a line: close together as on plain paper, or wide as on ruled paper.
+# Line spacing in line heights: close together as on plain paper, or wide as on ruled paper.
 CLOSE, WIDE = (0.75, 1.1), (1.1, 1.5)
-# Standard deviation, in pixels, of how much a level paragraph's lines still rise along their whole length.
+# Standard deviation, in pixels, of the remaining rise of a deskewed paragraph's lines over their whole length.
 TILT = 4.0
 
 
 @dataclass
 class ParagraphBatch(Batch):
-    """Paragraphs: `tokens` and `lengths` are of their lines, paragraph after paragraph."""
+    """Paragraphs. `tokens` and `lengths` belong to their lines, paragraph by paragraph."""
 
-    lines: Tensor  # (B,) int64, lines of each paragraph
+    lines: Tensor  # (B,) int64, number of lines in each paragraph
 
 
 class LitParagraphs(LitRecognizer):
-    """`LitRecognizer` for paragraphs: the losses of the lines, and by how much their number is missed.
+    """`LitRecognizer` for paragraphs: the losses of the lines, plus the error of their number.
 
     Args:
-        config: sizes of the network; with `weights`, those of a line recogniser.
-        freeze: the convolutions keep the weights and statistics of the line recogniser, for half the time.
+        config: sizes of the network; with `weights`, the sizes of a line recogniser.
+        freeze: the convolutions keep the weights and statistics of the line recogniser, which halves the time.
     """
 
     network: ParagraphRecognizer
@@ -55,8 +55,8 @@ class LitParagraphs(LitRecognizer):
         self.frozen = [self.network.encoder.stem, self.network.encoder.stages] if freeze else []
         for part in self.frozen:
             part.requires_grad_(False)
-        self.miscounted = torch.zeros(())  # by how many lines the last batch was counted wrong, on average
-        self.train()  # Lightning leaves the modes of modules as they are
+        self.miscounted = torch.zeros(())  # mean error of the number of lines in the last batch
+        self.train()  # Lightning does not change the modes of modules
 
     def make_network(self, config: RecognizerConfig) -> ParagraphRecognizer:
         return ParagraphRecognizer(config)
@@ -84,7 +84,7 @@ class LitParagraphs(LitRecognizer):
 
     @torch.no_grad()
     def read(self, batch: Batch) -> dict[str, list[str]]:
-        """What each head reads in each paragraph of `batch`, greedily, with the lines that the network counts."""
+        """The greedy reading of each head for each paragraph of `batch`, with as many lines as the network counts."""
         images = batch.inputs()
         encoder = self.network.encoder
         rows, shares = encoder.paragraph(images, batch.widths)
@@ -99,7 +99,7 @@ class LitParagraphs(LitRecognizer):
 
 
 def paragraph_texts(batch: Batch, codec: Codec) -> list[str]:
-    """The texts of the paragraphs of a batch, a line each."""
+    """The texts of the paragraphs of a batch, each joined to one line."""
     return _joined([codec.decode(row) for row in batch.tokens.tolist()], _counts(batch))
 
 
@@ -110,13 +110,13 @@ def _counts(batch: Batch) -> Tensor:
 
 
 def _joined(lines: Sequence[str], counts: Tensor) -> list[str]:
-    """The texts of paragraphs from those of their lines, of which each has `counts`."""
+    """Join the texts of lines to texts of paragraphs with `counts` lines each."""
     ends = counts.cumsum(0).tolist()
     return ["\n".join(lines[end - count : end]) for end, count in zip(ends, counts.tolist(), strict=True)]
 
 
 class ParagraphPools(Pools):
-    """Pools of paragraphs: as `Pools`, with several lines in each image."""
+    """Pools of paragraphs: like `Pools`, but with several lines in each image."""
 
     def __init__(self, renderer: LineRenderer, max_lines: int, seed: int, batches: int, size: int, *place: int) -> None:
         rank, world = place
@@ -125,7 +125,7 @@ class ParagraphPools(Pools):
 
     def __getitem__(self, index: int) -> list[Batch]:
         cv2.setNumThreads(0)
-        # Few lines first: they are told apart much sooner.
+        # Few lines first: the network learns to separate them much sooner.
         most = min(self.max_lines, 2 + index)
         samples = []
         for number in range(self.rank, self.batches * self.batch_size, self.world):
@@ -140,9 +140,9 @@ class ParagraphPools(Pools):
 
 
 def paragraph(renderer: LineRenderer, rng: np.random.Generator, lines: int) -> tuple[Ink, str]:
-    """Ink (H, W) uint8, 255 the darkest, of `lines` lines in one hand or font, and their text, a line each.
+    """Draw `lines` lines in one hand or font: ink (H, W) uint8, 255 the darkest, and their text, one line each.
 
-    One pen and one sheet of paper for all lines, as on pages.
+    All lines share one pen and one sheet of paper, as on real pages.
     """
     font = renderer.fonts[int(rng.integers(len(renderer.fonts)))] if rng.random() < renderer.font_share else None
     hand = renderer.hand(rng) if font is None else None
@@ -152,11 +152,11 @@ def paragraph(renderer: LineRenderer, rng: np.random.Generator, lines: int) -> t
     pen, habit = Pen.sample(rng), int(rng.integers(1 << 32))
     drawn, texts = [], []
     for number in range(lines):
-        # The last line of a paragraph ends anywhere.
+        # The last line of a paragraph may have any length.
         size = span if number < lines - 1 else (1, renderer.max_chars)
         if hand is not None:
             ink = compose_line(hand, rng, size, renderer.text.line)
-            if renderer.variation > 0:  # the same way on every line
+            if renderer.variation > 0:  # the same variation on every line
                 ink = vary(ink, np.random.default_rng(habit), renderer.variation)
             drawn.append(_drawn(ink, x_height, pen))
             texts.append(ink.text)
@@ -182,7 +182,7 @@ def paragraph(renderer: LineRenderer, rng: np.random.Generator, lines: int) -> t
 
 
 def _drawn(ink: Strokes, x_height: float, pen: Pen) -> tuple[Ink, float]:
-    """Ink coverage (H, W) of a line whose letters are `x_height` pixels tall, and the y of its baseline."""
+    """The ink coverage (H, W) of a line with this x-height in pixels, and the y of its baseline."""
     points = np.concatenate(ink.strokes) * x_height
     room = np.ceil(pen.width * x_height) + 2  # strokes are as wide as the pen
     left, top = points.min(0) - room
@@ -193,7 +193,7 @@ def _drawn(ink: Strokes, x_height: float, pen: Pen) -> tuple[Ink, float]:
 
 
 def _tilted(page: Ink, rise: float) -> Ink:
-    """The page (H, W) whose lines rise by `rise` pixels from left to right, taller by as much."""
+    """Shear the page (H, W) so that its lines rise by `rise` pixels from left to right; it gets taller by as much."""
     more = int(abs(rise))
     if not more:
         return page
@@ -203,7 +203,7 @@ def _tilted(page: Ink, rise: float) -> Ink:
 
 
 def collate_paragraphs(samples: Sequence[tuple[Ink, list[list[int]]]]) -> ParagraphBatch:
-    """Pad ink images (h, w) and the token lists of their lines to one batch, with a height that is a multiple of 48."""
+    """Pad ink images (h, w) and the token lists of their lines to one batch; the height is a multiple of 48."""
     height = -(-max(image.shape[0] for image, _ in samples) // (3 * ROW)) * 3 * ROW
     images = collate([(np.pad(image, ((0, height - image.shape[0]), (0, 0))), []) for image, _ in samples])
     texts = collate([(np.zeros((1, 1), np.uint8), ids) for _, lines in samples for ids in lines])
@@ -213,11 +213,11 @@ def collate_paragraphs(samples: Sequence[tuple[Ink, list[list[int]]]]) -> Paragr
 
 
 class RenderedParagraphs(RenderedLines):
-    """Paragraphs rendered during training; validation on fixed ones of held-out writers.
+    """Paragraphs rendered during training; validation uses fixed paragraphs of held-out writers.
 
     Args:
-        max_lines: of the longest paragraph; the first pools hold few lines, later ones more and more.
-        max_chars: of the longest line.
+        max_lines: lines of the longest paragraph; paragraphs in the first pools have few lines, then more and more.
+        max_chars: characters of the longest line.
     """
 
     def __init__(
@@ -242,7 +242,7 @@ class RenderedParagraphs(RenderedLines):
         )  # fmt: skip
         self.max_lines = max_lines
 
-    # A pool of paragraphs of all lengths.
+    # This pool has paragraphs of all lengths.
     overfit_pool = 1000
 
     def pools(self, renderer: LineRenderer, seed: int, batches: int, size: int, rank: int, world: int) -> Pools:

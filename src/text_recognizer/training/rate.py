@@ -1,4 +1,4 @@
-"""`text-recognizer train rate`: try rising learning rates for some steps, and suggest one.
+"""`text-recognizer train rate`: try increasing learning rates for some steps, and suggest one.
 
 Reference: Smith, "Cyclical learning rates for training neural networks", WACV 2017, arXiv:1506.01186, section 3.3.
 """
@@ -19,15 +19,15 @@ from lightning.pytorch.tuner.tuning import Tuner
 from text_recognizer.errors import DataInvalid, OutputFailed, UsageError
 from text_recognizer.training.train import TrainCLI, parsed
 
-ROWS = 12  # of the printed table
+ROWS = 12  # in the printed table
 LEAST_STEPS = 20
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Learning rates in the order in which they were tried, with the smoothed loss at each; the suggested one.
+    """Learning rates in the order of trial, with the smoothed loss at each, and the suggested rate.
 
-    `suggestion` is where the loss falls most steeply; None where it never falls.
+    `suggestion` is the rate at which the loss falls most steeply; None if it never falls.
     """
 
     rates: tuple[float, ...]
@@ -36,7 +36,7 @@ class Rates:
 
 
 class _RateCLI(TrainCLI):
-    """The parser and the objects of `fit`, with a range test in place of the training."""
+    """The parser and objects of `fit`, with a range test instead of training."""
 
     found: Rates
 
@@ -58,12 +58,12 @@ class _RateCLI(TrainCLI):
 
 
 def find_rate(arguments: Sequence[str], least: float = 1e-6, most: float = 1.0, steps: int = 100) -> Rates:
-    """Train `steps` steps with learning rates that rise from `least` to `most`; nothing of it stays.
+    """Train `steps` steps with learning rates that rise from `least` to `most`. No files are kept.
 
     Args:
-        arguments: of `train fit`, as in `["--config", "line-small"]`.
+        arguments: of `train fit`, such as `["--config", "line-small"]`.
 
-    The test ends early where the loss is four times its least value. Raises UsageError and DataInvalid as `train.run`.
+    The test ends early when the loss is four times its minimum. Raises UsageError and DataInvalid like `train.run`.
     """
     if not 0 < least < most or steps < LEAST_STEPS:
         raise UsageError(f"give --from less than --to, both above 0, and --steps of {LEAST_STEPS} or more")

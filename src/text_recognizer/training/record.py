@@ -1,7 +1,7 @@
-"""`run.json`: where a training run comes from and whether it still runs. Needs no torch.
+"""`run.json`: the origin of a training run, and whether it is still running. Needs no torch.
 
-It holds the run's id, command, config, git commit, the sha256 of its data and of the weights it began with, its ids in
-the trackers, its status and last metrics. `callbacks.RunRecord` writes it.
+It has the run's id, command, config, git commit, the SHA-256 of its data and of its initial weights, its ids in the
+trackers, its status and its latest metrics. `callbacks.RunRecord` writes it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from text_recognizer.evaluation.versions import fingerprint
 
 RECORD = "run.json"
 LOCK = ".lock"
-# A run writes its record at least every minute; one that has not for so long has ended without saying so.
+# A run writes its record at least every minute. If it has not for this long, it was killed.
 STALE = timedelta(minutes=30)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The record of the run in `folder`; empty where there is none that can be read."""
+    """The record of the run in `folder`; empty if there is no readable one."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -43,22 +43,22 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
 
 @contextmanager
 def only_run(folder: Path) -> Iterator[None]:
-    """While this lasts, no other process may train in `folder`: both would write the same checkpoints.
+    """In this context, no other process may train in `folder`: both would write the same checkpoints.
 
-    Raises UsageError if one does, OutputFailed if `folder` cannot be made. The system releases the lock when its
-    process ends, however it ends.
+    Raises UsageError if another process does, OutputFailed if `folder` cannot be created. The system releases the
+    lock when the process ends, however it ends.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputFailed(f"cannot make {folder} ({error.strerror}): give another folder for the run") from None
     with ExitStack() as stack:
-        with suppress(OSError):  # it cannot be written; what is written next says why
+        with suppress(OSError):  # it cannot be written; the next write will report why
             stream = stack.enter_context((folder / LOCK).open("w"))
             try:
                 import fcntl
 
-                fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike that of flock, a fork does not inherit it
+                fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike a flock lock, a fork does not inherit it
             except (BlockingIOError, PermissionError):
                 other = read_record(folder).get("pid")
                 who = f"process {other}" if isinstance(other, int) else "another process"
@@ -67,15 +67,15 @@ def only_run(folder: Path) -> Iterator[None]:
 
 
 def end_run(folder: Path, how: str) -> None:
-    """Write the status of the run in `folder` if this process runs it and has not written another one yet."""
+    """Write the final status of the run in `folder`, if this process runs it and has not written one yet."""
     record = read_record(folder)
     if record.get("status") == "running" and record.items() >= process().items():
-        with suppress(OSError):  # the record then shows a run whose process is gone
+        with suppress(OSError):  # the record then shows a run without a process
             write_record(folder, {**record, "status": how, "seen": now()})
 
 
 def fingerprints(config: Mapping[str, Any]) -> dict[str, str]:
-    """Argument → sha256 of the file or folder it names, for all arguments of `config`, nested too, that name one."""
+    """Argument → SHA-256 of its file or folder, for all arguments of `config`, nested ones too, that name one."""
     found: dict[str, str] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
@@ -93,16 +93,16 @@ def git_commit(file: Path = Path(__file__)) -> tuple[str, bool]:
         return subprocess.run(command, capture_output=True, text=True, check=True, cwd=file.parent).stdout
 
     try:
-        git("ls-files", "--error-unmatch", file.name)  # an installed package may lie in the checkout of another project
+        git("ls-files", "--error-unmatch", file.name)  # an installed package may be inside another project's checkout
         return git("rev-parse", "HEAD").strip(), bool(git("status", "--porcelain", "--untracked-files=no").strip())
     except (OSError, subprocess.CalledProcessError):
         return "unknown", False
 
 
 def parameters(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every value of a training config under one flat name, as trackers compare runs: `model.ctc_weight`, `seed`, …
+    """Every value of a training config under a flat name, for trackers to compare: `model.ctc_weight`, `seed`, …
 
-    Values that are None are left out, `init_args` and `class_path` are left out of the names.
+    Values of None are left out, and the names omit `init_args` and `class_path`.
     """
     flat: dict[str, Any] = {}
     for name, value in config.items():
@@ -115,14 +115,14 @@ def parameters(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def process() -> dict[str, Any]:
-    """This process, as `status` looks for it."""
+    """The identity of this process, for `status` to look up."""
     return {"host": platform.node(), "pid": os.getpid()}
 
 
 def status(record: Mapping[str, Any]) -> str:
     """The status of a run: "running", "finished", "stopped", "interrupted", "failed", or "killed".
 
-    "killed": the record says "running", but its process on this machine is gone, or has not written for `STALE`.
+    "killed": the record says "running", but its process on this machine is gone or has not written for `STALE`.
     """
     written = str(record.get("status", "unknown"))
     if written != "running":
@@ -136,7 +136,7 @@ def status(record: Mapping[str, Any]) -> str:
 
 
 def _alive(pid: Any) -> bool:
-    """Whether a process has this id; True where that cannot be known."""
+    """Whether a process has this id; True if that cannot be known."""
     if not isinstance(pid, int) or os.name != "posix":
         return True
     try:

@@ -1,6 +1,6 @@
 """The reference of a bundle for monitoring: statistics of pages that its model reads well, and frequent words.
 
-Monitoring compares the readings of a service with it (docs/review/monitoring.md).
+Monitoring compares the readings of a service with this reference (docs/review/monitoring.md).
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from text_recognizer.synthesis.sources.text import WEIGHTS, TextSource
 from text_recognizer.training.finder_lit import page_hands
 
 SEED = 20_261_125
-# Share of pages by held-out writers if there are fonts too: few writers have running text, and a reference in which one
-# of them wrote every sixth page would describe that writer.
+# Share of pages by held-out writers if there are fonts too. Few writers have running text, and if one of them wrote
+# every sixth page, the reference would describe that writer.
 FIRST = 1 / 3
 X_HEIGHTS = (20.0, 34.0)  # pixels, as in the evaluation set of pages
 
-# The list of words: least count of a word, most words, most bytes.
+# The word list: least count of a word, most words, most bytes.
 LEAST, MOST, BYTES = 3, 30_000, 300_000
-# Old corpora would fill the list with old words: their words count for less.
+# The words of old corpora count for less, or old words would fill the list.
 OLD = ("bible", "older")
 
 
 def reference_hands(unipen: Path, fonts: Path | None = None, others: bool = False) -> list[list[Hand | HandFont]]:
     """Hands that can write running text: held-out writers with all letters, and handwriting fonts.
 
-    Every second hand of each kind; with `others` the rest, to test monitoring with hands outside the reference. If no
-    writer has enough letters, writers of words are used; a kind without hands is left out. Most held-out writers wrote
-    single words, and pages of them would show a language that nobody writes.
+    It returns every second hand of each kind; with `others`, the rest, to test monitoring with hands outside the
+    reference. If no writer has enough letters, it uses writers of words; a kind without hands is left out. Most
+    held-out writers wrote only single words, and pages of these would show a language that nobody writes.
     """
     writers = page_hands(unipen, "heldout")
     pens = [hand for hand in writers if hand.can_print] or writers
@@ -57,9 +57,9 @@ def reference_hands(unipen: Path, fonts: Path | None = None, others: bool = Fals
 def render_pages(
     kinds: Sequence[Sequence[Hand | HandFont]], text: TextSource, count: int, seed: int = SEED
 ) -> Iterator[tuple[str, RenderedPage]]:
-    """`count` pages like those of the evaluation set, on paper and photographed, each with the name of its hand.
+    """Yield `count` pages like the evaluation set's, on paper and photographed, each with the name of its hand.
 
-    Of two kinds the first writes the share `FIRST` of the pages; the hands of a kind write about equally many.
+    If there are two kinds, the first writes the share `FIRST` of the pages. Hands of a kind write about equally many.
     """
     for number in range(count):
         rng = np.random.default_rng([seed, number])
@@ -73,7 +73,7 @@ def render_pages(
 def numbers_of(
     reader: Reader, wording: Wording, rgb: NDArray[np.uint8], modes: Sequence[Mode] = MODES
 ) -> dict[Mode, dict[str, float]]:
-    """The statistics that the service would record of a page (H, W, 3) uint8, for each mode."""
+    """The statistics that the service would record for a page (H, W, 3) uint8, in each mode."""
     image = load_image(rgb)
     of_image = image_statistics(image.gray)
     laid_out = reader.lay_out(image)
@@ -151,5 +151,5 @@ def frequent_words(texts: Path | None) -> list[str]:
 
 
 def write_words(folder: Path, words: Iterable[str]) -> None:
-    """Write the list of words into a bundle's folder, in alphabetical order."""
+    """Write the word list into a bundle's folder, in alphabetical order."""
     (folder / WORDS).write_text("\n".join(sorted(words)) + "\n", encoding="utf-8")

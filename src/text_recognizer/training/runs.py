@@ -53,7 +53,7 @@ def load_runs(folder: Path) -> list[Any]:
 
 
 def find_run(runs: list[Any], name: str) -> Any:
-    """The newest run of that name, or the run whose id begins so. Raises UsageError."""
+    """The newest run with this name, or the run whose id begins with it. Raises UsageError."""
     for run in runs:
         if run.info.run_name == name:
             return run
@@ -64,7 +64,7 @@ def find_run(runs: list[Any], name: str) -> Any:
 
 
 def sort_runs(runs: list[Any], metric: str) -> list[Any]:
-    """By the last value of `metric`, ascending; runs without it come last. Raises UsageError if no run has it."""
+    """Sort by the last value of `metric`, ascending; runs without it come last. Raises UsageError if no run has it."""
     if not any(metric in run.data.metrics for run in runs):
         known = ", ".join(sorted({name for run in runs for name in run.data.metrics})) or "none"
         raise UsageError(f"no run has the metric '{metric}'; known: {known}")
@@ -72,9 +72,9 @@ def sort_runs(runs: list[Any], metric: str) -> list[Any]:
 
 
 def run_status(run: Any, folder: Path) -> str:
-    """The status of a run: that of its `run.json` in `folder`, else what the store says.
+    """The status of a run from its `run.json` in `folder`, or else from the store.
 
-    The store learns nothing of a kill, and calls a fine-tuning finished before its bundle is written.
+    The store does not notice a kill, and reports a fine-tuning as finished before its bundle is written.
     """
     held = record.read_record(folder / run.info.run_name)
     if held.get("trackers", {}).get("mlflow") == run.info.run_id:
@@ -83,9 +83,9 @@ def run_status(run: Any, folder: Path) -> str:
 
 
 def run_parameters(run: Any, folder: Path) -> dict[str, str]:
-    """The parameters of a run: those of its `run.json` in `folder` before those of the store.
+    """The parameters of a run. Its `run.json` in `folder` takes precedence over the store.
 
-    The store keeps the first value of each, though a run may go on with another one.
+    The store keeps the first value of each parameter, though a run may resume with another value.
     """
     held = record.read_record(folder / run.info.run_name)
     ours = held.get("trackers", {}).get("mlflow") == run.info.run_id
@@ -94,7 +94,7 @@ def run_parameters(run: Any, folder: Path) -> dict[str, str]:
 
 
 def list_table(runs: list[Any], metrics: list[str], folder: Path) -> Table:
-    """One run a row."""
+    """A table with one row for each run."""
     table = Table("run", "id", "started", "status", "commit", *metrics, box=None, pad_edge=False)
     for run in runs:
         started = datetime.fromtimestamp(run.info.start_time / 1000, UTC).strftime("%Y-%m-%d %H:%M")
@@ -105,7 +105,7 @@ def list_table(runs: list[Any], metrics: list[str], folder: Path) -> Table:
 
 
 def compare_table(first: Any, second: Any, folder: Path) -> Table:
-    """The parameters that differ between two runs, and all metrics with their difference."""
+    """The parameters that differ between two runs, and all metrics with their differences."""
     table = Table("", first.info.run_name, second.info.run_name, "difference", box=None, pad_edge=False)
     a, b = (run_parameters(run, folder) for run in (first, second))
     for name in sorted(a.keys() | b.keys()):

@@ -1,4 +1,4 @@
-"""Make a bundle from checkpoints: export to ONNX, parity with torch, calibration, description.
+"""Build a bundle from checkpoints: export to ONNX, parity with torch, calibration, description.
 
 `stage(StageOptions(...))` in Python, `text-recognizer train stage` on the command line.
 """
@@ -70,8 +70,8 @@ log = logging.getLogger(__name__)
 WEIGHTS = "recognizer.safetensors"
 MARKS = f"{LINE_MARKS}.onnx"
 FINDER_FILES = ("line_finder.onnx", "line_finder.safetensors")
-REFERENCE_PAGES = 200  # some thirteen minutes of processor time
-FIRST_LINES = 64  # on which a checkpoint is checked before the work of minutes
+REFERENCE_PAGES = 200  # about thirteen minutes of CPU time
+FIRST_LINES = 64  # to check a checkpoint on before minutes of work
 
 LICENCES = (
     Licence(
@@ -88,9 +88,9 @@ LICENCES = (
 def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recognizer, Run]:
     """The network of a Lightning checkpoint, in evaluation mode, and its run.
 
-    `averaged`: the moving average of the weights; else the weights of the last step, which are ahead of the average at
-    the end of a short run. Choose by the validation CER. A checkpoint that reads paragraphs gives a
-    ParagraphRecognizer. Raises DataInvalid if the file is damaged or is of another network.
+    `averaged`: use the moving average of the weights; else the weights of the last step, which are better than the
+    average at the end of a short run. Choose by the validation CER. A checkpoint for paragraphs becomes a
+    ParagraphRecognizer. Raises DataInvalid if the file is damaged or belongs to another network.
     """
     state = open_checkpoint(checkpoint, "state_dict", "hyper_parameters", "global_step")
     reads_paragraphs = any(name.startswith("network.encoder.rows.") for name in state["state_dict"])
@@ -111,7 +111,7 @@ def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recogni
 
 
 def find_checkpoint(path: Path) -> Path:
-    """`path` itself, or of a run's folder the checkpoint with the lowest validation CER, else its last one.
+    """`path` itself; for a run's folder, the checkpoint with the lowest validation CER, or else its last one.
 
     Raises DataInvalid if there is no checkpoint, or the last one is damaged.
     """
@@ -128,9 +128,9 @@ def find_checkpoint(path: Path) -> Path:
 
 
 def halve_weights(network: model.Recognizer) -> None:
-    """Round matrices and kernels to 16 bits, so that graphs, torch and half-sized safetensors agree exactly.
+    """Round matrices and kernels to 16 bits, so that graphs, torch and the half-sized safetensors agree exactly.
 
-    Scales, shifts and statistics of normalisation stay as they are: they are few, and their range is wide.
+    Scales, shifts and statistics of normalisation layers stay as they are: they are few, and their range is wide.
     """
     for parameter in network.parameters():
         if parameter.ndim >= 2:
@@ -138,28 +138,28 @@ def halve_weights(network: model.Recognizer) -> None:
 
 
 def save_weights(network: model.Recognizer, file: Path) -> None:
-    """Write the weights as safetensors, matrices and kernels in 16 bits if that is exact."""
+    """Write the weights as safetensors, with matrices and kernels in 16 bits if that is exact."""
     held = {}
     for name, value in network.state_dict().items():
         half = value.half()
         exact = value.ndim >= 2 and torch.equal(half.to(value.dtype), value)
         held[name] = (half if exact else value).contiguous()
     save_file(held, str(file))
-    file.chmod(0o644)  # safetensors makes its files readable by their owner alone; services of other users read bundles
+    file.chmod(0o644)  # safetensors makes files readable only by their owner, but services of other users read bundles
 
 
 def shipped_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a run's record (`training.record`) that a bundle holds; absolute paths only by their last part."""
+    """The part of a run's record (`training.record`) for the bundle; absolute paths are reduced to their last part."""
     shipped = ("id", "started", "git_commit", "uncommitted_changes", "data", "parents", "trackers", "metrics")
     command = [re.sub(r"(?<![^=:,])/(?:[^/\s]+/)*([^/\s]+)", r"\1", part) for part in record.get("command", [])]
     return {name: record[name] for name in shipped if name in record} | {"command": command}
 
 
 def bundle_network(bundle: Bundle, alphabet: str | None = None) -> model.Recognizer:
-    """The network of a bundle, as torch trains it, in evaluation mode.
+    """The network of a bundle as a torch module, in evaluation mode.
 
-    `alphabet`: a longer one that begins with that of the bundle; the further characters are still to be learned.
-    Raises BundleInvalid if the bundle holds no weights, or weights of other sizes than its description.
+    `alphabet`: a longer alphabet that begins with the bundle's; the further characters have yet to be learned. Raises
+    BundleInvalid if the bundle has no weights, or weights with other sizes than in its description.
     """
     try:
         config = RecognizerConfig.of_sizes(bundle.description.run.config)
@@ -213,7 +213,7 @@ def export_recognizer(network: model.Recognizer, folder: Path) -> None:
 
 
 def as_line_recognizer(network: model.Recognizer) -> model.Recognizer:
-    """The recogniser of lines that a ParagraphRecognizer holds; another network as it is."""
+    """The line recogniser inside a ParagraphRecognizer; any other network as it is."""
     if not isinstance(network, ParagraphRecognizer):
         return network
     lines = model.Recognizer(network.config)
@@ -223,7 +223,7 @@ def as_line_recognizer(network: model.Recognizer) -> model.Recognizer:
 
 
 def export_paragraphs(network: ParagraphRecognizer, folder: Path) -> None:
-    """Write the graphs that read a paragraph without a line finder, beside those of `export_recognizer`."""
+    """Write the graphs that read a paragraph without a line finder, in addition to `export_recognizer`'s."""
     images, widths = torch.zeros(1, 1, 144, 256, dtype=torch.uint8), torch.tensor([200])
     down, across = torch.export.Dim("down", min=1, max=64), torch.export.Dim("across", min=1, max=256)
     torch.onnx.export(
@@ -242,7 +242,7 @@ def export_paragraphs(network: ParagraphRecognizer, folder: Path) -> None:
 
 
 def strip_graph(file: Path) -> None:
-    """Remove documentation and metadata from an ONNX file: exporters write paths of the machine into its nodes."""
+    """Remove documentation and metadata from an ONNX file, because exporters write local paths into its nodes."""
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -261,7 +261,7 @@ def strip_graph(file: Path) -> None:
 
 
 def parity(network: model.Recognizer, recognizer: Recognizer, crops: Sequence[NDArray[np.uint8]]) -> tuple[int, int]:
-    """(lines whose cached greedy tokens are the same in torch and ONNX Runtime, lines compared)."""
+    """(number of lines with the same cached greedy tokens in torch and ONNX Runtime, number of lines compared)."""
     images = recognizer.normalise(crops)
     same = 0
     for rows in width_batches([image.shape[1] for image in images]):
@@ -276,10 +276,10 @@ def parity(network: model.Recognizer, recognizer: Recognizer, crops: Sequence[ND
 def calibrate(
     recognizer: Recognizer, crops: Sequence[NDArray[np.uint8]], texts: Sequence[str], mode: Mode
 ) -> Calibration:
-    """Isotonic table from raw to true confidence of words, by a `recognizer` that returns raw confidences.
+    """An isotonic table from raw to true word confidence, for a `recognizer` that returns raw confidences.
 
-    A word is right if the same word is at its place in the truth, by the alignment of least edits between the two
-    sequences of words. Pool-adjacent-violators (Ayer et al. 1955).
+    A word is right if the truth has the same word at its place, by the minimum-edit alignment of the two word
+    sequences. Method: pool adjacent violators (Ayer et al. 1955).
     """
     from scipy.optimize import isotonic_regression
 
@@ -292,7 +292,7 @@ def calibrate(
         raise DataInvalid(f"only {len(raw)} words to calibrate on: give more held-out lines.")
     order = np.argsort(raw)
     x, y = np.asarray(raw)[order], np.asarray(right)[order]
-    # Bins of equal size first: single words would give a staircase of noise.
+    # First form bins of equal size: single words would give a staircase of noise.
     bins = np.array_split(np.arange(len(x)), min(40, len(x) // 15))
     centres = [float(x[b].mean()) for b in bins]
     fitted = isotonic_regression([float(y[b].mean()) for b in bins], weights=[len(b) for b in bins]).x
@@ -301,25 +301,25 @@ def calibrate(
 
 @dataclass(frozen=True, kw_only=True)
 class StageOptions:
-    """How to make a bundle of a checkpoint.
+    """How to build a bundle from a checkpoint.
 
     Args:
         checkpoint: of `train fit`, or the folder of its run for the one with the lowest validation CER.
         out: folder of the bundle; an older bundle there is replaced when the new one is complete.
-        unipen: pen strokes (`train data prepare`) of the held-out writers for parity and calibration.
-        finder: checkpoint of the line finder, or a bundle whose line finder is taken over.
-        marks: graph of `train marks`, or a bundle whose graph is taken over if it has one.
+        unipen: pen strokes (`train data prepare`) of the held-out writers, for parity and calibration.
+        finder: checkpoint of the line finder, or a bundle to copy the line finder from.
+        marks: graph of `train marks`, or a bundle to copy the graph from if it has one.
         name, version: of the bundle.
         fonts, texts: folders of `train data`, for the pages of the reference.
-        averaged: the moving average of the weights, else those of the last step.
-        language_models: files of `train language-model` by BCP 47 tag, the usual language first; with more than one,
-            `texts` must have texts of each, by which the language of a page is identified.
+        averaged: use the moving average of the weights, else the weights of the last step.
+        language_models: files of `train language-model` by BCP 47 tag, the default language first. With more than one,
+            `texts` must have texts in each language, from which language identification is built.
         neural_language_model: graph of `train neural-language-model`, for all of these languages; None for none.
         decoding: default weights of the search.
-        formats: of `training.export`, beside ONNX, which reading needs.
-        reference_pages: rendered pages whose statistics monitoring compares with; 0 for none.
-        licences: of further data that the weights were trained on, beside pen strokes, fonts and texts.
-        worst_cer: the checkpoint is refused at once if it reads the first held-out lines with a higher error rate.
+        formats: of `training.export`, in addition to ONNX, which reading needs.
+        reference_pages: number of rendered pages for the monitoring reference; 0 for none.
+        licences: of further training data, in addition to pen strokes, fonts and texts.
+        worst_cer: refuse the checkpoint at once if its error rate on the first held-out lines is higher.
     """
 
     checkpoint: Path
@@ -347,8 +347,8 @@ class StageOptions:
 def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bundle:
     """Write a verified bundle: export, parity with torch, calibration, reference for monitoring.
 
-    `report` receives a line at each step. Raises DataInvalid for missing files, a checkpoint that reads too badly or
-    is not of a line model, and failed parity; OutputFailed if `out` holds something other than a bundle.
+    `report` receives a line at each step. Raises DataInvalid for missing files, for a checkpoint that reads too badly
+    or does not belong to a line model, and for failed parity; OutputFailed if `out` contains anything but a bundle.
     """
     from text_recognizer.training.models.line_finder import export_line_finder
 
@@ -441,7 +441,7 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
 
 
 def _check_parts(options: StageOptions) -> None:
-    """Refuse a damaged part of the bundle before the work of minutes."""
+    """Refuse a damaged part of the bundle before minutes of work."""
     from text_recognizer.training.models.line_finder import load_line_finder
 
     if options.finder.is_dir():
@@ -456,11 +456,11 @@ def _check_parts(options: StageOptions) -> None:
                 except DataInvalid as error:
                     raise DataInvalid(f"{graph} is damaged, or not a graph of ONNX: make it anew.") from error
     for file in options.language_models.values():
-        LanguageModel(file)  # raises for another file
+        LanguageModel(file)  # raises for any other file
 
 
 def _further_licences(run: Run, given: Sequence[Licence]) -> list[Licence]:
-    """Of the data beside LICENCES: what was given, and what the weights of the shipped bundle bring where it began."""
+    """Licences beyond LICENCES: the given ones, and the shipped bundle's if the run started from its weights."""
     shipped = Description.read(SHIPPED)
     began_with_shipped = run.record.get("parents", {}).get("weights") == shipped.files.get(WEIGHTS)
     known = {licence.data for licence in (*LICENCES, *given)}
@@ -469,9 +469,9 @@ def _further_licences(run: Run, given: Sequence[Licence]) -> list[Licence]:
 
 
 def _add_languages(models: Mapping[str, Path], texts: Path | None, folder: Path) -> dict[str, str]:
-    """Copy the language models to the bundle in `folder` and write the table that tells languages apart.
+    """Copy the language models to the bundle in `folder`, and write the table for language identification.
 
-    Returns the name of each model's file by language. Raises DataInvalid for a language without texts.
+    Returns each model's file name by language. Raises DataInvalid for a language without texts.
     """
     files = {language: f"language_model.{language}.npz" for language in models}
     for language, file in files.items():
@@ -488,7 +488,7 @@ def _add_languages(models: Mapping[str, Path], texts: Path | None, folder: Path)
 
 
 def greedy_cer(network: model.Recognizer, lines: Sequence[tuple[NDArray[np.uint8], str]], codec: Codec) -> float:
-    """CER of the decoder's greedy texts on grey line images (H, W) and their texts."""
+    """CER of greedy decoding on grey line images (H, W) with their texts."""
     edits = characters = 0
     samples = sorted(
         ((normalise_line(image, network.config.height), codec.encode(text)) for image, text in lines),
@@ -516,7 +516,7 @@ def _refer(
     folder: Path, description: Description, unipen: Path, fonts: Path | None, texts: Path | None, pages: int,
     report: Callable[[str], None],
 ) -> None:  # fmt: skip
-    """Add the frequent words and the reference of monitoring, of so many pages, to the bundle in `folder`."""
+    """Add the frequent words, and a monitoring reference from this many pages, to the bundle in `folder`."""
     from text_recognizer.reader import Reader
     from text_recognizer.training.reference import frequent_words, make_reference, write_reference, write_words
 
@@ -541,10 +541,10 @@ def add_reference(
     version: str | None = None,
     report: Callable[[str], None] = log.info,
 ) -> Bundle:
-    """Add the reference of monitoring to an existing bundle; its graphs and weights stay as they are.
+    """Add the monitoring reference to an existing bundle; its graphs and weights stay as they are.
 
-    `version` of the bundle afterwards, None for the same. Copy a registered bundle first: it must not change. Raises
-    BundleInvalid if there is no bundle, DataInvalid if there are no pen strokes.
+    `version`: new version of the bundle, None for the same. Copy a registered bundle first, because it must not change.
+    Raises BundleInvalid if there is no bundle, DataInvalid if there are no pen strokes.
     """
     if not unipen.exists():
         raise DataInvalid(f"{unipen} does not exist: give the file that 'train data prepare' wrote.")
@@ -560,9 +560,9 @@ def add_reference(
 
 
 def add_marks(bundle: Path, graph: Path) -> Bundle:
-    """Put the graph of `train marks` into an existing bundle; all else stays as it is.
+    """Put the graph of `train marks` into an existing bundle; everything else stays as it is.
 
-    Copy a registered bundle first: it must not change. Raises BundleInvalid if there is no bundle.
+    Copy a registered bundle first, because it must not change. Raises BundleInvalid if there is no bundle.
     """
     description = Bundle.open(bundle, whole=True).description
     shutil.copyfile(graph, bundle / MARKS)
@@ -581,17 +581,17 @@ def stage_tuned(
 ) -> Bundle:
     """Write a bundle to the empty folder `folder`: `base` with `network` as its recogniser.
 
-    `about` is the new description without files, sizes, commit and metrics. `crops` are the line images (H, W) uint8
-    that ONNX Runtime must read as torch does. The calibration of `about` stays unless `calibration` gives lines
-    (image, text) that the network was neither trained on nor chosen by. Where the alphabet of `about` is longer than
-    that of `base`, `shares` tells how frequent each further character is, and the language models learn them; with
-    another alphabet the language models are left out. Raises DataInvalid if parity fails.
+    `about` is the new description without files, sizes, commit and metrics. `crops` are line images (H, W) uint8 that
+    ONNX Runtime must read as torch does. The calibration of `about` stays unless `calibration` has lines (image, text)
+    that the network was neither trained on nor selected by. If the alphabet of `about` extends the alphabet of `base`,
+    `shares` has the frequency of each further character, and the language models are extended; with any other alphabet
+    the language models are left out. Raises DataInvalid if parity fails.
     """
-    # The reference holds statistics of the base model's readings.
+    # The reference has statistics of the base model's readings, so leave it out.
     left_out = {REFERENCE}
     models = [file for file in base.description.languages.values() if file is not None]
     if about.alphabet != base.description.alphabet:
-        left_out.add(f"{NEURAL_LANGUAGE_MODEL}.onnx")  # it knows no further characters
+        left_out.add(f"{NEURAL_LANGUAGE_MODEL}.onnx")  # it does not know the new characters
     if shares and about.alphabet[: -len(shares)] == base.description.alphabet:
         for file in models:
             extend(base.path / file, folder / file, shares)
@@ -622,21 +622,21 @@ def install(folder: Path, out: Path) -> None:
     """Verify the complete bundle in `folder` and copy it to `out`; an older bundle there is replaced."""
     Bundle.open(folder, whole=True)
     check_replaceable(out)
-    whole = out.with_name(f".{out.name}.unfinished")  # whoever ends this leaves no half bundle at `out`
+    whole = out.with_name(f".{out.name}.unfinished")  # an interruption leaves no half bundle at `out`
     try:
         shutil.rmtree(whole, ignore_errors=True)
         shutil.copytree(folder, whole)
         if out.exists():
             shutil.rmtree(out)
         whole.rename(out)
-    except OSError as error:  # also of many files at once
+    except OSError as error:  # also raised for many files at once
         shutil.rmtree(whole, ignore_errors=True)
         reasons = [str(each[-1]) for each in error.args[0]] if isinstance(error, shutil.Error) else [error.strerror]
         raise OutputFailed(f"cannot write {out} ({reasons[0]}): make room, or give another --out.") from error
 
 
 def check_replaceable(out: Path) -> None:
-    """Raise OutputFailed if `out` holds something other than a bundle: it would be lost."""
+    """Raise OutputFailed if `out` contains anything but a bundle, because it would be lost."""
     if out.exists() and not (out / DESCRIPTION).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise OutputFailed(f"{out} holds something that is not a bundle; give --out a new or empty folder.")
 
@@ -663,7 +663,7 @@ def describe(folder: Path, description: Description) -> Description:
 
 
 def _language_model(text: str) -> tuple[str, Path]:
-    """TAG and FILE of an argument TAG=FILE."""
+    """Parse an argument TAG=FILE into TAG and FILE."""
     tag, _, file = text.rpartition("=")
     return tag or "en", Path(file)
 

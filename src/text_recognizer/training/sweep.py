@@ -1,4 +1,4 @@
-"""`text-recognizer train sweep`: many short runs over a search space; Optuna stores them and prunes poor ones.
+"""`text-recognizer train sweep`: many short runs over a search space. Optuna stores them and prunes poor ones.
 
 The space is a YAML file such as `configs/sweep.yaml`: the metric, its direction, and for each argument of `fit` the
 arguments of Optuna's `suggest_float`, `suggest_int` or `suggest_categorical`.
@@ -23,7 +23,7 @@ KINDS = ("float", "int", "categorical")
 
 
 class Report(L.Callback):
-    """Reports each validation's value to the study, and prunes a run that is worse than others at that step."""
+    """Reports the value of each validation to the study, and prunes a run that is worse than others at that step."""
 
     def __init__(self, trial: optuna.Trial, metric: str) -> None:
         self.trial, self.metric = trial, metric
@@ -48,7 +48,7 @@ def read_space(file: Path) -> dict[str, Any]:
             if knob["type"] not in KINDS:
                 raise ValueError(f"type {knob['type']!r} is not one of {', '.join(KINDS)}")
         space = {"metric": str(space["metric"]), "direction": space.get("direction", "minimize"), **space}
-        suggest(optuna.create_study(direction=space["direction"]).ask(), space["parameters"])  # raises for odd limits
+        suggest(optuna.create_study(direction=space["direction"]).ask(), space["parameters"])  # raises for bad limits
         return space
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise DataInvalid(f"{file} is not a search space ({error}): see configs/sweep.yaml.") from error
@@ -64,14 +64,14 @@ def suggest(trial: optuna.Trial, parameters: dict[str, dict[str, Any]]) -> list[
 
 
 def as_arguments(trial: optuna.trial.FrozenTrial) -> str:
-    """What a trial gave to `fit`, as typed."""
+    """The arguments that a trial passed to `fit`, as typed."""
     return " ".join(f"--{name} {value}" for name, value in trial.params.items())
 
 
 def sweep(
     space: dict[str, Any], arguments: list[str], out: Path, trials: int, storage: str, name: str, seed: int = 1
 ) -> optuna.Study:
-    """Run `trials` more trials of the study `name` in `storage`, each in a folder of its own below `out`.
+    """Run `trials` more trials of the study `name` in `storage`, each in its own folder in `out`.
 
     Raises DataInvalid if the storage cannot be opened or is damaged, UsageError if the metric is never logged.
     """
@@ -82,7 +82,7 @@ def sweep(
         raise DataInvalid(
             f"the study in {storage} cannot be opened ({reason}): give another --storage, or move it away."
         ) from error
-    # The number of trials so far is part of the seed: a continued study would draw its first trials once more.
+    # The seed includes the number of trials so far; otherwise, a continued study would repeat its first trials.
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
 
     def objective(trial: optuna.Trial) -> float:
@@ -109,7 +109,7 @@ def main(argv: list[str]) -> int:
     args, arguments = parser.parse_known_args(argv)
     if args.trials < 1:
         raise UsageError("--trials takes 1 or more")
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it shows a traceback of each trial that fails
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it shows a traceback for each failed trial
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

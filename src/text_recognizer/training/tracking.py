@@ -1,9 +1,9 @@
 """Trackers of training runs: CSV always, MLflow in a local file by default, Weights & Biases, TensorBoard.
 
-A tracker that cannot be reached, or whose disk is full, never stops the training, and the CSV file and the run's folder
-hold everything. W&B buffers and retries in a process of its own, and a run that cannot start online becomes an offline
-run. MLflow has no offline mode: its asynchronous queue drops a batch that the server does not accept. So `Tracker`
-queues the messages that failed and sends them, in order, when the tracker answers again.
+A tracker that is unreachable or has a full disk never stops the training, and the CSV file and the run's folder contain
+everything. W&B buffers and retries in its own process, and a run that cannot start online becomes an offline run.
+MLflow has no offline mode: its asynchronous queue drops a batch that the server does not accept. So `Tracker` queues
+failed messages and sends them in order when the tracker responds again.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ log = logging.getLogger(__name__)
 
 TRACKERS = ("csv", "mlflow", "wandb", "tensorboard")
 STORE = "mlflow.db"
-PAUSE = 60.0  # seconds before a failed tracker is tried again, at least
-PATIENCE = 10.0  # the same as a multiple of the time until the failure: a hanging tracker costs a tenth of the time
-MISSED = 20_000  # messages queued for an unreachable tracker
-TRIES = 3  # a message is dropped after so many failures: the message itself may be wrong
+PAUSE = 60.0  # least seconds until a failed tracker is tried again
+PATIENCE = 10.0  # the same as a multiple of the failed call's duration: a hanging tracker costs a tenth of the time
+MISSED = 20_000  # most messages queued for an unreachable tracker
+TRIES = 3  # failures after which a message is dropped, because the message itself may be wrong
 
 
 class Tracker(Logger):
-    """A Lightning logger whose failures never stop the training: it warns once, queues, and retries later.
+    """A Lightning logger whose failures never stop the training: it warns once, queues messages, and retries later.
 
     Args:
         kind: one of TRACKERS.
         folder: the run's folder.
-        make: opens the real logger; called at the first message, in the first process only.
+        make: opens the real logger; called for the first message, and only in the first process.
     """
 
     def __init__(self, kind: str, folder: Path, make: Callable[[], Logger]) -> None:
@@ -62,7 +62,7 @@ class Tracker(Logger):
 
     @property
     def version(self) -> str | None:
-        """The run's id there, once it is known."""
+        """The run's id in the tracker, once it is known."""
         version = self._inner.version if self._inner else None
         return None if version is None else str(version)
 
@@ -89,7 +89,7 @@ class Tracker(Logger):
                 self._missed[0](self._inner)
                 self._missed.popleft()
                 self._tries = 0
-        except Exception as error:  # a tracker may raise anything; none of it is worth a training run
+        except Exception as error:  # a tracker may raise anything, but nothing of that may end a training run
             now = time.monotonic()
             self._again = now + max(PAUSE, PATIENCE * (now - started))
             self._tries += 1
@@ -113,7 +113,7 @@ class Tracker(Logger):
         self.send(lambda inner: inner.log_hyperparams(params))
 
     def log_predictions(self, samples: Sequence[Any], page: Path | None, step: int) -> None:
-        """Images beside their text and readings (`lit.Shown`); `page` is the same as a file of HTML."""
+        """Log images with their texts and readings (`lit.Shown`); `page` has the same as an HTML file."""
         held = list(samples)
         self.send(lambda inner: _PREDICTIONS.get(self.kind, _nowhere)(inner, held, page, step))
 
@@ -122,7 +122,7 @@ class Tracker(Logger):
             self.send(lambda inner: inner.save())
 
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
-        # The best checkpoints become artifacts; the latest ones only serve to resume.
+        # The best checkpoints become artifacts; the latest ones are only for resuming.
         if checkpoint_callback.monitor:
             self.send(lambda inner: inner.after_save_checkpoint(checkpoint_callback))
 
@@ -151,7 +151,7 @@ def wandb_is_set() -> bool:
 
 
 def parse_trackers(text: str) -> tuple[str, ...]:
-    """The trackers of a command line: `mlflow,wandb` or `[mlflow,wandb]`; `none` or `[]` for none."""
+    """Parse the trackers of a command line: `mlflow,wandb` or `[mlflow,wandb]`; `none` or `[]` for none."""
     names = tuple(name.strip(" '\"") for name in text.strip().removeprefix("[").removesuffix("]").split(","))
     return () if names in (("",), ("none",)) else names
 
@@ -169,7 +169,7 @@ def check_trackers(trackers: Sequence[str] | None) -> None:
 
 
 def store_uri(folder: Path) -> str:
-    """Address of MLflow's store for the runs of `folder`: MLFLOW_TRACKING_URI, else `mlflow.db` in it."""
+    """The address of MLflow's store for the runs in `folder`: MLFLOW_TRACKING_URI, else `mlflow.db` there."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.absolute() / STORE}"
 
 
@@ -181,13 +181,13 @@ def open_loggers(
     config: Mapping[str, Any] | None = None,
     store: Path | None = None,
 ) -> list[Logger]:
-    """Loggers for Lightning's Trainer; CSV is always the first.
+    """Open loggers for Lightning's Trainer; the first is always CSV.
 
     Args:
         trackers: of TRACKERS; None for `default_trackers()`.
-        folder: the run's folder. A resumed run is resumed in its trackers too.
+        folder: the run's folder. A resumed run also resumes in its trackers.
         run_name: name in the trackers; the folder's name if None.
-        config: hyperparameters beyond those that the module saves.
+        config: hyperparameters in addition to those that the module saves.
         store: folder of `mlflow.db` and its artifacts; None for the parent of `folder`, so that runs can be compared.
 
     Raises as `check_trackers` does.
@@ -222,7 +222,7 @@ def _tensorboard(folder: Path) -> Logger:
 
 
 def _mlflow(store: Path, experiment: str, run_name: str, run_id: str | None) -> Logger:
-    # By default MLflow retries for minutes with each message.
+    # By default, MLflow retries each message for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -236,7 +236,7 @@ def _mlflow(store: Path, experiment: str, run_name: str, run_id: str | None) -> 
 
     class Resumable(MLFlowLogger):
         def log_hyperparams(self, params: Any) -> None:
-            # MLflow refuses to change a parameter: a resumed run has the values of its start.
+            # MLflow refuses to change a parameter, so a resumed run keeps its original values.
             from lightning.fabric.utilities.logger import _convert_params, _flatten_dict
 
             known = self.experiment.get_run(self.run_id).data.params
@@ -260,7 +260,7 @@ def _mlflow(store: Path, experiment: str, run_name: str, run_id: str | None) -> 
     try:
         _ = logger.experiment  # raises if the store cannot be opened
     finally:
-        # Lightning makes the store that of the whole process: the next run in another folder would be stored there too.
+        # Lightning sets the store for the whole process; the next run in another folder would go there too.
         mlflow.set_tracking_uri(given)  # type: ignore[arg-type]  # None is for "not set"
     return logger
 
@@ -296,7 +296,7 @@ def _wandb(folder: Path, project: str, run_name: str, run_id: str | None) -> Log
 
 
 def _nowhere(inner: Any, samples: Sequence[Any], page: Path | None, step: int) -> None:
-    """CSV: the HTML page is in the run's folder already."""
+    """For CSV, do nothing: the HTML page is already in the run's folder."""
 
 
 def _to_mlflow(inner: Any, samples: Sequence[Any], page: Path | None, step: int) -> None:

@@ -1,6 +1,6 @@
-"""`text-recognizer train fit`, `validate` and `test`: a network and its data as a config describes them.
+"""`text-recognizer train fit`, `validate` and `test`: train a network on data, as a config describes them.
 
-A config names classes and their arguments (`configs/`); arguments of the command line override it.
+A config names classes and their arguments (`configs/`); command-line arguments override it.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from text_recognizer.training.lit import precision
 from text_recognizer.training.record import only_run
 from text_recognizer.training.tracking import check_trackers, open_loggers, parse_trackers
 
-# In an installed package the configs are beside the code, in a checkout at its top.
+# In an installed package, the configs are next to the code; in a checkout, at the top.
 CONFIGS = next(
     (p for p in (Path(__file__).parents[1] / "configs", Path(__file__).parents[3] / "configs") if p.is_dir()),
     Path("configs"),
 )
-# Warnings of Lightning about what is intended here.
+# Lightning's warnings about behaviour that is intended here.
 _KNOWN = (
     "args parameter is intended", "does not have", "exists and is not empty", "in eval mode at the start", "isinstance",
     "LeafSpec", "many workers", "no last checkpoint available", "num_workers", "on_after_batch_transfer",
@@ -67,7 +67,7 @@ class TrainCLI(LightningCLI):
             trainer_defaults={
                 "default_root_dir": "runs/recognizer",
                 "max_epochs": -1,
-                "use_distributed_sampler": False,  # the data modules divide their lines among the processes
+                "use_distributed_sampler": False,  # the data modules themselves divide lines among the processes
                 "gradient_clip_val": 2.0,
                 "val_check_interval": 1000,
                 "check_val_every_n_epoch": None,
@@ -100,7 +100,7 @@ class TrainCLI(LightningCLI):
                 "best.monitor": "val/cer_decoder",
                 "best.save_top_k": 2,
                 "best.auto_insert_metric_name": False,
-                # A machine that is lost costs at most so many steps.
+                # A lost machine costs at most this many steps.
                 "latest.filename": LAST,
                 "latest.every_n_train_steps": 250,
                 "latest.enable_version_counter": False,
@@ -118,7 +118,7 @@ class TrainCLI(LightningCLI):
         return parser
 
     def _parse_ckpt_path(self) -> None:
-        """The config defines the network, not the checkpoint: `check_checkpoint` compares the two."""
+        """Do nothing: the config defines the network, not the checkpoint. `check_checkpoint` compares the two."""
 
     def before_instantiate_classes(self) -> None:
         if threads := self._get(self.config, "threads"):
@@ -164,7 +164,7 @@ class TrainCLI(LightningCLI):
         self._check_resume(must_exist=True)
 
     def after_fit(self) -> None:
-        # The last step is seldom a multiple of the steps between checkpoints.
+        # The last step is rarely a multiple of the checkpoint interval.
         if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.trainer.save_checkpoint(Path(self.trainer.default_root_dir) / f"{LAST}.ckpt", weights_only=False)
 
@@ -178,7 +178,7 @@ class TrainCLI(LightningCLI):
             raise DataInvalid(f"there is no {LAST}.ckpt in {root}: train first, or give --ckpt_path FILE.")
 
     def _check_validation(self) -> None:
-        """Each process must get a batch to validate on: the others would wait for it in vain."""
+        """Check that each process gets a validation batch; otherwise the others would wait forever."""
         lines = getattr(self.datamodule, "validation_lines", 0)
         batches = lines // min(32, lines) if lines and not getattr(self.datamodule, "overfit_batches", 0) else None
         if batches is not None and batches < self.trainer.world_size:
@@ -189,7 +189,7 @@ class TrainCLI(LightningCLI):
 
 
 def check_checkpoint(file: Path, model: L.LightningModule) -> None:
-    """Raise DataInvalid if `file` cannot be read or holds another network than `model`."""
+    """Raise DataInvalid if `file` cannot be read or contains a network other than `model`."""
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
         held = {name: value.shape for name, value in state["state_dict"].items()}
@@ -197,7 +197,7 @@ def check_checkpoint(file: Path, model: L.LightningModule) -> None:
         raise DataInvalid(
             f"{file} does not exist: give a checkpoint of an earlier run, or leave --ckpt_path out."
         ) from None
-    except Exception as error:  # bytes of any kind are taken for instructions of a pickle, and fail as such
+    except Exception as error:  # pickle executes any bytes as instructions, so any error may occur
         others = ", ".join(sorted(p.name for p in file.parent.glob("*.ckpt") if p != file)) or "none"
         raise DataInvalid(
             f"{file} is damaged ({type(error).__name__}) and was not changed: continue from another checkpoint of "
@@ -208,7 +208,7 @@ def check_checkpoint(file: Path, model: L.LightningModule) -> None:
 
 
 def find_config(name: str) -> Path:
-    """The file `name`, or the shipped config of that name. Raises UsageError if there is neither."""
+    """The file `name`, or the shipped config with that name. Raises UsageError if there is neither."""
     file = Path(name)
     if file.suffix or file.exists():
         return file
@@ -220,7 +220,7 @@ def find_config(name: str) -> Path:
 
 
 def spelled_out(arguments: Sequence[str]) -> list[str]:
-    """`arguments` with the files of shipped configs in place of their names, and trackers as a list of YAML."""
+    """`arguments` with the names of shipped configs replaced by their files, and trackers as a YAML list."""
     meant: dict[str, Callable[[str], str]] = {
         "--config": lambda name: str(find_config(name)),
         "-c": lambda name: str(find_config(name)),
@@ -241,11 +241,11 @@ def run(arguments: Sequence[str], extra: Sequence[Callback] = ()) -> TrainCLI:
     """Run `fit`, `validate` or `test` with the arguments of the command line.
 
     Args:
-        arguments: the command and its options, as in `["fit", "--config", "debug", "--model.total_steps", "100"]`.
+        arguments: the command and its options, such as `["fit", "--config", "debug", "--model.total_steps", "100"]`.
         extra: further callbacks.
 
-    Raises UsageError for arguments that are unknown or do not fit together, OutputFailed if the disk is full,
-    DataInvalid if a checkpoint is damaged or data is missing. Files that the run has written stay.
+    Raises UsageError for unknown or incompatible arguments, OutputFailed if the disk is full, DataInvalid if a
+    checkpoint is damaged or data is missing. Files written by the run stay.
     """
     return parsed(lambda: TrainCLI(arguments, extra), arguments)
 
@@ -254,7 +254,7 @@ _CLI = TypeVar("_CLI", bound=TrainCLI)
 
 
 def parsed(make: Callable[[], _CLI], arguments: Sequence[str]) -> _CLI:
-    """`make()`, which parses `arguments` and runs them, with the errors of Lightning and its parser as ours."""
+    """Call `make()`, which parses and runs `arguments`, and turn the errors of Lightning and its parser into ours."""
     for known in _KNOWN:
         warnings.filterwarnings("ignore", f".*{known}")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -271,7 +271,7 @@ def parsed(make: Callable[[], _CLI], arguments: Sequence[str]) -> _CLI:
         if "Early stopping conditioned on metric" in str(error):
             raise UsageError(_sentence(error)) from error
         raise
-    except FileNotFoundError as error:  # raised by the sources for data that was never prepared
+    except FileNotFoundError as error:  # raised by the sources if data was never prepared
         raise DataInvalid(str(error)) from error
     except OSError as error:
         if error.errno in _DISK_FULL:
@@ -283,12 +283,12 @@ def parsed(make: Callable[[], _CLI], arguments: Sequence[str]) -> _CLI:
 
 
 def _is_no_tip(record: logging.LogRecord) -> bool:
-    """Whether a message of Lightning is about the run, and not about other products of its makers."""
+    """Whether a Lightning message is about the run and not about its makers' other products."""
     return "Tip:" not in record.getMessage()
 
 
 def _argument_problem(message: str, arguments: Sequence[str]) -> str:
-    """jsonargparse's explanation of a wrong argument in one line: the key, and the innermost reason."""
+    """jsonargparse's explanation of a wrong argument on one line: the key and the innermost reason."""
     keys = [key for key in re.findall(r'Parser key "([^"]+)"', message) if key != "config"]
     reasons = re.findall(
         r"(Option '.+' is not accepted|\S+ '\S+' does not accept option '.+'|Expected .+ Got value: .+"

@@ -1,4 +1,4 @@
-"""New characters for a trained network: rows for them in its weights, near to what they resemble."""
+"""New characters for a trained network: rows for them in its weights, near the characters that they resemble."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from text_recognizer.recognition.decoding import FIRST_CHARACTER
 from text_recognizer.recognition.language import ID_BITS
 from text_recognizer.synthesis.sources.alphabet import base_of
 
-MOST = 2**ID_BITS - FIRST_CHARACTER  # characters of an alphabet: language models pack ids into so many bits
-# What has a row for each token.
+MOST = 2**ID_BITS - FIRST_CHARACTER  # characters in an alphabet, because language models pack ids into this many bits
+# Weights with a row for each token.
 ROWS = ("decoder.embedding.weight", "encoder.ctc.weight", "encoder.ctc.bias")
-# How far a new row lies from what it resembles towards the mean of all, and what its bias is below.
+# How far a new row is moved from the similar row towards the mean of all, and by how much its bias is lower.
 _ASIDE, _LOWER = 0.2, 2.0
 
 
 def grow_vocabulary(held: dict[str, Tensor], old: str, new: str) -> None:
-    """Append rows for the characters that alphabet `new` has behind those of `old` to the weights `held`, in place.
+    """Append rows to the weights `held`, in place, for the characters that alphabet `new` appends to `old`.
 
-    A row of its own right away would be read in place of the character it resembles as often as not: a little of the
-    mean of all rows, and a lower bias, let the old character win until the new one is learned.
+    An exact copy of the similar character's row would win against it about half the time. A small step towards the mean
+    row, and a lower bias, let the old character win until the new one is learned.
     """
     if not new.startswith(old):
         raise ValueError("the new alphabet does not begin with the old one")
@@ -42,9 +42,9 @@ def grow_vocabulary(held: dict[str, Tensor], old: str, new: str) -> None:
 
 
 def new_characters(unknown: Mapping[str, int], least: int, alphabet: str) -> str:
-    """The characters of `unknown` that occur at least `least` times and that can be seen, the most frequent first.
+    """The visible characters of `unknown` that occur at least `least` times, the most frequent first.
 
-    At most as many as fit beside `alphabet`.
+    It returns at most as many as there is room for in addition to `alphabet`.
     """
     ranked = sorted(Counter(unknown).items(), key=lambda entry: (-entry[1], entry[0]))
     fit = [c for c, count in ranked if count >= least and c.isprintable() and c not in alphabet]

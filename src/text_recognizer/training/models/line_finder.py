@@ -1,8 +1,8 @@
 """Full definition of the line finder: a small fully-convolutional network that marks text lines on a page.
 
-A gray page at low resolution goes in; maps at a quarter of that resolution come out: where baselines run, where the
-bodies of letters lie (between baseline and x-height), where lines begin and end, and how tall the letters are. What
-becomes of the maps (polygons, reading order) is classical geometry and lives in `text_recognizer.layout.finder`.
+The input is a gray page at low resolution. The outputs are maps at a quarter of that resolution: baselines, bodies of
+letters (between baseline and x-height), line starts and ends, and the height of letters. Turning the maps into polygons
+and reading order is classical geometry, in `text_recognizer.layout.finder`.
 
 References
 - Ronneberger et al., "U-Net", MICCAI 2015, arXiv:1505.04597
@@ -24,15 +24,15 @@ from text_recognizer.description import FinderSettings
 from text_recognizer.errors import DataInvalid
 from text_recognizer.training.checkpoint import open_checkpoint
 
-STRIDE = 4  # pixels of the page a pixel of the maps stands for
-MULTIPLE = 32  # the page's sides must be multiples of it: the deepest stage halves five times
+STRIDE = 4  # page pixels per map pixel
+MULTIPLE = 32  # the sides of a page must be multiples of it, because the deepest stage halves five times
 MAPS = ("baseline", "core", "ends", "log_x_height")
-X_HEIGHT_UNIT = 10.0  # pixels; the height map holds ln(x-height / X_HEIGHT_UNIT), so that 0 is a usual page
+X_HEIGHT_UNIT = 10.0  # pixels; the height map has ln(x-height / X_HEIGHT_UNIT), so 0 is a typical page
 
 
 @dataclass(frozen=True)
 class LineFinderConfig:
-    """Channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the page, and of the pyramid that brings them together."""
+    """Channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the page, and of the pyramid that combines them."""
 
     channels: tuple[int, int, int, int, int] = (12, 24, 40, 64, 96)
     pyramid: int = 32
@@ -61,7 +61,7 @@ def convolve(c_in: int, c_out: int, size: int = 3, stride: int = 1) -> nn.Sequen
 
 
 class LineFinderNet(nn.Module):
-    """Page in, maps out. Works on any size whose sides are multiples of 32; 0.5 M parameters."""
+    """Network from page to maps, for any size whose sides are multiples of 32; 0.5 M parameters."""
 
     def __init__(self, config: LineFinderConfig | None = None) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class LineFinderNet(nn.Module):
         self.stage8 = nn.Sequential(convolve(c4, c8, 3, 2), Block(c8))
         self.stage16 = nn.Sequential(convolve(c8, c16, 3, 2), Block(c16), Block(c16))
         self.stage32 = nn.Sequential(convolve(c16, c32, 3, 2), Block(c32))
-        # Each level of the pyramid: what the coarser one knows of the line, and what this one sees of the ink.
+        # Each pyramid level adds the coarser level's knowledge of the line to this level's view of the ink.
         self.lateral32 = convolve(c32, p, 1)
         self.lateral16 = convolve(c16, p, 1)
         self.lateral8 = convolve(c8, p, 1)
@@ -83,12 +83,12 @@ class LineFinderNet(nn.Module):
         self.smooth8 = convolve(p, p)
         self.smooth4 = convolve(p, p)
         self.head = nn.Conv2d(p, len(MAPS), 1)
-        # Most of a page is no baseline: start from there, not from a half.
+        # Most of a page is not a baseline, so start from a low probability and not from one half.
         nn.init.constant_(self.head.bias[:3], -2.5)  # type: ignore[index]
         nn.init.zeros_(self.head.bias[3:])  # type: ignore[index]
 
     def forward(self, page: Tensor) -> Tensor:
-        """Maps as logits.
+        """Compute the maps as logits.
 
         Args:
             page: (B, 1, H, W) float, 0 = paper … 1 = ink; H and W multiples of 32.
@@ -112,7 +112,7 @@ def _double(x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, 2H, 2W)
 
 
 class ExportedLineFinder(nn.Module):
-    """What the bundle's graph computes: bytes in, probabilities out."""
+    """The computation of the bundle's graph: from bytes to probabilities."""
 
     def __init__(self, net: LineFinderNet) -> None:
         super().__init__()
@@ -126,17 +126,17 @@ class ExportedLineFinder(nn.Module):
 
 
 def export_line_finder(checkpoint: Path, out: Path) -> FinderSettings:
-    """Write the network of a training checkpoint as an ONNX graph, and its weights beside it as safetensors.
+    """Write the network of a training checkpoint as an ONNX graph, and its weights as safetensors next to it.
 
-    The graph (opset 18) takes `page`, uint8 (1, 1, H, W), 255 = paper, H and W multiples of 32, and gives `maps`,
+    The graph (opset 18) takes `page`, uint8 (1, 1, H, W), 255 = paper, H and W multiples of 32, and returns `maps`,
     float32 (1, 4, H/4, W/4): probabilities of baseline, core and line end, and ln(x-height / 10 px).
 
     Args:
-        checkpoint: written by `training.finder_lit` (averaged weights where it holds them).
+        checkpoint: written by `training.finder_lit`; its averaged weights are used if it has them.
         out: the `.onnx` file; `out` with the suffix `.safetensors` is written too.
 
     Returns:
-        The settings for `layout.finder.LineFinder` that belong to the network.
+        The settings of `layout.finder.LineFinder` for this network.
     """
     from safetensors.torch import save_file
 
@@ -160,9 +160,9 @@ def export_line_finder(checkpoint: Path, out: Path) -> FinderSettings:
 
 
 def load_line_finder(checkpoint: Path) -> LineFinderNet:
-    """The network of a checkpoint of `training.finder_lit` or of a bundle's safetensors, ready to infer.
+    """Load the network from a checkpoint of `training.finder_lit` or a bundle's safetensors, ready for inference.
 
-    Raises DataInvalid if the file is damaged or holds another network.
+    Raises DataInvalid if the file is damaged or contains another network.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -1,7 +1,7 @@
-"""A small network that tells of a line image whether it is printed, and where words are struck out.
+"""A small network that detects whether a line image is printed, and where words are struck out.
 
-2-D convolutions shrink the line to one row of features, one for each 8 pixels of width; dilated 1-D convolutions let
-each of them see some twelve letters around it. 0.1 M weights, a fiftieth of the time of the recogniser's encoder.
+2-D convolutions shrink the line to a row of features, one for each 8 pixels of width. Dilated 1-D convolutions let each
+feature see about twelve letters around it. It has 0.1 M weights, and takes a fiftieth of the recogniser's encoder time.
 
 References
 - Yu, Koltun, "Multi-scale context aggregation by dilated convolutions", ICLR 2016, arXiv:1511.07122
@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 HEIGHT = 48  # pixels of a line image
-STRIDE = 8  # pixels of width for each step of the result
+STRIDE = 8  # pixels of width per step of the result
 DILATIONS = (1, 2, 4, 8)
-WIDTH = 64  # features of a step
+WIDTH = 64  # features per step
 
 
 class LineMarks(nn.Module):
@@ -44,16 +44,16 @@ class LineMarks(nn.Module):
         )
         self.context = nn.ModuleList(nn.Conv1d(WIDTH, WIDTH, 3, padding=d, dilation=d, bias=False) for d in DILATIONS)
         self.norms = nn.ModuleList(nn.BatchNorm1d(WIDTH) for _ in DILATIONS)
-        self.head = nn.Conv1d(WIDTH, 3, 1)  # struck out, printed, and how much this step says about the latter
+        self.head = nn.Conv1d(WIDTH, 3, 1)  # struck out, printed, and the weight of this step for the latter
 
     def forward(self, images: Tensor, widths: Tensor) -> tuple[Tensor, Tensor]:
-        """`images` (B, 1, 48, W) float, 1 = ink, W a multiple of 8; `widths` (B,) int64 pixels before the padding.
+        """`images` (B, 1, 48, W) float, 1 = ink, W a multiple of 8; `widths` (B,) int64, pixels before padding.
 
-        Returns logits (B,) of "printed" and (B, W / 8) of "struck out"; those behind a line's width mean nothing.
+        Returns logits (B,) of "printed" and (B, W / 8) of "struck out"; ignore those beyond a line's width.
         """
         x = self.shrink(images).squeeze(2)  # (B, WIDTH, W / 8)
         steps = torch.arange(x.shape[2], device=x.device)
-        # What lies behind the line is nothing, so that a line gives the same in every batch.
+        # Zero the features beyond the line, so that a line gives the same result in every batch.
         inside = (steps[None] * STRIDE < widths[:, None])[:, None].to(x.dtype)  # (B, 1, W / 8)
         x = x * inside
         for convolve, norm in zip(self.context, self.norms, strict=True):
@@ -64,7 +64,7 @@ class LineMarks(nn.Module):
 
 
 class ExportedLineMarks(nn.Module):
-    """What the bundle's graph computes: bytes in, probabilities out."""
+    """The computation of the bundle's graph: from bytes to probabilities."""
 
     def __init__(self, net: LineMarks) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A causal Transformer of characters with embeddings of hashed n-grams, for `recognition.neural`.
+"""A causal character Transformer with embeddings of hashed n-grams, for `recognition.neural`.
 
 References
 - Zhang, Sennrich, "Root mean square layer normalization", NeurIPS 2019
@@ -25,8 +25,8 @@ class NeuralLanguageConfig:
     layers: int = 3
     heads: int = 4
     d_ff: int = 1024
-    d_gram: int = 48  #: of the embedding of an n-gram
-    positions: int = 192  #: what lies behind shares the last one
+    d_gram: int = 48  #: size of an n-gram's embedding
+    positions: int = 192  #: characters beyond them share the last position
 
 
 class _Layer(nn.Module):
@@ -42,7 +42,7 @@ class _Layer(nn.Module):
         nn.init.zeros_(self.down.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, L, d) → (N, L, d), each position from those up to it."""
+        """(N, L, d) → (N, L, d); each position depends on itself and the earlier ones."""
         n, length, d = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(n, length, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -52,7 +52,7 @@ class _Layer(nn.Module):
 
 
 class NeuralLanguageNetwork(nn.Module):
-    """Logits of the character after each one of a text."""
+    """Predicts logits of the character after each character of a text."""
 
     def __init__(self, config: NeuralLanguageConfig) -> None:
         super().__init__()

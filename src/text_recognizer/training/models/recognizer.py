@@ -1,8 +1,8 @@
-"""Full definition of the line recogniser, all of it in this single file: ResNet encoder, Transformer decoder, CTC head.
+"""Full definition of the line recogniser in this single file: ResNet encoder, Transformer decoder, CTC head.
 
-An image of a text line goes through a residual convolutional encoder to a sequence of features, one for each 4 pixels
-of width. A CTC head reads that sequence in one pass (the fast mode); a Transformer decoder with cross-attention reads
-it token by token with cached keys and values (the accurate mode). Both are trained together.
+A residual convolutional encoder turns the image of a text line into a sequence of features, one for each 4 pixels of
+width. A CTC head reads that sequence in one pass (fast mode). A Transformer decoder with cross-attention reads it token
+by token with cached keys and values (accurate mode). Both are trained together.
 
 References
 - Graves et al., "Connectionist Temporal Classification", ICML 2006
@@ -27,12 +27,12 @@ from text_recognizer.recognition.decoding import EOS as EOS
 from text_recognizer.recognition.decoding import FIRST_CHARACTER as FIRST_CHARACTER
 from text_recognizer.recognition.decoding import UNKNOWN as UNKNOWN
 
-PAD = BLANK  # what the decoder is padded with
+PAD = BLANK  # the padding of the decoder
 
 
 @dataclass(frozen=True)
 class RecognizerConfig:
-    """Sizes of the network; `vocabulary` counts the four special tokens too."""
+    """Sizes of the network; `vocabulary` includes the four special tokens."""
 
     vocabulary: int = 185
     height: int = 48  # pixels of a line image
@@ -49,7 +49,7 @@ class RecognizerConfig:
 
     @classmethod
     def of_sizes(cls, sizes: Mapping[str, Any]) -> RecognizerConfig:
-        """The config that a checkpoint or a bundle holds: other keys are left out, JSON's lists are tuples again."""
+        """The config from a checkpoint or a bundle: other keys are ignored, and JSON lists become tuples again."""
         known: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items() if k in cls.__dataclass_fields__
         }
@@ -57,7 +57,7 @@ class RecognizerConfig:
 
     @property
     def stride(self) -> int:
-        """Pixels of width a feature stands for."""
+        """Pixels of width per feature."""
         return 4
 
 
@@ -80,7 +80,7 @@ class Residual(nn.Module):
 
 
 class WidthConv(nn.Module):
-    """Residual convolution along the width: the local context that joins strokes into letters."""
+    """Residual convolution along the width, for the local context that joins strokes to letters."""
 
     def __init__(self, d: int, dropout: float) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class WidthConv(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:  # (B, d, T) -> (B, d, T)
-        # Whole channels are dropped: as good a regulariser here, and a mask 100 times smaller to draw.
+        # Drop whole channels: it regularises as well here, and the mask is 100 times smaller.
         return x + F.dropout1d(F.relu(self.norm(self.conv(x))), self.dropout, self.training)
 
 
@@ -111,14 +111,14 @@ class Attention(nn.Module):
         """`x` (B, N, d); `keys_values` (2, B, heads, S, d_head); `mask` additive, broadcasts to (B, heads, N, S)."""
         b, n, d = x.shape
         q = self.query(x).view(b, n, self.heads, d // self.heads).transpose(1, 2)  # (B, heads, N, d_head)
-        # Written out: the fused kernel's backward is several times slower on a CPU for lines this short.
+        # Written out, because the backward pass of the fused kernel is several times slower on a CPU for short lines.
         scores = q @ keys_values[0].transpose(2, 3) * (q.shape[3] ** -0.5) + mask.to(q.dtype)  # (B, heads, N, S)
         y = scores.softmax(-1).to(q.dtype) @ keys_values[1]  # (B, heads, N, d_head)
         return self.out(y.transpose(1, 2).reshape(b, n, d))
 
 
 class EncoderLayer(nn.Module):
-    """Pre-norm self-attention over the width and a feed-forward."""
+    """Pre-norm self-attention over the width, and a feed-forward network."""
 
     def __init__(self, c: RecognizerConfig) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ def convolutions(c: RecognizerConfig) -> tuple[nn.Sequential, nn.Sequential]:
 
 
 class Encoder(nn.Module):
-    """Line image to features and CTC logits."""
+    """From a line image to features and CTC logits."""
 
     def __init__(self, c: RecognizerConfig) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class Encoder(nn.Module):
         return self.along(F.relu(self.collapse(x)).squeeze(2), widths)  # of (B, d, T)
 
     def along(self, x: Tensor, widths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The rest of `forward` from the columns (B, d, T) of lines that are `widths` pixels wide."""
+        """The rest of `forward`, from the columns (B, d, T) of lines of `widths` pixels."""
         t = x.shape[2]
         lengths = (widths + self.config.stride - 1) // self.config.stride  # (B,)
         inside = torch.arange(t, device=x.device)[None] < lengths[:, None]  # (B, T)
@@ -187,7 +187,7 @@ class Encoder(nn.Module):
 
 
 def positions(n: int, d: int, device: torch.device) -> Tensor:
-    """Sinusoidal positions (n, d) (Vaswani et al. 2017), made on the fly: a table would bound the width."""
+    """Sinusoidal positions (n, d) (Vaswani et al. 2017), computed on the fly, since a table would limit the width."""
     index = torch.arange(n, device=device, dtype=torch.float32)[:, None]
     rate = torch.exp(torch.arange(0, d, 2, device=device, dtype=torch.float32) * (-math.log(10000.0) / d))
     angle = index * rate[None]  # (n, d / 2)
@@ -223,7 +223,7 @@ class DecoderLayer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Next-token logits from the tokens so far and the encoded line; a step and a whole text go the same way."""
+    """Next-token logits from the tokens so far and the encoded line, for a single step or a whole text."""
 
     def __init__(self, c: RecognizerConfig) -> None:
         super().__init__()
@@ -236,7 +236,7 @@ class Decoder(nn.Module):
         nn.init.normal_(self.position.weight, std=0.02)
 
     def line_keys_values(self, features: Tensor) -> Tensor:
-        """Keys and values of a line for all layers, computed once: (B, T, d) -> (L, 2, B, heads, T, d_head)."""
+        """Compute the keys and values of a line for all layers once: (B, T, d) -> (L, 2, B, heads, T, d_head)."""
         crosses: list[Any] = [layer.cross for layer in self.layers]
         return torch.stack([cross.keys_values(features) for cross in crosses])
 
@@ -289,7 +289,7 @@ class Recognizer(nn.Module):
 
     @torch.no_grad()
     def write(self, features: Tensor, mask: Tensor, max_tokens: int | None = None) -> list[list[int]]:
-        """`greedy` from the features (B, T, d) and the mask of encoded lines on."""
+        """`greedy`, starting from the features (B, T, d) and the mask of encoded lines."""
         line = self.decoder.line_keys_values(features)
         b = features.shape[0]
         limit = min(max_tokens or self.config.max_tokens - 1, self.config.max_tokens - 1)
