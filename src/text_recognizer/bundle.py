@@ -1,4 +1,4 @@
-"""Open a bundle: a model as a folder that describes itself and is verified file by file before it is used."""
+"""Open a bundle: a model folder that describes itself and is verified file by file before it is used."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Bundle:
         """Open and verify the bundle at `path`, or the one that ships with the package.
 
         `whole`: also require the files that only training needs. Raises BundleInvalid if the folder or a file is
-        missing, was not made by this project, or a file is damaged or may not be read.
+        missing, was not made by this project, or a file is damaged or cannot be read.
         """
         folder = Path(path) if path is not None else SHIPPED
         description = Description.read(folder)

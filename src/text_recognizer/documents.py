@@ -1,4 +1,4 @@
-"""Pages of anything that holds pages: PDF, multi-page TIFF, animations, ZIP, folders, globs, lists, IIIF manifests.
+"""Find the pages in PDFs, multi-page TIFFs, animations, ZIP archives, folders, globs, lists and IIIF manifests.
 
 `find_pages` yields a `PageReference` for each page and decodes nothing: a reference is small and can be pickled, and
 `load` decodes its one page. So a document of any length can be read by any number of processes, each with the memory
@@ -100,7 +100,7 @@ class Source:
 
     @property
     def opened(self) -> Path | bytes:
-        """The argument for a library: the path if there is one, so that the file is not loaded at once."""
+        """The argument for a library: the path if there is one, so that the file is not loaded as a whole."""
         if self.path is None:
             return self.read()
         return self.path if self.member is None else _unpacked_once(self, _changed(self.path))

@@ -80,10 +80,10 @@ def has_enough(page: Any) -> bool:
 
 
 def embedded_lines(page: Any, width: int, height: int) -> list[Line]:
-    """The lines of text in the order of the file, each with its words, in pixels of the page as shown.
+    """The lines of text in file order, each with its words, in pixels of the page as shown.
 
-    Words that stand far apart, such as those of two columns, become separate lines. This text was not recognised, so
-    its confidence is 1.
+    Words that are far apart, such as those of two columns, become separate lines. This text was not recognised, so its
+    confidence is 1.
     """
     lines: list[Line] = []
     for words in _lines(page, width, height):

@@ -146,7 +146,7 @@ def table() -> str:
 
 
 def printable(text: str) -> str:
-    """`text` with control characters escaped, for terminals: the names of files may hold some."""
+    """`text` with control characters escaped, for terminals: file names may contain some."""
     return "".join(f"\\x{ord(c):02x}" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)
 
 

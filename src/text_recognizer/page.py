@@ -143,11 +143,11 @@ class Page:
         image: Picture | str | Path | bytes | None = None,
         source: str = "",
     ) -> None:
-        """Write the page to a file, in the format of its ending, or in `format`.
+        """Write the page to a file, in the format of its suffix, or in `format`.
 
         `image`: the image that was read, which a PDF needs: its path, URL or bytes, or a `Picture`. `source`: the name
         of the image, for formats that mention it. For documents of many pages see `formats.document.write_document`.
-        Raises `UsageError` for an unknown ending, `OutputFailed`, `ImageRejected`, and ValueError for a PDF without
+        Raises `UsageError` for an unknown suffix, `OutputFailed`, `ImageRejected`, and ValueError for a PDF without
         an image.
         """
         # Imported by name: formats and images depend on this module, not the other way round.
@@ -165,7 +165,7 @@ class Page:
 
 
 def orientation_of(baselines: Iterable[Polyline]) -> int:
-    """The quarter turn clockwise, in degrees, after which most of the length of `baselines` runs to the right."""
+    """Clockwise rotation (0, 90, 180 or 270 degrees) after which most of the baselines' length runs to the right."""
     lengths = {0: 0.0, 90: 0.0, 180: 0.0, 270: 0.0}
     for baseline in baselines:
         if len(baseline) > 1 and all(math.isfinite(value) for point in baseline for value in point):

@@ -128,7 +128,7 @@ def _size(page: Any, wanted: PdfPage) -> tuple[float, int, int]:
 
 @contextmanager
 def _pdf(document: Path | bytes, password: str | None) -> Iterator[Any]:
-    """A PDF opened by PDFium; only one thread at a time is inside."""
+    """A PDF opened by PDFium, for one thread at a time."""
     import pypdfium2 as pdfium  # late: reading images needs none of it
 
     with _PDFIUM:

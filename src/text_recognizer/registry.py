@@ -49,7 +49,7 @@ class Registry:
     def __init__(self, folder: Path | str | None = None) -> None:
         self.folder = Path(folder or os.environ.get(ENVIRONMENT) or "models")
 
-    # ------------------------------------------------------------------------------------------------- looking
+    # ------------------------------------------------------------------------------------------------- queries
 
     def models(self) -> list[Model]:
         """All models, by name, the newest version of each first."""
@@ -95,7 +95,7 @@ class Registry:
         return list(self._read().get(alias, []))
 
     def current(self, alias: str) -> dict[str, Any] | None:
-        """The promotion that is in effect for `alias`."""
+        """The promotion that is in effect for `alias`; None if there is none."""
         return next(reversed(standing(self.history(alias))), None)
 
     def _read(self) -> dict[str, list[dict[str, Any]]]:
@@ -147,7 +147,7 @@ def resolve(model: Path | str | None = None) -> Path:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The folders in `folder`; none if it does not exist. Raises BundleInvalid if it may not be read."""
+    """The folders in `folder`; empty if it does not exist. Raises BundleInvalid if it cannot be read."""
     try:
         return [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):

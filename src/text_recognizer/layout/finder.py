@@ -75,7 +75,7 @@ class LineFinder:
     def find(
         self, gray: Gray, *, side: int | None = None, steepest: float = LIMIT, brief: bool = False
     ) -> list[FoundLine]:
-        """Lines of a page in reading order; none where there is no text.
+        """Lines of a page in reading order; empty if there is no text.
 
         Args:
             gray: (H, W) uint8, dark ink on light paper.

@@ -123,7 +123,7 @@ class _Looks:
         return self._look(self._gray, np.eye(2, 3), steepest=STEEP)
 
     def others(self) -> Iterator[Look]:
-        """Looks for possible faults of the page, most likely first: large writing, skew, pixels that are not square."""
+        """Further looks, one for each likely fault of the page: large writing, skew, pixels that are not square."""
         yield from (self._small(side) for side in SIDES)
         if (steep := self.steep()) is not None:
             yield steep
@@ -280,7 +280,7 @@ def quarters_upright(gray: Gray, finder: LineFinder, judge: Judge, line_height: 
 def _turn(level: Look, looks: _Looks, judge: Judge, *, brief: bool = False) -> tuple[int, Look, float]:
     """The quarter turns counter-clockwise after which a page reads best, and the confidence, 0…1, in its longest lines.
 
-    The look returned with them runs along these lines; for two or three turns, the lines in it are upside down.
+    The returned look runs along these lines; after two or three turns, the lines in it are upside down.
     """
     as_is, upside_down = _both_ways(level, judge)
     lying = looks.may_lie(level)

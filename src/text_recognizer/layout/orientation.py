@@ -1,4 +1,4 @@
-"""Which way up a page is: the orientation in which the recogniser is most confident of the longest lines."""
+"""Determine which way up a page is: the orientation in which the recogniser is most confident in the longest lines."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ MARGIN = 0.05  # by which the confidence in another orientation must be higher
 class Orientation:
     """`degrees` clockwise (0, 90, 180 or 270) by which a page must be rotated to be upright.
 
-    `confidence`: how much more confident, -1…1, the recogniser is about the longest lines than about the same lines
-    upside down.
+    `confidence`: how much more confident, -1…1, the recogniser is in the longest lines than in the same lines upside
+    down.
     """
 
     degrees: int

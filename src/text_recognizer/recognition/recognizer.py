@@ -502,7 +502,7 @@ class Recognizer:
         return np.maximum(scores, [best[key] - CASE for key in keys])
 
     def text(self, ids: Sequence[int]) -> str:
-        """Characters of token ids."""
+        """The text of token ids."""
         return to_text(ids, self.alphabet)
 
     # ----------------------------------------------------------------------------------- models, loaded when needed
