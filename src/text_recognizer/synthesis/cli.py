@@ -1,4 +1,4 @@
-"""`text-recognizer train data`: fetch, prepare and preview what training renders from; versions of data sets."""
+"""`text-recognizer train data`: fetch, prepare and preview the sources of rendered lines; manage data set versions."""
 
 import argparse
 import tempfile
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
             from text_recognizer.synthesis.sources.fonts import fetch_fonts
 
             fetch_fonts(options.folder)
-            # The same on every machine: it is what a model's lineage calls the sha256 of its fonts.
+            # It is the same on every machine, and a model's lineage names it as the SHA-256 of its fonts.
             print(f"{fingerprint(options.folder)}  {options.folder}")
     except (OSError, ValueError) as error:  # raised by the sources for an unknown archive or a failed download
         raise DataInvalid(str(error)) from error

@@ -1,4 +1,4 @@
-"""`text-recognizer train data preview`: a contact sheet of what training renders, the truth under each, to look at."""
+"""`text-recognizer train data preview`: a contact sheet of rendered training samples, with the truth under each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from text_recognizer.synthesis.sources.fonts import HandFont, load_fonts, render
 from text_recognizer.synthesis.sources.text import TextSource
 from text_recognizer.synthesis.sources.unipen import load_writers
 
-Tile = tuple[NDArray[np.uint8], str]  # a picture (H, W) or (H, W, 3), and the words under it
+Tile = tuple[NDArray[np.uint8], str]  # a picture (H, W) or (H, W, 3), and its caption
 
 _Thing = TypeVar("_Thing")
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
@@ -88,13 +88,13 @@ def _pen_lines(hands: list[Hand], text: TextSource, count: int, rng: np.random.G
 
 
 def font_line(fonts: list[HandFont], text: TextSource, rng: np.random.Generator) -> Tile:
-    """Coverage (64, W) of a line in one of the fonts, and its text."""
+    """The coverage (64, W) of a line in one of the fonts, and its text."""
     for _ in range(100):
         font = _pick_one(fonts, rng)
         words = " ".join(w for w in text.line(rng, 8, 48).split() if font.covers(w))
         if len(words) > 5:
             break
-    else:  # a font of few characters shows those it has
+    else:  # a font with few characters shows those
         words = "".join(sorted(font.characters - {" "})[:24])
     coverage, baseline = render_text(font, words, 64 / float(rng.uniform(2.4, 3.4)), rng)
     top = round(baseline - 64 * 0.66)
@@ -114,7 +114,7 @@ def _font_lines(fonts: list[HandFont], text: TextSource, count: int, rng: np.ran
 def _paper_lines(
     hands: list[Hand], fonts: list[HandFont], text: TextSource, rng: np.random.Generator
 ) -> Iterator[Tile]:
-    """Every paper with one ink and camera after another, so that each kind is seen."""
+    """Every paper, each with the next ink and camera, so that each kind is shown."""
     for turn in range(2 * len(PAPER_KINDS)):
         paper = PAPER_KINDS[turn % len(PAPER_KINDS)]
         ink, camera = INKS[turn % len(INKS)], STRIP_CAMERAS[turn % len(STRIP_CAMERAS)]
@@ -150,7 +150,7 @@ def _pages(hands: Sequence[Hand | HandFont], text: TextSource, count: int, rng: 
 
 
 def _lay_out(sections: list[tuple[str, list[Tile]]], fonts: list[HandFont], width: int = 1760) -> Image.Image:
-    """Sections one under another, two columns of tiles, each with its text below."""
+    """Arrange the sections below each other, in two columns of tiles with their texts."""
     column = width // 2 - 16
     plain = next((f for f in fonts if f.kind == "printed"), None)
     small: ImageFont.FreeTypeFont | ImageFont.ImageFont

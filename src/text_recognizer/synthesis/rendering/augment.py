@@ -1,4 +1,4 @@
-"""Vary pictures of real lines: another slant, pen, scan of the same writing. For sets too small to show them all."""
+"""Augment pictures of real lines with other slants, pens and scans, for sets too small to contain them all."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def augment(gray: Gray, rng: np.random.Generator, strength: float = 1.0) -> Gray
 
 
 def _warp(gray: Gray, rng: np.random.Generator, strength: float, paper: float) -> Gray:
-    """Slant, proportions, slope, place, and an elastic wobble, in one resampling (Simard et al. 2003)."""
+    """Slant, proportions, slope, position and an elastic wobble, in one resampling (Simard et al. 2003)."""
     h, w = gray.shape
-    # Now and then far over, as steep hands lean.
+    # Sometimes strongly, as in very slanted hands.
     slant = float(rng.normal(0, 0.15) if rng.random() < 0.85 else rng.uniform(-0.3, 0.55)) * strength
     stretch = float(np.exp(np.clip(rng.normal(0, 0.1), -0.25, 0.25) * strength))
     tall = float(np.exp(np.clip(rng.normal(0, 0.06), -0.15, 0.15) * strength))
@@ -64,15 +64,15 @@ def _warp(gray: Gray, rng: np.random.Generator, strength: float, paper: float) -
 
 
 def _stroke_width(gray: Gray, rng: np.random.Generator, strength: float) -> Gray:
-    """A broader or a finer pen: grey erosion or dilation, blended, since a whole pixel is much at this size."""
-    change = cv2.erode if rng.random() < 0.5 else cv2.dilate  # ink is dark: erosion of the light makes it broader
+    """A broader or finer pen: grey erosion or dilation, blended because a whole pixel is a lot at this size."""
+    change = cv2.erode if rng.random() < 0.5 else cv2.dilate  # ink is dark, so eroding the light makes strokes broader
     share = float(rng.uniform(0.15, 0.75)) * min(1.0, strength)
     other = change(gray, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
     return np.asarray(cv2.addWeighted(gray, 1 - share, other, share, 0), np.uint8)
 
 
 def _ink_density(image: Any, rng: np.random.Generator, strength: float, paper: float) -> NDArray[np.float32]:
-    """Paler or stronger ink: the depth below the paper's grey bent by a power, then scaled."""
+    """Paler or stronger ink: a power of its depth below the paper's grey, scaled."""
     depth = np.clip((paper - image.astype(np.float32)) / max(paper, 1.0), -1, 1)
     power = float(np.exp(rng.normal(0, 0.25) * strength))
     scale = float(rng.uniform(1 - 0.45 * min(1.0, strength), 1.0))
@@ -80,7 +80,7 @@ def _ink_density(image: Any, rng: np.random.Generator, strength: float, paper: f
 
 
 def _optics(image: Any, rng: np.random.Generator, strength: float) -> Any:
-    """A lens out of focus, or a small picture made large."""
+    """A lens out of focus, or an enlarged small picture."""
     if rng.random() < 0.5:
         return cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 0.4 + 0.6 * strength)))
     h, w = image.shape

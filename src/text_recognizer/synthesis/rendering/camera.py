@@ -1,8 +1,8 @@
-"""Cameras: a sheet becomes a picture as scanners and phones deliver it, with every point followed.
+"""Cameras: turn a sheet into a picture as from a scanner or phone, and track every point.
 
-Sizes that depend on resolution are given in pixels of the sheet or derived from the line spacing. Each function takes
-the generator it draws from, so that the same seed gives the same pixels. Points are (x, y) with pixel centres at whole
-numbers, as OpenCV counts.
+Sizes that depend on resolution are in pixels of the sheet or derived from the line spacing. Each function takes its
+random generator as an argument, so the same seed gives the same pixels. Points are (x, y) with pixel centres at whole
+numbers, as in OpenCV.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Points = NDArray[np.float32]
 Random = np.random.Generator
 
 CAMERA_KINDS = ("scan", "grey", "photo", "shadow", "creased", "small", "binarised", "inverted")
-# The cheap kinds, which leave the geometry as it is: for strips of one line.
+# The cheap kinds, which do not change the geometry, for single-line strips.
 STRIP_CAMERAS = ("scan", "grey", "shadow", "binarised", "inverted")
 
 _CAMERA_SHARES = (0.27, 0.22, 0.19, 0.10, 0.07, 0.05, 0.07, 0.03)
@@ -31,9 +31,9 @@ _CAMERA_SHARES = (0.27, 0.22, 0.19, 0.10, 0.07, 0.05, 0.07, 0.03)
 def photograph(
     rgb: Rgb, points: Sequence[NDArray[np.floating]], rng: Random, kind: str | None = None
 ) -> tuple[Rgb, list[Points]]:
-    """The sheet as a scanner or phone delivers it, and where `points` (each (n, 2), pixels) have gone.
+    """Picture the sheet as a scanner or phone would. Returns the picture, and the moved `points` (each (n, 2), pixels).
 
-    `kind` is one of CAMERA_KINDS, None draws one. Those of STRIP_CAMERAS keep the size and every point in its place.
+    `kind` is one of CAMERA_KINDS; None draws one. The kinds in STRIP_CAMERAS keep the size and every point in place.
     """
     kind = kind or choose(CAMERA_KINDS, _CAMERA_SHARES, rng)
     if kind not in CAMERA_KINDS:
@@ -45,7 +45,7 @@ def photograph(
 def picture_line(
     coverage: Gray, rng: Random, paper: str | None = None, ink: str | None = None, camera: str | None = None
 ) -> Gray:
-    """Ink coverage (H, W) of one line to a grey image (H, W), dark on light, by a camera that keeps the geometry."""
+    """Turn a line's ink coverage (H, W) into a grey image (H, W), dark on light, with a camera that keeps geometry."""
     h, w = coverage.shape
     sheet = make_sheet(h, w, rng, paper, h * float(rng.uniform(0.7, 1.6)))
     camera = camera or choose(STRIP_CAMERAS[:4], (0.36, 0.38, 0.14, 0.12), rng)
@@ -114,7 +114,7 @@ def _binarised(rgb: Rgb, points: list[NDArray[np.float64]], rng: Random) -> _Mov
     elif method < 0.75:
         two = _sauvola(grey, rng)
     else:
-        # Between the paper and the ink, wherever the scanner's knob stood.
+        # Anywhere between paper and ink, since scanners have different settings.
         paper, ink = float(np.percentile(grey[::3, ::3], 70)), float(grey.min())
         two = np.where(grey > ink + (paper - ink) * float(rng.uniform(0.45, 0.78)), 255, 0)
     return _three(two.astype(np.uint8)), points
@@ -156,7 +156,7 @@ def _three(grey: Gray) -> Rgb:
 
 
 def _soften(image: NDArray[np.uint8], rng: Random, most: float) -> NDArray[np.uint8]:
-    """The lens: most pictures are nearly sharp, some are out of focus."""
+    """Lens blur: most pictures are nearly sharp, and some are out of focus."""
     sigma = abs(float(rng.normal(0, 0.55))) * most
     if sigma < 0.25:
         return image
@@ -174,9 +174,9 @@ def _motion(image: NDArray[np.uint8], rng: Random) -> NDArray[np.uint8]:
 
 
 def _levels(image: NDArray[np.uint8], rng: Random) -> NDArray[np.uint8]:
-    """A scanner's brightness, contrast and gamma, by a table of 256 values."""
+    """A scanner's brightness, contrast and gamma, as a table of 256 values."""
     values = np.arange(256, dtype=np.float64) / 255
-    if rng.random() < 0.45:  # white point: paper becomes clean white
+    if rng.random() < 0.45:  # white point, so that paper becomes clean white
         values = values / float(rng.uniform(0.82, 1.0))
     black = float(rng.uniform(-0.04, 0.14))
     values = np.clip(values, 0, 1) ** float(np.exp(rng.normal(0, 0.22))) * (1 - black) + black
@@ -196,7 +196,7 @@ def _jpeg(image: NDArray[np.uint8], rng: Random, chance: float, worst: int, best
 
 
 def as_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """A grey (H, W) or RGB (H, W, 3) image uint8 as a JPEG file of `quality` 0…100 gives it back."""
+    """A grey (H, W) or RGB (H, W, 3) image uint8 after JPEG compression at `quality` 0…100."""
     stored = image if image.ndim == 2 else image[..., ::-1]
     _, data = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
     read = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE if image.ndim == 2 else cv2.IMREAD_COLOR), np.uint8)
@@ -204,7 +204,7 @@ def as_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
 
 
 def _light(rgb: Rgb, rng: Random, strength: float) -> Rgb:
-    """Light that falls from one side, a lamp's colour, dark corners, and sometimes the shadow of a hand or phone."""
+    """Light from one side, a lamp's colour, dark corners, and sometimes the shadow of a hand or phone."""
     h, w = rgb.shape[:2]
     gh, gw = 48, 64
     ys, xs = np.mgrid[-1 : 1 : gh * 1j, -1 : 1 : gw * 1j].astype(np.float32)
@@ -213,7 +213,7 @@ def _light(rgb: Rgb, rng: Random, strength: float) -> Rgb:
     field -= np.float32(abs(rng.normal(0, 0.07)) * strength) * (xs * xs + ys * ys)
     if rng.random() < 0.5 * strength:
         edge = np.zeros((gh, gw), np.float32)
-        if rng.random() < 0.6:  # half the page lies in the shade
+        if rng.random() < 0.6:  # half the page is in the shade
             a, offset = rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6)
             edge[(np.cos(a) * xs + np.sin(a) * ys) > offset] = 1
         else:
@@ -231,7 +231,7 @@ def _light(rgb: Rgb, rng: Random, strength: float) -> Rgb:
 
 
 def _crease(rgb: Rgb, rng: Random) -> Rgb:
-    """Folds: light on one side, dark on the other, and a worn line between."""
+    """Folds: light on one side, dark on the other, with a worn line between."""
     h, w = rgb.shape[:2]
     shade = np.zeros((h, w), np.float32)
     ys, xs = np.arange(h, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None, :]
@@ -254,10 +254,10 @@ def _crease(rgb: Rgb, rng: Random) -> Rgb:
 
 
 def _bend(rgb: Rgb, points: list[NDArray[np.float64]], rng: Random, waves: float, tilt: float, table: bool) -> _Moved:
-    """Seen at an angle and not quite flat: perspective of up to `tilt` of the size, waves of `waves` of the size.
+    """View the sheet at an angle and not quite flat: perspective up to `tilt`, waves of `waves`, as shares of its size.
 
-    With `table` the surface around the sheet shows. A pixel d of the result shows q + u(q), q = H⁻¹(d), of the sheet:
-    H a homography, u a sum of two waves; a point p of the sheet is thus found at H(q) with q = p - u(q).
+    With `table`, the surface around the sheet shows. Pixel d of the result shows point q + u(q) of the sheet, where
+    q = H⁻¹(d), H is a homography and u a sum of two waves. So point p of the sheet moves to H(q) with q = p - u(q).
     """
     h, w = rgb.shape[:2]
     size = float(max(h, w))
@@ -285,7 +285,7 @@ def _bend(rgb: Rgb, points: list[NDArray[np.float64]], rng: Random, waves: float
             total += np.sin(2 * np.pi / length[k] * along + phase[k])[..., None] * push[k]
         return total
 
-    # The map is smooth: worked out on every 16th pixel (one beyond each edge), linear between.
+    # The map is smooth, so compute it on every 16th pixel (and one beyond each edge) and interpolate linearly.
     step = 16
     ny, nx = -(-out_h // step) + 2, -(-out_w // step) + 2
     grid_y = (np.arange(ny) - 1 + 0.5) * step - 0.5
@@ -312,7 +312,7 @@ def _bend(rgb: Rgb, points: list[NDArray[np.float64]], rng: Random, waves: float
 
 
 def _table(h: int, w: int, rng: Random) -> Rgb:
-    """What the sheet lies on: wood, cloth, a dark or grey desk."""
+    """The surface under the sheet: wood, cloth, a dark or grey desk."""
     tone = np.array(
         [(120, 85, 55), (60, 58, 56), (150, 150, 152), (35, 32, 30), (170, 140, 105), (90, 100, 115)][
             int(rng.integers(6))

@@ -1,7 +1,7 @@
-"""What is not writing: textures, drawings, grids, bindings and desks, so that the line finder learns to pass over them.
+"""Clutter: textures, drawings, grids, bindings and desks, so that the line finder learns to ignore them.
 
-All of it is procedural; folders of real pictures (`Pictures`) add what no procedure draws. Functions draw on RGB images
-(H, W, 3) uint8 and take the generator they draw from, so that the same seed gives the same pixels.
+It is procedural; folders of real pictures (`Pictures`) add what cannot be generated. Functions draw on RGB images
+(H, W, 3) uint8 and take their random generator as an argument, so the same seed gives the same pixels.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ Rgb = NDArray[np.uint8]
 Field = NDArray[np.float32]
 Random = np.random.Generator
 
-LONGEST = 1600  # pixels of a photograph's longer side in memory
+LONGEST = 1600  # pixels: longer side of a photograph in memory
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures without writing, from a folder: photographs (JPEG), and drawings on a transparent ground (PNG)."""
+    """Pictures without writing, from a folder: photographs (JPEG), and drawings on a transparent background (PNG)."""
 
     photographs: tuple[Path, ...] = ()
     drawings: tuple[Path, ...] = ()
 
     @staticmethod
     def of(folder: Path | None) -> Pictures:
-        """The pictures below `folder`; none of None. Raises DataInvalid if there is no such folder."""
+        """The pictures in `folder`; none for None. Raises DataInvalid if there is no such folder."""
         if folder is None:
             return Pictures()
         if not folder.is_dir():
@@ -56,7 +56,7 @@ def _photograph(file: Path) -> Rgb:
 
 
 def _noise(rng: Random, shape: tuple[int, int], step: float, octaves: int = 4) -> Field:
-    """Fractal noise (H, W) of mean 0 and unit spread, whose largest features are `step` pixels."""
+    """Fractal noise (H, W) with mean 0, unit spread, and largest features of `step` pixels."""
     height, width = shape
     total = np.zeros(shape, np.float32)
     for octave in range(octaves):
@@ -67,7 +67,7 @@ def _noise(rng: Random, shape: tuple[int, int], step: float, octaves: int = 4) -
 
 
 def _tint(field: Field, rng: Random) -> Rgb:
-    """A field of mean 0 and unit spread as shades between two colours."""
+    """Map a field of mean 0 and unit spread to shades between two colours."""
     dark, light = np.sort(rng.uniform(0, 255, (2, 3)), axis=0)
     contrast = float(rng.uniform(0.25, 0.6))
     amount = np.clip(0.5 + contrast * field, 0, 1)[..., None].astype(np.float32)
@@ -105,7 +105,7 @@ def _wood(rng: Random, height: int, width: int) -> Rgb:
 
 
 def _leaves(rng: Random, height: int, width: int) -> Rgb:
-    """Foliage: leaves with ribs, one over another, each in its own shade."""
+    """Foliage: overlapping leaves with ribs, each in its own shade."""
     image = _clouds(rng, height, width)
     size = float(rng.uniform(0.02, 0.14)) * max(height, width)
     tone = rng.uniform(20, 200, 3)
@@ -132,7 +132,7 @@ def _leaves(rng: Random, height: int, width: int) -> Rgb:
 
 
 def _cells(rng: Random, height: int, width: int) -> Rgb:
-    """Stones, scales, cracked paint: the cells of random points (Voronoi)."""
+    """Stones, scales, cracked paint: the Voronoi cells of random points."""
     size = float(rng.uniform(0.015, 0.12)) * max(height, width)
     seeds = np.full((height, width), 255, np.uint8)
     count = int(np.clip(height * width / size**2, 6, 4000))
@@ -146,7 +146,7 @@ def _cells(rng: Random, height: int, width: int) -> Rgb:
 
 
 def _strokes(rng: Random, height: int, width: int) -> Rgb:
-    """Grass, hair, fur, scratches: many bent strokes that run one way."""
+    """Grass, hair, fur, scratches: many bent strokes in one direction."""
     image = _clouds(rng, height, width)
     size = max(height, width)
     length, turn, spread = float(rng.uniform(0.02, 0.25)) * size, rng.uniform(0, np.pi), float(rng.uniform(0.05, 0.9))
@@ -189,7 +189,7 @@ def _weave(rng: Random, height: int, width: int) -> Rgb:
 
 
 def _shapes(rng: Random, height: int, width: int) -> Rgb:
-    """A made-up photograph: a sky, a ground, and things with light and shade on them."""
+    """An invented photograph: a sky, a ground, and objects with light and shade."""
     image = _clouds(rng, height, width)
     size = max(height, width)
     for _ in range(int(rng.integers(3, 40))):
@@ -230,7 +230,7 @@ def texture(rng: Random, height: int, width: int) -> Rgb:
 
 
 def scene(rng: Random, height: int, width: int, pictures: Pictures) -> Rgb:
-    """A picture without writing: part of a photograph where there are any, else a texture or several side by side."""
+    """A picture without writing: part of a photograph if there are any, else a texture or several side by side."""
     if pictures.photographs and rng.random() < 0.6:
         whole = _photograph(pictures.photographs[int(rng.integers(len(pictures.photographs)))])
         h, w = whole.shape[:2]
@@ -259,7 +259,7 @@ def scene(rng: Random, height: int, width: int, pictures: Pictures) -> Rgb:
 
 
 def grid(rgb: Rgb, rng: Random, unit: float) -> None:
-    """Dots, crosses, squares or triangles all over the paper, in place; `unit`: x-height of the writing, pixels."""
+    """Cover the paper with dots, crosses, squares or triangles, in place; `unit`: x-height of the writing, pixels."""
     height, width = rgb.shape[:2]
     step = max(4.0, float(rng.uniform(0.5, 2.6)) * unit)
     radius = max(0.5, float(rng.uniform(0.03, 0.13)) * min(step, 1.5 * unit))
@@ -280,7 +280,7 @@ def grid(rgb: Rgb, rng: Random, unit: float) -> None:
     else:
         turns = (0.0, np.pi / 2) if kind < 0.85 else (0.0, np.pi / 3, 2 * np.pi / 3)
         far = float(height + width)
-        every = int(rng.choice([1, 5, 10]))  # every so many lines a stronger one
+        every = int(rng.choice([1, 5, 10]))  # one in this many lines is stronger
         for turn in turns:
             along, across = (
                 np.array([np.cos(turn + tilt), np.sin(turn + tilt)]),
@@ -296,37 +296,37 @@ def grid(rgb: Rgb, rng: Random, unit: float) -> None:
 
 
 def bind(rgb: Rgb, rng: Random) -> None:
-    """Holes of a binder, a spiral, staples or tape at an edge of the paper, in place."""
+    """Draw binder holes, a spiral, staples or tape at an edge of the paper, in place."""
     turned = int(rng.integers(4)) if rng.random() < 0.3 else 0
     view = np.ascontiguousarray(np.rot90(rgb, turned))
     height, width = view.shape[:2]
     x = float(rng.uniform(0.015, 0.06)) * width
     shade = rng.uniform(0, 255, 3) if rng.random() < 0.3 else np.full(3, rng.uniform(0, 150))
     kind = rng.random()
-    if kind < 0.55:  # holes, few or a whole column, with the shadow of an edge
+    if kind < 0.55:  # a few holes or a whole column, with the shadow of their edges
         count = int(rng.choice([2, 3, 4, 7, int(rng.integers(10, 40))]))
         radius = max(2.0, min(float(rng.uniform(0.006, 0.016)) * height, 0.35 * height / count))
         for share in (np.arange(count) + 0.5) / count + rng.normal(0, 0.004, count):
             at = (round(x), round(share * height))
             cv2.circle(view, at, round(radius + max(1.0, 0.12 * radius)), (shade * 0.5 + 90).tolist(), -1, cv2.LINE_AA)
             cv2.circle(view, at, round(radius), shade.tolist(), -1, cv2.LINE_AA)
-            if rng.random() < 0.3:  # a ring that strengthens it
+            if rng.random() < 0.3:  # a reinforcement ring
                 cv2.circle(view, at, round(1.6 * radius), (200, 200, 195), max(1, round(0.25 * radius)), cv2.LINE_AA)
-    elif kind < 0.85:  # a spiral of wire
+    elif kind < 0.85:  # a wire spiral
         step = float(rng.uniform(0.012, 0.035)) * height
         wire = max(1, round(step * rng.uniform(0.08, 0.25)))
         for y in np.arange(step / 2, height, step):
             cv2.ellipse(view, (round(x * 0.5), round(y)), (max(2, round(x * 0.7)), max(2, round(step * 0.3))),
                         float(rng.normal(-15, 3)), -100, 150, shade.tolist(), wire, cv2.LINE_AA)  # fmt: skip
             cv2.circle(view, (round(x * 1.15), round(y)), max(1, round(step * 0.16)), (40, 40, 40), -1, cv2.LINE_AA)
-    else:  # a dark or light band: the neighbouring page, the lid of a scanner, tape
+    else:  # a dark or light band: the facing page, a scanner lid, tape
         band = max(2, round(rng.uniform(0.005, 0.06) * width))
         view[:, :band] = np.clip(shade + rng.normal(0, 6, (height, 1, 3)), 0, 255)
     rgb[...] = np.rot90(view, -turned)
 
 
 def drawing(rng: Random, size: int, pictures: Pictures) -> NDArray[np.float32]:
-    """What is drawn and not written: (size, size, 4) float, RGB 0…255 and coverage 0…1."""
+    """A drawing without writing: (size, size, 4) float, RGB 0…255 and coverage 0…1."""
     if pictures.drawings and rng.random() < 0.5:
         file = pictures.drawings[int(rng.integers(len(pictures.drawings)))]
         image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
@@ -337,7 +337,7 @@ def drawing(rng: Random, size: int, pictures: Pictures) -> NDArray[np.float32]:
             image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA).astype(np.float32)
             out = np.zeros((size, size, 4), np.float32)
             out[: shape[1], : shape[0], :3], out[: shape[1], : shape[0], 3] = image[..., 2::-1], image[..., 3] / 255
-            if rng.random() < 0.4:  # a line drawing of it
+            if rng.random() < 0.4:  # turned into a line drawing
                 edges = cv2.Canny(out[..., :3].astype(np.uint8), 60, 160).astype(np.float32) / 255
                 out[..., :3], out[..., 3] = (
                     rng.uniform(0, 120),
@@ -411,7 +411,7 @@ def _doodle(cover: NDArray[np.uint8], rng: Random, pen: int) -> None:
 
 
 def _flow(cover: NDArray[np.uint8], rng: Random, pen: int) -> None:
-    """Boxes and circles joined by arrows, empty."""
+    """A flow chart of empty boxes and circles, joined by arrows."""
     size = cover.shape[0]
     places = rng.uniform(0.15, 0.85, (int(rng.integers(2, 7)), 2)) * size
     for begin, end in itertools.pairwise(places):
@@ -426,10 +426,10 @@ def _flow(cover: NDArray[np.uint8], rng: Random, pen: int) -> None:
 
 
 def paste_drawings(rgb: Rgb, rng: Random, occupied: NDArray[np.uint8], unit: float, pictures: Pictures) -> None:
-    """Up to four drawings where nothing is written, in place.
+    """Paste up to four drawings where there is no writing, in place.
 
     Args:
-        occupied: (H, W) uint8, not 0 where writing is.
+        occupied: (H, W) uint8, not 0 where there is writing.
         unit: x-height of the writing, pixels.
     """
     height, width = rgb.shape[:2]
@@ -450,7 +450,7 @@ def paste_drawings(rgb: Rgb, rng: Random, occupied: NDArray[np.uint8], unit: flo
 
 
 def surround(rgb: Rgb, rng: Random, pictures: Pictures) -> tuple[Rgb, tuple[int, int]]:
-    """The paper on a larger ground of anything, and where its corner (x, y) lies there."""
+    """Put the paper on a larger, arbitrary background. Returns the picture and the paper's corner (x, y) in it."""
     height, width = rgb.shape[:2]
     top, bottom, left, right = (int(v) for v in rng.uniform(0.0, 0.45, 4) * np.array([height, height, width, width]))
     ground = scene(rng, height + top + bottom, width + left + right, pictures)

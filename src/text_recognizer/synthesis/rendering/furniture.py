@@ -1,4 +1,4 @@
-"""Marks on a page that are no text: rules, boxes, tables, stamps, ticks, scribbles, blots."""
+"""Marks on a page that are not text: rules, boxes, tables, stamps, ticks, scribbles, blots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Gray = NDArray[np.uint8]
 
 
 def furnish(style: PageStyle, rng: np.random.Generator) -> Gray:
-    """Marks that are no text: rules, boxes, tables, stamps, ticks, scribbles, blots. Coverage (H, W)."""
+    """Draw marks that are not text. Returns their coverage (H, W)."""
     xh = style.x_height
     height, width = max(8, round(style.height * xh)), max(8, round(style.width * xh))
     marks = np.zeros((height, width), np.uint8)
@@ -23,7 +23,7 @@ def furnish(style: PageStyle, rng: np.random.Generator) -> Gray:
         return float(rng.uniform(0, width)), float(rng.uniform(0, height))
 
     chance = style.furniture
-    if rng.random() < chance * 0.5:  # rules across
+    if rng.random() < chance * 0.5:  # horizontal rules
         for _ in range(int(rng.integers(1, 4))):
             x, y = spot()
             end = min(width, x + float(rng.uniform(0.2, 1)) * width)

@@ -1,4 +1,4 @@
-"""Compose lines of text in one writer's hand from that writer's words, phrases and letters."""
+"""Compose lines of text in a writer's hand from that writer's words, phrases and letters."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ Points = NDArray[np.float32]
 Wording = Callable[[np.random.Generator, int, int], str]
 
 _OPENING = "\"'([“£$€«¿¡§"
-# Letters that hang below the baseline in hands where they are taller than so many x-heights.
+# Letters that hang below the baseline in hands in which they are taller than this many x-heights.
 _MAY_HANG = {"f": 2.4, "z": 1.6}
 _CLOSING = ".,;:!?\"')]’”…-–—%»ªº²"
-_RINGED = 0.5  # share of the numbers at the beginning of a line that have a ring instead of their full stop or bracket
+_RINGED = 0.5  # share of numbers at the start of a line with a ring instead of a full stop or bracket
 
 
 class Hand:
-    """A writer with the look-ups that composing needs."""
+    """A writer, with lookups for composing text."""
 
     def __init__(self, writer: Writer) -> None:
         self.id = writer.id
-        # Rows of digits and symbols that every writer of a donor copied would teach those rows, not the signs.
+        # Every writer of a donor copied the same rows of digits and symbols; they would teach the rows, not the signs.
         self.phrases = [ink for ink in writer.inks if ink.text.count(" ") >= 1 and sum(map(str.isalpha, ink.text)) > 5]
         self.rows = [ink for ink in writer.inks if " " in ink.text and sum(map(str.isalpha, ink.text)) <= 5]
         self.words: dict[str, list[Ink]] = {}
@@ -54,17 +54,17 @@ class Hand:
         self.inks = writer.inks
         words = [ink for ink in writer.inks if len(ink.text) > 2 and ink.text.isalpha()]
         lifts = sum(len(ink.strokes) for ink in words) / max(1, sum(len(ink.text) for ink in words))
-        # 0: lifts the pen for each letter, 1: once in two or three.
+        # 0: lifts the pen after each letter; 1: after every two or three.
         self.joined = float(np.clip((0.85 - lifts) / 0.5, 0, 1)) if words else 0.0
 
     @property
     def writable(self) -> bool:
-        # A row of signs and one of the alphabet make no hand: each of its lines would be one of them.
+        # A row of signs and a row of the alphabet are not enough: every line would be one of these rows.
         worded = sum(any(map(str.isalpha, ink.text)) for ink in self.inks) > 1
         return self.can_print or (worded and bool(self.phrases or self.word_list))
 
     def piece(self, token: str, rng: np.random.Generator, allow_print: bool) -> Ink | None:
-        """Ink for a word with its punctuation, None if this hand can't write it."""
+        """Ink for a word with its punctuation; None if this hand cannot write it."""
         if token in self.words:
             return _pick(self.words[token], rng)
         core = token.strip(_OPENING + _CLOSING)
@@ -83,7 +83,7 @@ class Hand:
         return None
 
     def _opening(self, char: str, rng: np.random.Generator) -> Ink | None:
-        """A mark before a word; quotes now and then down on the baseline, as many people open them."""
+        """A mark before a word. Opening quotes are sometimes on the baseline, as many people write them."""
         ink = self._glyph(char, rng)
         if ink is None or char not in '"“' or rng.random() > 0.15:
             return ink
@@ -94,7 +94,7 @@ class Hand:
         if known and (rng.random() < 0.8 or char.isalnum()):
             ink = _pick(known, rng)
             points = np.concatenate(ink.strokes)
-            # An isolated character keeps no place on a baseline: set capitals and digits on it, hang descenders.
+            # An isolated character has no baseline: put capitals and digits on the line, and let descenders hang.
             hangs = char in "gpqy" or (char in _MAY_HANG and float(np.ptp(points[:, 1])) > _MAY_HANG[char])
             if not hangs and (char.isupper() or char.isdigit() or char in "bdfhklit!?&%#$acemnorsuvwxz"):
                 shift = -float(points[:, 1].max()) + float(rng.normal(0, 0.04))
@@ -112,7 +112,7 @@ class Hand:
         return _pick(known, rng) if known else self._composed(char, rng)
 
     def _composed(self, char: str, rng: np.random.Generator) -> Ink | None:
-        """A letter that the hand did not write, of those that it did: with an accent, of two, small and raised."""
+        """Compose a character that the hand lacks from others that it has: accents, ligatures, raised letters."""
         if char in LIGATURES:
             parts = [self._glyph(c, rng) for c in LIGATURES[char]]
             joined = _join(parts, char, rng, gap=-float(rng.uniform(0.05, 0.2)))
@@ -141,14 +141,14 @@ class Hand:
         if base is None:
             return None
         strokes = base.strokes
-        if letter == "i":  # the accent stands in place of the dot
+        if letter == "i":  # the accent replaces the dot
             strokes = tuple(s for s in strokes if float(s[:, 1].max()) > -0.75) or strokes
         low, high = _extent(Ink(letter, strokes))
         accent = accent_strokes(ACCENTS[marks[0]], float(low[0] + high[0]) / 2, min(float(low[1]), -0.7), rng)
         return Ink(char, (*strokes, *accent))
 
     def _shrunk(self, char: str, text: str, rng: np.random.Generator, at: Sequence[float]) -> Ink | None:
-        """A character at half its size, its lower left corner at `at`."""
+        """A character at half its size, with its lower left corner at `at`."""
         ink = self._glyph(char, rng)
         if ink is None:
             return None
@@ -159,7 +159,7 @@ class Hand:
 
 
 def _extent(ink: Ink) -> tuple[Points, Points]:
-    """Least and greatest x and y of the strokes."""
+    """The minimum and maximum x and y of the strokes."""
     points = np.concatenate(ink.strokes)
     return points.min(0), points.max(0)
 
@@ -187,9 +187,9 @@ def _join(parts: list[Ink | None], text: str, rng: np.random.Generator, gap: flo
 
 
 def _ringed_number(hand: Hand, token: str, rng: np.random.Generator) -> Ink | None:
-    """A number of a list in a ring or a box, as notes and boards have them; its text is the number alone.
+    """A list number in a ring or a box, as in notes and on boards; its text is only the number.
 
-    None where `token` is no such number, the hand lacks its digits, or it stands without a ring this time.
+    Returns None if `token` is not such a number, if the hand lacks its digits, or if it gets no ring this time.
     """
     found = re.fullmatch(r"\(?(\d{1,2})[.)]?", token)
     if not found or rng.random() > _RINGED:
@@ -200,7 +200,7 @@ def _ringed_number(hand: Hand, token: str, rng: np.random.Generator) -> Ink | No
     points = np.concatenate(ink.strokes)
     low, high = points.min(0), points.max(0)
     middle, half = (low + high) / 2, (high - low) / 2
-    size = np.float32(rng.uniform(0.6, 1.0))  # numbers in rings are small
+    size = np.float32(rng.uniform(0.6, 1.0))  # ringed numbers are small
     digits = [(stroke - middle) * size + middle for stroke in ink.strokes]
     room = float(np.hypot(*half)) * float(size) + float(rng.uniform(0.05, 0.4))
     radii = as_points([room * float(rng.uniform(0.8, 1.1)), room * float(rng.uniform(0.8, 1.1))])
@@ -210,14 +210,14 @@ def _ringed_number(hand: Hand, token: str, rng: np.random.Generator) -> Ink | No
         ring = middle + corners + rng.normal(0, 0.05, corners.shape).astype(np.float32)
     else:
         circle = arc(0, 0, 1, start, start + turn * (1 if rng.random() < 0.5 else -1), 24)
-        drift = np.linspace(1, float(rng.uniform(0.88, 1.12)), 24)[:, None]  # the ends of a ring seldom meet
+        drift = np.linspace(1, float(rng.uniform(0.88, 1.12)), 24)[:, None]  # the ends of a ring rarely meet
         ring = middle + radii * (circle * drift).astype(np.float32)
     drop = as_points([0, float(rng.normal(0, 0.15))])
     return Ink(found[1], tuple((stroke + drop).astype(np.float32) for stroke in (*digits, ring)))
 
 
 def compose_words(hand: Hand, text: str, rng: np.random.Generator, substitute: bool = True) -> list[Ink]:
-    """Ink of each word of `text`; a word the hand lacks is printed from letters or, with `substitute`, replaced."""
+    """Ink for each word of `text`. A missing word is printed from letters or, with `substitute`, replaced."""
     out: list[Ink] = []
     for place, token in enumerate(text.split(" ")):
         if not token:
@@ -236,7 +236,7 @@ def compose_words(hand: Hand, text: str, rng: np.random.Generator, substitute: b
 
 
 def _widest_gap(word: Ink) -> float:
-    """Widest blank column range inside a word, in x-heights."""
+    """The widest gap between columns of ink inside a word, in x-heights."""
     spans = sorted((float(s[:, 0].min()), float(s[:, 0].max())) for s in word.strokes)
     widest, reached = 0.0, spans[0][1]
     for left, right in spans[1:]:
@@ -246,9 +246,9 @@ def _widest_gap(word: Ink) -> float:
 
 
 def set_line(words: list[Ink], rng: np.random.Generator) -> Ink:
-    """Words side by side on one baseline, with the word gaps and the wander of a hand."""
+    """Set words side by side on one baseline, with the word gaps and the baseline wander of a hand."""
     gap = float(np.clip(rng.lognormal(np.log(1.1), 0.33), 0.6, 2.6))
-    # Who writes letters apart leaves more between words: without it nobody could say where a word ends.
+    # Writers who separate letters leave wider gaps between words, or nobody could tell where a word ends.
     gap = max(gap, 1.2 * max((_widest_gap(w) for w in words), default=0.0) + 0.3)
     wander = float(rng.uniform(0.0, 0.09))
     strokes: list[Points] = []
@@ -271,16 +271,16 @@ def compose_line(
     target_chars: tuple[int, int] = (1, 60),
     wording: Wording | None = None,
 ) -> Ink:
-    """A line in one writer's hand of about `target_chars` characters; unit x-height, baseline at y = 0.
+    """A line of about `target_chars` characters in a writer's hand; unit x-height, baseline at y = 0.
 
-    A written phrase is taken as it stands where the writer has one; otherwise words follow `wording` as far as the
-    writer wrote them, and other words of the writer stand in for the rest.
+    If the writer has phrases, it may use one as it was written. Otherwise words follow `wording` as far as the writer
+    wrote them, and other words of the writer replace the rest.
     """
     if isinstance(hand, Writer):
         hand = Hand(hand)
     low, high = target_chars
     wanted = int(rng.integers(low, high + 1))
-    # Who can print writes any text, in any language; of the others only what they wrote is known.
+    # A writer with all letters can write any text in any language; the others only what they wrote.
     if hand.phrases and rng.random() < (0.35 if hand.can_print and wording is not None else 0.55):
         ink = hand.phrases[int(rng.integers(len(hand.phrases)))]
         if len(ink.text) <= high + 10:
@@ -311,16 +311,16 @@ def compose_line(
 
 
 def join_strokes(ink: Ink, rng: np.random.Generator, share: float) -> Ink:
-    """Draw `share` of the pen lifts inside words as joining strokes: cursive from a hand that lifts its pen.
+    """Replace `share` of the pen lifts inside words by joining strokes, to make a hand cursive.
 
-    Only a stroke that begins just right of the last one's end is joined; dots, bars and word gaps stay as they are.
+    A stroke is joined only if it begins just right of the previous end; dots, bars and word gaps stay as they are.
     """
     strokes = list(ink.strokes)
-    ends = np.asarray([[*s[0], *s[-1]] for s in strokes], np.float32)  # x and y of each stroke's start, then of its end
+    ends = np.asarray([[*s[0], *s[-1]] for s in strokes], np.float32)  # x and y of each stroke's start, then its end
     box = np.asarray([[*s.min(0), *s.max(0)] for s in strokes], np.float32)
     letter = (box[:, 3] - box[:, 1] > 0.3) & (np.asarray([len(s) for s in strokes]) > 3)
     dx, dy = ends[1:, 0] - ends[:-1, 2], ends[1:, 1] - ends[:-1, 3]
-    gap = box[1:, 0] - np.maximum.accumulate(box[:-1, 2])  # blank columns between a stroke and all before it
+    gap = box[1:, 0] - np.maximum.accumulate(box[:-1, 2])  # blank columns between a stroke and all earlier ones
     joined = (
         letter[1:] & letter[:-1] & (gap > -0.6) & (gap < 0.45) & (dx > -0.1) & (dx < 1.2)
         & (np.abs(dy) < 1.5) & (ends[:-1, 3] > -0.7) & (rng.random(len(dx)) < share)
@@ -349,9 +349,9 @@ def join_strokes(ink: Ink, rng: np.random.Generator, share: float) -> Ink:
 
 
 def smooth_strokes(ink: Ink, sigma: float) -> Ink:
-    """Smooth each stroke by a Gaussian of `sigma` x-heights, as fast writing does.
+    """Smooth each stroke with a Gaussian of `sigma` x-heights, which imitates fast writing.
 
-    Arches flatten, corners and loops round off; the ends of strokes do not move.
+    Arches flatten, and corners and loops get rounder; the ends of strokes do not move.
     """
     step = 0.08
     radius = max(1, round(2.5 * sigma / step))
@@ -369,7 +369,7 @@ def smooth_strokes(ink: Ink, sigma: float) -> Ink:
         smooth = []
         for axis in (0, 1):
             v = np.interp(at, along, stroke[:, axis])
-            # Reflected through its end points, a line stays where it ends.
+            # Point reflection at the ends keeps them in place.
             padded = np.concatenate([2 * v[0] - v[reach:0:-1], v, 2 * v[-1] - v[-2 : -reach - 2 : -1]])
             padded = np.pad(padded, radius - reach, "edge")
             smooth.append(np.convolve(padded, kernel, "valid"))
@@ -378,27 +378,27 @@ def smooth_strokes(ink: Ink, sigma: float) -> Ink:
 
 
 def vary(ink: Ink, rng: np.random.Generator, strength: float = 1.0) -> Ink:
-    """Another hand from the same ink: joins, haste, slant, proportions, slope, a slow wave and letter-sized wobble."""
+    """Vary the hand: joins, haste, slant, proportions, slope, a slow wave and letter-sized wobble."""
     if rng.random() < 0.4 * strength:
         ink = join_strokes(ink, rng, float(rng.uniform(0.5, 1.0)))
     if rng.random() < 0.3 * strength:
         ink = smooth_strokes(ink, float(rng.uniform(0.05, 0.26)))
     style = rng.random()
-    if style < 0.22:  # the steep and wide hands that schools once taught
+    if style < 0.22:  # the slanted, wide hands that schools once taught
         slant = float(rng.uniform(0.2, 1.0)) * strength
         stretch = float(np.exp(rng.uniform(-0.1, 0.6) * strength))
     else:
         slant = float(rng.normal(0.03, 0.27)) * strength
         stretch = float(np.exp(np.clip(rng.normal(0, 0.18), -0.42, 0.5) * strength))
     slope = float(rng.normal(0, 0.012)) * strength
-    tall = float(np.exp(rng.normal(0.03, 0.17) * strength))  # ascenders and descenders against the x-height
+    tall = float(np.exp(rng.normal(0.03, 0.17) * strength))  # ascenders and descenders relative to the x-height
     wave = float(abs(rng.normal(0, 0.08))) * strength
     wave_length = float(rng.uniform(8, 40))
     phase = float(rng.uniform(0, 2 * np.pi))
     wobble = float(abs(rng.normal(0, 0.035))) * strength
     frequency = float(rng.uniform(1.0, 3.5))
     phases = rng.uniform(0, 2 * np.pi, 3)
-    # All strokes at once: a line has dozens, and numpy's calls cost more than its arithmetic here.
+    # Process all strokes at once: a line has dozens, and here NumPy's calls cost more than its arithmetic.
     points = np.concatenate(ink.strokes).astype(np.float32)
     x, y = points[:, 0], points[:, 1]
     above = np.minimum(y + 1.0, 0.0)  # part over the x-height line

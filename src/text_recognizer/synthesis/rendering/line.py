@@ -1,4 +1,4 @@
-"""Render line images as the line finder cuts them: one height, bits of neighbouring lines, paper, optics, scanner."""
+"""Render line images as the line finder crops them: fixed height, parts of neighbours, paper, optics, scanner."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Gray = NDArray[np.uint8]
 
 
 def draw_line(ink: Ink, rng: np.random.Generator, height: int, neighbours: list[Ink], max_width: int = 2048) -> Gray:
-    """Ink coverage (height, W) uint8 of a line as it is cut from a page, pieces of `neighbours` at its edges."""
+    """Ink coverage (height, W) uint8 of a line as cropped from a page, with parts of `neighbours` at its edges."""
     points = np.concatenate(ink.strokes)
     top, bottom = float(points[:, 1].min()), float(points[:, 1].max())
     if rng.random() < 0.4:
-        # Cut to the ink, as tight polygons do.
+        # Crop to the ink, like tight polygons.
         above, below = -top + rng.uniform(-0.12, 0.35), bottom + rng.uniform(-0.12, 0.35)
         above, below = max(above, 0.9), max(below, 0.15)
     else:
-        # Cut by baseline and x-height, as the line finder does.
+        # Crop by baseline and x-height, like the line finder.
         above, below = rng.uniform(1.7, 2.5), rng.uniform(0.6, 1.25)
         if rng.random() < 0.6:
             above, below = max(above, -top + 0.05), max(below, bottom + 0.05)
         if rng.random() < 0.25:
-            # A line drawn with room to spare, or beside one letter that reaches far: all others are small in it.
+            # A generous polygon, or one letter that reaches far: the other letters are small in the image.
             above, below = above + rng.uniform(0, 1.1), below + rng.uniform(0, 0.7)
     x_height = height / float(np.clip(above + below, 1.2, 5.5))
     left, right = (float(v) for v in rng.uniform(0.1, 1.2, 2) * x_height)
@@ -47,7 +47,7 @@ def draw_line(ink: Ink, rng: np.random.Generator, height: int, neighbours: list[
         x = left + float(rng.uniform(-4, max(1.0, ink.width - 3))) * x_height
         strip = np.zeros_like(canvas)
         draw_ink(neighbour.strokes, x_height, (x, baseline + shift * x_height), strip, pen)
-        # Line polygons follow the ink: only the part far from this line's middle is left of a neighbour.
+        # Line polygons follow the ink, so only the part of a neighbour far from this line's middle is left.
         keep = (
             slice(0, int(height * rng.uniform(0.05, 0.25)))
             if shift < 0
@@ -58,10 +58,10 @@ def draw_line(ink: Ink, rng: np.random.Generator, height: int, neighbours: list[
 
 
 def degrade(coverage: Gray, rng: np.random.Generator) -> Gray:
-    """Ink coverage (H, W) to a grey image (H, W), dark on light, as scanners and phones deliver it."""
+    """Turn ink coverage (H, W) into a grey image (H, W), dark on light, as from scanners and phones."""
     h, w = coverage.shape
     ink = coverage.astype(np.float32) / 255
-    # Ink: density differs along the stroke, pencils are grainy, faint pens let the paper through.
+    # Ink: density varies along the stroke, pencils are grainy, and paper shows through faint ink.
     if rng.random() < 0.5:
         coarse = rng.normal(1.0, rng.uniform(0.02, 0.22), (max(2, h // 8), max(2, w // 8))).astype(np.float32)
         ink *= np.clip(cv2.resize(coarse, (w, h), interpolation=cv2.INTER_LINEAR), 0.35, 1.15)
@@ -87,7 +87,7 @@ def degrade(coverage: Gray, rng: np.random.Generator) -> Gray:
                 cv2.line(rule, (int(x), 0), (int(x), h), 255, 1)
         page -= rule.astype(np.float32) * (dark / 255)
     image: Any = page * (1 - ink * contrast)
-    if rng.random() < 0.55:  # lens, scanner, a small picture made large
+    if rng.random() < 0.55:  # lens, scanner, an enlarged small picture
         if rng.random() < 0.5:
             image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.1)))
         else:
@@ -101,7 +101,7 @@ def degrade(coverage: Gray, rng: np.random.Generator) -> Gray:
         image += noise * float(rng.uniform(1, 13))
     out: Any = np.clip(image, 0, 255).astype(np.uint8)
     kind = rng.random()
-    if kind < 0.15:  # binarised, by a threshold that is a little off
+    if kind < 0.15:  # binarised with a slightly wrong threshold
         threshold = float(out.min()) + (paper - float(out.min())) * float(rng.uniform(0.5, 0.85))
         out = np.where(out > threshold, 255, 0).astype(np.uint8)
         if rng.random() < 0.6:
@@ -112,7 +112,7 @@ def degrade(coverage: Gray, rng: np.random.Generator) -> Gray:
 
 
 def scan(coverage: Gray, rng: np.random.Generator) -> Gray:
-    """Ink coverage (H, W) to a grey image (H, W), dark on light: a flatbed's clean picture of white paper."""
+    """Turn ink coverage (H, W) into a grey image (H, W), dark on light, like a clean flatbed scan of white paper."""
     h, w = coverage.shape
     ink = coverage.astype(np.float32) / 255
     if rng.random() < 0.6:
@@ -146,7 +146,7 @@ def render_line(
 
 
 def on_paper(coverage: Gray, rng: np.random.Generator, clean: float = 0.0) -> Gray:
-    """Ink coverage (H, W) to a grey line image: mostly the quick simulation, sometimes the one that pages have."""
+    """Turn ink coverage (H, W) into a grey line image, mostly by the quick simulation, sometimes by that for pages."""
     if clean > 0 and rng.random() < clean:
         return scan(coverage, rng)
     return picture_line(coverage, rng) if rng.random() < 0.25 else degrade(coverage, rng)

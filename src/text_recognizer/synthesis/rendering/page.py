@@ -1,8 +1,8 @@
-"""Render whole pages of handwriting with exact truth: the text, polygon, baseline and x-height of every line.
+"""Render whole pages of handwriting with exact truth: text, polygon, baseline and x-height of every line.
 
-A page is laid out as people write (margins, indents, paragraphs, headings, lists, columns, hyphens at line ends,
-additions between lines and in the margin, words struck out), drawn line by line, put on paper and photographed.
-Lengths named without a unit are in x-heights of the writing; lengths in pixels say so.
+A page is laid out as people write (margins, indents, paragraphs, headings, lists, columns, hyphenation, additions
+between lines and in the margin, struck-out words), drawn line by line, put on paper and photographed. Lengths without
+a unit are in x-heights of the writing; lengths in pixels say so.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from text_recognizer.synthesis.sources.unipen import Writer
 Gray = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
-# Of the pages that are cluttered, how many have each kind of what is no writing.
+# Share of cluttered pages with each kind of clutter.
 GRID_SHARE, DRAWING_SHARE, BINDING_SHARE, DESK_SHARE, NEIGHBOUR_SHARE = 0.15, 0.3, 0.2, 0.2, 0.12
 
 
@@ -44,12 +44,12 @@ class PageLine:
     baseline: Points  # (m, 2) left to right
     x_height: float
     kind: LineKind = "text"
-    struck: tuple[Points, ...] = ()  # (2, 2) each: where on the baseline a struck-out word begins and ends
+    struck: tuple[Points, ...] = ()  # (2, 2) each: start and end of a struck-out word on the baseline
 
 
 @dataclass(frozen=True)
 class RenderedPage:
-    """A page as a camera or scanner delivers it, its lines in reading order."""
+    """A page as from a camera or scanner, with its lines in reading order."""
 
     rgb: NDArray[np.uint8]  # (H, W, 3)
     lines: tuple[PageLine, ...]
@@ -68,18 +68,18 @@ def render_page(
     camera: str | None = "any",
     clutter: Pictures | None = None,
 ) -> RenderedPage:
-    """A page in one hand, on paper and photographed, with its truth.
+    """Render a page in one hand, on paper and photographed, with its truth.
 
     Args:
         hand: a writer or a font.
-        style: the layout and the size in pixels; drawn at random when None.
-        text: wording for hands that can write any text.
-        variation: how far the writer's slant and proportions may be changed, 0 for not at all.
-        blank: nothing is written, only paper and marks that are no text.
-        other_side: who wrote on the back; shines through, mirrored.
+        style: the layout and the size in pixels; None draws one at random.
+        text: texts for hands that can write anything.
+        variation: how far the writer's slant and proportions may change; 0 for not at all.
+        blank: no writing, only paper and marks that are not text.
+        other_side: the hand on the back, which shines through mirrored.
         faces: printed faces for letterheads.
-        camera: one of CAMERA_KINDS, "any" for one at random, None for the sheet as it lies on the table.
-        clutter: if given, some pages have grids, drawings, holes and spirals, or lie on a desk; these pictures help.
+        camera: one of CAMERA_KINDS, "any" for a random one, None for the sheet without a camera.
+        clutter: if given, some pages have grids, drawings, holes and spirals, or lie on a desk, with these pictures.
     """
     style = style or PageStyle.sample(rng)
     text = text or TextSource(None)
@@ -114,7 +114,7 @@ def render_page(
 def _cluttered(
     rgb: NDArray[np.uint8], lines: tuple[PageLine, ...], rng: np.random.Generator, x_height: float, pictures: Pictures
 ) -> tuple[NDArray[np.uint8], tuple[PageLine, ...]]:
-    """The sheet with what is no writing on and around it, and its lines where they lie then."""
+    """Add clutter on and around the sheet. Returns the picture, and the lines in their new positions."""
     if rng.random() < DRAWING_SHARE:
         occupied = np.zeros(rgb.shape[:2], np.uint8)
         for line in lines:
@@ -124,7 +124,7 @@ def _cluttered(
         paste_drawings(rgb, rng, occupied, x_height, pictures)
     if rng.random() < BINDING_SHARE:
         bind(rgb, rng)
-    if rng.random() < NEIGHBOUR_SHARE:  # the edge of the facing page, its lines cut
+    if rng.random() < NEIGHBOUR_SHARE:  # the edge of the facing page, with lines cut off
         reach = round(float(rng.uniform(0.5, 3)) * x_height)
         at = int(rng.integers(0, max(1, rgb.shape[1] - reach)))
         fold = np.full((rgb.shape[0], max(2, round(0.2 * x_height)), 3), rng.uniform(20, 160), np.uint8)
@@ -154,7 +154,7 @@ def _shifted(lines: tuple[PageLine, ...], x: int, y: int) -> tuple[PageLine, ...
 
 
 def _x_line(line: PageLine) -> Points:
-    """The line along the tops of the small letters."""
+    """The x-line, along the tops of the small letters."""
     return np.asarray(line.baseline - np.array([0, line.x_height], np.float32), np.float32)
 
 
@@ -171,7 +171,7 @@ def compose_page(
     variation: float = 1.0,
     faces: Sequence[HandFont] = (),
 ) -> tuple[Gray, Gray, tuple[PageLine, ...]]:
-    """Ink coverage of handwriting and of print, each (H, W) uint8, and the lines on them in reading order."""
+    """Ink coverage of handwriting and of print, each (H, W) uint8, and their lines in reading order."""
     if isinstance(hand, HandFont) and hand.kind == "printed":
         style = replace(style, wander=0.0, line_slope=0.0, spacing=float(np.clip(style.spacing, 1.9, 3.4)))
     script = make_script(hand, style.x_height, rng, text, variation)
@@ -181,7 +181,7 @@ def compose_page(
 
 @dataclass
 class _Layers:
-    """What lies on the paper, as ink coverage (H, W)."""
+    """The layers of ink on the paper, as coverage (H, W)."""
 
     hand: Gray
     printed: Gray
@@ -201,7 +201,8 @@ def _draw_rows(rows: Sequence[Row], style: PageStyle, rng: np.random.Generator) 
         wave = float(rng.uniform(25, 90)) * xh
         phase = float(rng.uniform(0, 2 * np.pi))
         bend = 0.0 if is_print else style.bend * xh
-        # The page's slope turns about its middle and a line's own about the line's, so that lines keep their distance.
+        # The page's slope turns about the page's middle and a line's slope about the line's, so lines keep their
+        # distance.
         middle, pivot = width / 2, row.x + row.width / 2
         start = row.y if is_print else row.y + style.slope * (pivot - middle)
         strip_top = max(0, int(row.y - 5 * own - abs(bend) - abs(slope) * width))
@@ -250,7 +251,7 @@ def _draw_rows(rows: Sequence[Row], style: PageStyle, rng: np.random.Generator) 
 
 
 def _truth(strip: Gray, strip_top: int, row: Row, level: Callable[[Points], Points]) -> PageLine | None:
-    """Polygon around the ink of `strip`, baseline under it; None if the page cut the line away."""
+    """The polygon around the ink of `strip`, and its baseline; None if the line is off the page."""
     xh = row.script.x_height
     ink = strip > INK
     columns = np.flatnonzero(ink.any(0))

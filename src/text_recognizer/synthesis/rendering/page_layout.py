@@ -1,4 +1,4 @@
-"""Where the lines of a page stand: letterhead, date, heading, columns, lists, cells, notes in the margin."""
+"""The layout of a page's lines: letterhead, date, heading, columns, lists, cells, marginal notes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LETTERS = tuple("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+=?!&")
 
 @dataclass
 class Row:
-    """A line before it is drawn: its pieces and where they start, pixels from `x`."""
+    """A line before it is drawn: its pieces, and their starts in pixels from `x`."""
 
     script: Script
     x: float
@@ -39,7 +39,7 @@ class Row:
 def _fill_row(
     script: Script, rng: np.random.Generator, width: float, style: PageStyle, limit: int = 99
 ) -> list[tuple[Piece, float]]:
-    """Words side by side in `width` pixels; what does not fit waits for the next row."""
+    """Words side by side in `width` pixels; a word that does not fit is kept for the next row."""
     pieces: list[tuple[Piece, float]] = []
     x = 0.0
     tries = 0
@@ -55,7 +55,7 @@ def _fill_row(
             x += gap + piece.width
             continue
         if not pieces:
-            # A phrase longer than the line: look for a shorter one.
+            # The phrase is longer than the line: look for a shorter one.
             tries += 1
             if tries > 25:
                 break
@@ -74,7 +74,7 @@ def _fill_row(
 
 
 def lay_out(script: Script, style: PageStyle, rng: np.random.Generator, faces: Sequence[HandFont] = ()) -> list[Row]:
-    """Rows of a page in reading order, pixels; `faces`: printed ones for a letterhead."""
+    """The rows of a page in reading order, in pixels; `faces`: printed faces for a letterhead."""
     page = _Layout(script, style, rng)
     if style.letterhead:
         page.letterhead(faces)
@@ -93,7 +93,7 @@ def lay_out(script: Script, style: PageStyle, rng: np.random.Generator, faces: S
 
 
 class _Layout:
-    """The rows of a page so far, and the height `y` of the next baseline, pixels."""
+    """The rows of a page so far, and the `y` of the next baseline in pixels."""
 
     def __init__(self, script: Script, style: PageStyle, rng: np.random.Generator) -> None:
         self.script, self.style, self.rng = script, style, rng
@@ -107,7 +107,7 @@ class _Layout:
     def add(
         self, source: Script, x: float, width: float, align: float, kind: LineKind = "text", limit: int = 99
     ) -> Row | None:
-        """Row at height y within `width`; align 0 = left … 1 = right."""
+        """Add a row at height y within `width`; align 0 = left … 1 = right."""
         source.waiting.clear() if kind != "text" else None
         pieces = _fill_row(source, self.rng, width, self.style, limit)
         if not pieces:
@@ -118,7 +118,7 @@ class _Layout:
         return row
 
     def letterhead(self, faces: Sequence[HandFont]) -> None:
-        """One to four printed lines at the top."""
+        """Add one to four printed lines at the top."""
         rng = self.rng
         size = self.x_height * float(rng.uniform(0.45, 1.1))
         printed: Script = PrintScript(size, self.script.text, rng)
@@ -133,13 +133,13 @@ class _Layout:
         self.y += float(rng.uniform(1, 4)) * self.x_height
 
     def date(self) -> None:
-        """A few words at the right."""
+        """Add a few words at the right."""
         align = float(self.rng.uniform(0.8, 1))
         self.add(self.script, self.left, self.width, align, "text", int(self.rng.integers(1, 4)))
         self.y += self.step * float(self.rng.uniform(1, 1.8))
 
     def heading(self) -> None:
-        """A few larger words, now and then underlined."""
+        """Add a few larger words, sometimes underlined."""
         rng = self.rng
         big = self.script.resized(float(rng.uniform(1.0, 1.7)))
         align = float(rng.choice([0.0, 0.5]))
@@ -149,7 +149,7 @@ class _Layout:
             self.y += self.step * float(rng.uniform(1.2, 1.8)) + (big.x_height - self.x_height)
 
     def column(self, column: int, top: float) -> None:
-        """Paragraphs and lists down one of the columns, from `top` as far as the page is filled."""
+        """Add paragraphs and lists down a column, from `top` until the page is filled as far as the style says."""
         style, rng, xh = self.style, self.rng, self.x_height
         gutter = style.gutter * xh
         width = (self.width - (style.columns - 1) * gutter) / style.columns
@@ -189,7 +189,7 @@ class _Layout:
             self.y += style.paragraph_gap * xh
 
     def _put_bullet(self, row: Row, number: int) -> None:
-        """A bullet, or the number of the entry, before a row of a list."""
+        """Put a bullet or the entry's number before a row of a list."""
         bullet = self.script.word(str(self.rng.choice(["-", "*", f"{number}.", f"{number})"])), self.rng)
         if bullet is not None:
             shift = bullet.width + 0.8 * self.x_height
@@ -197,7 +197,7 @@ class _Layout:
             row.x -= shift
 
     def marginalia(self) -> None:
-        """Some short, small lines in the left margin."""
+        """Add some short, small lines in the left margin."""
         rng = self.rng
         small = self.script.resized(float(rng.uniform(0.6, 0.9)))
         self.y = float(rng.uniform(0.2, 0.6)) * self.style.height * self.x_height
@@ -207,7 +207,7 @@ class _Layout:
 
 
 def cell_edges(style: PageStyle, top: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the rows (y) and the columns (x) of the cells of a page begin and end, pixels; `top`: of the first row."""
+    """The edges of the rows (y) and columns (x) of a page's cells, in pixels; `top`: of the first row."""
     assert style.cells is not None
     xh = style.x_height
     left, right, _, bottom = (m * xh for m in style.margins)
@@ -218,7 +218,7 @@ def cell_edges(style: PageStyle, top: float) -> tuple[NDArray[np.float64], NDArr
 
 
 def _lay_out_cells(script: Script, style: PageStyle, rng: np.random.Generator, y: float) -> list[Row]:
-    """A short entry in most cells: a number, an amount, a word or two. `y`: of the first baseline, pixels."""
+    """Put a short entry in most cells: a number, an amount, a word or two. `y`: of the first baseline, pixels."""
     xh = style.x_height
     ys, xs = cell_edges(style, y - 0.7 * style.spacing * xh)
     rows: list[Row] = []
@@ -252,7 +252,7 @@ def _lay_out_cells(script: Script, style: PageStyle, rng: np.random.Generator, y
 
 
 def _add_above(rows: list[Row], row: Row, script: Script, style: PageStyle, rng: np.random.Generator) -> None:
-    """A small word or two between this line and the one above, read before the line it stands over."""
+    """Add a small word or two between this line and the one above; it is read before the line under it."""
     small = script.resized(float(rng.uniform(0.5, 0.75)))
     pieces = _fill_row(small, rng, row.width * 0.35, style, int(rng.integers(1, 3)))
     if not pieces:

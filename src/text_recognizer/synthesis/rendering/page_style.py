@@ -1,4 +1,4 @@
-"""How a page is laid out. Lengths without a unit are in x-heights of the writing; lengths in pixels say so."""
+"""The layout style of a page. Lengths without a unit are in x-heights of the writing; lengths in pixels say so."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class PageStyle:
-    """How a page is laid out; `sample` draws one of the ways seen on paper."""
+    """The layout style of a page; `sample` draws one of those seen on paper."""
 
     x_height: float = 30.0  # pixels
     spacing: float = 3.0  # from baseline to baseline
@@ -20,10 +20,10 @@ class PageStyle:
     gutter: float = 4.0
     indent: float = 2.0  # of a paragraph's first line
     paragraph_gap: float = 0.0  # on top of the spacing
-    slope: float = 0.0  # of all lines, radians
-    line_slope: float = 0.004  # spread of each line about it
-    bend: float = 0.0  # sag of a line in its middle, as of a book's page
-    wander: float = 0.1  # height of the wave that baselines make
+    slope: float = 0.0  # of all lines, in radians
+    line_slope: float = 0.004  # spread of the lines' slopes about it
+    bend: float = 0.0  # sag of a line in its middle, as on a book page
+    wander: float = 0.1  # height of the waves of baselines
     word_gap: float = 1.1
     heading: bool = False
     letterhead: bool = False
@@ -33,17 +33,17 @@ class PageStyle:
     marginalia: bool = False
     crossings: float = 0.0  # share of words struck out
     underlines: float = 0.0  # share of words underlined
-    hyphens: float = 0.3  # share of line ends where a word that does not fit is divided
+    hyphens: float = 0.3  # share of words that are divided if they do not fit at a line end
     fill: float = 1.0  # share of the page that is written on
     cells: tuple[int, int] | None = None  # rows and columns of short entries, as in tables and forms, instead of text
     ruled: bool = False  # the cells have printed rules between them
-    numbers: float | None = None  # share of the cells that hold a number; None for any
-    lone: bool = False  # the numbers are digits and letters that stand alone
-    furniture: float = 0.3  # chance of each kind of marks that are no text: rules, boxes, stamps, blots
+    numbers: float | None = None  # share of the cells with a number; None for any
+    lone: bool = False  # the numbers are single digits and letters
+    furniture: float = 0.3  # chance of each kind of mark that is not text: rules, boxes, stamps, blots
 
     @staticmethod
     def sample(rng: np.random.Generator, x_height: float = 30.0) -> PageStyle:
-        """Pages from a few large lines to dense letters; now and then a single paragraph or line."""
+        """Draw a style, from a few large lines to dense letters, and sometimes a single paragraph or line."""
         kind = rng.random()
         spacing = float(np.clip(rng.lognormal(np.log(2.75), 0.24), 1.85, 5.5))
         width = float(np.clip(rng.lognormal(np.log(54), 0.38), 20, 125))
@@ -53,7 +53,7 @@ class PageStyle:
         height = width * shape
         left, right = (float(v) for v in rng.uniform(0.01, 0.13, 2) * width)
         margins = (left, right, float(rng.uniform(1.5, 9)), float(rng.uniform(1, 8)))
-        if kind < 0.14:  # a paragraph cut out of a page
+        if kind < 0.14:  # a paragraph cropped from a page
             height = float(rng.uniform(1.2, 12)) * spacing + 4
             margins = tuple(float(v) for v in rng.uniform(0.4, 2.5, 4))  # type: ignore[assignment]
         elif kind < 0.19:  # a line

@@ -1,7 +1,7 @@
 """Paper and ink: sheets of all kinds, and how a pen's coverage looks on them.
 
-Sizes that depend on resolution are given in pixels of the sheet or derived from the line spacing. Each function takes
-the generator it draws from, so that the same seed gives the same pixels.
+Sizes that depend on resolution are in pixels of the sheet or derived from the line spacing. Each function takes its
+random generator as an argument, so the same seed gives the same pixels.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def clouds(rng: Random, shape: tuple[int, int], step: float, spread: float) -> F
 
 
 def grain(rng: Random, shape: tuple[int, int], sigma: float = 0.0) -> Field:
-    """Noise of unit spread (H, W), `sigma` pixels soft; large areas repeat a tile, which no eye can tell in noise."""
+    """Noise (H, W) of unit spread, blurred by `sigma` pixels. Large areas repeat a tile, which nobody sees in noise."""
     h, w = shape
     tile_h, tile_w = min(h, 384), min(w, 512)
     tile = rng.standard_normal((tile_h, tile_w), np.float32)
@@ -66,8 +66,8 @@ def make_sheet(
     """Blank paper of `height` × `width` pixels.
 
     Args:
-        kind: one of PAPER_KINDS, None draws one as often as people use them.
-        line_spacing: distance of ruled lines in pixels, None for one that fits some writing.
+        kind: one of PAPER_KINDS; None draws one according to how common they are.
+        line_spacing: distance of ruled lines in pixels; None for a plausible one.
     """
     kind = kind or choose(PAPER_KINDS, _PAPER_SHARES, rng)
     shape = (height, width)
@@ -88,7 +88,7 @@ def make_sheet(
     light += clouds(rng, shape, max(24.0, 0.5 * max(shape)), 0.015)
     if rng.random() < 0.7:
         light += grain(rng, shape, 0.0 if rng.random() < 0.5 else 0.8) * np.float32(rng.uniform(0.003, 0.02))
-    if rng.random() < 0.35:  # fibres: noise drawn out to one side
+    if rng.random() < 0.35:  # fibres: noise stretched in one direction
         along = cv2.blur(grain(rng, shape), (1, 9) if rng.random() < 0.5 else (9, 1))
         light += along * np.float32(rng.uniform(0.01, 0.05))
     if kind == "laid":
@@ -121,7 +121,7 @@ def make_sheet(
 def _ruling(
     shape: tuple[int, int], kind: str, spacing: float, rng: Random
 ) -> tuple[Gray, tuple[float, float, float], float] | None:
-    """Printed rules as (coverage, colour, strength)."""
+    """Printed ruling as (coverage, colour, strength)."""
     if kind not in ("ruled", "margin", "squared", "dotted"):
         return None
     h, w = shape
@@ -170,7 +170,7 @@ def _margin(shape: tuple[int, int], rng: Random) -> tuple[Gray, tuple[float, flo
 
 
 def _stain(rgb: Rgb, rng: Random) -> None:
-    """Brown edges, foxing and a ring of a cup, in place."""
+    """Add brown edges, foxing and a cup ring, in place."""
     h, w = rgb.shape[:2]
     small = np.zeros((96, 96), np.float32)
     for _ in range(int(rng.integers(0, 5))):
@@ -187,7 +187,7 @@ def _stain(rgb: Rgb, rng: Random) -> None:
 
 
 def _punch(rgb: Rgb, rng: Random) -> None:
-    """Holes of a binder at the left edge, in place."""
+    """Add binder holes at the left edge, in place."""
     h, w = rgb.shape[:2]
     radius = int(0.012 * h)
     x = int(rng.uniform(0.025, 0.05) * w)
@@ -208,9 +208,9 @@ _COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
 
 
 def put_ink(rgb: Rgb, coverage: Gray, rng: Random, ink: str | None = None) -> Rgb:
-    """Paper (H, W, 3) with ink where `coverage` (H, W) uint8 says; a new array.
+    """Put ink on paper (H, W, 3) according to `coverage` (H, W) uint8. Returns a new array.
 
-    `ink` is one of INKS, None draws one as often as people use them.
+    `ink` is one of INKS; None draws one according to how common they are.
     """
     ink = ink or choose(INKS, _INK_SHARES, rng)
     shape = (coverage.shape[0], coverage.shape[1])

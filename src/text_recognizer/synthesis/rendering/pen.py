@@ -1,4 +1,4 @@
-"""Draw pen strokes as ink coverage: the width of a stroke follows the pen, its slant and the writer's pressure."""
+"""Draw pen strokes as ink coverage. The width of a stroke depends on the pen, its angle and the writer's pressure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SHIFT = 4  # cv2 draws at 1/16 pixel
-_DOT = 8  # sixteenths of a pixel: a stroke no larger is a dot
+_DOT = 8  # sixteenths of a pixel: a stroke up to this size is a dot
 
 
 @dataclass(frozen=True)
 class Pen:
-    """How a pen marks the paper. Widths are in x-heights."""
+    """The properties of a pen. Widths are in x-heights."""
 
     width: float = 0.1
     nib: float = 0.0  # 0 = round tip, 1 = broad nib: strokes along `nib_angle` are thinner by this share
@@ -25,7 +25,7 @@ class Pen:
 
     @staticmethod
     def sample(rng: np.random.Generator) -> Pen:
-        """Pens seen on paper: mostly ballpoint and fineliner, some pencil, felt tip and broad nib."""
+        """Draw a common pen: mostly ballpoint and fineliner, sometimes pencil, felt tip or broad nib."""
         width = float(np.clip(rng.lognormal(np.log(0.125), 0.35), 0.05, 0.34))
         kind = rng.random()
         if kind < 0.5:
@@ -59,15 +59,15 @@ def draw_ink(
         lines = np.split(pixels, starts[1:])
         _polylines(canvas, [line for line, dot in zip(lines, is_dot, strict=True) if not dot], thickness)
         return
-    # One polyline a thickness level: cv2 has no varying width, and a level of half a pixel can't be seen.
-    delta = np.diff(points, axis=0)  # (N - 1, 2), those across two strokes too
+    # One polyline per thickness level: cv2 cannot vary the width, and levels of half a pixel are invisible.
+    delta = np.diff(points, axis=0)  # (N - 1, 2), including those between two strokes
     angle = np.arctan2(-delta[:, 1], delta[:, 0])
     factor = 1.0 - pen.nib * np.abs(np.cos(angle - pen.nib_angle)) + pen.pressure * (-np.sin(angle)) * 0.5
     if len(factor) > 2:
         factor[1:-1] = 0.25 * factor[:-2] + 0.5 * factor[1:-1] + 0.25 * factor[2:]
     level = np.maximum(1, np.round(factor * thickness * 2)).astype(np.int64)
     drawn = np.repeat(~is_dot, lengths)[:-1]
-    drawn[starts[1:] - 1] = False  # the way from one stroke to the next is not drawn
+    drawn[starts[1:] - 1] = False  # do not draw the way between two strokes
     level[~drawn] = 0
     levels: dict[int, list[NDArray[np.int32]]] = {}
     edges = np.flatnonzero(np.diff(level, prepend=-1, append=-1))
@@ -78,12 +78,12 @@ def draw_ink(
         _polylines(canvas, lines, level_index / 2)
 
 
-# What cv2 draws antialiased is wider than asked, and goes in steps of two pixels: (width drawn, cv2's thickness).
+# cv2's antialiased lines are wider than requested, in steps of two pixels: (width drawn, cv2's thickness).
 _DRAWN = [(1.4, 1), (3.55, 2), *((n + 2.55, n) for n in range(3, 40, 2))]
 
 
 def _polylines(canvas: NDArray[np.uint8], lines: list[NDArray[np.int32]], width: float) -> None:
-    """Antialiased polylines `width` pixels wide; widths between cv2's steps get a rim in grey."""
+    """Draw antialiased polylines of `width` pixels; widths between cv2's steps get a grey rim."""
     if not lines:
         return
     index = 0

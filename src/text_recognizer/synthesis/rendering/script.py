@@ -1,4 +1,4 @@
-"""A hand at one size: it writes words as pieces, from pen strokes, a font, or a printed face."""
+"""A hand at a fixed size, which writes words as pieces from pen strokes, a font or a printed face."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ INK = 48  # coverage from which a pixel counts as ink
 
 
 class Piece(Protocol):
-    """A word or phrase as it stands on the line. `width` in pixels."""
+    """A word or phrase on a line; `width` is in pixels."""
 
     text: str
     width: float
 
     def draw(self, canvas: Gray, x: float, baseline: Callable[[Points], Points]) -> None:
-        """Draw with its left end at `x`; `baseline` gives y (n,) of the canvas for x (n,), pixels."""
+        """Draw it with its left end at `x`. `baseline` maps x (n,) to y (n,) on the canvas, in pixels."""
         ...
 
 
@@ -62,7 +62,7 @@ class BitmapPiece:
         h, w = self.coverage.shape
         left = round(x)
         levels = baseline(np.arange(left, left + w, dtype=np.float32)) - np.float32(self.baseline_y)
-        # Rows move by whole pixels in runs of equal shift: a bent line without a resampled, blurred bitmap.
+        # Move rows by whole pixels, in runs of equal shift, to bend a line without the blur of resampling.
         shift = np.round(levels).astype(int)
         starts = np.flatnonzero(np.diff(shift, prepend=shift[0] - 1))
         for begin, end in zip(starts, [*starts[1:], w], strict=True):
@@ -75,7 +75,7 @@ class BitmapPiece:
 
 
 class Script:
-    """One hand at one size: gives words, divides them, and keeps what did not fit on the last line."""
+    """A hand at a fixed size: it yields words, divides them, and keeps those that did not fit on the last line."""
 
     def __init__(self, x_height: float, text: TextSource) -> None:
         self.x_height, self.text = x_height, text
@@ -108,9 +108,9 @@ class PenScript(Script):
         self.pen = Pen.sample(rng)
         self.slant = float(rng.normal(0, 0.2)) * variation
         self.stretch = float(np.exp(np.clip(rng.normal(0, 0.15), -0.35, 0.35) * variation))
-        self.tall = float(np.exp(rng.normal(0, 0.12) * variation))  # ascenders and descenders against the x-height
+        self.tall = float(np.exp(rng.normal(0, 0.12) * variation))  # ascenders and descenders relative to the x-height
         self.jitter = float(rng.uniform(0, 0.07))  # words off the baseline
-        # Letters written one after another are rare in this hand's data and common on paper.
+        # Separate letters are rare in this hand's data and common on paper.
         self.print_share = float(rng.random() ** 2) if hand.can_print else 0.0
 
     def resized(self, scale: float) -> PenScript:
@@ -165,7 +165,7 @@ class FontScript(Script):
     def word(self, text: str, rng: np.random.Generator) -> Piece | None:
         if not self.font.covers(text):
             return None
-        # The same draws for every word: one pen, one slant, one width on the whole page.
+        # The same seed for every word gives one pen, one slant and one width on the whole page.
         coverage, baseline = render_text(self.font, text, self.x_height, np.random.default_rng(self.seed))
         columns = np.flatnonzero(coverage.max(0) > INK)
         if not len(columns):
@@ -175,7 +175,7 @@ class FontScript(Script):
 
 
 class PrintScript(Script):
-    """Printed and typewritten lines of letterheads and forms: cv2's stroke faces and the face that Pillow carries."""
+    """Printed and typewritten lines of letterheads and forms, in cv2's stroke faces and Pillow's built-in face."""
 
     FACES = (
         cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX,
@@ -202,7 +202,7 @@ class PrintScript(Script):
         if not text.isascii():
             return None
         if self.face < len(self.FACES):
-            # The Hershey faces draw an x-height of 14 pixels (capitals 21) at scale 1, the plain one of 7.
+            # At scale 1, the Hershey faces have an x-height of 14 pixels (capitals 21), and the plain one of 7.
             face = self.FACES[self.face]
             scale = self.x_height / (7.0 if face == cv2.FONT_HERSHEY_PLAIN else 14.0)
             pen = max(1, round(self.bold * self.x_height / 14))
@@ -226,7 +226,7 @@ class PrintScript(Script):
 def make_script(
     hand: Writer | Hand | HandFont, x_height: float, rng: np.random.Generator, text: TextSource, variation: float = 1.0
 ) -> Script:
-    """A hand at a size in pixels. `variation` 0 keeps a writer's own slant and proportions."""
+    """The script of a hand at a size in pixels. `variation` 0 keeps a writer's own slant and proportions."""
     if isinstance(hand, Writer):
         hand = Hand(hand)
     if isinstance(hand, Hand):

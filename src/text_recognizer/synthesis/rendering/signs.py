@@ -1,4 +1,4 @@
-"""Signs that are rare in the data of a hand, drawn as strokes: punctuation, signs in notes, accents."""
+"""Strokes for signs that are rare in the data of a hand: punctuation, signs in notes, accents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def arc(cx: float, cy: float, r: float, a0: float, a1: float, n: int = 7) -> Poi
 
 
 def mark_strokes(char: str, rng: np.random.Generator) -> tuple[Points, ...] | None:
-    """Strokes of a punctuation mark that many writers' samples lack, drawn as pens draw it; None if unknown."""
+    """Pen strokes of a punctuation mark that many writers' samples lack; None if unknown."""
     j = rng.normal(0, 0.04, 8)
 
     def dot(x: float, y: float) -> Points:
@@ -90,15 +90,15 @@ _UPSIDE_DOWN = {"¿": "?", "¡": "!"}
 
 
 def note_sign(char: str, rng: np.random.Generator) -> tuple[Points, ...] | None:
-    """Strokes of a sign that no hand of the data wrote, as pens draw it: bullets, boxes, ticks, arrows, « ».
+    """Pen strokes of a sign that no hand in the data wrote: bullets, boxes, ticks, arrows, « ».
 
-    None if `char` is none of them. Unit x-height, y down, baseline 0.
+    Returns None for any other `char`. Unit x-height, y down, baseline 0.
     """
     j = rng.normal(0, 0.05, 16)
     s = float(rng.uniform(0.75, 1.3))
 
     def line(*points: tuple[float, float]) -> Points:
-        """A stroke through corners, each a little off."""
+        """A stroke through corners, each slightly displaced."""
         at = np.asarray(points, np.float32)
         return at + rng.normal(0, 0.04, at.shape).astype(np.float32)
 
@@ -160,9 +160,9 @@ def note_sign(char: str, rng: np.random.Generator) -> tuple[Points, ...] | None:
     return None
 
 
-# Letters of two that lean on each other.
+# Ligatures of two letters.
 LIGATURES = {"æ": "ae", "œ": "oe", "Æ": "AE", "Œ": "OE"}
-# Two digits and the place of each: left and high, right and low.
+# The two digits of each fraction: the first left and high, the second right and low.
 FRACTIONS = {"½": "12", "¼": "14", "¾": "34"}
 RAISED = {"²": "2", "ª": "a", "º": "o"}
 ACCENTS = {
@@ -172,7 +172,7 @@ ACCENTS = {
 
 
 def accent_strokes(kind: str, x: float, top: float, rng: np.random.Generator) -> tuple[Points, ...]:
-    """Strokes of an accent over (or a tail under) a letter whose middle is at `x` and whose top at `top`."""
+    """Strokes of an accent over (or a tail under) a letter with its middle at `x` and its top at `top`."""
     size = float(rng.uniform(0.75, 1.35))
     y = top - float(rng.uniform(0.12, 0.4))
     x += float(rng.normal(0, 0.06))
@@ -188,12 +188,12 @@ def accent_strokes(kind: str, x: float, top: float, rng: np.random.Generator) ->
         t = np.linspace(-1, 1, 9)
         return (np.stack([x + 1.9 * w * t, y - h / 2 - 0.4 * h * np.sin(np.pi * t)], axis=1).astype(np.float32),)
     if kind == "dots":
-        stroke = float(rng.choice([0.03, 0.03, 0.2])) * size  # dots, or short strokes as in quick hands
+        stroke = float(rng.choice([0.03, 0.03, 0.2])) * size  # dots, or short strokes in quick hands
         places = (x - 0.2 * size + j[0], x + 0.2 * size + j[1])
         return tuple(as_points([[at, y - 0.1 - stroke], [at - 0.3 * stroke, y - 0.1]]) for at in places)
     if kind == "ring":
         r = 0.17 * size
         return (arc(x, y - r, r, -np.pi / 2, 1.6 * np.pi, 10),)
-    # The tail hangs on the letter's foot.
+    # The tail hangs from the letter's foot.
     hook = [[x + 0.05, -0.02], [x - 0.02 + j[0], 0.14], [x + 0.14 + j[1], 0.24], [x - 0.1 + j[2], 0.42 * size]]
     return (as_points(hook),)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Points = NDArray[np.float32]
 Level = Callable[[Points], Points]
-"""Height of the baseline (n,) at places (n,) along a line, in pixels, y down."""
+"""Maps positions (n,) along a line to heights (n,) of the baseline, in pixels, y down."""
 
 _KINDS = {
     "line": 0.3, "double": 0.12, "wave": 0.12, "zigzag": 0.13, "slash": 0.08, "cross": 0.07, "hatch": 0.09,
@@ -21,7 +21,7 @@ _KINDS = {
 def strike_out(
     coverage: NDArray[np.uint8], start: float, end: float, level: Level, x_height: float, rng: np.random.Generator
 ) -> None:
-    """Strike out what is written from `start` to `end` (pixels) of `coverage` (H, W), in place, in one of many ways."""
+    """Strike out the writing from `start` to `end` (pixels) in `coverage` (H, W), in place, in one of many ways."""
     width = max(1, round(float(np.clip(rng.lognormal(np.log(0.13), 0.3), 0.06, 0.3)) * x_height))
     if rng.random() < 0.06:
         width = round(0.6 * x_height)  # a marker
@@ -33,7 +33,7 @@ def strike_out(
 
 
 def _strokes(kind: str, start: float, end: float, x_height: float, rng: np.random.Generator) -> list[Points]:
-    """Strokes (n, 2) of a kind of striking out; y relative to the baseline."""
+    """The strokes (n, 2) of one kind of strike-out; y is relative to the baseline."""
     length = max(end - start, 0.5 * x_height)
     middle = -float(rng.uniform(0.3, 0.75)) * x_height
     match kind:

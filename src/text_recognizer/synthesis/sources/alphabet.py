@@ -1,8 +1,8 @@
-"""The characters that the recogniser can write, and what each resembles."""
+"""The characters that the recogniser can write, and the similar character of each."""
 
 import unicodedata
 
-# That of pen 0.2. Characters are only ever appended: the ids of older weights stay those of their characters.
+# The alphabet of pen 0.2. Characters are only ever appended, so the ids in older weights stay valid.
 _PEN_0_2 = "".join(chr(c) for c in range(32, 127)) + "£€°éèêàçüöäñ’“”–—…"
 _CAPITALS = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜŒ"
 _SMALL = "ßáâãåæëìíîïòóôõøùúûÿœ"
@@ -10,7 +10,7 @@ _MARKS = "¿¡«»§ªº"
 _NOTES = "•☐☑→←✓×÷½¼¾²"
 
 ALPHABET = _PEN_0_2 + _CAPITALS + _SMALL + _MARKS + _NOTES
-# Sizes of the alphabets that this one begins with: weights of theirs can be trained on with this one.
+# Sizes of the earlier alphabets, which are the beginning of this one, so that their weights can be trained further.
 EARLIER = (len(_PEN_0_2),)
 
 _RESEMBLES = {
@@ -20,6 +20,6 @@ _RESEMBLES = {
 
 
 def base_of(character: str) -> str | None:
-    """The character that `character` looks most like: a letter without its accent; None for signs of their own."""
+    """The character that `character` resembles most, such as a letter without its accent; None if there is none."""
     plain = unicodedata.normalize("NFD", character)[0]
     return plain if plain != character else _RESEMBLES.get(character)

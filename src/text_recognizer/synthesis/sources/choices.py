@@ -1,4 +1,4 @@
-"""Lists of words written as one text, and drawing from them."""
+"""Lists of words stored as one text, and random choice from them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ Random = np.random.Generator
 
 
 def split(text: str, separator: str = " ") -> tuple[str, ...]:
-    """The words, or other parts, of a long text."""
+    """The words or other parts of a long text."""
     return tuple(text.split(separator))
 
 
 def pick(words: tuple[str, ...], rng: Random) -> str:
-    """One of `words`, each as likely as the others."""
+    """One of `words`, all equally likely."""
     return words[int(rng.integers(len(words)))]

@@ -1,4 +1,4 @@
-"""Fetch the packages of a lock file with the package registries' own clients, checking each by its sha256."""
+"""Fetch the packages in a lock file with the package registries' own clients, and check each SHA-256."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Package:
     registry: Literal["npm", "pypi", "debian"]
     package: str
     version: str
-    sha256: str  # of the archive as the registry gives it
+    sha256: str  # of the archive as served by the registry
     licence: str
-    about: dict[str, str]  # what the source that fetches it wants to know besides
+    about: dict[str, str]  # further facts for the source that fetches it
 
 
 def read_lock(path: Path) -> list[Package]:
-    """Entries of a lock file; keys that `Package` has no field for are its `about`."""
+    """The entries of a lock file; keys without a field in `Package` go to `about`."""
     fields = ("registry", "package", "version", "sha256", "licence")
     entries = json.loads(path.read_text(encoding="utf-8"))
     return [
@@ -37,7 +37,7 @@ def read_lock(path: Path) -> list[Package]:
 
 
 def unpack(package: Package, folder: Path) -> Path:
-    """Fetch `package` and unpack it into the empty `folder`; ValueError says what is wrong with it."""
+    """Fetch `package` and unpack it into the empty `folder`. Raises ValueError with the reason for a failure."""
     with tempfile.TemporaryDirectory() as scratch:
         archive = _fetch(package, Path(scratch))
         digest = hashlib.sha256(archive.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Everyday wording that books lack: names, dates, times, money, addresses, lists, abbreviations, plain sentences."""
+"""Everyday texts that books lack: names, dates, times, money, addresses, lists, abbreviations, plain sentences."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def _ordinal(rng: Random) -> str:
 
 
 def _money(rng: Random) -> str:
-    whole = int(10 ** rng.uniform(-0.4, 5))  # some sums are below one
+    whole = int(10 ** rng.uniform(-0.4, 5))  # some amounts are below one
     cents = int(rng.integers(100))
     sign = "£$€$£"[int(rng.integers(5))]
     return (
@@ -364,7 +364,7 @@ class Everyday:
         return self._lines[int(rng.integers(len(self._lines)))].fill(rng)
 
     def word(self, rng: Random) -> str:
-        """A short piece to stand within running text."""
+        """A short piece to insert into running text."""
         return self._words[int(rng.integers(len(self._words)))].fill(rng)
 
 
@@ -382,7 +382,7 @@ _LIST_TEMPLATES = [_Template(mark) for mark in _LIST_MARKS]
 
 
 def list_mark(rng: Random) -> str:
-    """What an item of a list begins with, with its blank: a bullet, dash, arrow, box, tick, number or letter."""
+    """The beginning of a list item with its blank: a bullet, dash, arrow, box, tick, number or letter."""
     return _LIST_TEMPLATES[int(rng.integers(len(_LIST_TEMPLATES)))].fill(rng)
 
 

@@ -1,4 +1,4 @@
-"""Openly licensed handwriting fonts as a second source of hands, drawn so that no two letters are the same."""
+"""Openly licensed handwriting fonts as a second source of hands, rendered so that no two letters are the same."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ _AGAIN = "make the folder again with 'text-recognizer train data fonts"
 
 @dataclass(frozen=True)
 class HandFont:
-    """A font and what its outlines say about it."""
+    """A font, with measurements of its outlines."""
 
     name: str
     path: Path
     kind: str = (
-        "hand"  # "hand": somebody's writing; "school": model hands and neat print; "printed": book and type faces
+        "hand"  # "hand": somebody's writing; "school": model hands and neat print; "printed": book and typewriter faces
     )
     characters: frozenset[str] = field(default=frozenset(), repr=False)
     x_height: float = 0.5  # of the em
     stroke: float = 0.12  # width of its strokes in x-heights
 
     def covers(self, text: str) -> bool:
-        """Whether every character of `text` has an outline of its own."""
+        """Whether every character of `text` has its own outline."""
         return self.characters.issuperset(text)
 
 
 def fetch_fonts(
     folder: Path, report: Callable[[str], None] = lambda m: print(m, file=sys.stderr), lock: Path = LOCK
 ) -> None:
-    """Fetch the fonts of a lock file into `folder` as TrueType or OpenType files, with an index of their outlines.
+    """Fetch the fonts in a lock file into `folder` as TrueType or OpenType files, with an index of measurements.
 
-    Fonts already there are kept; one that can't be fetched is reported and skipped; ValueError if there are none.
+    Existing fonts are kept. A font that cannot be fetched is reported and skipped. Raises ValueError if there are none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     index: list[dict[str, Any]] = []
@@ -85,7 +85,7 @@ def fetch_fonts(
 
 
 def load_fonts(folder: Path) -> list[HandFont]:
-    """Fonts that `fetch_fonts` stored in `folder`; in a folder without its index, every .ttf and .otf file.
+    """The fonts that `fetch_fonts` stored in `folder`; in a folder without an index, every .ttf and .otf file.
 
     Raises DataInvalid if there is no such folder or a font in it cannot be used.
     """
@@ -113,7 +113,7 @@ def load_fonts(folder: Path) -> list[HandFont]:
 
 
 def write_builtin_font(folder: Path) -> Path:
-    """Write the face that comes with Pillow (Aileron, CC0) into `folder` and return `folder`: no network is needed."""
+    """Write Pillow's built-in face (Aileron, CC0) into `folder`, and return `folder`. It needs no network."""
     face = ImageFont.load_default(24)
     assert isinstance(face, ImageFont.FreeTypeFont) and isinstance(face.path, BytesIO)
     (folder / "aileron.ttf").write_bytes(face.path.getvalue())
@@ -123,14 +123,14 @@ def write_builtin_font(folder: Path) -> Path:
 def to_truetype(source: Path, target: Path) -> None:
     from fontTools.ttLib import TTFont
 
-    # Without the time of the conversion in it: the same fonts have the same sha256 on every machine.
+    # Leave out the time of conversion, so that the same fonts have the same SHA-256 on every machine.
     with TTFont(source, recalcTimestamp=False) as font:
         font.flavor = None
         font.save(target)
 
 
 def inspect_font(path: Path, name: str, kind: str = "hand") -> HandFont:
-    """Measure a font by its outlines: a cmap may name characters whose glyphs are empty or the missing-glyph box."""
+    """Measure a font by its outlines, because a cmap may list characters with empty or missing-glyph outlines."""
     from fontTools.pens.areaPen import AreaPen
     from fontTools.pens.boundsPen import BoundsPen
     from fontTools.pens.perimeterPen import PerimeterPen
@@ -163,7 +163,7 @@ def inspect_font(path: Path, name: str, kind: str = "hand") -> HandFont:
             glyphs[cmap[ord(char)]].draw(pen)
         if bounds.bounds and around.value:
             tops.append(bounds.bounds[3])
-            # A stroke is a ribbon: its area is length times width, its outline twice the length.
+            # A stroke is a ribbon: its area is length × width, and its outline is twice the length.
             widths.append(2 * abs(area.value) / around.value)
     if len(tops) < 5:
         raise ValueError(f"{path.name} has no lower-case letters")
@@ -185,7 +185,7 @@ def _smooth_fields(rng: np.random.Generator, shape: tuple[int, int], step: float
     """Two smooth random fields (H, W) of unit spread that change over `step` pixels."""
     h, w = shape
     nodes = rng.standard_normal((int(h / step) + 3, int(w / step) + 3, 2), np.float32)
-    # Cubic for smooth bends, then linear, which is much cheaper, for the many pixels.
+    # First cubic, for smooth bends, then linear, which is much cheaper for the many pixels.
     fine = cv2.resize(nodes, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     grown: Field = cv2.resize(fine, None, fx=step / 4, fy=step / 4, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
     y, x = (int(v) for v in rng.integers(0, max(1, int(step)), 2))
@@ -193,7 +193,7 @@ def _smooth_fields(rng: np.random.Generator, shape: tuple[int, int], step: float
 
 
 def _set_weight(drawn: Gray, change: float) -> Gray:
-    """Make strokes `change` pixels wider (thinner if negative), by parts of a pixel too."""
+    """Make strokes `change` pixels wider (thinner if negative); fractions of a pixel work too."""
     size = abs(change)
     whole = int(size)
     operate = cv2.dilate if change > 0 else cv2.erode
@@ -209,16 +209,16 @@ def _set_weight(drawn: Gray, change: float) -> Gray:
 
 
 def render_text(font: HandFont, text: str, x_height: float, rng: np.random.Generator) -> tuple[Gray, float]:
-    """Draw `text` on one line: coverage (h, w) uint8, 255 = ink, and the y of its baseline in pixels.
+    """Draw `text` on one line. Returns coverage (h, w) uint8, 255 = ink, and the y of its baseline in pixels.
 
-    `x_height` is in pixels. Words are drawn whole, so that joined hands stay joined, then set on a wandering baseline
-    and bent by a smooth random field, so that no two letters are the same; printed faces stay straight. ValueError if
-    the font lacks a character.
+    `x_height` is in pixels. Words are drawn whole, so that joined letters stay joined, then set on a wandering baseline
+    and bent by a smooth random field, so that no two letters are the same. Printed faces stay straight. Raises
+    ValueError if the font lacks a character.
     """
     if not font.covers(text):
         raise ValueError(f"{font.name} has no outline for {sorted(set(text) - font.characters)}")
     printed = font.kind == "printed"
-    # Drawn at about twice the size: strokes are thickened or thinned there, and the warp averages down.
+    # Drawn at about twice the size: strokes are thickened or thinned at that size, and the warp averages down.
     em = x_height / font.x_height
     drawn_em = max(12, int(np.ceil(em * (2.0 if x_height < 26 else 1.3) / 8)) * 8)
     face = _face(str(font.path), drawn_em)
@@ -260,7 +260,7 @@ def render_text(font: HandFont, text: str, x_height: float, rng: np.random.Gener
     lean = abs(slant) * max(base, size[1] - base) * scale
     h, w = int(np.ceil(size[1] * scale)), int(np.ceil(size[0] * scale * stretch + 2 * lean))
     baseline = base * scale
-    # Where each pixel of the result is taken from in the drawing.
+    # The source in the drawing of each pixel of the result.
     ys = np.arange(h, dtype=np.float32)[:, None]
     xs = np.arange(w, dtype=np.float32)[None, :]
     from_y = np.broadcast_to(ys, (h, w))

@@ -1,12 +1,12 @@
-"""Real handwritten lines with transcripts, in one compact file, as a third source beside pen strokes and fonts.
+"""Real handwritten lines with transcripts, in a compact form, as a third source next to pen strokes and fonts.
 
-A folder of real lines holds
+A folder of real lines contains
 
 - `lines.jsonl.xz` (or `lines.jsonl`): one record a line, an object with `split` ("train" may be trained on), `hand`
-  (who wrote it), `text` and `at` = [offset, length] of its image in the other file. Other fields are free: set, page,
-  licence.
-- `lines64.bin`: the images one behind the other, each a whole picture file (WebP, PNG, JPEG), grey, 64 px high, dark on
-  light, cut as a line finder cuts lines.
+    (the writer), `text` and `at` = [offset, length] of its image in the other file. Other fields are free: set, page,
+    licence.
+  - `lines64.bin`: the concatenated images, each a complete picture file (WebP, PNG, JPEG), grey, 64 px high, dark on
+    light, cropped as a line finder crops lines.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ IMAGES = "lines64.bin"
 
 @dataclass(frozen=True)
 class RealLine:
-    """A record: who wrote the line, what it says in the recogniser's characters, where its image lies."""
+    """A record: the writer of the line, its text in the recogniser's characters, and the position of its image."""
 
     hand: str
     text: str
@@ -44,16 +44,17 @@ class RealLine:
 class RealLines:
     """Lines of a split, drawn by hand.
 
-    A hand is drawn with the square root of its number of lines: drawn by lines, a few clerks who filled whole registers
-    would be nearly all that is shown; drawn evenly, the few lines of the others would come back too often.
+    The probability of a hand is proportional to the square root of its number of lines. In proportion to lines, a few
+    clerks who filled whole registers would dominate; with equal probability, hands with few lines would repeat too
+    often.
 
     Args:
-        folder: as this module says.
+        folder: as described in this module.
         split: of the records to take.
         alphabet: lines with other characters are left out, and counted in `left_out`.
-        longest: characters of a line; longer ones are left out too.
+        longest: most characters of a line; longer lines are left out too.
 
-    Raises DataInvalid where files are missing or damaged, or no line is left.
+    Raises DataInvalid if files are missing or damaged, or if no line is left.
     """
 
     def __init__(self, folder: Path, split: str = "train", alphabet: str = ALPHABET, longest: int = 240) -> None:
@@ -79,7 +80,7 @@ class RealLines:
             raise DataInvalid(f"{folder} holds no line of the split '{split}' that can be used.")
         if not self.file.is_file() or self.file.stat().st_size < max(r.offset + r.length for r in self.lines):
             raise DataInvalid(f"{self.file} is missing or shorter than its records say: fetch it again.")
-        # Mapped, not read: processes share its pages.
+        # Memory-mapped, so that processes share it.
         self._data = np.memmap(self.file, np.uint8, "r")
         self.hands: dict[str, list[RealLine]] = {}
         for line in self.lines:
@@ -88,7 +89,7 @@ class RealLines:
         self._cumulative = np.cumsum(np.sqrt([len(lines) for lines in self._by_hand]))
 
     def image(self, line: RealLine) -> NDArray[np.uint8]:
-        """Grey picture (H, W) uint8 of a line, dark on light. Raises DataInvalid where it is damaged."""
+        """Grey picture (H, W) uint8 of a line, dark on light. Raises DataInvalid if it is damaged."""
         data = self._data[line.offset : line.offset + line.length].tobytes()
         try:
             with Image.open(io.BytesIO(data)) as picture:
@@ -97,7 +98,7 @@ class RealLines:
             raise DataInvalid(f"{self.file}, {line.length} bytes at {line.offset}: no picture ({error}).") from error
 
     def sample(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], str]:
-        """A line as it was scanned: grey image (H, W) uint8 and its text."""
+        """Draw a line: its grey image (H, W) uint8 as scanned, and its text."""
         at = int(np.searchsorted(self._cumulative, rng.random() * self._cumulative[-1]))
         lines = self._by_hand[min(at, len(self._by_hand) - 1)]
         line = lines[int(rng.integers(len(lines)))]

@@ -45,7 +45,7 @@ _STEPS = split(
 
 
 def _name(rng: Random) -> str:
-    """An identifier, in one of the ways in which they are written."""
+    """An identifier in one of the common styles."""
     noun = pick(_NOUNS, rng)
     style = rng.random()
     if style < 0.4:

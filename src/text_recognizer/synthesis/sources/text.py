@@ -1,4 +1,4 @@
-"""Wording of rendered lines: free texts in several languages, and dates, sums, names, lists and signs of notes."""
+"""Texts for rendered lines: free texts in several languages, and dates, sums, names, lists and signs of notes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 LOCK = Path(__file__).with_name("texts.lock.json")
 
-# Corpus files that `fetch_texts` makes, and how often a line is taken from each: modern plain English first. They are
-# shares of what is there, so a folder without some of them keeps the proportions of the rest.
+# Corpus files made by `fetch_texts`, and how often a line comes from each: modern plain English first. Weights are
+# relative to the available files, so a folder without some of them keeps the proportions of the rest.
 WEIGHTS = {
     "speeches": 0.45,
     "phrases": 0.30,
@@ -38,11 +38,11 @@ WEIGHTS = {
     "facts": 0.12,
     "banter": 0.08,
 }
-# Any other text in the folder is of the language that its name begins with (`de.txt`, `en_letters.txt`), English where
-# it names none of these. English is the language of so many lines, and the others share the rest, each alike.
+# Any other text in the folder has the language that its name begins with (`de.txt`, `en_letters.txt`), or else English.
+# English gets this share of the lines, and the other languages share the rest equally.
 LANGUAGES = ("en", "fr", "de", "es", "it", "pt", "nl", "da", "sv", "nb")
 ENGLISH_SHARE = 0.6
-_OTHER_WEIGHT = 0.5  # of an English text that is not of the lock file, beside `WEIGHTS`
+_OTHER_WEIGHT = 0.5  # of an English text that is not in the lock file, relative to `WEIGHTS`
 
 _MAP = str.maketrans(
     {
@@ -76,15 +76,15 @@ _MAP = str.maketrans(
     }
 )
 
-# What an alphabet writes that lacks the character itself, as that of pen 0.2 does.
+# Replacements for an alphabet that lacks the character itself, such as the alphabet of pen 0.2.
 _INSTEAD = {"«": "“", "»": "“", "º": "°", "×": "x"}
 
 
 def normalise_text(text: str, alphabet: str = ALPHABET) -> str:
-    """`text` as the recogniser writes it: composed characters, single spaces, one form of each look-alike.
+    """Convert `text` to the recogniser's form: composed characters, single spaces, one form for each look-alike.
 
-    Every run of white space (tabs, line ends, non-breaking spaces) becomes one space, none at the ends. Characters
-    outside `alphabet`, for which it has no look-alike, stay as they are; the recogniser reads them as U+FFFD.
+    Every run of white space (tabs, line ends, non-breaking spaces) becomes one space; at the ends it is removed.
+    Characters outside `alphabet` without a look-alike in it stay as they are; the recogniser reads them as U+FFFD.
     """
     if text.isascii():
         return " ".join(text.split())
@@ -96,9 +96,9 @@ def normalise_text(text: str, alphabet: str = ALPHABET) -> str:
 
 
 def fetch_texts(folder: Path, report: Callable[[str], None] = lambda m: print(m, file=sys.stderr)) -> None:
-    """Fetch the corpora of the lock file into `folder`, one text file each, one paragraph a line.
+    """Fetch the corpora in the lock file into `folder`, one text file each, one paragraph a line.
 
-    A corpus that can't be fetched is reported and skipped; ValueError if none came.
+    A corpus that cannot be fetched is reported and skipped. Raises ValueError if there are none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     kept = 0
@@ -144,14 +144,14 @@ def _bible(folder: Path) -> dict[str, list[str]]:
 
 
 def _phrases(folder: Path) -> dict[str, list[str]]:
-    """WordNet's example phrases: between quotes, except those quoted from a named author."""
+    """WordNet's example phrases in quotation marks, except quotations from a named author."""
     text = gzip.decompress(next(folder.rglob("wn.dict.dz")).read_bytes()).decode("utf-8", "replace")
     found = re.findall(r'"([^"`{}]{4,160})"(?!\s*-)', re.sub(r"\n[^ \n].*", "\n", text))
     return {"phrases": list(dict.fromkeys(" ".join(html.unescape(p).split()).strip(" ;") for p in found))}
 
 
-# Which books of Project Gutenberg make which corpus: fiction of 1908-1914, and older fiction full of talk and letters.
-# Left out: verse and plays, what other corpora have already, and authors not yet in the public domain everywhere.
+# The Project Gutenberg books in each corpus: fiction of 1908-1914, and older fiction with much dialogue and letters.
+# Left out: verse and plays, texts in other corpora, and authors who are not in the public domain everywhere.
 BOOKS = {
     "stories": ("chesterton-ball", "chesterton-brown", "chesterton-thursday"),
     "manners": ("austen-emma", "austen-persuasion", "austen-sense", "carroll-alice", "edgeworth-parents"),
@@ -167,7 +167,7 @@ def _books(folder: Path) -> dict[str, list[str]]:
 
 
 def _book(text: str) -> list[str]:
-    """Paragraphs of prose of a Project Gutenberg text: no header, licence, headings, contents, verse or underscores."""
+    """The prose paragraphs of a Project Gutenberg text: no header, licence, headings, contents, verse or underscores."""
     text = re.split(r"(?im)^[ *]*end of (?:the )?project gutenberg|^\*+ ?START\b.*SMALL PRINT", text)[0]
     text = re.sub(r"_([^_]*)_", r"\1", text.replace("\r\n", "\n"))
     prose = []
@@ -179,7 +179,7 @@ def _book(text: str) -> list[str]:
     return prose
 
 
-# Fields of a country's profile that are whole sentences; the others are key words and figures.
+# Fields of a country profile with whole sentences; the others have key words and figures.
 _PROSE = ("Background", "Economy - overview", "Disputes - international", "Demographic profile", "current situation")
 
 
@@ -200,7 +200,7 @@ def _banter(folder: Path) -> dict[str, list[str]]:
     """Sentences of the Jargon File's entries, without headwords, cross-reference braces and displayed code."""
     text = gzip.decompress(next(folder.rglob("jargon.dict.dz")).read_bytes()).decode("utf-8", "replace")
     text = re.sub(r"\s*\bSee(?: also)? \{[^.]*\.|[{}]", "", text).replace("‘", "'").replace("’", "'")
-    # Running text is indented by four; numbered senses, code and dialogue look otherwise.
+    # Running text is indented by four spaces; numbered senses, code and dialogue are not.
     return {
         "banter": [b for b in re.split(r"\n\s*\n", text) if re.match(r" {4}[A-Z“].*\n.*[a-z][.!?)'”]+\s*$", b, re.S)]
     }
@@ -218,11 +218,11 @@ _EXTRACT: dict[str, Callable[[Path], dict[str, list[str]]]] = {
 
 
 class TextSource:
-    """Lines and paragraphs to write: running text cut where a line of a page would cut it, and everyday notes.
+    """Lines and paragraphs to write: running text wrapped as on a page, and everyday notes.
 
     Args:
-        folder: made by `fetch_texts`, and what texts the user put beside, UTF-8, one paragraph a line, named by
-            language (`LANGUAGES`); with None, or an empty folder, sentences are made from a built-in vocabulary.
+        folder: made by `fetch_texts`, possibly with the user's own texts in UTF-8, one paragraph a line, named by
+                language (`LANGUAGES`). With None or an empty folder, sentences are made from a built-in vocabulary.
 
     Raises DataInvalid if there is no such folder or a text in it cannot be read.
     """
@@ -237,7 +237,7 @@ class TextSource:
         self._cumulative = (np.cumsum(weights) / sum(weights)).tolist()
 
     def line(self, rng: np.random.Generator, min_chars: int, max_chars: int) -> str:
-        """One line of `min_chars` to `max_chars` characters of the alphabet, single spaces, none at the ends."""
+        """A line of `min_chars` to `max_chars` characters of the alphabet, with single spaces and none at the ends."""
         max_chars = max(1, max_chars)
         min_chars = min(max(1, min_chars), max_chars)
         pick, style, marks, where = rng.random(4).tolist()
@@ -261,13 +261,13 @@ class TextSource:
         return self._fit(text, rng, min_chars, max_chars)
 
     def lines_once(self, rng: np.random.Generator, min_chars: int, max_chars: int) -> Iterator[str]:
-        """All running text from its beginning to its end, cut into lines at words, dressed as `line` dresses it."""
+        """Yield all running text from beginning to end, wrapped at words, and styled as in `line`."""
         for text in self._texts:
             at = 0
             while at < len(text):
                 wanted = int(rng.integers(min_chars, max_chars + 1))
                 end = len(text) if at + wanted >= len(text) else text.rfind(" ", at, at + wanted + 1)
-                if end <= at:  # one word longer than a line
+                if end <= at:  # a word longer than a line
                     end = at + wanted
                 style, marks = rng.random(2).tolist()
                 if line := _dress(text[at:end].strip(), style, marks).strip():
@@ -275,7 +275,7 @@ class TextSource:
                 at = end + 1
 
     def paragraph(self, rng: np.random.Generator, n_chars: int) -> str:
-        """Running text from the start of a sentence, about `n_chars` characters, to the end of one where it can be."""
+        """About `n_chars` characters of running text, from the start of a sentence to the end of one if possible."""
         text = self._texts[self._which(rng)]
         start = self._sentence_start(text, rng, n_chars + 400)
         piece = text[start : start + n_chars + 200]
@@ -306,7 +306,7 @@ class TextSource:
         return text.find(" ", int(rng.integers(max(1, len(text) - room)))) + 1
 
     def _cut(self, rng: np.random.Generator, wanted: int, sentence: bool) -> str:
-        """About `wanted` characters of running text, cut at words as lines are; now and then inside a word."""
+        """About `wanted` characters of running text, cut between words like lines, and sometimes inside a word."""
         text = self._texts[self._which(rng)]
         if sentence:
             start = self._sentence_start(text, rng, wanted + 500)
@@ -315,7 +315,7 @@ class TextSource:
         end = start + wanted
         left, right, ending = rng.random(3).tolist()
         if left < 0.03 and not sentence:
-            # The line before ended with a hyphen: this one begins inside a word.
+            # The previous line ended with a hyphen, so this one begins inside a word.
             word_end = text.find(" ", start)
             point = _division(text[start:word_end], rng) if word_end > 0 else 0
             start += point
@@ -348,7 +348,7 @@ class TextSource:
 
 
 def lines_by_language(folder: Path, most: int = 1_500_000) -> dict[str, list[str]]:
-    """Lines of the texts in `folder` for each language (`LANGUAGES`), about `most` characters of each."""
+    """Lines of the texts in `folder` for each language (`LANGUAGES`), about `most` characters each."""
     found: dict[str, list[str]] = {}
     for path in sorted(folder.glob("*.txt")):
         lines = found.setdefault(language_of(path), [])
@@ -363,14 +363,14 @@ def lines_by_language(folder: Path, most: int = 1_500_000) -> dict[str, list[str
 
 
 def language_of(path: Path) -> str:
-    """The language (BCP 47) of the texts in the file `path`, by its name; English where it names none."""
+    """The language (BCP 47) of the texts in the file `path`, from its name; English if it names none."""
     language = re.split(r"[_.-]", path.stem)[0].lower()
     return "en" if path.stem in WEIGHTS or language not in LANGUAGES else language
 
 
 @lru_cache(maxsize=2)
 def _read(folder: Path) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Running texts of a folder, and how often each is drawn from."""
+    """The running texts of a folder, and the probability of each."""
     if not folder.is_dir():
         raise DataInvalid(
             f"{folder} is not a folder of texts: make one with 'text-recognizer train data texts FOLDER'."
@@ -398,19 +398,19 @@ def _read(folder: Path) -> tuple[tuple[str, ...], tuple[float, ...]]:
 
 
 def _running(phrases: list[str]) -> str:
-    """Example phrases as prose: most become sentences, some stay notes."""
+    """Turn example phrases into prose: most become sentences, some stay notes."""
     out = []
     for i, phrase in enumerate(phrases):
-        turn = (i * 2654435761) >> 7 & 15  # fixed, and even over the phrases
+        turn = (i * 2654435761) >> 7 & 15  # fixed, and evenly distributed over the phrases
         body = phrase[:1].upper() + phrase[1:] if turn < 11 else phrase
         out.append(body + ("" if body[-1] in ".!?,;" else "." if turn < 12 else "," if turn < 14 else ";"))
-    # Neighbours in a dictionary begin alike: deal them out.
+    # Neighbours in a dictionary begin alike, so shuffle them.
     order = np.random.default_rng(0).permutation(len(out))
     return " ".join(out[i] for i in order)
 
 
 def _division(word: str, rng: np.random.Generator, most: int = 99) -> int:
-    """Where a writer would divide `word` at a line end, 0 for nowhere: after a vowel or between consonants."""
+    """Where a writer would divide `word` at a line end: after a vowel or between consonants; 0 for nowhere."""
     points = []
     for i in range(2, min(len(word) - 2, most + 1)):
         if not word[i - 2 : i + 2].isalpha():
@@ -428,7 +428,7 @@ def _insert(text: str, extra: str, rng: np.random.Generator) -> str:
 
 
 def _dress(text: str, style: float, marks: float) -> str:
-    """Case, quotes and dashes as different people write them; `style` and `marks` in 0…1 choose."""
+    """Vary case, quotes and dashes as different people write them; `style` and `marks` in 0…1 choose."""
     if style < 0.025:
         upper = text.upper()
         text = upper if set(upper) <= _KNOWN else text
@@ -454,7 +454,7 @@ def _dress(text: str, style: float, marks: float) -> str:
 
 
 def _signs(rng: np.random.Generator, wanted: int) -> str:
-    """Words and characters in no order: every sign of the alphabet turns up, and nothing can be guessed."""
+    """Words and characters in random order: every sign of the alphabet occurs, and nothing can be guessed."""
     chars = []
     for kind, index in zip(rng.random(wanted).tolist(), rng.integers(1 << 30, size=wanted).tolist(), strict=True):
         pool = _POOLS[0] if kind < 0.35 else _POOLS[1] if kind < 0.55 else _POOLS[2] if kind < 0.85 else " "

@@ -2,8 +2,8 @@
 
 Data: Zenodo, doi 10.5281/zenodo.1195803, CC BY 4.0. Its format: `unipen_format`.
 
-A writer's ink is stored in that writer's own unit, the x-height, with y down and the baseline at y = 0, so
-that words of one writer can be set side by side without looking at tablets and resolutions again.
+A writer's ink is stored in units of that writer's x-height, with y down and the baseline at y = 0. So words of one
+writer can be set side by side, whatever their tablets and resolutions.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ from text_recognizer.synthesis.sources.unipen_format import (
 
 log = logging.getLogger(__name__)
 
-# The distribution with the parsing patches of that repository; the commit fixes the content.
+# The distribution with that repository's parsing patches; the commit fixes the content.
 ARCHIVE_URL = "https://github.com/GreenCappuccino/train_r01_v07/archive/552a4d440bc9.tar.gz"
-# sha256 of each donor's files. Archives of one content differ in their bytes, so the content is what is checked.
+# SHA-256 of each donor's files. Archives of the same content differ in their bytes, so check the content.
 CONTENT_LOCK = Path(__file__).with_name("unipen.lock.json")
-# Copies are known that lack a few files; more donors that differ are another data set.
+# Some known copies lack a few files. If more donors differ, it is another data set.
 DONORS_THAT_MAY_DIFFER = 3
 
 HELDOUT_LIST = Path(__file__).with_name("heldout_writers.txt")
 BROKEN_LIST = Path(__file__).with_name("heldout_broken.txt")
 
-UNITS_PER_X_HEIGHT = 256  # the cache holds int16 points: ±128 x-heights at 1/256 x-height
+UNITS_PER_X_HEIGHT = 256  # the cache stores int16 points: ±128 x-heights in steps of 1/256
 _ASCENDERS = frozenset("bdfhklt0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ!?&%$#@()[]{}/\\|€£\"'’“”")
 _DESCENDERS = frozenset("gjpqyQ()[]{}/\\|")
-# Letters that some hands hang below the baseline and others set on it.
+# Letters that hang below the baseline in some hands and stand on it in others.
 _MAY_DESCEND = frozenset("fz")
 _X_HEIGHT_LETTERS = frozenset("acemnorsuvwxz")
 
@@ -72,7 +72,7 @@ class Ink:
 
 @dataclass(frozen=True)
 class Writer:
-    """One hand: its words and phrases, and its isolated characters."""
+    """A hand: its words and phrases, and its isolated characters."""
 
     id: str
     inks: tuple[Ink, ...]
@@ -80,7 +80,7 @@ class Writer:
 
 
 def _expected_height(text: str) -> float:
-    """Height of a word's ink in x-heights, by which letters it has (ascenders reach 0.9, descenders 0.75)."""
+    """The height of a word's ink in x-heights, from its letters (ascenders reach 0.9, descenders 0.75)."""
     height = 1.0
     if any(c in _ASCENDERS for c in text):
         height += 0.9
@@ -90,7 +90,7 @@ def _expected_height(text: str) -> float:
 
 
 def _bottoms(strokes: list[Points], x_height: float) -> NDArray[np.float32]:
-    """Local low points of the pen, (n, 2): where letters touch the baseline or a descender turns."""
+    """Local low points of the pen, (n, 2), where letters touch the baseline or descenders turn."""
     found = []
     for stroke in strokes:
         if len(stroke) < 3:
@@ -98,7 +98,7 @@ def _bottoms(strokes: list[Points], x_height: float) -> NDArray[np.float32]:
         y = stroke[:, 1]
         reach = 0.15 * x_height
         index, rising, low = 0, False, 0
-        # A turn counts when the pen climbed by `reach` after it: smaller wiggles are sensor noise.
+        # A turn counts if the pen climbs by `reach` after it; smaller wiggles are sensor noise.
         for index in range(1, len(y)):
             if y[index] >= y[low]:
                 low, rising = index, True
@@ -114,7 +114,7 @@ def _bottoms(strokes: list[Points], x_height: float) -> NDArray[np.float32]:
 
 
 def fit_baseline(strokes: list[Points], text: str, x_height: float) -> tuple[float, float]:
-    """Slope and offset of the baseline y = slope · x + offset, by a vote of low points (descenders are outvoted)."""
+    """Slope and offset of the baseline y = slope · x + offset, by a vote of low points that outvotes descenders."""
     points = np.concatenate(strokes)
     bottom = float(points[:, 1].max())
     descends = any(c in _DESCENDERS for c in text)
@@ -131,7 +131,7 @@ def fit_baseline(strokes: list[Points], text: str, x_height: float) -> tuple[flo
     for slope in np.linspace(-0.12, 0.12, 25) if wide else (0.0,):
         offsets = lows[:, 1] - slope * lows[:, 0]
         votes = np.exp(-(((offsets[:, None] - offsets[None]) / (0.12 * x_height)) ** 2)).sum(0)
-        # Between two equal votes the upper one is the baseline: the lower one is a row of descenders.
+        # If two votes are equal, the upper one is the baseline and the lower one a row of descenders.
         winner = int(np.argmax(votes - 1e-3 * (offsets - offsets.min()) / x_height))
         if votes[winner] - 2 * abs(slope) > best_votes:
             best_votes = votes[winner] - 2 * abs(slope)
@@ -141,7 +141,7 @@ def fit_baseline(strokes: list[Points], text: str, x_height: float) -> tuple[flo
 
 
 def _returns_to_margin(strokes: list[Points]) -> bool:
-    """True if the pen goes back to the left and down, as at the end of a line: the segment holds several lines."""
+    """Whether the pen returns to the left and down, as after a line, so that the segment has several lines."""
     points = np.concatenate(strokes)
     width, height = np.ptp(points, axis=0)
     if len(strokes) < 6 or width <= 0:
@@ -166,7 +166,7 @@ def _normalise(segment: RawSegment, x_height: float) -> Ink | None:
         x = (stroke[:, 0] - left) / x_height
         y = (stroke[:, 1] - slope * stroke[:, 0] - offset) / x_height
         line = np.stack([x, y], axis=1).astype(np.float32)
-        # 0.02 x-heights are below half a pixel at every size we render.
+        # 0.02 x-heights are less than half a pixel at every size we render.
         line = np.asarray(cv2.approxPolyDP(line.reshape(-1, 1, 2), 0.02, False), np.float32).reshape(-1, 2)
         if np.abs(line).max() > 120:
             return None
@@ -177,7 +177,7 @@ def _normalise(segment: RawSegment, x_height: float) -> Ink | None:
         return None
     length = sum(float(np.linalg.norm(np.diff(s, axis=0), axis=1).sum()) for s in out)
     letters = len(segment.text.replace(" ", ""))
-    # Scribbles, crossings-out and labels without their ink stand out by ink length and width a letter.
+    # Ink length and width per letter reveal scribbles, strike-outs and labels without their ink.
     if not 0.5 < length / letters < 14 or not 0.2 < ink.width / letters < 4.5:
         return None
     return ink
@@ -201,7 +201,7 @@ def _estimate_x_height(segments: list[RawSegment]) -> float | None:
     values = plain + any_word
     if len(values) >= 5:
         return float(np.median(values)) * 0.95
-    # Only long lines: the spread of the ink about its middle is about an x-height.
+    # Only long lines, for which the spread of the ink about its middle is about an x-height.
     segments = [s for s in segments if not _returns_to_margin(s.strokes)] or segments
     spreads = [float(np.subtract(*np.percentile(np.concatenate(s.strokes)[:, 1], [85, 15]))) for s in segments]
     return float(np.median(spreads)) if spreads else None
@@ -220,7 +220,7 @@ def fetch_unipen(folder: Path) -> Path:
 
 
 def content_digests(root: Path) -> dict[str, str]:
-    """sha256 over names and contents of each donor's files in a distribution."""
+    """SHA-256 of the names and contents of each donor's files in a distribution."""
     root = distribution_root(root)
     digests = {}
     for donor in sorted(p.name for p in (root / "include").iterdir() if p.is_dir()):
@@ -250,9 +250,9 @@ def check_content(root: Path) -> None:
 
 
 def prepare_unipen(archive_or_folder: Path, cache: Path, check: bool = True) -> int:
-    """Parse a distribution (archive or unpacked folder) into the compact `cache` (.npz); returns the inks kept.
+    """Parse a distribution (archive or unpacked folder) into the compact `cache` (.npz). Returns the number of inks.
 
-    Raises ValueError if, with `check`, the content is not that of the published distribution.
+    With `check`, raises ValueError if the content differs from the published distribution.
     """
     if archive_or_folder.is_file():
         with tempfile.TemporaryDirectory() as scratch:
@@ -280,7 +280,7 @@ def prepare_unipen(archive_or_folder: Path, cache: Path, check: bool = True) -> 
     is_char: list[bool] = []
     dropped = 0
     for writer in sorted(by_writer):
-        # A person who wrote for two donors did so on two tablets.
+        # A person who wrote for two donors used two tablets.
         x_heights = {
             donor: _estimate_x_height([s for s in by_writer[writer] if s.donor == donor])
             for donor in sorted({s.donor for s in by_writer[writer]})
@@ -313,16 +313,16 @@ def prepare_unipen(archive_or_folder: Path, cache: Path, check: bool = True) -> 
 
 
 def heldout_writers() -> frozenset[str]:
-    """Writers that are never rendered for training (the committed list)."""
+    """Writers that are never rendered for training, from the committed list."""
     return frozenset(
         line.strip() for line in HELDOUT_LIST.read_text().splitlines() if line.strip() and not line.startswith("#")
     )
 
 
 def broken_inks() -> frozenset[str]:
-    """Ids of held-out inks that are no fair question: the label isn't what is written, or the ink is damaged.
+    """Ids of held-out inks that are no fair test: the label differs from the writing, or the ink is damaged.
 
-    Raises ValueError if a line of the committed list isn't an id and a reason.
+    Raises ValueError if a line of the committed list is not an id and a reason.
     """
     ids = set()
     for number, line in enumerate(BROKEN_LIST.read_text(encoding="utf-8").splitlines(), 1):
@@ -337,7 +337,7 @@ def broken_inks() -> frozenset[str]:
 
 
 def ink_id(writer: str, ink: Ink) -> str:
-    """Id of an ink by what it is: its writer, its label and its points as the cache holds them."""
+    """The id of an ink, from its content: its writer, its label and its points in the cache."""
     digest = hashlib.sha256(f"{writer}\0{ink.text}\0".encode())
     for stroke in ink.strokes:
         digest.update(np.round(stroke * UNITS_PER_X_HEIGHT).astype("<i2").tobytes())
@@ -366,10 +366,10 @@ def _load_cache(cache: Path) -> dict[str, Any]:
 
 
 def load_writers(cache: Path, split: Literal["train", "heldout", "all"], broken: bool = False) -> list[Writer]:
-    """Writers of a split, sorted by id, from the cache made by `prepare_unipen`.
+    """Load the writers of a split, sorted by id, from the cache made by `prepare_unipen`.
 
-    Of "heldout", the inks of `broken_inks` are left out; with `broken` they are kept. Raises FileNotFoundError, and
-    DataInvalid if the file is something else or damaged.
+    For "heldout", the `broken_inks` are left out, unless `broken`. Raises FileNotFoundError, and DataInvalid if the
+    file is damaged or something else.
     """
     if not cache.is_file():
         raise FileNotFoundError(
@@ -395,7 +395,7 @@ def load_writers(cache: Path, split: Literal["train", "heldout", "all"], broken:
                 (chars[writer][text] if is_char else inks[writer]).append(ink)
         start = end
     if missing := len(left_out - found):
-        # The ids are of points: a change to the parsing or to OpenCV's simplification makes others of them.
+        # Ids depend on points, so they change with the parsing or with OpenCV's simplification.
         log.warning("UNIPEN: %d of %d inks of %s are not in %s", missing, len(left_out), BROKEN_LIST.name, cache)
     return [
         Writer(w, tuple(inks[w]), {c: tuple(v) for c, v in chars[w].items()})

@@ -1,4 +1,4 @@
-"""Parse a UNIPEN distribution: which strokes its listings call by which text, and who wrote them.
+"""Parse a UNIPEN distribution: the strokes in its listings, with their texts and writers.
 
 Format: "UNIPEN 1.0 Format Definition" (Guyon, Schomaker, Plamondon, Liberman, Janet, ICPR 1994,
 doi 10.1109/ICPR.1994.576870).
@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 
 Points = NDArray[np.float32]
 
-# German, partly Dutch, random letters, program code, segmentation marks in the labels.
+# Donors with German or partly Dutch text, random letters, program code, or segmentation marks in the labels.
 EXCLUDED_DONORS = frozenset({"abm", "atu", "sie", "nic", "lav", "att", "kai"})
-# Word lists written in columns inside one segment: their text segments are not lines.
+# Donors of word lists in columns within one segment, so that their text segments are not lines.
 COLUMN_DONORS = frozenset({"apb", "apc", "apd", "ape"})
 TEXT_CATEGORIES = ("7", "8")
 CHARACTER_CATEGORIES = ("1a", "1b", "1c", "1d")
 
-# Donors that share people: one person must not be in training under one donor and held out under another.
+# Donors that share people. A person must not be in training for one donor and held out for another.
 _FAMILIES = {"ce": ("cea", "ceb", "cec", "ced", "cee"), "ap": ("apa", "apb", "apc", "apd", "ape", "app"),
              "hp": ("hpb", "hpp", "sta"), "bb": ("bba", "bbb", "bbc", "bbd")}  # fmt: skip
 _FAMILY_OF = {donor: family for family, donors in _FAMILIES.items() for donor in donors}
@@ -61,7 +61,7 @@ def _read_components(path: Path) -> tuple[list[tuple[bool, Points]], dict[str, s
     x_column, y_column = 0, 1
 
     def close() -> None:
-        # Blocks without points are not components: counting them shifts every label behind them.
+        # Blocks without points are not components; counting them would shift every later label.
         if current:
             components.append((down, np.asarray(current, dtype=np.float32)))
 
@@ -73,7 +73,7 @@ def _read_components(path: Path) -> tuple[list[tuple[bool, Points]], dict[str, s
                 close()
                 current, down = [], key == "PEN_DOWN"
             else:
-                # Any other keyword but a time stamp ends the block.
+                # Any keyword other than a time stamp ends the block.
                 if key not in ("DT", "COMMENT"):
                     close()
                     current = None
@@ -106,7 +106,7 @@ _RANGE = re.compile(r"(\d+)(?::(\d+))?(?:-(\d+)(?::(\d+))?)?")
 
 
 def _select(components: list[tuple[bool, Points]], delineation: str) -> list[Points] | None:
-    """Pen-down strokes named by a delineation such as `3-7`, `4:10-6:3` or `1,3-5`; None if it is out of range."""
+    """The pen-down strokes of a delineation such as `3-7`, `4:10-6:3` or `1,3-5`; None if it is out of range."""
     strokes: list[Points] = []
     for part in delineation.replace(" ", "").split(","):
         match = _RANGE.fullmatch(part)
@@ -128,11 +128,11 @@ def _select(components: list[tuple[bool, Points]], delineation: str) -> list[Poi
 
 
 def writer_id(donor: str, name: str) -> str:
-    """Anonymous, stable id of the person behind a donor's writer name (the data's owners ask to name nobody)."""
+    """An anonymous, stable id for the person behind a donor's writer name; the data's owners ask to name nobody."""
     family = _FAMILY_OF.get(donor, donor)
     person = name.lower().removesuffix(".dat")
     if family == "ce" and (number := re.search(r"\d{3,}", person)):
-        person = number[0]  # the same number comes back under several abbreviations
+        person = number[0]  # the same number occurs with several abbreviations
     elif family == "hp":
         person = re.sub(r"\d+$", "", re.sub(r"^hpb\d-", "", person))
     elif family == "ap":
@@ -147,7 +147,7 @@ def writer_id(donor: str, name: str) -> str:
 def clean_label(label: str, donor: str = "") -> str:
     r"""Undo the label's escapes and the tokenisation of some donors (`wasn ' t , he` → `wasn't, he`).
 
-    Empty where the blanks of the label are not those of the ink and cannot be found.
+    The result is empty if the label's blanks differ from the ink's and cannot be recovered.
     """
     text = label.replace('\\"', '"').replace("\\\\", "\\").replace("&&", "&")
     text = re.sub(r"\s+", " ", text).strip()
@@ -157,13 +157,13 @@ def clean_label(label: str, donor: str = "") -> str:
     family = _FAMILY_OF.get(donor, donor)
     if family == "hp":
         return _joined(text)
-    # Rows of capitals in groups that nobody can see.
+    # Rows of capitals in groups that are invisible in the ink.
     return "" if family == "lex" and re.fullmatch(r"[A-Z]+( [A-Z]{1,6})+", text) else text
 
 
 def _joined(text: str) -> str:
-    """A label whose numbers, signs and hyphens stand apart as they do not in the ink (`( 5 6 ) 7 - 8` → `(56)7-8`)."""
-    if ":" in text and "/" in text:  # where the time ends and the date begins is lost
+    """Join numbers, signs and hyphens that the label separates but the ink does not (`( 5 6 ) 7 - 8` → `(56)7-8`)."""
+    if ":" in text and "/" in text:  # the border between time and date is lost
         return ""
     if "@" in text:
         return re.sub(r" ?([@.]) ?", r"\1", text)
@@ -176,7 +176,7 @@ def _joined(text: str) -> str:
 
 
 def distribution_root(root: Path) -> Path:
-    """The folder at `root`, or just below it, that holds the distribution. Raises FileNotFoundError."""
+    """The folder of the distribution: `root` or a folder directly in it. Raises FileNotFoundError."""
     for candidate in (root, *(p for p in root.iterdir() if p.is_dir())):
         if (candidate / "data").is_dir() and (candidate / "include").is_dir():
             return candidate
@@ -211,7 +211,7 @@ def read_segments(root: Path) -> list[RawSegment]:
 
 
 def _data_file(root: Path, lines: list[str], known: dict[Path, _DataFile]) -> _DataFile | None:
-    """The file of pen data that the lines of a listing include; None where they include none, or several."""
+    """The file of pen data that the lines of a listing include; None if they include none or several."""
     includes = [root / "include" / line.split(None, 1)[1].strip() for line in lines if line.startswith(".INCLUDE")]
     sources = [p for p in includes if p.suffix not in (".doc", ".lex", ".freq") and p.is_file() and "data" in p.parts]
     if len(sources) != 1:
@@ -227,7 +227,7 @@ def _data_file(root: Path, lines: list[str], known: dict[Path, _DataFile]) -> _D
 
 
 def _segments(lines: list[str], data: _DataFile, donor: str, category: str) -> Iterator[RawSegment | None]:
-    """The segments that the lines of a listing name; None for one without usable ink or text."""
+    """The segments in the lines of a listing; None for a segment without usable ink or text."""
     name = data.header.get("WRITER_ID", "").split()
     writer = writer_id(donor, name[0] if name else data.path.stem)
     for line in lines:
