@@ -167,7 +167,7 @@ def _books(folder: Path) -> dict[str, list[str]]:
 
 
 def _book(text: str) -> list[str]:
-    """The prose paragraphs of a Project Gutenberg text: no header, licence, headings, contents, verse or underscores."""
+    """The prose paragraphs of a Project Gutenberg text: no header, licence, heading, contents, verse or underscores."""
     text = re.split(r"(?im)^[ *]*end of (?:the )?project gutenberg|^\*+ ?START\b.*SMALL PRINT", text)[0]
     text = re.sub(r"_([^_]*)_", r"\1", text.replace("\r\n", "\n"))
     prose = []
