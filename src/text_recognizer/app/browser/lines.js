@@ -2,7 +2,7 @@
 
 import { begins, beneath, cellsOf } from "./blocks.js";
 import { frame } from "./geometry.js";
-import { brush, find, gently } from "./dom.js";
+import { brush, find } from "./dom.js";
 import { DOUBTED_WORD, LEVEL_WORDS, level, percent } from "./picture.js";
 
 /**
@@ -143,7 +143,8 @@ export class Lines {
     if (!item) return;
     item.field.focus({ preventScroll: true });
     item.field.setSelectionRange(Math.min(start, item.field.value.length), Math.min(end, item.field.value.length));
-    item.row.scrollIntoView({ block: "nearest", behavior: gently() });
+    // At once: Firefox carries a smooth movement on, even where another page is opened meanwhile.
+    item.row.scrollIntoView({ block: "nearest", behavior: "instant" });
   }
 
   /** @param {Item} item */
