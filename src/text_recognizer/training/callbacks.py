@@ -234,8 +234,7 @@ class RunRecord(L.Callback):
 
     Args:
         config: the run's config as plain values. The files and folders named under "data" are fingerprinted as data,
-        and
-                those under "model" as parents. The trackers receive all of it as parameters.
+            and those under "model" as parents. The trackers receive all of it as parameters.
         predictions: rows of a prediction table.
         more_follows: the run continues after its training; `record.end_run` ends it.
     """

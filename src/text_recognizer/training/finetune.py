@@ -92,8 +92,7 @@ class Recipe:
         replay: share of rendered lines among the training lines, if there is data to render from.
         rank: of the factors to train instead of the weights; 0 to train the weights themselves.
         forgetting: largest relative growth of the errors on rendered lines of old hands, see `unlearn`. These errors
-        grow
-            two to three times as much as errors on other people's lines.
+            grow two to three times as much as errors on other people's lines.
         max_time: DD:HH:MM:SS of training; after that, the best weights so far are used.
     """
 
@@ -203,11 +202,11 @@ def train_network(
 
     Args:
         folder: of the run: checkpoints, record, metrics as CSV, and readings of held-out lines (`samples.txt`); with a
-                rank, also the factors (`FACTORS`). An unfinished run there with the same `config`, recipe and data is
-                continued from its last checkpoint, which was written at its last validation or when it was told to end.
-                A run with complete training is not trained again.
-            alphabet: of the new network if it is to learn further characters: the alphabet of `base` with these
-            appended. config: the settings of the run, for its record and the trackers (see `callbacks.RunRecord`).
+            rank, also the factors (`FACTORS`). An unfinished run there with the same `config`, recipe and data is
+            continued from its last checkpoint, which was written at its last validation or when it was told to end. A
+            run with complete training is not trained again.
+        alphabet: of the new network if it is to learn further characters: the alphabet of `base` with these appended.
+        config: the settings of the run, for its record and the trackers (see `callbacks.RunRecord`).
         trackers: as in `tracking.open_loggers`.
         more_follows: as in `callbacks.RunRecord`.
 

@@ -48,8 +48,8 @@ def overlap_matrix(
     Args:
         truth, found: polygons (n, 2), pixels.
         weight: (H, W) mask of ink on the page, scaled by `scale`. With it, only ink counts, so that tight and wide
-                polygons around the same letters agree.
-            scale: raster pixels per polygon pixel.
+            polygons around the same letters agree.
+        scale: raster pixels per polygon pixel.
     """
     matrix = np.zeros((len(truth), len(found)))
     if not len(truth) or not len(found):

@@ -39,15 +39,15 @@ class LitRecognizer(L.LightningModule):
         config: sizes of the network.
         learning_rate: peak rate of AdamW.
         warmup_steps: linear warm-up.
-        total_steps: end of the run. The rate stays at its peak and decays to zero over the last `decay_share`, so a run
-                can be prolonged from any checkpoint before the decay.
-            ctc_weight: share of the CTC loss in the sum of both losses.
-            token_noise: share of the decoder's input tokens to replace at random, so that it does not rely on the text
-            only. augment: strength of the augmentation on the training device; 0 for none, since a CPU has no time for
-            it. weights: recognizer.safetensors of a bundle to start from; steps start at 0. `config` may have more
-            attention
-                layers, more blocks in its last stage and more channels than the bundle; they have no effect at first.
-            muon: update matrices and kernels with `optim.Muon` instead of AdamW.
+        total_steps: end of the run. The rate stays at its peak and decays to zero over the last `decay_share`, so a
+            run can be prolonged from any checkpoint before the decay.
+        ctc_weight: share of the CTC loss in the sum of both losses.
+        token_noise: share of the decoder's input tokens to replace at random, so that it does not rely only on the
+            text.
+        augment: strength of the augmentation on the training device; 0 for none, since a CPU has no time for it.
+        weights: recognizer.safetensors of a bundle to start from; steps start at 0. `config` may have more attention
+            layers, more blocks in its last stage and more channels than the bundle; they have no effect at first.
+        muon: update matrices and kernels with `optim.Muon` instead of AdamW.
     """
 
     def __init__(

@@ -63,9 +63,8 @@ class Windows:
 
     Args:
         folder: of texts in UTF-8, one paragraph a line, named by language as for `TextSource`. English has the same
-        share
-                as of the rendered lines, and the other languages have the rest. Within a language, a text counts by the
-                square root of its length.
+            share as of the rendered lines, and the other languages have the rest. Within a language, a text counts by
+            the square root of its length.
 
     Raises DataInvalid if there is no text.
     """

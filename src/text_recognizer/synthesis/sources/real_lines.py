@@ -3,10 +3,10 @@
 A folder of real lines contains
 
 - `lines.jsonl.xz` (or `lines.jsonl`): one record a line, an object with `split` ("train" may be trained on), `hand`
-    (the writer), `text` and `at` = [offset, length] of its image in the other file. Other fields are free: set, page,
-    licence.
-  - `lines64.bin`: the concatenated images, each a complete picture file (WebP, PNG, JPEG), grey, 64 px high, dark on
-    light, cropped as a line finder crops lines.
+  (the writer), `text` and `at` = [offset, length] of its image in the other file. Other fields are free: set, page,
+  licence.
+- `lines64.bin`: the concatenated images, each a complete picture file (WebP, PNG, JPEG), grey, 64 px high, dark on
+  light, cropped as a line finder crops lines.
 """
 
 from __future__ import annotations

@@ -222,7 +222,7 @@ class TextSource:
 
     Args:
         folder: made by `fetch_texts`, possibly with the user's own texts in UTF-8, one paragraph a line, named by
-                language (`LANGUAGES`). With None or an empty folder, sentences are made from a built-in vocabulary.
+            language (`LANGUAGES`). With None or an empty folder, sentences are made from a built-in vocabulary.
 
     Raises DataInvalid if there is no such folder or a text in it cannot be read.
     """
