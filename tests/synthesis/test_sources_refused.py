@@ -30,7 +30,7 @@ def test_unipen_cache_that_is_none_is_named(kind: str, tmp_path: Path) -> None:
             np.save(stream, np.zeros(3))
     elif kind == "empty":
         file.write_bytes(b"")
-    with pytest.raises(DataInvalid, match=r"unipen\.npz is damaged, or nothing that 'train data prepare' made"):
+    with pytest.raises(DataInvalid, match=r"unipen\.npz is damaged, or was not made by 'train data prepare'"):
         load_writers(file, "train")
 
 

@@ -87,7 +87,7 @@ def _address(url: str | None) -> str:
         raise UsageError(f"give the address of the service that reads, as --model-url http://127.0.0.1:8000 or ${URL}")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise UsageError(f"{url!r} is no address of a service; give one like http://127.0.0.1:8000")
+        raise UsageError(f"{url!r} is not the address of a service; give one like http://127.0.0.1:8000")
     return url
 
 

@@ -158,9 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         "--format", default="text", help=f"one or more, comma separated, of {', '.join(formats.NAMES)} (%(default)s)"
     )
     parser.add_argument("--embedded-text", action="store_true", help=EMBEDDED_HELP)
-    parser.add_argument(
-        "--pdfa", action="store_true", help="PDFs as PDF/A-2b, if need be made of pictures of the pages"
-    )
+    parser.add_argument("--pdfa", action="store_true", help="PDFs as PDF/A-2b, if necessary from pictures of the pages")
     parser.add_argument(
         "--table",
         choices=("parquet", "jsonl"),
@@ -171,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", help="folder of a bundle, or the name of a registered model (default: the shipped)")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes of one thread each (default: all cores)")
     parser.add_argument("--device", default=CPU, help=DEVICE_HELP)
-    parser.add_argument("--resume", action="store_true", help="leave out pages that this output folder holds already")
+    parser.add_argument("--resume", action="store_true", help="skip pages that are already in this output folder")
     parser.add_argument(
         "--retry", type=int, default=1, metavar="N", help="tries after an unexpected error (%(default)s)"
     )

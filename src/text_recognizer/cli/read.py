@@ -54,7 +54,7 @@ def add_arguments(read: argparse.ArgumentParser) -> None:
         "folder with one file per document. A name with the ending of the format joins all pages in one document",
     )
     read.add_argument("--embedded-text", action="store_true", help=EMBEDDED_HELP)
-    read.add_argument("--pdfa", action="store_true", help="PDFs as PDF/A-2b, if need be made of pictures of the pages")
+    read.add_argument("--pdfa", action="store_true", help="PDFs as PDF/A-2b, if necessary from pictures of the pages")
     read.add_argument(
         "--mode",
         choices=MODES,

@@ -1,4 +1,4 @@
-"""What the clients send and what they receive: requests, answers, feedback, errors, streamed lines."""
+"""The messages of the clients: requests, answers, feedback, errors, streamed lines."""
 
 from __future__ import annotations
 

@@ -352,7 +352,7 @@ class Store:
         return True
 
     def _stored(self, connection: sa.Connection, feedback: Feedback) -> StoredFeedback | None:
-        """What is stored under the id of `feedback`."""
+        """The stored feedback with the id of `feedback`."""
         row = connection.execute(sa.select(FEEDBACK).where(FEEDBACK.c.id == feedback.id)).mappings().first()
         if row is None:
             return None

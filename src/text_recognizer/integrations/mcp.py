@@ -284,7 +284,7 @@ def main(argv: list[str]) -> int:
         "standard input and output.",
     )
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="the only folder that may be read")
-    parser.add_argument("--mode", choices=MODES, default="accurate", help="where a call does not say")
+    parser.add_argument("--mode", choices=MODES, default="accurate", help="default for calls that do not choose one")
     parser.add_argument("--model", help="folder of a bundle, or the name of a registered model (default: the shipped)")
     parser.add_argument("--max-pages", type=int, default=PAGES, metavar="N", help="read by one call (%(default)s)")
     parser.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all cores)")

@@ -23,7 +23,7 @@ from text_recognizer.feedback.statistics import FEATURES
 from text_recognizer.monitoring.drift import CERTAIN
 from text_recognizer.monitoring.monitor import STAGES, Findings, percentile
 
-DEFAULT = "rules.toml"  # beside this file
+DEFAULT = "rules.toml"  # next to this file
 _TITLES = {feature.name: feature.title for feature in FEATURES}
 
 

@@ -79,13 +79,13 @@ class Allowances:
         self._left: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
 
     def check(self, client: bytes) -> None:
-        """Raises `RateLimited` where `spend` would."""
+        """Raises `RateLimited` if `spend` would."""
         left = self._now(client)
         if left < 1:
             raise RateLimited("too many requests; wait as long as Retry-After says", (1 - left) / self._rate)
 
     def spend(self, client: bytes) -> None:
-        """Take a token. Raises `RateLimited` where there is none."""
+        """Take a token. Raises `RateLimited` if there is none."""
         self.check(client)
         left = self._now(client)
         self._left.pop(client, None)

@@ -18,8 +18,8 @@ from text_recognizer.service.settings import Settings
 def create_app(settings: Settings | None = None, page: Callable[[ASGIApp, Context], ASGIApp] | None = None) -> FastAPI:
     """Create the whole service. The model loads in the background when the application starts.
 
-    `settings`: default: those of the environment. `page`: wraps the routes, to serve more addresses beside them.
-    `app.state.context` holds the parts. Raises `UsageError` where the settings do not fit.
+    `settings`: default: from the environment. `page`: wraps the routes to serve additional addresses.
+    `app.state.context` has the parts. Raises `UsageError` if the settings are not valid.
     """
     context = Context(settings or Settings.from_environment())
     app = FastAPI(

@@ -25,7 +25,7 @@ from text_recognizer.service.workers import Workers, while_client_waits
 class Context:
     """The parts of a service with `settings`, and what its routes share to read a page.
 
-    Raises `UsageError` where the settings name a store of feedback that cannot be used.
+    Raises `UsageError` if the settings name a store of feedback that cannot be used.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -144,7 +144,7 @@ class FeedbackService:
         feedback = _checked(sent)
         if self._is_full():
             self._failures("flag", "the store is full: see TEXT_RECOGNIZER_FEEDBACK_BYTES")
-            raise FeedbackFull("no more feedback can be stored; its operator can delete some, or allow more")
+            raise FeedbackFull("no more feedback can be stored; the operator can delete some, or allow more")
         known = self._recent.get(owner, feedback.request_id)
         if image is None and self._recent.is_reused(owner, feedback.request_id):
             raise UnknownRequest(
@@ -197,7 +197,7 @@ class FeedbackService:
 
         deleted = await self._do("delete", delete) if REQUEST_ID.fullmatch(request_id) else False
         if not self._recent.forget(owner, request_id) and not deleted:
-            raise UnknownRequest("nothing is stored of this request; check its id")
+            raise UnknownRequest("nothing is stored for this request; check its id")
         self._metrics.remembered.set(self._recent.bytes)
 
     def required(self) -> Store:
@@ -371,7 +371,7 @@ def _page(answer: dict[str, Any]) -> Page:
         if not plain or len(page.model) > 200 or len(page.text) > MAX_TEXT:
             raise ValueError
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
-        raise RequestError("page is not a page as /v1/read answers it; send that answer unchanged") from None
+        raise RequestError("page is not an answer of /v1/read; send that answer unchanged") from None
     return page
 
 

@@ -171,7 +171,7 @@ class Inputs:
         return Image(await self._parsers.run(web.fetch, value, self._settings.max_bytes))
 
     async def linked(self, body: bytes, deadline: float) -> Image:
-        """The image, or the PDF, behind the address in a request to /v1/image."""
+        """Fetch the image or PDF at the address in a request to /v1/image."""
         content = await self._parsed(body, IMAGE_VALUES)
         if not isinstance(content, dict) or list(content) != ["image_url"]:
             raise RequestError('send a JSON object with "image_url" (https://…)')
@@ -181,7 +181,7 @@ class Inputs:
         return image
 
     async def feedback(self, request: Request, body: bytes) -> tuple[Any, bytes | None]:
-        """The JSON of a request to /v1/feedback, and the image where the request has one."""
+        """The JSON of a request to /v1/feedback, and the image if the request has one."""
         kind = request.headers.get("content-type", "")
         media_type = kind.partition(";")[0].strip().lower()
         if media_type == JSON:

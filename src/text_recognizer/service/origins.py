@@ -30,10 +30,10 @@ def check(
         return
     own = site in ("same-origin", "none") if site is not None else urlsplit(origin or "").netloc == host
     if not own:
-        raise ForeignPage("a page of another site sent this; its operator can allow it by TEXT_RECOGNIZER_CORS")
+        raise ForeignPage("a page of another site sent this; the operator can allow it with TEXT_RECOGNIZER_CORS")
     if hosts is not None and not _is_own(urlsplit(f"//{host}").hostname or "", hosts):
         raise ForeignPage(
-            "this service is not known under that name; its operator can add the name to TEXT_RECOGNIZER_HOSTS"
+            "this service is not known under that name; the operator can add the name to TEXT_RECOGNIZER_HOSTS"
         )
 
 

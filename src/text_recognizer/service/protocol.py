@@ -54,7 +54,7 @@ class TimeoutProtocol(H11Protocol):
         super().connection_made(transport)
         self.conn = _Connection(h11.SERVER, self.config.h11_max_incomplete_event_size or MAX_HEAD)
         sock = transport.get_extra_info("socket")
-        # asyncio sets this only if the listening socket states TCP as its protocol, which Python's sockets seldom do.
+        # asyncio sets this only if the listening socket states TCP as its protocol, which Python's sockets rarely do.
         # Without it, the body of an answer waits 40 ms for the client to acknowledge its head.
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

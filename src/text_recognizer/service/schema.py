@@ -82,7 +82,7 @@ class ModelAnswer(BaseModel):
 
 
 class StorageAnswer(BaseModel):
-    """What is stored of readings without feedback, so that a client can inform people."""
+    """What is stored about readings without feedback, so that a client can inform people."""
 
     share: float = Field(ge=0, le=1, description="Of all readings; 0: nothing is stored")
     what: LogContent = Field(description="`images`: with their pages")

@@ -83,11 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     known = argparse.ArgumentParser(add_help=False)
     known.add_argument("--versions", type=Path, default=VERSIONS, metavar="FILE", help="(%(default)s)")
     version = commands.add_parser("version", parents=[known], help="give the content of a data set a name and a number")
-    version.add_argument("name", help="the same content keeps its number, another one gets the next")
+    version.add_argument("name", help="the same content keeps its number, other content gets the next")
     version.add_argument("path", type=Path, help="file or folder")
     commands.add_parser("versions", parents=[known], help="list the versions of data sets")
     check = commands.add_parser(
-        "check", parents=[known], help="whether a data set still is a version; names what differs"
+        "check", parents=[known], help="check that a data set still equals a version; list the differences"
     )
     check.add_argument("name", help="NAME@NUMBER, or NAME for the newest")
     check.add_argument("path", type=Path, help="file or folder")

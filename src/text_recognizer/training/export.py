@@ -1,7 +1,7 @@
 """Export of the recogniser in torch's own formats: TorchScript in one file, and torch.export.
 
 Reading needs neither, since `Reader` runs the ONNX graphs: these are for programs that use torch. Positions are
-computed, not stored, so the files hold little more than the weights.
+computed, not stored, so the files contain little more than the weights.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ def draw_targets(
         size: (height, width) of the view, multiples of 4.
 
     Returns:
-        (4, H/4, W/4): baseline, core, ends in 0…1, ln(x-height / 10 px); and (H/4, W/4), 1 where the height counts.
+        (4, H/4, W/4): baseline, core, ends in 0…1, ln(x-height / 10 px); and (H/4, W/4), a mask for the height.
     """
     half = 2  # drawn at half the view's size, then averaged down for soft edges
     height, width = size

@@ -653,7 +653,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate, help="at its peak (%(default)s)")
     parser.add_argument(
         "--rank", type=int, default=defaults.rank,
-        help="train factors of this rank beside the weights (LoRA), which forgets less; 0: the weights (%(default)s)",
+        help="train factors of this rank, not the weights (LoRA), which forgets less; 0: the weights (%(default)s)",
     )  # fmt: skip
     parser.add_argument("--max-time", default=defaults.max_time, help="DD:HH:MM:SS of training (%(default)s)")
     parser.add_argument("--unipen", type=Path, help="cache of 'train data prepare': rendered lines between your own")

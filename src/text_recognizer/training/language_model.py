@@ -226,7 +226,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--order", type=int, default=6, choices=range(2, 9), metavar="2…8", help="characters of an n-gram (6)"
     )
-    parser.add_argument("--most", type=int, metavar="N", help="keep the N n-grams that tell the most; 2 bytes each")
+    parser.add_argument("--most", type=int, metavar="N", help="keep the N most informative n-grams; 2 bytes each")
     parser.add_argument("--everyday", type=int, default=150_000, help="lines of notes, sums, names and the like")
     parser.add_argument("--leave-out", type=Path, help="evaluation set whose wording is left out")
     parser.add_argument("--unipen", type=Path, help="cache of 'data prepare': the wording of calibration is left out")

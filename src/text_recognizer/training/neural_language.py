@@ -302,14 +302,12 @@ def main(argv: list[str]) -> int:
     """Command line of `text-recognizer train neural-language-model`."""
     parser = argparse.ArgumentParser(prog="text-recognizer train neural-language-model", description=__doc__)
     parser.add_argument("--texts", type=Path, required=True, help="folder made by 'text-recognizer train data texts'")
-    parser.add_argument("--out", type=Path, required=True, help=".onnx file to write; its checkpoint lies beside it")
+    parser.add_argument("--out", type=Path, required=True, help=".onnx file to write; its checkpoint is next to it")
     parser.add_argument("--steps", type=int, default=NeuralLanguageOptions.steps, help="%(default)s")
     parser.add_argument("--batch", type=int, default=NeuralLanguageOptions.batch, help="windows a step, %(default)s")
     parser.add_argument("--rate", type=float, default=NeuralLanguageOptions.rate, help="learning rate, %(default)s")
     parser.add_argument("--seed", type=int, default=NeuralLanguageOptions.seed, help="(%(default)s)")
-    parser.add_argument(
-        "--start", type=Path, metavar="ONNX", help="learn on from this model, such as a bundle's, not from nothing"
-    )
+    parser.add_argument("--start", type=Path, metavar="ONNX", help="start from this model, such as a bundle's")
     parser.add_argument("--threads", type=int, help="of the processor (default: all cores)")
     args = parser.parse_args(argv)
     if args.threads:

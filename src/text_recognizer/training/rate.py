@@ -80,7 +80,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="text-recognizer train rate", description=__doc__, allow_abbrev=False)
     parser.add_argument("--from", dest="least", type=float, default=1e-6, help="lowest rate (%(default)s)")
     parser.add_argument("--to", dest="most", type=float, default=1.0, help="highest rate (%(default)s)")
-    parser.add_argument("--steps", type=int, default=100, help="rates that are tried (%(default)s)")
+    parser.add_argument("--steps", type=int, default=100, help="number of rates to try (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rates and losses here")
     args, arguments = parser.parse_known_args(argv)
     found = find_rate(arguments, args.least, args.most, args.steps)

@@ -102,8 +102,8 @@ def load_network(checkpoint: Path, averaged: bool = True) -> tuple[model.Recogni
         network.load_state_dict(merged(weights))
     except (RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise DataInvalid(
-            f"{checkpoint} is not of a recogniser, or of another version: stage one of line-small, line-base or "
-            "paragraph."
+            f"{checkpoint} is not a checkpoint of a recogniser, or belongs to another version: stage line-small, "
+            "line-base or paragraph."
         ) from error
     halve_weights(network)
     record = shipped_record(state["run_record"]) if "run_record" in state else {}
@@ -425,7 +425,7 @@ def stage(options: StageOptions, report: Callable[[str], None] = log.info) -> Bu
         recognizer = Recognizer(Bundle.open(folder))
         if recognizer.neural is not None and recognizer.neural.vocabulary != c.vocabulary:
             raise DataInvalid(
-                f"{options.neural_language_model} is of another alphabet: train it anew with this version."
+                f"{options.neural_language_model} has another alphabet: train it again with this version."
             )
         report("comparing ONNX Runtime with torch")
         metrics: dict[str, Any] = {"parity": _checked_parity(network, recognizer, crops[:240])}
@@ -684,7 +684,7 @@ def main(argv: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument("--unipen", type=Path, required=True, help="cache made by 'text-recognizer train data prepare'")
     parser.add_argument("--fonts", type=Path, help="folder of 'train data fonts', for the pages of the reference")
-    parser.add_argument("--texts", type=Path, help="folder of 'train data texts': wording of what is rendered")
+    parser.add_argument("--texts", type=Path, help="folder of 'train data texts': texts to render")
     parser.add_argument("--out", type=Path, help="folder of the bundle to write")
     parser.add_argument("--name", default="pen", help="of the model (%(default)s)")
     parser.add_argument("--version", help="default: 0.1; with --reference-only the bundle's own")
@@ -694,7 +694,7 @@ def main(argv: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument(
         "--reference-only", type=Path, metavar="BUNDLE",
-        help="stage nothing: add the reference of monitoring to this bundle, its weights stay as they are",
+        help="stage nothing: add the monitoring reference to this bundle; its weights stay as they are",
     )  # fmt: skip
     decoding = Decoding()
     parser.add_argument(
@@ -711,7 +711,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument(
         "--language-weight", type=float, default=decoding.language_weight,
-        help="of the language models beside the ink (%(default)s)",
+        help="of the language models relative to the ink (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--neural-share", type=float, default=decoding.neural_share,

@@ -102,7 +102,7 @@ def main(argv: list[str]) -> int:
     """Command line of `text-recognizer train sweep`; unknown arguments are passed to `fit`."""
     parser = argparse.ArgumentParser(prog="text-recognizer train sweep", description=__doc__, allow_abbrev=False)
     parser.add_argument("--space", default="sweep", help="YAML file of the search space (default: configs/sweep.yaml)")
-    parser.add_argument("--trials", type=int, default=20, help="to run now, beside those of the study (%(default)s)")
+    parser.add_argument("--trials", type=int, default=20, help="to run now, in addition to the study's (%(default)s)")
     parser.add_argument("--storage", help="default: sqlite in --out")
     parser.add_argument("--name", default="sweep", help="of the study: the same name continues it")
     parser.add_argument("--out", type=Path, default=Path("runs/sweep"), help="folder of the runs (%(default)s)")

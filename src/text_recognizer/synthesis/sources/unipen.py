@@ -360,7 +360,7 @@ def _load_cache(cache: Path) -> dict[str, Any]:
         zlib.error,
     ) as error:
         raise DataInvalid(
-            f"{cache} is damaged, or nothing that 'train data prepare' made ({type(error).__name__}): make it again "
+            f"{cache} is damaged, or was not made by 'train data prepare' ({type(error).__name__}): make it again "
             f"with 'text-recognizer train data prepare --download --output {cache}'."
         ) from error
 
