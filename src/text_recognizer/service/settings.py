@@ -71,19 +71,21 @@ class Settings(BaseModel):
     )
     queue: Positive = Field(64, description="requests that may wait; the next one is answered 429")
     deadline: Seconds = Field(30.0, description="seconds from a request's headers to its answer; then 504")
-    max_bytes: Bytes = Field(ByteSize(20 * MIB), description="of a request's body, and of an image behind an address")
+    max_bytes: Bytes = Field(ByteSize(20 * MIB), description="largest body of a request, or image at an address")
     max_pixels: Positive = Field(
-        40_000_000, description="of an image, by its header; a page of a PDF is drawn with at most 16 million"
+        40_000_000,
+        description="largest image, by its header; a page of a PDF is drawn with at most 16 million",
     )
     max_pages: Positive = Field(
         100,
-        description="of a document; a longer one is refused unless `pages` chooses no more. Each may take `DEADLINE`",
+        description="most pages of a document; a longer one is refused unless `pages` selects no more. Each page may "
+        "take `DEADLINE`",
     )
     documents: Positive = Field(
         8, description="documents of several pages that are read at the same time; the next one is answered 429"
     )
     max_buffered: Bytes = Field(
-        ByteSize(256 * MIB), description="of all bodies held at once; a request beyond it is answered 429"
+        ByteSize(256 * MIB), description="total size of all bodies held at once; a request beyond it is answered 429"
     )
     api_keys: Names = Field(
         (),
@@ -93,13 +95,13 @@ class Settings(BaseModel):
     require_keys: bool = Field(False, description="whether the service refuses to start without a key")
     rate_limit: Amount = Field(
         0.0,
-        description="requests a minute for each key, or for each client's address where there are no keys; a client "
+        description="requests a minute for each key, or for each client's address if there are no keys; a client "
         "may send ten seconds' worth at once; 0: no limit",
     )
     trusted_proxies: Names = Field(
         (),
         description="addresses or networks of proxies, `*` for all; only their `X-Forwarded-For` and "
-        "`X-Forwarded-Proto` are believed",
+        "`X-Forwarded-Proto` are trusted",
     )
     hosts: Names = Field(
         (),
@@ -117,13 +119,13 @@ class Settings(BaseModel):
     )
     private_hosts: Names = Field(
         (),
-        description="hosts that are fetched from although their addresses are private, as in an intranet; written "
+        description="hosts to fetch from although their addresses are private, as in an intranet; written "
         "as in `ALLOWED_HOSTS`",
     )
     image_url_http: bool = Field(False, description="whether `http://` is fetched too, not only `https://`")
     image_url_ports: Ports = Field((80, 443), description="ports that images are fetched from")
-    fetch_seconds: Seconds = Field(10.0, description="for one image, with all redirects")
-    page: bool = Field(True, description="whether `/` shows the [web page](app.md), where Gradio is installed")
+    fetch_seconds: Seconds = Field(10.0, description="time limit for one image, including all redirects")
+    page: bool = Field(True, description="whether `/` shows the [web page](app.md), if Gradio is installed")
     frames: Names = Field(
         (), description="origins of pages that may show the web page in a frame, such as a notebook's; `*` for all"
     )
@@ -131,29 +133,30 @@ class Settings(BaseModel):
         "feedback", description="where feedback is stored: a folder (SQLite), the URL of a database, or `off`"
     )
     feedback_images: str | None = Field(
-        None, description="where its images are stored: any fsspec address; none: a folder beside the SQLite file"
+        None, description="where its images are stored: any fsspec address; none: a folder next to the SQLite file"
     )
     feedback_bytes: ByteSize = Field(
-        ByteSize(10 * 2**30), description="of all that is stored; feedback beyond it is answered 507; 0: no limit"
+        ByteSize(10 * 2**30),
+        description="largest size of the store; feedback beyond it is answered 507; 0: no limit",
     )
     feedback_days: Amount = Field(
-        0.0, description="after which a reading with feedback is deleted, by the time of the reading; 0: never"
+        0.0, description="days from the reading until a reading with feedback is deleted; 0: never"
     )
     remember_seconds: Amount = Field(
         900.0, description="how long a reading stays in memory, so that feedback finds its image; 0: not at all"
     )
     remember_bytes: ByteSize = Field(
         ByteSize(32 * MIB),
-        description="of the images and pages of those readings, in each process; the oldest are dropped first",
+        description="largest size of these images and pages in each process; the oldest are dropped first",
     )
     log_readings: Annotated[float, Field(ge=0, le=1)] = Field(
         0.0, description="share of the readings without feedback that are stored too"
     )
     log_content: LogContent = Field(
         "numbers",
-        description="what is stored of them: `numbers`, `pages` (also the text) or `images` (also the image)",
+        description="what is stored about them: `numbers`, `pages` (also the text) or `images` (also the image)",
     )
-    retention_days: Amount = Field(30.0, description="after which such a reading is deleted; 0: never")
+    retention_days: Amount = Field(30.0, description="days until such a reading is deleted; 0: never")
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
