@@ -28,7 +28,7 @@ class LineAnswer(BaseModel):
     baseline: list[Place]
     alternatives: list[str]
     words: list[WordAnswer]
-    script: Script | None = Field(description="null where the model does not distinguish scripts")
+    script: Script | None = Field(description="null if the model does not distinguish scripts")
     struck: list[WordAnswer] = Field(description="Words that are struck out on the paper")
 
 
@@ -42,12 +42,12 @@ class Timings(BaseModel):
 
 
 class BlockAnswer(BaseModel):
-    """Lines that belong together: those from `start` up to and without `stop`."""
+    """Lines that belong together: from `start` up to but excluding `stop`."""
 
     kind: BlockKind
     start: int
     stop: int
-    blocks: list[BlockAnswer] = Field([], description="of a column, and the rows of a table")
+    blocks: list[BlockAnswer] = Field([], description="Blocks of a column, or rows of a table")
 
 
 class PageAnswer(BaseModel):
@@ -56,11 +56,11 @@ class PageAnswer(BaseModel):
     format: int
     source: str
     model: str = Field(description="name@version")
-    language: str = Field(description="BCP 47; empty where the model does not tell languages apart")
+    language: str = Field(description="BCP 47; empty if the model does not distinguish languages")
     width: int
     height: int
-    dpi: float | None = Field(None, description="Pixels per inch of paper, where the file states a plausible value")
-    embedded: bool = Field(False, description="The text is that of the PDF; nothing was recognised")
+    dpi: float | None = Field(None, description="Pixels per inch of paper, if the file states a plausible value")
+    embedded: bool = Field(False, description="The text was embedded in the PDF; nothing was recognised")
     text: str
     lines: list[LineAnswer]
     blocks: list[BlockAnswer]
@@ -75,41 +75,41 @@ class Prediction(BaseModel):
 class ModelAnswer(BaseModel):
     name: str
     version: str
-    alphabet: str = Field(description="The characters that it can write")
+    alphabet: str = Field(description="The characters that the model can write")
     modes: list[str]
     languages: list[str] = Field(description="BCP 47 tags; und: a model that names none")
-    data: list[str] = Field(description="What it was trained on")
+    data: list[str] = Field(description="The training data")
 
 
 class StorageAnswer(BaseModel):
     """What is stored about readings without feedback, so that a client can inform people."""
 
-    share: float = Field(ge=0, le=1, description="Of all readings; 0: nothing is stored")
+    share: float = Field(ge=0, le=1, description="Stored share of all readings; 0: nothing is stored")
     what: LogContent = Field(description="`images`: with their pages")
-    days: float = Field(description="Until it is deleted; 0: never")
+    days: float = Field(description="Days until it is deleted; 0: never")
 
 
 class Models(BaseModel):
-    models: list[ModelAnswer] = Field(description="The first one reads")
+    models: list[ModelAnswer] = Field(description="The first one is in use")
     formats: list[str]
     feedback: bool = Field(description="Whether POST /v1/feedback is accepted")
     stored: StorageAnswer
 
 
 class FeedbackRequest(BaseModel, strict=True):
-    """Feedback of a person on a reading: at least one of flag, comment, lines, text and checked."""
+    """A person's feedback on a reading: at least one of flag, comment, lines, text and checked."""
 
-    request_id: str = Field(description="Of the reading, from the answer of /v1/read")
+    request_id: str = Field(description="Id of the reading, from the answer of /v1/read")
     id: str | None = Field(None, description="Made by the client: feedback sent twice is stored once")
     flag: Flag | None = None
     comment: str = Field("", description="At most 2,000 characters")
     lines: list[str] | None = Field(
         None, description="A text for each line of the page, in order; empty where the paper has no line"
     )
-    text: str | None = Field(None, description="The whole text, where it does not follow the lines of the page")
+    text: str | None = Field(None, description="The whole text, if it does not follow the lines of the page")
     checked: bool = Field(False, description="A person checked all lines: unchanged lines are right")
     page: dict[str, Any] | None = Field(None, description="The page as answered, in case the service has forgotten it")
-    mode: Mode | None = Field(None, description="In which that page was read")
+    mode: Mode | None = Field(None, description="The mode in which that page was read")
 
 
 class FeedbackAnswer(BaseModel):
@@ -117,7 +117,7 @@ class FeedbackAnswer(BaseModel):
     request_id: str
     image_stored: bool
     page_stored: bool
-    outside_alphabet: list[str] = Field(description="Characters in it that are not in the model's alphabet")
+    outside_alphabet: list[str] = Field(description="Characters in the feedback that are not in the model's alphabet")
 
 
 class Health(BaseModel):
@@ -144,7 +144,7 @@ class ImageUrl(BaseModel, extra="forbid"):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problem documents of these statuses."""
+    """The problem documents for these statuses."""
     content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
     headers = {
         401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
@@ -189,11 +189,11 @@ EVENT = {
 }
 PAGES = {
     "type": "object",
-    "description": "Of a document, a line for each page: the page as JSON, or the problem that kept it from being read",
+    "description": "One line for each page of a document: the page as JSON, or the problem that prevented reading it",
     "properties": {
-        "page": {"type": "integer", "description": "Its number, from 1"},
-        "count": {"type": "integer", "description": "Pages of its document"},
-        "picture": {"type": "string", "description": "A data URL of what was read, with `pictures=true`"},
+        "page": {"type": "integer", "description": "Page number, from 1"},
+        "count": {"type": "integer", "description": "Number of pages in its document"},
+        "picture": {"type": "string", "description": "A data URL of the picture that was read, with `pictures=true`"},
         "problem": {"type": "object", "description": "A problem document"},
     },
     "required": ["page", "count"],

@@ -58,20 +58,23 @@ def router(context: Context) -> APIRouter:
         language: Annotated[
             str | None,
             Query(
-                description="Of the text, a BCP 47 tag of /v1/models; chosen for each page if not given", max_length=35
+                description="Language of the text, a BCP 47 tag of /v1/models; default: chosen for each page",
+                max_length=35,
             ),
         ] = None,
         stream: Annotated[bool, Query(description="Send lines as they are read, as server-sent events")] = False,
         pages: Annotated[
-            str | None, Query(description="Of a document, which pages to read, such as 1-3,7,10-", max_length=200)
+            str | None, Query(description="Which pages of a document to read, such as 1-3,7,10-", max_length=200)
         ] = None,
         pictures: Annotated[bool, Query(description="Send the picture of each page of a document with it")] = False,
-        pdfa: Annotated[bool, Query(description="A PDF is PDF/A-2b, if need be made of pictures of its pages")] = False,
+        pdfa: Annotated[
+            bool, Query(description="Write PDFs as PDF/A-2b, if necessary from pictures of the pages")
+        ] = False,
         embedded_text: Annotated[
-            bool, Query(description="Take the text that a page of a PDF holds already, instead of reading its picture")
+            bool, Query(description="Use the text that a PDF page already contains, instead of reading its picture")
         ] = False,
         password: Annotated[
-            str | None, Header(alias="X-Document-Password", description="Of an encrypted PDF", max_length=200)
+            str | None, Header(alias="X-Document-Password", description="Password of an encrypted PDF", max_length=200)
         ] = None,
     ) -> Response:
         async with context.body(request) as (content, deadline):

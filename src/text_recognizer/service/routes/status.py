@@ -18,7 +18,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.get(
         "/v1/models",
-        summary="The model that reads",
+        summary="The model in use",
         operation_id="models",
         responses=schema.problems(401, 429, 503),
         dependencies=[Depends(context.access.check)],
