@@ -41,6 +41,22 @@ def test_rules_go_and_letters_stay(distance, grey, thickness, graph, slope):
     assert (clean[far] < 225).mean() < 0.1 * (page[far] < 225).mean()
 
 
+@pytest.mark.parametrize("bend", [0.0, 0.01])
+def test_letters_that_touch_rules_do_not_lead_them_astray(bend):
+    rows, columns = np.indices(SHAPE, np.float32)
+    rise = np.float32(bend * SHAPE[1]) * np.sin(np.pi * columns / SHAPE[1])
+    paper = cv2.remap(rules(62, 150, 2, False), columns, rows + rise, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    page = paper.copy()
+    for at in range(-200, 1300, 62):  # feet of letters beside each rule, along a good part of it
+        for left in range(40, 1000, 180):
+            for foot in range(left, left + 72, 24):
+                y = round(at - float(rise[0, foot]))
+                cv2.line(page, (foot, y + 1), (foot + 15, y + 1), 60, 2)
+    beside = cv2.dilate((page < 120).astype(np.uint8), np.ones((9, 3))) == 0
+    clean = without_rules(page)
+    assert (clean[beside] < 225).mean() < 0.005 * (page[beside] < 225).mean()
+
+
 def test_page_without_rules_is_returned_as_it_is():
     page = lettered().copy()
     assert without_rules(page) is page

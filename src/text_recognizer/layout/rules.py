@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from text_recognizer.layout.prepare import scale_for_prints, shrunk_for_prints
@@ -24,6 +25,7 @@ CONTRAST = 10.0  # least difference in grey values between a rule and the paper 
 THICKEST = 6  # pixels of the small image
 SPREAD = 1.5  # rows: standard deviation of the smoothing across rules
 DRIFT = 2  # pixels by which a rule may rise or fall from strip to strip
+AROUND, BENDS = 8, 4  # strips to either side that settle the row of a rule; degree of the curve that it follows
 TURN = 6  # strips from which its direction is estimated
 GAP = 2  # most consecutive strips in which a rule may be hidden
 LONG = 0.5  # share of the strips in which a rule must be visible
@@ -176,7 +178,7 @@ def _seen(gray: Gray, rule: _Rule, scale: float) -> _Seen | None:
     height, width = gray.shape
     x = np.arange(width)
     strips = np.array([0, *rule.strips, x[-1] * scale / STRIP])
-    rows = np.array([rule.row_at(0, back=True), *rule.rows, rule.row_at(int(strips[-1]))])
+    rows = np.array([rule.row_at(0, back=True), *_settled(rule), rule.row_at(int(strips[-1]))])
     middle = np.interp(x, (strips + 0.5) * STRIP / scale, (rows + 0.5) / scale - 0.5).round().astype(int)
     reach = int(np.ceil((0.5 * rule.thickness + 1) / scale)) + 2
     around = np.arange(-reach, reach + 1)
@@ -188,6 +190,19 @@ def _seen(gray: Gray, rule: _Rule, scale: float) -> _Seen | None:
     if depth < CONTRAST:
         return None
     return _Seen(middle, paper, depth, around[across > FAINTEST * depth])
+
+
+def _settled(rule: _Rule) -> Floats:
+    """The rows of a rule, (strips,), where letters do not lead astray: in a strip full of them, another row is darker.
+
+    A rule is straight or bends evenly. Beside that curve, the rows in the strips around decide.
+    """
+    if len(rule.rows) <= 2 * AROUND:
+        return np.asarray(rule.rows)
+    along = np.linspace(-1, 1, rule.strips[-1] - rule.strips[0] + 1)[np.array(rule.strips) - rule.strips[0]]
+    curve = np.polyval(np.polyfit(along, rule.rows, BENDS), along)
+    beside = sliding_window_view(np.pad(rule.rows - curve, AROUND, "reflect"), 2 * AROUND + 1)
+    return np.asarray(curve + np.median(beside, axis=1))
 
 
 def _take_off(gray: Gray, rule: _Seen) -> None:
