@@ -18,16 +18,13 @@ from text_recognizer.documents import DocumentSource, PageReference, find_pages
 from text_recognizer.errors import ImageRejected
 from text_recognizer.images import MAX_PIXELS, ImageSource, LoadedImage, load_image
 from text_recognizer.layout.blocks import arrange
+from text_recognizer.layout.cleaning import clean_line, clean_page
 from text_recognizer.layout.crops import crop_line, word_polygon
-from text_recognizer.layout.dots import without_dots
 from text_recognizer.layout.finder import LineFinder
 from text_recognizer.layout.insertions import Insertion, find_insertions, insert
-from text_recognizer.layout.light import even_light
 from text_recognizer.layout.line_image import line_polygon
 from text_recognizer.layout.looks import find_lines, quarters_upright
 from text_recognizer.layout.orientation import Orientation, Place, upright_margin
-from text_recognizer.layout.prepare import shrunk_for_prints
-from text_recognizer.layout.rules import without_rules
 from text_recognizer.layout.skew import move_points, skew_angle, turn_back
 from text_recognizer.page import Line, Mode, Page, Polygon, Polyline, Word, orientation_of
 from text_recognizer.pdf_process import Pdfs
@@ -98,7 +95,7 @@ class Reader:
         if language is not None:
             language = self.recognizer.in_language(language).language_tag
         loaded = load_image(image, colour=False)
-        gray = _cleaned(loaded.gray)
+        gray = clean_page(loaded.gray)
         height = self.recognizer.line_height
         ordered = lines is not None
         if lines is None and self.recognizer.reads_paragraphs:
@@ -138,7 +135,7 @@ class Reader:
         """Determine which way up a page is, from three of its lines, without reading the rest."""
         loaded, recognizer = load_image(image, colour=False), self.recognizer
         found = quarters_upright(
-            _cleaned(loaded.gray), self.line_finder, recognizer.ctc_probabilities, recognizer.line_height
+            clean_page(loaded.gray), self.line_finder, recognizer.ctc_probabilities, recognizer.line_height
         )
         if found is not None:
             quarters, crops = found
@@ -148,7 +145,7 @@ class Reader:
 
     def read_line(self, image: ImageSource, mode: Mode = "accurate", *, language: str | None = None) -> Line:
         """Read an image that shows a single line of text. The text of a blank image is empty."""
-        gray = even_light(load_image(image, colour=False).gray)
+        gray = clean_line(load_image(image, colour=False).gray)
         polygon = line_polygon(gray)
         crop = crop_line(gray, polygon, None, self.recognizer.line_height)
         recognizer = self.recognizer.in_language(language or self.recognizer.identify_language([crop]))
@@ -289,14 +286,6 @@ class LaidOut:
             blocks=blocks,
             dpi=self.dpi,
         )
-
-
-def _cleaned(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A page (H, W) with even lighting, without printed dots and rules."""
-    even = even_light(gray)
-    small = shrunk_for_prints(even)
-    without = without_dots(even, small)
-    return without_rules(without, small if without is even else None)
 
 
 def _with_text(line: Line, text: str) -> Line:
