@@ -29,8 +29,8 @@ from text_recognizer.errors import TextRecognizerError
 from text_recognizer.formats.json_lines import from_dict
 from text_recognizer.images import MAX_PIXELS
 from text_recognizer.service import forms, heap, json_body
-from text_recognizer.service.inputs import check_encoding
-from text_recognizer.service.problems import MEDIA_TYPE, Overloaded, RequestError, TooLarge, TooSlow, problem, unserved
+from text_recognizer.service.bodies import Bodies
+from text_recognizer.service.problems import MEDIA_TYPE, RequestError, TooLarge, problem, unserved
 from text_recognizer.service.workers import Workers, while_client_waits
 
 Admit = Callable[[Request], Awaitable[Response | None]]
@@ -82,7 +82,7 @@ class Page:
         self._workers = Workers("page", AT_ONCE)
         self._loader = Workers("load", 1)
         self._decoder = Decoder(max_pixels)
-        self._held = 0
+        self._bodies = Bodies(MAX_HELD)
         self.own = Starlette(
             routes=[
                 Route(ICON, self._icon),
@@ -151,11 +151,8 @@ class Page:
         if (refusal := await self._admit(request)) is not None:
             return refusal
         deadline = time.monotonic() + PATIENCE
-        content = await self._body(request, self._max_image, deadline)
-        try:
+        async with self._bodies.of(request, self._max_image, deadline) as content:
             count, pages = await while_client_waits(request, self._decoder.open(content, deadline))
-        finally:
-            self._held -= len(content)
         headers = {"Cache-Control": "no-store", "X-Pages": str(count)}
         return StreamingResponse(pages, media_type="application/octet-stream", headers=headers)
 
@@ -170,8 +167,7 @@ class Page:
         if name not in formats.NAMES:
             raise HTTPException(404)
         deadline = time.monotonic() + PATIENCE
-        content = await self._body(request, MAX_PAGE + self._max_image, deadline)
-        try:
+        async with self._bodies.of(request, MAX_PAGE + self._max_image, deadline) as content:
             page, image = content, b""
             if request.headers.get("content-type", "").startswith(forms.MULTIPART):
                 page, image = await _form(request, content)
@@ -179,31 +175,7 @@ class Page:
                 raise TooLarge(f"the page is larger than {MAX_PAGE / 2**20:.3g} MiB; leave out its words")
             work = self._workers.run(_written, page, image, name, self._max_pixels, deadline=deadline)
             written, media_type = await while_client_waits(request, work)
-        finally:
-            self._held -= len(content)
         return Response(written, media_type=media_type, headers={"Cache-Control": "no-store"})
-
-    async def _body(self, request: Request, most: int, deadline: float) -> bytes:
-        """Read the whole body; the caller subtracts its length from `_held` afterwards."""
-        check_encoding(request)
-        parts: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                async for part in request.stream():
-                    size += len(part)
-                    self._held += len(part)
-                    if size > most:
-                        raise TooLarge(f"the body is larger than {most / 2**20:.3g} MiB; scale the image down")
-                    if self._held > MAX_HELD:
-                        raise Overloaded("too many bodies arrive at once; try again later", retry_after=2)
-                    parts.append(part)
-        except BaseException as error:
-            self._held -= size
-            if isinstance(error, TimeoutError):
-                raise TooSlow("the body did not arrive in time; send a smaller image") from None
-            raise
-        return b"".join(parts)
 
 
 class _Scripts(StaticFiles):

@@ -25,9 +25,7 @@ from text_recognizer.page import MODES, Mode
 def main(argv: list[str]) -> int:
     """Command line of `text-recognizer batch`. Returns the exit status of the first page that failed."""
     args = _parser().parse_args(argv)
-    names = tuple(dict.fromkeys(args.format.split(",")))
-    if unknown := [name for name in names if name not in formats.NAMES]:
-        raise UsageError(f"there is no format '{unknown[0]}'; give some of {', '.join(formats.NAMES)}")
+    names = formats.names_in(args.format)
     for name in names:
         formats.get_format(name)
     if args.jobs is not None and args.jobs < 1:

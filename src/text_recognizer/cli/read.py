@@ -17,7 +17,7 @@ from text_recognizer.cli.outputs import Output, open_writer, plan_outputs
 from text_recognizer.cli.terminal import complain
 from text_recognizer.devices import CPU, DEVICE_HELP
 from text_recognizer.embedded import EMBEDDED_HELP
-from text_recognizer.errors import OutputFailed, TextRecognizerError
+from text_recognizer.errors import OutputFailed, TextRecognizerError, UsageError
 from text_recognizer.page import MODES
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ def add_arguments(read: argparse.ArgumentParser) -> None:
 
 
 def _formats(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(text.split(",")))
-    if unknown := [name for name in names if name not in formats.NAMES]:
-        raise argparse.ArgumentTypeError(f"there is no format '{unknown[0]}'; give some of {', '.join(formats.NAMES)}")
-    return names
+    try:
+        return formats.names_in(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _output(text: str) -> str | None:

@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import cast
 
+from text_recognizer.errors import UsageError
 from text_recognizer.formats.format import About, Format, Sheet, Writer
 
 # Imported on first use.
@@ -30,4 +31,12 @@ def get_format(name: str) -> Format:
     return cast(dict[str, Format], import_module(f"{__name__}.{home}").FORMATS)[name]
 
 
-__all__ = ["NAMES", "About", "Format", "Sheet", "Writer", "get_format"]
+def names_in(text: str) -> tuple[str, ...]:
+    """The names in a list with commas, each once. Raises `UsageError` for a name that is not in `NAMES`."""
+    names = tuple(dict.fromkeys(text.split(",")))
+    if unknown := [name for name in names if name not in NAMES]:
+        raise UsageError(f"there is no format '{unknown[0]}'; give some of {', '.join(NAMES)}")
+    return names
+
+
+__all__ = ["NAMES", "About", "Format", "Sheet", "Writer", "get_format", "names_in"]

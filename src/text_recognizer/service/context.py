@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from text_recognizer.page import Mode, Page
 from text_recognizer.service.access import Access
+from text_recognizer.service.bodies import Bodies
 from text_recognizer.service.documents import Documents
 from text_recognizer.service.engine import Engine, Job
 from text_recognizer.service.feedback import FeedbackService
@@ -31,7 +32,8 @@ class Context:
     def __init__(self, settings: Settings) -> None:
         self.settings, self.metrics = settings, Metrics()
         self.engine = Engine(settings, self.metrics)
-        self.inputs = Inputs(settings, self.metrics)
+        self.bodies = Bodies(settings.max_buffered, self.metrics.buffered.set)
+        self.inputs = Inputs(settings)
         self.writers = Workers("write", 2)
         self.access = Access(settings)
         self.feedback = FeedbackService(settings, self.metrics, self.engine)
@@ -54,11 +56,8 @@ class Context:
         Raises `TooLarge`, `TooSlow`, `Overloaded`; `ClientDisconnect`.
         """
         deadline = time.monotonic() + self.settings.deadline
-        content = await self.inputs.body(request, deadline)
-        try:
+        async with self.bodies.of(request, self.settings.max_bytes, deadline) as content:
             yield content, deadline
-        finally:
-            self.inputs.release(content)
 
     async def read(
         self, request: Request, image: Image, mode: Mode, deadline: float, language: str | None = None

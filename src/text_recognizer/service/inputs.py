@@ -1,27 +1,22 @@
-"""The bytes of an image from a request: counted as they arrive, never written to disk, never treated as a path."""
+"""The bytes of an image from a request: never written to disk, never treated as a path."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from starlette.datastructures import UploadFile
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from text_recognizer import web
 from text_recognizer.errors import ImageRejected
 from text_recognizer.service import forms, json_body
-from text_recognizer.service.metrics import Metrics
 from text_recognizer.service.problems import (
-    Overloaded,
     RequestError,
     TooLarge,
-    TooSlow,
     WrongMediaType,
 )
 from text_recognizer.service.settings import Settings
@@ -32,18 +27,10 @@ RAW = ("image/", "application/octet-stream", "application/pdf", "application/zip
 FETCHES = 32  # at the same time; each waits for another server
 IMAGE_VALUES, FEEDBACK_VALUES = 1000, 300_000  # most JSON values with an image, and in feedback with its page
 MAX_FEEDBACK = 8 * 2**20  # most bytes of JSON in feedback
-# Read and discard a body that is too large up to here: some clients read the answer only after they have sent it all.
-DRAINED_BYTES, DRAINED_SECONDS = 64 * 2**20, 5.0
 # The first bytes of images and PDFs. /v1/image passes on nothing else, so it gives no access to other content.
 _PAGES = re.compile(
     rb"\x89PNG|\xff\xd8\xff|GIF8|BM|II[*+]\0|MM\0[*+]|RIFF....WEBP|\0\0\0\x0cjP|....ftyp|P[1-6]\s|%PDF-", re.DOTALL
 )
-
-
-def check_encoding(request: Request) -> None:
-    """Raises `WrongMediaType` for a compressed body, because its real size is unknown."""
-    if request.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
-        raise WrongMediaType("the body has a Content-Encoding; send it as it is")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +44,8 @@ class Image:
 class Inputs:
     """Extracts images from requests."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._settings, self._metrics = settings, metrics
-        self._held = 0
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._fetchers = Workers("fetch", FETCHES, waiting=3 * FETCHES)
         # Only a few at a time: each holds Python's lock, and the event loop needs it in between.
         self._parsers = Workers("parse", 2)
@@ -69,63 +55,6 @@ class Inputs:
             ports=settings.image_url_ports,
             private=settings.private_hosts,
         )
-
-    # ------------------------------------------------------------------------------------------------------ bodies
-
-    async def body(self, request: Request, deadline: float) -> bytes:
-        """Read the whole body; call `release` with it afterwards.
-
-        Raises `TooLarge`, `TooSlow`, `Overloaded`, `WrongMediaType`; `ClientDisconnect`.
-        """
-        check_encoding(request)
-        most = self._settings.max_bytes
-        declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > most:
-            await self._refuse_large(request, expected=request.headers.get("expect", "").lower() == "100-continue")
-        parts: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                async for part in request.stream():
-                    size += len(part)
-                    self._hold(len(part))
-                    parts.append(part)
-                    if size > most:
-                        parts.clear()
-                        await self._refuse_large(request)
-                    if self._held > self._settings.max_buffered:
-                        raise Overloaded("too many images are arriving at once; try again later", retry_after=2)
-        except BaseException as error:
-            self._hold(-size)
-            if isinstance(error, TimeoutError):
-                raise TooSlow("the body did not arrive in time; send a smaller image") from None
-            raise
-        return b"".join(parts)
-
-    def release(self, body: bytes) -> None:
-        """Release a body that `body` returned."""
-        self._hold(-len(body))
-
-    def hold(self, body: bytes) -> None:
-        """Keep `body` counted for longer than its request's context; call `release` once more for it."""
-        self._hold(len(body))
-
-    def _hold(self, size: int) -> None:
-        self._held += size
-        self._metrics.buffered.set(self._held)
-
-    async def _refuse_large(self, request: Request, expected: bool = False) -> None:
-        if not expected:  # a client that waits for "100 Continue" has sent nothing, so it reads the answer
-            with suppress(TimeoutError, ClientDisconnect):
-                async with asyncio.timeout(DRAINED_SECONDS):
-                    size = 0
-                    async for part in request.stream():
-                        size += len(part)
-                        if size > DRAINED_BYTES:
-                            break
-        raise TooLarge(f"the body is larger than {self._settings.max_bytes / 2**20:.3g} MiB; scale the image down")
-
-    # ------------------------------------------------------------------------------------------------------ images
 
     async def image(self, request: Request, body: bytes, deadline: float) -> Image:
         """Extract the image from the body of a request to /v1/read, according to its media type."""

@@ -169,8 +169,8 @@ async def _document(
         headers = {"X-Failed-Pages": ",".join(str(page.number) for page in failed)} if failed else {}
         media_type = document_type(formats.get_format(wanted.format))
         return Response(written, headers=headers, media_type=media_type)
-    context.inputs.hold(content)
-    stack.callback(context.inputs.release, content)
+    context.bodies.hold(content)
+    stack.callback(context.bodies.release, content)
 
     async def lines() -> AsyncIterator[bytes]:
         read = documents.lines(pages, wanted, pdfs, request.state.id, request.state.owner)
