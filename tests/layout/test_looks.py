@@ -1,5 +1,7 @@
 """Writing of any size, skew and shape of dots is found: where the first look reads badly, others are taken."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -22,6 +24,12 @@ def drawn(lines, size, shape, at=(30, 20), step=1.5) -> np.ndarray:
     for row, text in enumerate(lines):
         ImageDraw.Draw(image).text((at[0], at[1] + step * size * row), text, 30, font=ImageFont.load_default(size))
     return np.asarray(image)
+
+
+def test_rising_word_in_a_small_picture_is_not_read_sideways(reader):
+    word = cv2.imread(str(Path(__file__).parent / "rising_word.png"), cv2.IMREAD_GRAYSCALE)
+    picture = np.pad(word, ((30, 110), (10, 200)), constant_values=248)
+    assert reader.read(picture, "fast").text == "yes"
 
 
 def test_note_that_fills_the_picture_is_read(reader):

@@ -124,13 +124,17 @@ class _Looks:
 
     def others(self) -> Iterator[Look]:
         """Further looks, one for each likely fault of the page: large writing, skew, pixels that are not square."""
-        yield from (self._small(side) for side in SIDES)
+        yield from self.from_afar()
         if (steep := self.steep()) is not None:
             yield steep
         gray, x, y = self._close
         for fx, fy in ((1.0, STRETCHED), (STRETCHED, 1.0)):
             image = cv2.resize(gray, None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)
             yield self._look(np.asarray(image, np.uint8), [[x / fx, 0, 0], [0, y / fy, 0]])
+
+    def from_afar(self) -> Iterator[Look]:
+        """The page as it is, at scales for large writing."""
+        yield from (self._small(side) for side in SIDES)
 
     def _small(self, side: int) -> Look:
         """The page with a margin of paper, at a scale where large writing has the size that the finder expects."""
@@ -240,6 +244,10 @@ def _best_look(gray: Gray, finder: LineFinder, judge: Judge, line_height: int) -
     if not level.lines and not looks.lies_on_side and (steep := looks.steep()) is not None and steep.lines:
         return steep
     best, confidence = _upright(level, looks, judge)  # a page on its side may show its lines only when rotated
+    if best.lines and not level.lines:  # the turned page would win by default, but large writing is seen from afar
+        for look in looks.from_afar():
+            if look.lines and _mean(judge(look.longest(COMPARED))) >= max(UPRIGHT, confidence):
+                return look
     if confidence >= UPRIGHT or not best.lines:
         return best
     probabilities = judge(best.longest(COMPARED))
