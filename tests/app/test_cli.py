@@ -46,9 +46,9 @@ def ready(url):
     ("options", "words"),
     [
         ([], "--model-url"),
-        (["--model-url", "ftp://a.org"], "no address"),
-        (["--model-url", "a.org:80"], "no address"),
-        (["--model-url", "http://user:word@a.org"], "no address"),
+        (["--model-url", "ftp://a.org"], "not the address of a service"),
+        (["--model-url", "a.org:80"], "not the address of a service"),
+        (["--model-url", "http://user:word@a.org"], "not the address of a service"),
         (["--model-url", "http://a.org", "--api-key-file", "/not/there"], "cannot be read"),
         (["--model-url", "http://a.org", "--share", "sh tunnel"], "with {port}"),
         (["--model-url", "http://a.org", "--share", "'sh {port}"], "quot"),

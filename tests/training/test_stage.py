@@ -69,7 +69,7 @@ def test_shipped_bundle_says_where_it_comes_from_and_fits(bundle: Bundle) -> Non
 
 def test_documented_digest_of_fonts_is_that_of_the_shipped_model(bundle: Bundle) -> None:
     guide = (Path(__file__).parents[2] / "docs" / "learn" / "training.md").read_text(encoding="utf-8")
-    (found,) = re.findall(r"fonts of (\w+ [\d.]+), ([0-9a-f]+)…", guide)
+    (found,) = re.findall(r"fonts\s+of (\w+ [\d.]+), ([0-9a-f]+)…", guide)
     assert found[0] == f"{bundle.name} {bundle.version}"
     assert bundle.description.run.record["data"]["fonts"].startswith(found[1])
 
@@ -309,7 +309,7 @@ def test_what_is_no_checkpoint_is_named_whatever_it_holds(content: bytes, tmp_pa
 def test_checkpoint_of_another_network_is_not_staged(tmp_path: Path) -> None:
     state = {"network.encoder.weight": torch.zeros(2)}
     torch.save({"state_dict": state, "hyper_parameters": {}, "global_step": 1}, tmp_path / "other.ckpt")
-    with pytest.raises(DataInvalid, match="not of a recogniser, or of another version"):
+    with pytest.raises(DataInvalid, match="not a checkpoint of a recogniser, or belongs to another version"):
         stage.load_network(tmp_path / "other.ckpt")
     with pytest.raises(DataInvalid, match="holds no network of a line finder"):
         load_line_finder(tmp_path / "other.ckpt")
