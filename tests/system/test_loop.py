@@ -44,7 +44,7 @@ def dev(fonts, tmp_path_factory):
     renderer = LineRenderer(None, fonts, split="heldout")
     codec = Codec(Bundle.open().description.alphabet)
     with (folder / "lines.jsonl").open("w") as manifest:
-        for number in range(300):
+        for number in range(150):
             rng = np.random.default_rng([7, number])
             image, text = renderer.sample(rng, short=0.1)
             if not text or not codec.covers(text):  # nothing that the shipped model has no character for
@@ -67,7 +67,7 @@ def learned(fonts, dev, tmp_path_factory):
         to_correct=loop.write_pages(hand, text, 10, seed=1),
         to_measure=loop.write_pages(hand, text, 3, seed=2),
         dev=dev,
-        finetune=["--fonts", fonts, "--steps", "120", "--replay", "0.5", "--forgetting", "0", "--threads", "1"],
+        finetune=["--fonts", fonts, "--steps", "72", "--replay", "0.5", "--forgetting", "0", "--threads", "1"],
     )
     loop.show(outcome)
     return folder, outcome
