@@ -75,5 +75,14 @@ def _is_sheet(contour: NDArray[np.int32]) -> bool:
         return False
     _, sides, _ = cv2.minAreaRect(contour)
     shorter, longer = min(sides), max(sides)
-    full = cv2.contourArea(contour) > FULL * (shorter + 1) * (longer + 1)
-    return shorter >= LEAST_SIDE and longer < LONGEST * shorter and full
+    return shorter >= LEAST_SIDE and longer < LONGEST * shorter and fills_rectangle(contour)
+
+
+def fills_rectangle(contour: NDArray[np.int32]) -> bool:
+    """Whether an area fills the smallest rectangle around it, as a sheet of paper does.
+
+    Args:
+        contour: (n, 1, 2) as from `cv2.findContours`.
+    """
+    _, (width, height), _ = cv2.minAreaRect(contour)
+    return cv2.contourArea(contour) > FULL * (width + 1) * (height + 1)

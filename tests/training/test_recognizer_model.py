@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,6 +31,24 @@ def bars(texts: list[list[int]]) -> Batch:
         tokens[row, : len(text) + 2] = torch.tensor([BOS, *text, EOS])
     widths = torch.tensor([24 * len(t) + 12 for t in texts])
     return Batch(images, widths, tokens, torch.tensor([len(t) for t in texts]))
+
+
+def grown_from(origin: Recognizer, folder: Path, **sizes: Any) -> Recognizer:
+    """A network of larger `sizes` that begins with the weights of `origin`."""
+    save_file({k: v.contiguous() for k, v in origin.state_dict().items()}, folder / "w.safetensors")
+    grown = Recognizer(replace(SMALL, **sizes)).eval()
+    load_weights(grown, folder / "w.safetensors")
+    return grown
+
+
+@torch.no_grad()
+def read(network: Recognizer, batch: Batch) -> tuple[torch.Tensor, ...]:
+    return network(batch.images.float() / 255, batch.widths, batch.tokens)  # type: ignore[no-any-return]
+
+
+def learn(network: Recognizer, batch: Batch) -> None:
+    """Give the weights of `network` their gradients."""
+    network.train()(batch.images.float() / 255, batch.widths, batch.tokens)[1].sum().backward()
 
 
 TEXTS = [[4, 5, 6], [7, 7, 4, 8], [9], [10, 4, 11, 5, 6, 7], [8, 9], [6, 6, 6]]
@@ -103,18 +122,11 @@ def test_rate_warms_up_stays_and_falls_at_the_end(step: int, factor: float) -> N
 
 def test_deeper_network_reads_as_the_weights_it_grew_from_and_learns_on(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    shallow = Recognizer(SMALL).eval()
-    save_file({k: v.contiguous() for k, v in shallow.state_dict().items()}, tmp_path / "w.safetensors")
-    deep = Recognizer(replace(SMALL, blocks=(1, 1, 2), encoder_layers=2, decoder_layers=3)).eval()
-    load_weights(deep, tmp_path / "w.safetensors")
-    batch = bars(TEXTS)
-    images = batch.images.float() / 255
-    with torch.no_grad():
-        for ours, theirs in zip(
-            deep(images, batch.widths, batch.tokens), shallow(images, batch.widths, batch.tokens), strict=True
-        ):
-            assert torch.equal(ours, theirs)
-    deep.train()(images, batch.widths, batch.tokens)[1].sum().backward()
+    shallow, batch = Recognizer(SMALL).eval(), bars(TEXTS)
+    deep = grown_from(shallow, tmp_path, blocks=(1, 1, 2), encoder_layers=2, decoder_layers=3)
+    for ours, theirs in zip(read(deep, batch), read(shallow, batch), strict=True):
+        assert torch.equal(ours, theirs)
+    learn(deep, batch)
     out = deep.decoder.layers[2].feed[2].weight  # type: ignore[union-attr, index]
     scale = deep.encoder.stages[3].norm2.weight  # type: ignore[union-attr]
     for weight in (out, scale):
@@ -123,19 +135,12 @@ def test_deeper_network_reads_as_the_weights_it_grew_from_and_learns_on(tmp_path
 
 def test_wider_network_reads_as_the_weights_it_grew_from_and_learns_on(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    narrow = Recognizer(SMALL).eval()
-    save_file({k: v.contiguous() for k, v in narrow.state_dict().items()}, tmp_path / "w.safetensors")
+    narrow, batch = Recognizer(SMALL).eval(), bars(TEXTS)
     *others, last = SMALL.channels
-    wide = Recognizer(replace(SMALL, channels=(*others, 2 * last), blocks=(1, 1, 2))).eval()
-    load_weights(wide, tmp_path / "w.safetensors")
-    batch = bars(TEXTS)
-    images = batch.images.float() / 255
-    with torch.no_grad():
-        for ours, theirs in zip(
-            wide(images, batch.widths, batch.tokens), narrow(images, batch.widths, batch.tokens), strict=True
-        ):
-            torch.testing.assert_close(ours, theirs)
-    wide.train()(images, batch.widths, batch.tokens)[1].sum().backward()
+    wide = grown_from(narrow, tmp_path, channels=(*others, 2 * last), blocks=(1, 1, 2))
+    for ours, theirs in zip(read(wide, batch), read(narrow, batch), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    learn(wide, batch)
     collapse = wide.encoder.collapse.weight
     assert collapse.grad is not None and (collapse.grad[:, last:].abs().amax((0, 2, 3)) > 0).sum() > last / 2
 
@@ -150,14 +155,9 @@ def test_weights_of_other_sizes_are_not_a_deeper_network(tmp_path: Path) -> None
 def test_larger_alphabet_begins_with_the_weights_of_a_smaller_one(tmp_path: Path) -> None:
     torch.manual_seed(5)
     few, many = FIRST_CHARACTER + 113, FIRST_CHARACTER + len(ALPHABET)
-    small, large = (Recognizer(replace(SMALL, vocabulary=v)).eval() for v in (few, many))
-    save_file({k: v.contiguous() for k, v in small.state_dict().items()}, tmp_path / "w.safetensors")
-    load_weights(large, tmp_path / "w.safetensors")
-    batch = bars(TEXTS)
-    images = batch.images.float() / 255
-    with torch.no_grad():
-        ours = large(images, batch.widths, batch.tokens)
-        theirs = small(images, batch.widths, batch.tokens)
+    small, batch = Recognizer(replace(SMALL, vocabulary=few)).eval(), bars(TEXTS)
+    large = grown_from(small, tmp_path, vocabulary=many)
+    ours, theirs = read(large, batch), read(small, batch)
     for one, other in zip(ours[:2], theirs[:2], strict=True):  # what was known is scored as before
         torch.testing.assert_close(one[..., :few], other)
     old, new = small.decoder.embedding.weight, large.decoder.embedding.weight

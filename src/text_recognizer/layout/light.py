@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from text_recognizer.framing import shrink
+from text_recognizer.framing import fills_rectangle, shrink
 
 Gray = NDArray[np.uint8]
 
@@ -18,7 +18,7 @@ WIDEST = 0.08  # of that side: the widest stroke
 UNEVEN = 0.8  # of the brightness of light paper: darker paper is in shadow …
 SHARE = 0.03  # … if it covers at least this share of the page
 STEP, STEPS = 0.12, 0.012  # edge: difference of neighbouring logarithms; share of edges above which it is a photograph
-EDGE, FULL = 4, 0.85  # pixels from the edge of that image; least share of its bounding rectangle that a sheet fills
+EDGE = 4  # pixels from an edge of that image, within which a sheet touches it
 GAIN = 6.0  # largest factor by which shadows are lightened: anything darker is not paper
 
 
@@ -55,10 +55,9 @@ def _is_on_desk(bright: NDArray[np.bool_]) -> bool:
     """
     height, width = bright.shape
     contours, _ = cv2.findContours(bright.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    sheet = max(contours, key=cv2.contourArea, default=None)
-    if sheet is None:
+    if not contours:
         return False
-    _, sides, _ = cv2.minAreaRect(sheet)
+    sheet = np.asarray(max(contours, key=cv2.contourArea), np.int32)
     x, y, w, h = cv2.boundingRect(sheet)
     touched = (x <= EDGE) + (y <= EDGE) + (x + w >= width - EDGE) + (y + h >= height - EDGE)
-    return touched <= 1 and cv2.contourArea(sheet) > FULL * sides[0] * sides[1]
+    return touched <= 1 and fills_rectangle(sheet)

@@ -96,6 +96,7 @@ class _Looks:
 
     def __init__(self, gray: Gray, finder: LineFinder, line_height: int) -> None:
         self._gray, self._finder, self._height = gray, finder, line_height
+        self._afar: dict[int, Look] = {}  # by the longer side: two questions may need them
 
     def turned(self, quarters: int, *, brief: bool = False) -> Look:
         """The page after `quarters` quarter turns counter-clockwise. `brief`: as for `LineFinder.find`."""
@@ -134,7 +135,10 @@ class _Looks:
 
     def from_afar(self) -> Iterator[Look]:
         """The page as it is, at scales for large writing."""
-        yield from (self._small(side) for side in SIDES)
+        for side in SIDES:
+            if side not in self._afar:
+                self._afar[side] = self._small(side)
+            yield self._afar[side]
 
     def _small(self, side: int) -> Look:
         """The page with a margin of paper, at a scale where large writing has the size that the finder expects."""

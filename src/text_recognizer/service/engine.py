@@ -367,8 +367,7 @@ class Engine:
         job.began = time.monotonic()
         try:
             settings = self.settings
-            limits = {"max_pixels": settings.max_pixels, "max_bytes": settings.max_bytes}
-            image = load_image(job.image, **limits, colour=False)
+            image = load_image(job.image, max_pixels=settings.max_pixels, max_bytes=settings.max_bytes, colour=False)
             job.image = b""
             job.layout = reader.lay_out(image, language=job.language)
             job.language = job.layout.language
